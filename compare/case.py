@@ -1,0 +1,166 @@
+"""One case: every choice that both sides must share, validated once, before anything is built.
+
+Each field is an option of the command line and a line of a TOML case file; its description is the
+text that --help shows.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from compare.errors import InputError, suggest
+
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax"]
+Loss = Literal[
+    "cross_entropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss"
+]
+Initializer = Literal["kaiming_normal", "xavier_normal", "xavier_course", "normal", "zeros"]
+Output = Literal["identity", "sigmoid", "softmax", "tanh", "relu", "leaky_relu"]
+
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "cross_entropy": ("identity",),
+    "binary_cross_entropy": ("sigmoid", "softmax"),
+    "binary_cross_entropy_with_logits": ("identity",),
+    "mse_loss": ("identity", "sigmoid", "softmax", "tanh", "relu", "leaky_relu"),
+}
+
+
+def _widths(value: Any) -> Any:
+    """ "128,64" as a command line writes it; "" is no hidden layer."""
+    if isinstance(value, str):
+        return [width for width in value.replace(" ", "").split(",") if width]
+    return value
+
+
+class Case(BaseModel):
+    """What to train, on what, and how.
+
+    Raises:
+        InputError: (from `load`) a field is unknown, out of range or at odds with another.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    data: str = Field(
+        "digits",
+        description="digits, breast-cancer, moons, circles, flower, or the path of your own "
+        ".csv or .npz file",
+    )
+    target: str | None = Field(
+        None, description="the column (.csv) or array (.npz) that holds the labels of your own file"
+    )
+    samples: int = Field(400, ge=8, description="points to draw for moons, circles and flower")
+    noise: float | None = Field(
+        None, ge=0, description="spread of those points; by default each data set's own"
+    )
+    dev_fraction: float = Field(0.2, gt=0, lt=1, description="share of the samples kept for dev")
+    standardize: bool = Field(
+        True, description="scale features to mean 0 and deviation 1, as measured on train"
+    )
+
+    hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(_widths)] = Field(
+        (128, 64), description='widths of the hidden layers; "" is logistic regression'
+    )
+    activation: Activation = Field("relu", description="of the hidden layers")
+    negative_slope: float = Field(0.01, description="slope of leaky_relu for z < 0")
+    output: Output | Literal["auto"] = Field(
+        "auto", description="activation of the last layer; auto: what the loss asks for"
+    )
+    loss: Loss | Literal["auto"] = Field(
+        "auto",
+        description="auto: binary_cross_entropy for 2 classes, cross_entropy for more, mse_loss "
+        "for targets that are not whole numbers",
+    )
+    reduction: Literal["mean", "sum"] = Field("mean", description="over the batch, as in torch")
+    p: float = Field(
+        0.2, ge=0, lt=1, description="probability to DROP a hidden unit (keep_prob is 1 - p)"
+    )
+    l2: float = Field(0.7, ge=0, description="lambda of L2 (weights only, divided by 2m)")
+    l1: float = Field(0.0, ge=0, description="lambda of L1 (weights only, divided by 2m)")
+    l2_route: Literal["weight_decay", "loss"] = Field(
+        "weight_decay", description="how torch is told of L2: optimizer option, or term of the loss"
+    )
+    initializer: Initializer = Field(
+        "kaiming_normal",
+        description="of the weights; kaiming_normal is He's, xavier_course is N(0, 1/n_in)",
+    )
+    scale: float = Field(0.01, ge=0, description="deviation of the initializer normal")
+    bias_scale: float = Field(
+        0.01, ge=0, description="deviation of the first biases; 0 hides a forgotten bias"
+    )
+
+    optimizer: Literal["sgd", "momentum", "momentum_course", "adam"] = Field(
+        "momentum", description="momentum adds gradients up (torch), momentum_course averages them"
+    )
+    lr: float = Field(0.05, gt=0, description="learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of momentum; beta of momentum_course")
+    beta1: float = Field(0.9, ge=0, lt=1, description="of adam")
+    beta2: float = Field(0.999, ge=0, lt=1, description="of adam")
+    eps: float = Field(1e-8, gt=0, description="of adam, outside the root")
+    steps: int = Field(500, ge=1, description="mini-batches to train on")
+    batch: int = Field(64, ge=1, description="samples in a mini-batch (the last may be short)")
+
+    dtype: Literal["float64", "float32"] = Field("float64", description="of both sides")
+    seed: int = Field(0, ge=0, description="of data, parameters, batches and masks")
+    threads: int = Field(
+        1, ge=1, description="for NumPy and for torch; more make the two pools fight on few cores"
+    )
+    base_error: float = Field(
+        0.0, ge=0, lt=1, description="error rate a human would reach, for the bias diagnosis"
+    )
+    log_every: int = Field(10, ge=1, description="steps between two evaluations on train and dev")
+
+    @model_validator(mode="after")
+    def _output_fits_loss(self) -> Self:
+        if "auto" not in (self.loss, self.output) and self.output not in OUTPUTS[self.loss]:
+            fitting = " or ".join(OUTPUTS[self.loss])
+            raise ValueError(f"output {self.output} does not fit loss {self.loss}: use {fitting}")
+        return self
+
+
+def load(file: Path | None = None, **options: Any) -> Case:
+    """A case from a TOML file, from options, or from both (options win).
+
+    Raises:
+        InputError: the file cannot be read, or a value is refused.
+    """
+    values = _read(file) if file else {}
+    try:
+        return Case(**(values | options))
+    except ValidationError as error:
+        where = f" in {file}" if file else ""
+        raise InputError("\n".join(_explain(e, where) for e in error.errors()[:2])) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"case file {file}: {reason}; expected a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f'case file {file} is not TOML: {error}; lines look like  lr = 0.05  or  data = "moons"'
+        ) from None
+
+
+def _explain(error: Any, where: str) -> str:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {name!r}{where}: {suggest(name, Case.model_fields)}"
+    message = error["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    expected = message[0].lower() + message[1:]
+    described = Case.model_fields[name].description
+    return f"{name} is {error['input']!r}: {expected} ({name}: {described})"

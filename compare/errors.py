@@ -1,0 +1,18 @@
+"""What a user got wrong, said so that they can mend it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input: the message names the thing, what was expected, what came and the remedy.
+
+    Commands print it without a traceback and end with status 2.
+    """
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" where one is near, else the list of what is known."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"

@@ -1,0 +1,97 @@
+"""The network by hand, in NumPy: every derivative spelled out, nothing hidden, no torch.
+
+Rows are samples here, as in torch; the course stacks samples as columns. The same numbers, thus:
+
+| the course            | here and in torch      |
+| --------------------- | ---------------------- |
+| X: (n_in, m)          | x: (m, n_in)           |
+| W: (n_out, n_in)      | W: (n_out, n_in), same |
+| b: (n_out, 1)         | b: (n_out,)            |
+| Z = W X + b           | z = x @ W.T + b        |
+| dZ: m times ours      | dz (1/m is in the loss)|
+| dW = 1/m dZ A_prev.T  | dW = dz.T @ h_prev     |
+| db = 1/m sum of dZ    | db = dz.sum(0)         |
+| dA_prev = W.T dZ      | dh_prev = dz @ W       |
+| keep_prob             | 1 - p                  |
+"""
+
+from manual.adam import Adam, adam
+from manual.bias_variance import Diagnosis, diagnose
+from manual.binary_cross_entropy import binary_cross_entropy, binary_cross_entropy_backward
+from manual.binary_cross_entropy_with_logits import (
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_backward,
+)
+from manual.cross_entropy import cross_entropy, cross_entropy_backward
+from manual.dropout import dropout, dropout_backward, dropout_mask
+from manual.gradient_check import GradientCheck, gradient_check, numerical_gradient
+from manual.identity import identity, identity_backward
+from manual.initialization import kaiming_normal, normal, xavier_course, xavier_normal, zeros
+from manual.leaky_relu import leaky_relu, leaky_relu_backward
+from manual.linear import linear, linear_backward
+from manual.momentum import Momentum, MomentumCourse, momentum, momentum_course
+from manual.mse_loss import mse_loss, mse_loss_backward
+from manual.network import Network, backward, cost, forward, initial_state, step, update
+from manual.regularization import l1_penalty, l1_penalty_backward, l2_penalty, l2_penalty_backward
+from manual.relu import relu, relu_backward
+from manual.sgd import SGD, sgd
+from manual.sigmoid import sigmoid, sigmoid_backward
+from manual.softmax import softmax, softmax_backward
+from manual.tanh import tanh, tanh_backward
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Diagnosis",
+    "GradientCheck",
+    "Momentum",
+    "MomentumCourse",
+    "Network",
+    "adam",
+    "backward",
+    "binary_cross_entropy",
+    "binary_cross_entropy_backward",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_backward",
+    "cost",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "diagnose",
+    "dropout",
+    "dropout_backward",
+    "dropout_mask",
+    "forward",
+    "gradient_check",
+    "identity",
+    "identity_backward",
+    "initial_state",
+    "kaiming_normal",
+    "l1_penalty",
+    "l1_penalty_backward",
+    "l2_penalty",
+    "l2_penalty_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear",
+    "linear_backward",
+    "momentum",
+    "momentum_course",
+    "mse_loss",
+    "mse_loss_backward",
+    "normal",
+    "numerical_gradient",
+    "relu",
+    "relu_backward",
+    "sgd",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "step",
+    "tanh",
+    "tanh_backward",
+    "update",
+    "xavier_course",
+    "xavier_normal",
+    "zeros",
+]

@@ -1,0 +1,32 @@
+"""Logistic loss straight from z: sigmoid and log in one, so that neither can saturate.
+
+Source: course week 2, "logistic regression cost function"; torch.nn.BCEWithLogitsLoss.
+"""
+
+import numpy as np
+
+from manual.reduction import Reduction, reduce, scale
+from manual.shapes import require_shape
+from manual.sigmoid import sigmoid
+
+
+def binary_cross_entropy_with_logits(
+    z: np.ndarray, y: np.ndarray, reduction: Reduction = "mean"
+) -> np.ndarray:
+    """loss = mean(max(z, 0) - z y + log(1 + e^-|z|))       # [m, n], [m, n] -> []
+
+    Raises:
+        ValueError: y is not shaped like z, or the reduction is unknown.
+    """
+    require_shape("binary_cross_entropy_with_logits", "y", y, z.shape)
+    magnitude = np.where(z.real >= 0, z, -z)
+    losses = np.maximum(z, 0) - z * y + np.log1p(np.exp(-magnitude))
+    return reduce(losses, reduction)
+
+
+def binary_cross_entropy_with_logits_backward(
+    z: np.ndarray, y: np.ndarray, reduction: Reduction = "mean"
+) -> np.ndarray:
+    """dz = (sigmoid(z) - y) / m                            # [m, n], [m, n] -> [m, n]"""
+    require_shape("binary_cross_entropy_with_logits_backward", "y", y, z.shape)
+    return scale(reduction, z.size) * (sigmoid(z) - y)

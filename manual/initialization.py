@@ -1,0 +1,38 @@
+"""First weights: different enough that units learn different things, small enough that no unit
+starts saturated.
+
+Source: course week 3, "random initialization"; course 2 week 1, "weight initialization";
+Glorot and Bengio 2010; He et al. 2015; torch.nn.init.
+"""
+
+import numpy as np
+
+Shape = tuple[int, int]  # (n_out, n_in), the shape of W
+
+
+def zeros(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """W = 0: every unit of a layer then computes, and learns, the same thing. Nothing is drawn."""
+    return np.zeros(shape)
+
+
+def normal(rng: np.random.Generator, shape: Shape, scale: float = 0.01) -> np.ndarray:
+    """W ~ N(0, scale^2)                                        # -> [out, in]"""
+    return rng.standard_normal(shape) * scale
+
+
+def xavier_normal(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """W ~ N(0, 2 / (n_in + n_out)), as torch and Glorot have it    # -> [out, in]"""
+    return normal(rng, shape, scale=float(np.sqrt(2 / (shape[1] + shape[0]))))
+
+
+def xavier_course(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """W ~ N(0, 1 / n_in): what the course calls Xavier         # -> [out, in]
+
+    Elsewhere it is LeCun's; in torch it is kaiming_normal_ with nonlinearity="linear".
+    """
+    return normal(rng, shape, scale=float(np.sqrt(1 / shape[1])))
+
+
+def kaiming_normal(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    """W ~ N(0, 2 / n_in): He's, made for ReLU                  # -> [out, in]"""
+    return normal(rng, shape, scale=float(np.sqrt(2 / shape[1])))

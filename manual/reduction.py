@@ -1,0 +1,28 @@
+"""Where 1/m lives: once, in the loss, so that no other line of the network mentions it.
+
+The course divides in dW instead, so its dZ is m times ours; its dW and db are the same.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+Reduction = Literal["mean", "sum"]
+
+
+def scale(reduction: Reduction, count: int) -> float:
+    """1/count for "mean", 1 for "sum": the factor that every gradient of the loss carries.
+
+    Raises:
+        ValueError: an unknown reduction.
+    """
+    if reduction == "mean":
+        return 1.0 / count
+    if reduction == "sum":
+        return 1.0
+    raise ValueError(f'reduction is {reduction!r}, expected "mean" or "sum"')
+
+
+def reduce(losses: np.ndarray, reduction: Reduction) -> np.ndarray:
+    """The mean or the sum of all entries, as an array of shape ()."""
+    return np.asarray(losses.sum() * scale(reduction, losses.size))

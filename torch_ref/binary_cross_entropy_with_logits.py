@@ -1,0 +1,8 @@
+"""Logistic loss straight from z in torch: what its documentation tells you to prefer."""
+
+from torch import nn
+
+
+def binary_cross_entropy_with_logits(reduction: str = "mean") -> nn.BCEWithLogitsLoss:
+    """loss = mean(max(z, 0) - z y + log(1 + e^-|z|))           # [m, n], [m, n] -> []"""
+    return nn.BCEWithLogitsLoss(reduction=reduction)

@@ -1,0 +1,8 @@
+"""Softmax loss in torch: takes raw z and class indices, applies log-softmax itself."""
+
+from torch import nn
+
+
+def cross_entropy(reduction: str = "mean") -> nn.CrossEntropyLoss:
+    """loss = mean_i(log sum_k e^z_ik - z_i,y_i)                # [m, n], [m] of int64 -> []"""
+    return nn.CrossEntropyLoss(reduction=reduction)

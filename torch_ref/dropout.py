@@ -1,0 +1,23 @@
+"""Inverted dropout in torch: train() switches it on, eval() off, and the mask stays hidden.
+
+recover_mask brings the mask to light, so that the hand-written side can use the same one.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def dropout(p: float) -> nn.Dropout:
+    """h = a * mask in training, h = a in evaluation; p is the probability to DROP."""
+    return nn.Dropout(p)
+
+
+def recover_mask(p: float, generator_state: Tensor, like: Tensor) -> Tensor:
+    """The mask (0 or 1/(1-p)) that nn.Dropout(p) drew for a tensor shaped like `like`.
+
+    The generator is put back to where it stood before that draw, and the same draw is applied to
+    ones. (Reading the mask off `h != 0` fails after a ReLU, whose zeros are not the mask's.)
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator_state)
+        return nn.functional.dropout(torch.ones_like(like, requires_grad=False), p)

@@ -1,0 +1,59 @@
+"""Penalties in torch, by its two routes.
+
+The usual one is an optimizer option: weight_decay adds lambd / m * W to the gradient and never
+shows in the loss. The other is a term of the loss, which autograd differentiates; L1 has only that.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """The course's lambdas, the fixed sample count m, and the route that L2 takes."""
+
+    l1: float = 0.0
+    l2: float = 0.0
+    m: int = 1
+    l2_route: Literal["weight_decay", "loss"] = "weight_decay"
+
+    @property
+    def weight_decay(self) -> float:
+        """What the optimizer is told: lambd / m, or 0 where L2 is a term of the loss."""
+        return self.l2 / self.m if self.l2_route == "weight_decay" else 0.0
+
+    def value(self, weights: list[Tensor]) -> Tensor:
+        """Both penalties, whichever route their gradient takes."""
+        return l1_penalty(weights, self.l1, self.m) + l2_penalty(weights, self.l2, self.m)
+
+    def in_loss(self, weights: list[Tensor]) -> Tensor | None:
+        """The share that autograd has to differentiate, if there is any."""
+        l2 = self.l2 if self.l2_route == "loss" else 0.0
+        if not (self.l1 or l2):
+            return None
+        return l1_penalty(weights, self.l1, self.m) + l2_penalty(weights, l2, self.m)
+
+
+def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """weight_decay for the weights, none for the biases. With lambda and m: lambd / m."""
+    weights = [p for name, p in net.named_parameters() if name.endswith("weight")]
+    biases = [p for name, p in net.named_parameters() if name.endswith("bias")]
+    return [
+        {"params": weights, "weight_decay": weight_decay},
+        {"params": biases, "weight_decay": 0.0},
+    ]
+
+
+def l2_penalty(weights: Iterable[Tensor], lambd: float, m: int) -> Tensor:
+    """penalty = lambd / (2 m) * sum of W^2 over all weights    # [out, in]... -> []"""
+    squares = [W.square().sum() for W in weights]
+    return lambd / (2 * m) * sum(squares[1:], start=squares[0])
+
+
+def l1_penalty(weights: Iterable[Tensor], lambd: float, m: int) -> Tensor:
+    """penalty = lambd / (2 m) * sum of |W| over all weights    # [out, in]... -> []"""
+    sizes = [W.abs().sum() for W in weights]
+    return lambd / (2 * m) * sum(sizes[1:], start=sizes[0])
