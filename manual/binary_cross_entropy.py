@@ -10,7 +10,9 @@ from manual.reduction import Reduction, reduce, scale
 from manual.shapes import require_shape
 
 LOG_FLOOR = -100.0  # torch.nn.BCELoss: "clamps its log function outputs to be >= -100"
-SLOPE_FLOOR = 1e-12  # torch's backward divides by max(a (1 - a), 1e-12)
+# torch's backward divides by max(a (1 - a), 1e-12), and keeps that constant in float32 even for
+# float64 tensors: 9.99999996e-13, which shows as 4e-9 in a saturated unit.
+SLOPE_FLOOR = float(np.float32(1e-12))
 
 
 def binary_cross_entropy(a: np.ndarray, y: np.ndarray, reduction: Reduction = "mean") -> np.ndarray:
@@ -36,7 +38,7 @@ def binary_cross_entropy_backward(
 ) -> np.ndarray:
     """da = (a - y) / (a (1 - a)) / m                       # [m, n], [m, n] -> [m, n]
 
-    a (1 - a) is held at 1e-12 or more, as in torch; the clamp of the log is not differentiated
+    a (1 - a) is held at SLOPE_FLOOR or more, as in torch; the clamp of the log is not differentiated
     there, and not here.
     """
     require_shape("binary_cross_entropy_backward", "y", y, a.shape)

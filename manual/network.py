@@ -65,8 +65,9 @@ class Optimizer(Protocol):
     def initial(self, W: np.ndarray) -> tuple[np.ndarray, ...]:
         """The slots before the first step."""
 
-    def update(self, W: np.ndarray, dW: np.ndarray, *slots: np.ndarray) -> tuple[np.ndarray, ...]:
-        """-> W', then the slots after this step."""
+    @property
+    def update(self) -> Callable[..., tuple[np.ndarray, ...]]:
+        """update(W, dW, *slots) -> W', then the slots after this step."""
 
 
 @dataclass(frozen=True)

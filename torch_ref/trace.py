@@ -51,7 +51,7 @@ class Recorder:
     def _output(self, name: str, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
         self.tensors[name] = out.detach().clone()
         if out.requires_grad:
-            out.register_hook(partial(self._gradient, name))
+            out.register_hook(partial(self._gradient, name))  # type: ignore[no-untyped-call]
 
     def _gradient(self, name: str, gradient: Tensor) -> None:
         self.tensors["d" + name] = gradient.detach().clone()

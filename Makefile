@@ -1,0 +1,22 @@
+# Two commands do everything: `make demo` and `make test`. Each prints the plain lines it runs.
+PYTHON ?= python3
+
+.PHONY: demo test
+
+demo: .venv/installed
+	.venv/bin/parity train
+
+test: .venv/installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pytest -n auto
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	.venv/bin/pip install --constraint constraints.txt --editable ".[dev]"
+	touch $@

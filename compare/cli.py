@@ -1,0 +1,107 @@
+"""The command line. Imports torch only in commands that compute, so that --help answers at once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import click
+
+from compare.case import Case
+from compare.case import load as load_case
+from compare.errors import InputError
+
+RUNS = click.option(
+    "--runs",
+    "root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of all runs.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="torch-parity")
+def parity() -> None:
+    """One network by hand in NumPy and in torch: train both, and judge whether they agree."""
+
+
+def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option per field of Case. Values stay text: Case alone decides what is valid."""
+    for name, field in reversed(Case.model_fields.items()):
+        flag = "--" + name.replace("_", "-")
+        default = ",".join(map(str, field.default)) if name == "hidden" else field.default
+        shown = "" if default is None else f"  [default: {default}]"
+        text = f"{field.description}{shown}"
+        if field.annotation is bool:
+            switch = f"{flag}/--no-{flag[2:]}"
+            command = click.option(switch, name, default=None, help=text)(command)
+        else:
+            metavar = _metavar(field.annotation)
+            command = click.option(flag, name, metavar=metavar, help=text)(command)
+    return click.option(
+        "--case",
+        "case_file",
+        type=click.Path(path_type=Path),
+        help="TOML file of any of the options below, as  lr = 0.05; options win.",
+    )(command)
+
+
+def _metavar(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return "|".join(get_args(annotation))
+    if origin is Annotated:
+        return _metavar(get_args(annotation)[0])
+    if origin is UnionType or "Union" in str(origin):
+        return "|".join(_metavar(a) for a in get_args(annotation) if a is not type(None))
+    return {float: "NUMBER", int: "INTEGER", tuple: "INTEGER,..."}.get(origin or annotation, "TEXT")
+
+
+@parity.command()
+@case_options
+@click.option("--name", help="Of the run  [default: that of the data]")
+@RUNS
+def train(case_file: Path | None, name: str | None, root: Path, **options: Any) -> None:
+    """Train both sides on the same batches, judge every tensor of every step, draw the curves.
+
+    The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input.
+    """
+    case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    from compare.train_command import run
+
+    if not run(case, name, root):
+        sys.exit(1)
+
+
+@parity.command()
+@click.argument("name", required=False)
+@RUNS
+@click.option("--port", type=int, default=6006, show_default=True)
+def board(name: str | None, root: Path, port: int) -> None:
+    """Open TensorBoard on the run NAME, or on the newest one."""
+    from compare.runs import find
+
+    folder = find(root, name)
+    click.echo(f"TensorBoard on {folder}; stop it with Ctrl-C")
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
+    try:
+        sys.exit(subprocess.call([*command, "--port", str(port)]))
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+def main() -> None:
+    """The console command: bad input is one or two lines and status 2, never a traceback."""
+    try:
+        parity()
+    except InputError as error:
+        click.echo(f"parity: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

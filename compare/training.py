@@ -1,0 +1,140 @@
+"""Both sides, trained side by side: each step judged, the curves left to run free.
+
+Training amplifies one rounding error without bound, so two right sides may part after a thousand
+steps. The verdict therefore comes from steps that start from the same state (torch's), and the
+curves from each side running on its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from compare.case import Case
+from compare.data import Data
+from compare.differences import Difference, after_kink, compare
+from compare.pair import Pair
+from manual.network import Tensors
+
+Curves = dict[str, float]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: the judged differences, what the curves of each side gain, and the free gap.
+
+    drift is the greatest relative difference of any parameter between the two free-running sides.
+    """
+
+    step: int
+    differences: tuple[Difference, ...]
+    manual: Curves
+    torch: Curves
+    drift: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every tensor of this step agreed."""
+        return all(d.passed for d in self.differences)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether NaN or infinity has appeared, after which no step can be judged."""
+        return any(d.verdict == "not finite" for d in self.differences)
+
+
+def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
+    """One record per step; stops early after a step that is no longer finite."""
+    params, state = pair.params, pair.state  # of the side that runs free by hand
+    at = (pair.params, pair.state)  # where torch stands, and each judged step starts
+    with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
+        torch.manual_seed(case.seed)
+        for step, rows in enumerate(_batches(case, len(data.x_train)), start=1):
+            x, y = data.x_train[rows], pair.targets.y_train[rows]
+            by_torch, masks = pair.torch.step(x, y)
+            judged = pair.manual.step(*at, x, y, masks)
+            free = pair.manual.step(params, state, x, y, masks)
+            params, state = _carry(free, params), _carry(free, state)
+            at = (_carry(by_torch, params), _carry(by_torch, state))
+
+            kinked = case.activation in ("relu", "leaky_relu")
+            undecided = after_kink(judged, by_torch, len(case.hidden)) if kinked else set()
+            record = StepRecord(
+                step,
+                compare(judged, by_torch, undecided),
+                _curves(free, list(params)),
+                _curves(by_torch, list(params)),
+                drift=_drift(params, at[0]),
+            )
+            if step % case.log_every == 0 or step in (1, case.steps):
+                evaluate(record, data, pair, params)
+            yield record
+            if record.diverged:
+                return
+
+
+def evaluate(record: StepRecord, data: Data, pair: Pair, params: Tensors) -> None:
+    """Add loss and score on all of train and dev to the record's curves, dropout off."""
+    t = pair.targets
+    splits = {
+        "train": (data.x_train, t.y_train, data.labels_train),
+        "dev": (data.x_dev, t.y_dev, data.labels_dev),
+    }
+    for split, (x, y, labels) in splits.items():
+        sides = (
+            (record.manual, pair.manual.evaluate(params, x, y)),
+            (record.torch, pair.torch.evaluate(x, y)),
+        )
+        for curves, (loss, output) in sides:
+            curves[f"loss/{split}"] = loss
+            curves[f"{score_name(data)}/{split}"] = score(output, labels, t.loss, data.classes)
+
+
+def score_name(data: Data) -> str:
+    """What `score` measures on these data."""
+    return "accuracy" if data.classes else "R2"
+
+
+def score(output: np.ndarray, labels: np.ndarray, loss: str, classes: int) -> float:
+    """Share of samples classified rightly; for numbers R^2 = 1 - squared error / variance."""
+    if classes == 0:
+        return 1 - float(np.mean((output[:, 0] - labels) ** 2) / np.var(labels))
+    if output.shape[1] > 1:
+        predicted = output.argmax(axis=1)
+    else:
+        threshold = 0.0 if loss == "binary_cross_entropy_with_logits" else 0.5
+        predicted = (output[:, 0] > threshold).astype(int)
+    return float(np.mean(predicted == labels))
+
+
+def _batches(case: Case, m: int) -> Iterator[np.ndarray]:
+    """Shuffled once an epoch; the last batch of an epoch is as short as it comes."""
+    rng = np.random.default_rng([case.seed, 2])
+    steps = 0
+    while True:
+        order = rng.permutation(m)
+        for start in range(0, m, case.batch):
+            if steps == case.steps:
+                return
+            steps += 1
+            yield order[start : start + case.batch]
+
+
+def _carry(trace: Tensors, names: Tensors) -> Tensors:
+    """The updated values of these names, for the next step to start from."""
+    return {name: trace[name] for name in names}
+
+
+def _curves(trace: Tensors, params: list[str]) -> Curves:
+    curves = {"loss/batch": float(trace["loss"])}
+    if "cost" in trace:
+        curves["cost/batch"] = float(trace["cost"])
+    for name in params:
+        curves[f"gradient_norm/{name}"] = float(np.linalg.norm(trace["d" + name]))
+        curves[f"weight_norm/{name}"] = float(np.linalg.norm(trace[name]))
+    return curves
+
+
+def _drift(a: Tensors, b: Tensors) -> float:
+    return max(float(np.abs(a[n] - b[n]).max() / max(np.abs(b[n]).max(), 1e-300)) for n in a)
