@@ -36,7 +36,7 @@ class Dashboard:
 
     def write(self, record: StepRecord) -> None:
         """One event a side."""
-        parity = _by_kind(record.differences) | {"drift": record.drift}
+        parity = _by_kind(record.judgement.differences) | {"drift": record.drift}
         curves = {"manual": record.manual, "torch": record.torch, "parity": parity}
         for side, numbers in curves.items():
             values = [Event.Value(tag=tag, simple_value=v) for tag, v in numbers.items()]

@@ -1,21 +1,21 @@
 """Do two traces agree? Every tensor is paired by name, and nothing passes by being skipped.
 
-This is the judge's first stage: one bound for a whole tensor, relative to its largest entry.
+One number a tensor, cheap enough for every step. It can raise a doubt, not settle it: where sums
+cancel, two right sides differ by more. What is in doubt goes to compare/replay.py.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 Verdict = Literal[
-    "match", "differs", "kink", "shape", "dtype", "not finite", "empty", "no manual", "no torch"
+    "match", "rounding", "differs", "shape", "dtype", "not finite", "empty", "no manual", "no torch"
 ]
 
-# In float64 two right sides agree to some 1e-15, so a gap over 1e-12 is a difference in meaning.
-# float32 gets the same number of units in the last place, and so can only speak about rounding.
-# Anything else (a step counter) has to be equal.
+# In float64 two right sides mostly agree to some 1e-15, so a gap over 1e-12 wants an explanation;
+# float32 gets as many units in the last place. Anything else (a step counter) has to be equal.
 BOUND = {
     np.dtype(np.float64): 1e-12,
     np.dtype(np.float32): 1e-12 * float(np.finfo(np.float32).eps / np.finfo(np.float64).eps),
@@ -40,18 +40,14 @@ class Difference:
 
     @property
     def passed(self) -> bool:
-        """Whether this tensor leaves the run standing; a kink is undecided, not a failure."""
-        return self.verdict in ("match", "kink")
+        """Within the bound, or over it by rounding alone (as a replay has found)."""
+        return self.verdict in ("match", "rounding")
 
 
 def compare(
-    manual: Mapping[str, np.ndarray],
-    torch: Mapping[str, np.ndarray],
-    undecided: Collection[str] = (),
+    manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray]
 ) -> tuple[Difference, ...]:
     """One Difference per name, in flow order (manual's; names that only torch has come last).
-
-    undecided names the tensors that a kink has left open (see `after_kink`).
 
     Raises:
         ValueError: there is nothing to compare.
@@ -59,12 +55,10 @@ def compare(
     names = list(dict.fromkeys([*manual, *torch]))
     if not names:
         raise ValueError("compare: both traces are empty, and an empty comparison proves nothing")
-    return tuple(_difference(n, manual.get(n), torch.get(n), n in undecided) for n in names)
+    return tuple(_difference(name, manual.get(name), torch.get(name)) for name in names)
 
 
-def _difference(
-    name: str, manual: np.ndarray | None, torch: np.ndarray | None, undecided: bool
-) -> Difference:
+def _difference(name: str, manual: np.ndarray | None, torch: np.ndarray | None) -> Difference:
     if manual is None:
         return Difference(name, "no manual", 0.0, detail=f"only torch has {name}")
     if torch is None:
@@ -83,49 +77,17 @@ def _difference(
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             detail = f"{side} holds {array[index]} at {list(index)}"
             return Difference(name, "not finite", bound, index=index, detail=detail)
-    return _by_value(name, manual, torch, bound, undecided)
+    return _by_value(name, manual, torch, bound)
 
 
-def _by_value(
-    name: str, manual: np.ndarray, torch: np.ndarray, bound: float, undecided: bool
-) -> Difference:
+def _by_value(name: str, manual: np.ndarray, torch: np.ndarray, bound: float) -> Difference:
     gaps = np.abs(manual - torch)
     at = int(gaps.argmax())
     absolute = float(gaps.flat[at])
     size = max(float(np.abs(manual).max()), float(np.abs(torch).max()))
     relative = absolute / size if size else 0.0
-    verdict: Verdict = "match" if relative <= bound else "kink" if undecided else "differs"
     index = tuple(int(i) for i in np.unravel_index(at, gaps.shape))
-    detail = ""
-    if verdict != "match":
-        detail = f"at {list(index)} manual {manual[index]:.9g}, torch {torch[index]:.9g}"
-    return Difference(name, verdict, bound, absolute, relative, index, detail)
-
-
-def after_kink(
-    manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray], hidden: int
-) -> set[str]:
-    """Names whose value hangs on which side of 0 a z fell that both sides compute as 0 or so.
-
-    Where z is within its bound of 0, either slope of relu is right, and each side may take its own:
-    then dz of that layer, and all that follows from it further down, cannot be held to rounding.
-    Only for relu and leaky_relu; hidden is the number of hidden layers.
-    """
-    for layer in range(hidden, 0, -1):
-        a, b = manual.get(f"z{layer}"), torch.get(f"z{layer}")
-        if a is None or b is None or a.shape != b.shape:
-            continue
-        near = np.abs(a - b) <= BOUND.get(a.dtype, 0.0) * max(np.abs(a).max(), np.abs(b).max())
-        if np.any(((a > 0) != (b > 0)) & near):
-            return _below(layer)
-    return set()
-
-
-def _below(layer: int) -> set[str]:
-    names: set[str] = set()
-    for k in range(layer, 0, -1):
-        names |= {f"dz{k}", f"dh{k - 1}", f"dW{k}_loss"}
-        for parameter in (f"W{k}", f"b{k}"):
-            names |= {prefix + parameter for prefix in ("d", "v", "s", "")}
-        names.add(f"da{k - 1}")
-    return names
+    if relative <= bound:
+        return Difference(name, "match", bound, absolute, relative, index)
+    detail = f"at {list(index)} manual {manual[index]:.9g}, torch {torch[index]:.9g}"
+    return Difference(name, "differs", bound, absolute, relative, index, detail)

@@ -1,5 +1,6 @@
 """The run on a terminal: one table, two scores, one verdict."""
 
+import re
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -9,7 +10,7 @@ from rich.table import Table
 from compare.case import Case
 from compare.data import Data
 from compare.pair import Pair
-from compare.summary import Summary, Worst, by_kind, worst_of
+from compare.summary import Failure, Summary, by_kind, worst_of
 
 
 def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
@@ -51,42 +52,65 @@ def show(console: Console, summary: Summary, folder: Path) -> None:
 
 
 def table(summary: Summary) -> Table:
-    """One row per kind of tensor: its worst over all layers and steps."""
+    """One row per kind of tensor: its worst over all layers and steps.
+
+    difference is relative to the tensor's largest entry; bound used is the greatest share of its
+    rounding bound that either side's operation took up in a replay, so 100% is a fault.
+    """
     t = Table(title="manual against torch, each step from the same state", box=SIMPLE_HEAD)
-    for column in ("tensors", "greatest", "difference", "in step", "bound", "verdict"):
-        t.add_column(column, justify="left" if column in ("tensors", "greatest") else "right")
+    for header in ("\ntensors", "greatest\ndifference", "\nin", "\nstep"):
+        t.add_column(header, justify="left" if header in ("\ntensors", "\nin") else "right")
+    for header in ("of bound:\nmanual", "\ntorch", "\nverdict"):
+        t.add_column(header, justify="right")
     for group in by_kind(summary.worst.values()).values():
+        names = [w.difference.name for w in group]
         w = worst_of(group)
         d = w.difference
-        colour = "green" if d.verdict == "match" else "yellow" if d.passed else "red"
+        colour = "green" if d.passed else "red"
         t.add_row(
-            _span([g.difference.name for g in group]),
-            d.name,
+            _span(names),
             f"{d.relative:.1e}" if d.relative == d.relative else "none",
+            d.name,
             str(w.step),
-            f"{d.bound:.1e}" if d.bound else "equal",
+            *(_use(uses, names) for uses in summary.use.values()),
             f"[{colour}]{d.verdict}[/]",
         )
     return t
 
 
+def _use(uses: dict[str, float], names: list[str]) -> str:
+    greatest = max((uses[n] for n in names if n in uses), default=float("nan"))
+    return f"{greatest:.0%}" if greatest < 10 else "over" if greatest > 10 else "none"
+
+
 def verdict(summary: Summary) -> str:
     """One sentence that nobody can misread."""
-    count = f"{len(summary.worst)} tensors x {summary.steps} steps"
-    if summary.first_failure:
-        return f"[bold red]FAIL[/] {_failure(summary.first_failure)}"
-    if summary.kinks:
-        return (
-            f"[bold green]PASS[/] {count} match, but {summary.kinks} steps met a kink (a z that is "
-            "0 to rounding): what follows from it was left undecided there"
+    if summary.failure:
+        return f"[bold red]FAIL[/] {_failure(summary.failure)}"
+    if not summary.passed:
+        return "[bold red]FAIL[/] no step was judged"
+    return (
+        f"[bold green]PASS[/] {len(summary.worst)} tensors x {summary.steps} steps match; every "
+        f"operation of {summary.replays} steps replayed within its rounding bound"
+    )
+
+
+def _failure(f: Failure) -> str:
+    text = f"in step {f.step}"
+    if f.fault:
+        r = f.fault.found
+        what = r.detail or (
+            f"at {list(r.index)} is {r.came:.9g}, but its inputs give {r.expected:.9g} "
+            f"({r.use:.3g} times its bound)"
         )
-    return f"[bold green]PASS[/] {count} match" if summary.passed else "[bold red]FAIL[/] no steps"
-
-
-def _failure(w: Worst) -> str:
-    d = w.difference
-    by = f"{d.relative:.1e} apart, bound {d.bound:.1e}: " if d.verdict == "differs" else ""
-    return f"step {w.step}, {d.name} ({d.verdict}): {by}{d.detail}"
+        if r.outcome == "not finite":
+            text += f" training diverged: {f.fault.side}'s {r.name} {what}; try a smaller lr"
+        else:
+            text += f": {f.fault.side}'s {r.operation} is the first that is wrong: {r.name} {what}"
+    elif f.difference:
+        d = f.difference
+        text += f": {d.name} ({d.verdict}) {d.detail}"
+    return text
 
 
 def _scores(summary: Summary) -> Table:
@@ -101,6 +125,6 @@ def _scores(summary: Summary) -> Table:
 
 
 def _span(names: list[str]) -> str:
-    """W1..W3 rather than W1 W2 W3; gradients come last layer first, and read better turned."""
-    first, *rest = sorted(names, key=lambda n: (len(n), n))
-    return f"{first}..{rest[-1]}" if rest else first
+    """W1-3 rather than W1 W2 W3; gradients come last layer first, and read better turned."""
+    layers = sorted(int(digits[0]) for name in names if (digits := re.findall(r"\d+", name)))
+    return re.sub(r"\d+", f"{layers[0]}-{layers[-1]}", names[0]) if len(layers) > 1 else names[0]

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from compare.differences import Difference
+from compare.judge import Fault, Side
 from compare.training import StepRecord
 from manual.bias_variance import Diagnosis, diagnose
 
@@ -20,18 +22,28 @@ class Worst:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """The first step that did not pass: its first failing tensor, and the operation to blame."""
+
+    step: int
+    difference: Difference | None
+    fault: Fault | None
+
+
+@dataclass(frozen=True)
 class Summary:
     """What `parity train` has to say; rendering is somebody else's work.
 
-    worst holds every tensor in flow order; first_failure is the first failing tensor of the first
-    failing step; kinks counts the steps that a kink left partly undecided; drift is how far the
-    free-running sides ended apart; scores are score/train and score/dev of each side.
+    worst holds every tensor in flow order; use the greatest share of its rounding bound that each
+    side took up in a replay, replays their number; drift is how far the free-running sides ended
+    apart; scores are score/train and score/dev of each side.
     """
 
     worst: dict[str, Worst]
-    first_failure: Worst | None
+    use: dict[Side, dict[str, float]]
+    replays: int
+    failure: Failure | None
     steps: int
-    kinks: int
     drift: float
     score: str
     scores: dict[str, dict[str, float]]
@@ -40,10 +52,10 @@ class Summary:
     @property
     def passed(self) -> bool:
         """True only if at least one step was judged and every tensor of every step agreed."""
-        return self.steps > 0 and self.first_failure is None
+        return self.steps > 0 and self.failure is None
 
     def json(self) -> str:
-        """Every tensor, for machines. NaN stands as null, which JSON can carry."""
+        """Every tensor, for machines."""
         record = {"passed": self.passed, **dataclasses.asdict(self)}
         return json.dumps(_plain(record), indent=1)
 
@@ -55,42 +67,47 @@ class Tally:
     score: str
     base_error: float = 0.0
     worst: dict[str, Worst] = field(default_factory=dict)
-    first_failure: Worst | None = None
-    kinks: int = 0
+    use: dict[Side, dict[str, float]] = field(default_factory=dict)
+    replays: int = 0
+    failure: Failure | None = None
     last: StepRecord | None = None
 
     def add(self, record: StepRecord) -> None:
         """One more step."""
         self.last = record
-        for d in record.differences:
+        judgement = record.judgement
+        for d in judgement.differences:
             held = self.worst.get(d.name)
             if held is None or _severity(d) > _severity(held.difference):
                 self.worst[d.name] = Worst(d, record.step)
-        if self.first_failure is None:
-            failed = next((d for d in record.differences if not d.passed), None)
-            self.first_failure = Worst(failed, record.step) if failed else None
-        self.kinks += any(d.verdict == "kink" for d in record.differences)
+        self.replays += bool(judgement.replays)
+        for side, replays in judgement.replays.items():
+            uses = self.use.setdefault(side, {})
+            for r in replays:
+                uses[r.name] = max(uses.get(r.name, 0.0), r.use if r.use == r.use else float("inf"))
+        if self.failure is None and not judgement.passed:
+            failed = next((d for d in judgement.differences if not d.passed), None)
+            fault = next(iter(judgement.faults), None)
+            self.failure = Failure(record.step, failed, fault)
 
     def summary(self) -> Summary:
         """What has been seen so far."""
-        sides = (
-            {"manual": {}, "torch": {}}
-            if self.last is None
-            else {"manual": self.last.manual, "torch": self.last.torch}
-        )
+        last = self.last
+        sides = {"manual": last.manual, "torch": last.torch} if last else {}
         scores = {
             side: {k: v for k, v in curves.items() if k.startswith(self.score + "/")}
             for side, curves in sides.items()
         }
         return Summary(
             worst=self.worst,
-            first_failure=self.first_failure,
-            steps=self.last.step if self.last else 0,
-            kinks=self.kinks,
-            drift=self.last.drift if self.last else 0.0,
+            use=self.use,
+            replays=self.replays,
+            failure=self.failure,
+            steps=last.step if last else 0,
+            drift=last.drift if last else 0.0,
             score=self.score,
             scores=scores,
-            diagnosis=self._diagnose(scores["torch"]),
+            diagnosis=self._diagnose(scores.get("torch", {})),
         )
 
     def _diagnose(self, scores: dict[str, float]) -> Diagnosis | None:
@@ -119,16 +136,16 @@ def worst_of(group: Iterable[Worst]) -> Worst:
     return max(group, key=lambda w: _severity(w.difference))
 
 
-def _severity(d: Difference) -> tuple[bool, bool, float]:
-    """A failure outweighs a kink, a kink a match; a gap that does not exist outweighs any number
-    (NaN loses every comparison, so it must not be compared)."""
-    exists = d.relative == d.relative
-    return not d.passed, d.verdict == "kink", d.relative if exists else float("inf")
+def _severity(d: Difference) -> tuple[bool, float]:
+    """A failure outweighs any number, and so does a gap that does not exist (NaN would lose every
+    comparison, so it must not be compared)."""
+    return not d.passed, d.relative if d.relative == d.relative else float("inf")
 
 
 def _plain(value: object) -> object:
+    """JSON has no NaN and no infinity; both stand as null."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

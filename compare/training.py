@@ -13,7 +13,8 @@ import torch
 
 from compare.case import Case
 from compare.data import Data
-from compare.differences import Difference, after_kink, compare
+from compare.flow import flow
+from compare.judge import Judgement, judge
 from compare.pair import Pair
 from manual.network import Tensors
 
@@ -22,26 +23,16 @@ Curves = dict[str, float]
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step: the judged differences, what the curves of each side gain, and the free gap.
+    """One step: its judgement, what the curves of each side gain, and the free gap.
 
     drift is the greatest relative difference of any parameter between the two free-running sides.
     """
 
     step: int
-    differences: tuple[Difference, ...]
+    judgement: Judgement
     manual: Curves
     torch: Curves
     drift: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether every tensor of this step agreed."""
-        return all(d.passed for d in self.differences)
-
-    @property
-    def diverged(self) -> bool:
-        """Whether NaN or infinity has appeared, after which no step can be judged."""
-        return any(d.verdict == "not finite" for d in self.differences)
 
 
 def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
@@ -55,22 +46,23 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
             by_torch, masks = pair.torch.step(x, y)
             judged = pair.manual.step(*at, x, y, masks)
             free = pair.manual.step(params, state, x, y, masks)
+            start = {"x": x, "y": y, **at[0], **at[1], **masks}
             params, state = _carry(free, params), _carry(free, state)
             at = (_carry(by_torch, params), _carry(by_torch, state))
 
-            kinked = case.activation in ("relu", "leaky_relu")
-            undecided = after_kink(judged, by_torch, len(case.hidden)) if kinked else set()
+            nodes = flow(pair.manual.net, pair.manual.optimizer, masks)
+            look_closer = step % case.log_every == 0 or step in (1, case.steps)
             record = StepRecord(
                 step,
-                compare(judged, by_torch, undecided),
+                judge(nodes, start, judged, by_torch, always_replay=look_closer),
                 _curves(free, list(params)),
                 _curves(by_torch, list(params)),
                 drift=_drift(params, at[0]),
             )
-            if step % case.log_every == 0 or step in (1, case.steps):
+            if look_closer:
                 evaluate(record, data, pair, params)
             yield record
-            if record.diverged:
+            if not record.judgement.finite:
                 return
 
 

@@ -129,7 +129,7 @@ def cost(
 
     Without a penalty the dictionary holds loss alone.
     """
-    t: Tensors = {"loss": LOSSES[net.loss][0](output, y, net.reduction)}
+    t: Tensors = {"loss": np.asarray(LOSSES[net.loss][0](output, y, net.reduction))}
     if net.l1 or net.l2:
         weights = [params[f"W{layer}"] for layer in range(1, net.depth + 1)]
         t["penalty"] = np.asarray(

@@ -24,5 +24,5 @@ def scale(reduction: Reduction, count: int) -> float:
 
 
 def reduce(losses: np.ndarray, reduction: Reduction) -> np.ndarray:
-    """The mean or the sum of all entries, as an array of shape ()."""
-    return np.asarray(losses.sum() * scale(reduction, losses.size))
+    """The mean or the sum of all entries, a scalar of their type."""
+    return losses.sum() * scale(reduction, losses.size)

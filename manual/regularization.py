@@ -13,7 +13,7 @@ import numpy as np
 
 def l2_penalty(weights: Iterable[np.ndarray], lambd: float, m: int) -> np.ndarray:
     """penalty = lambd / (2 m) * sum of W^2 over all weights    # [out, in]... -> []"""
-    return np.asarray(lambd / (2 * m) * sum((W * W).sum() for W in weights))
+    return lambd / (2 * m) * sum((W * W).sum() for W in weights)
 
 
 def l2_penalty_backward(W: np.ndarray, lambd: float, m: int) -> np.ndarray:
@@ -23,7 +23,7 @@ def l2_penalty_backward(W: np.ndarray, lambd: float, m: int) -> np.ndarray:
 
 def l1_penalty(weights: Iterable[np.ndarray], lambd: float, m: int) -> np.ndarray:
     """penalty = lambd / (2 m) * sum of |W| over all weights    # [out, in]... -> []"""
-    return np.asarray(lambd / (2 * m) * sum((W * np.sign(W.real)).sum() for W in weights))
+    return lambd / (2 * m) * sum((W * np.sign(W.real)).sum() for W in weights)
 
 
 def l1_penalty_backward(W: np.ndarray, lambd: float, m: int) -> np.ndarray:

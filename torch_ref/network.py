@@ -107,7 +107,9 @@ def step(
         if in_loss is not None:
             in_loss.backward()  # type: ignore[no-untyped-call]
     t |= {"d" + name: gradient(p).clone() for name, p in params.items()}
-    t |= {"d" + name: t["d" + name] + penalty.weight_decay * W for name, W in weights.items()}
+    t |= {
+        f"d{name}": t[f"d{name}"].add(W, alpha=penalty.weight_decay) for name, W in weights.items()
+    }
     optimizer.step()
     t |= {name: p.detach().clone() for name, p in params.items()}
     t |= state(optimizer, slots, params)

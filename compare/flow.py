@@ -1,0 +1,103 @@
+"""The flow of one step: which operation makes which tensor from which others, in order.
+
+It says in data what manual/network.py says in code, so that a recorded step, from whichever side,
+can be taken apart and each operation judged on its own inputs.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from manual import SGD, Adam, Momentum, MomentumCourse, Network
+from manual.network import Optimizer
+
+UPDATES: dict[type, str] = {
+    SGD: "sgd",
+    Momentum: "momentum",
+    MomentumCourse: "momentum_course",
+    Adam: "adam",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """outputs = operation(*inputs, **options), all by name.
+
+    A name that is made twice (W1: given at the start, updated at the end) means what it meant when
+    the node runs.
+    """
+
+    operation: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def flow(net: Network, optimizer: Optimizer, masks: Collection[str]) -> tuple[Node, ...]:
+    """The nodes of one training step; masks names the dropout masks that are given."""
+    return (*_forward(net, masks), *_backward(net, masks), *_update(net, optimizer))
+
+
+def _activation(net: Network, layer: int) -> tuple[str, dict[str, Any]]:
+    name = net.activation if layer < net.depth else net.output
+    return name, {"negative_slope": net.negative_slope} if name == "leaky_relu" else {}
+
+
+def _penalty(net: Network) -> dict[str, Any]:
+    return {"l1": net.l1, "l2": net.l2, "m": net.m}
+
+
+def _forward(net: Network, masks: Collection[str]) -> Iterator[Node]:
+    yield Node("identity", ("x",), ("h0",))
+    for k in range(1, net.depth + 1):
+        name, options = _activation(net, k)
+        yield Node("linear", (f"h{k - 1}", f"W{k}", f"b{k}"), (f"z{k}",))
+        yield Node(name, (f"z{k}",), (f"a{k}",), options)
+        if k < net.depth and f"mask{k}" in masks:
+            yield Node("dropout", (f"a{k}", f"mask{k}"), (f"h{k}",))
+        elif k < net.depth:
+            yield Node("identity", (f"a{k}",), (f"h{k}",))
+    yield Node(net.loss, (f"a{net.depth}", "y"), ("loss",), {"reduction": net.reduction})
+    if net.l1 or net.l2:
+        weights = tuple(f"W{k}" for k in range(1, net.depth + 1))
+        yield Node("penalty", weights, ("penalty",), _penalty(net))
+        yield Node("cost", ("loss", "penalty"), ("cost",))
+
+
+def _backward(net: Network, masks: Collection[str]) -> Iterator[Node]:
+    last = net.depth
+    reduction = {"reduction": net.reduction}
+    yield Node(f"{net.loss}_backward", (f"a{last}", "y"), (f"da{last}",), reduction)
+    for k in range(last, 0, -1):
+        if k < last and f"mask{k}" in masks:
+            yield Node("dropout_backward", (f"dh{k}", f"mask{k}"), (f"da{k}",))
+        elif k < last:
+            yield Node("identity", (f"dh{k}",), (f"da{k}",))
+        name, options = _activation(net, k)
+        yield Node(f"{name}_backward", (f"da{k}", f"z{k}"), (f"dz{k}",), options)
+        penalised = bool(net.l1 or net.l2)
+        dW = f"dW{k}_loss" if penalised else f"dW{k}"
+        inputs = (f"dz{k}", f"h{k - 1}", f"W{k}")
+        if k > 1:
+            yield Node("linear_backward", inputs, (f"dh{k - 1}", dW, f"db{k}"))
+        else:
+            yield Node("linear_backward_parameters", inputs[:2], (dW, f"db{k}"))
+        if penalised:
+            yield Node("penalty_backward", (dW, f"W{k}"), (f"dW{k}",), _penalty(net))
+
+
+def _update(net: Network, optimizer: Optimizer) -> Iterator[Node]:
+    """The step counter goes first: the update reads it already counted up."""
+    moments = tuple(slot for slot in optimizer.slots if slot != "t")
+    for k in range(1, net.depth + 1):
+        for p in (f"W{k}", f"b{k}"):
+            inputs = (p, f"d{p}", *(slot + p for slot in moments))
+            if "t" in optimizer.slots:
+                yield Node("count", (f"t{p}",), (f"t{p}",))
+                inputs = (*inputs, f"t{p}")
+            outputs = (*(slot + p for slot in moments), p)
+            yield Node(UPDATES[type(optimizer)], inputs, outputs, _constants(optimizer))
+
+
+def _constants(optimizer: Any) -> dict[str, Any]:
+    return asdict(optimizer)

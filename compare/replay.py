@@ -1,0 +1,130 @@
+"""Replay: every recorded operation again, in higher precision, from the inputs that the same side
+recorded, and its output held to the bound that rounding allows it.
+
+Errors that came in with the inputs are not this operation's fault, so nothing adds up on the way
+and no kink can excuse anything: what is over its bound was computed by another formula.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from compare.flow import Node
+from compare.operations import FUNCTIONS
+from compare.rounding import Bounded
+
+Outcome = Literal["right", "wrong", "missing", "shape", "dtype", "not finite"]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One recorded tensor against its replay.
+
+    use is the greatest |recorded - replayed| / bound over all entries, found at index, where the
+    two stood as came and expected. power is the smallest fault that any entry would have shown,
+    relative to the tensor's largest entry (the greatest bound that an entry has).
+    """
+
+    name: str
+    operation: str
+    outcome: Outcome
+    use: float = float("nan")
+    power: float = float("nan")
+    index: tuple[int, ...] = ()
+    expected: float = float("nan")
+    came: float = float("nan")
+    detail: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Within its bound."""
+        return self.outcome == "right"
+
+
+def replay(
+    nodes: tuple[Node, ...],
+    start: Mapping[str, np.ndarray],
+    trace: Mapping[str, np.ndarray],
+    proof: bool = False,
+) -> tuple[Replayed, ...]:
+    """One Replayed per output of each node, in flow order.
+
+    start holds what the step was given (x, y, parameters, masks, optimizer state), trace what it
+    recorded. proof=True asks for the worst-case bound, over which nothing but a fault remains.
+    """
+    known = dict(start)
+    found = []
+    for node in nodes:
+        found += _replay(node, known, trace, proof)
+        known |= {name: trace[name] for name in node.outputs if name in trace}
+    return tuple(found)
+
+
+def _replay(
+    node: Node, known: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray], proof: bool
+) -> list[Replayed]:
+    absent = [name for name in node.inputs if name not in known]
+    if absent:
+        detail = f"{node.operation} needs {', '.join(absent)}, which is not recorded"
+        return [Replayed(name, node.operation, "missing", detail=detail) for name in node.outputs]
+    inputs = [known[name] for name in node.inputs]
+    broken = next((n for n, a in zip(node.inputs, inputs, strict=True) if not _finite(a)), None)
+    if broken:
+        detail = f"its input {broken} is not finite already"
+        return [
+            Replayed(name, node.operation, "not finite", detail=detail) for name in node.outputs
+        ]
+    try:
+        result = FUNCTIONS[node.operation](*(_bounded(a, proof) for a in inputs), **node.options)
+    except ValueError as error:
+        return [Replayed(name, node.operation, "shape", detail=str(error)) for name in node.outputs]
+    results = result if isinstance(result, tuple) else (result,)
+    pairs = zip(node.outputs, results, strict=True)
+    return [_judge(name, node.operation, trace.get(name), expected) for name, expected in pairs]
+
+
+def _bounded(recorded: np.ndarray, proof: bool) -> Any:
+    """Class indices and step counters are no rounded numbers; they stay what they are."""
+    return Bounded.exact(recorded, proof) if recorded.dtype.kind == "f" else recorded
+
+
+def _finite(array: np.ndarray) -> bool:
+    return bool(np.isfinite(array).all())
+
+
+def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any) -> Replayed:
+    if recorded is None:
+        return Replayed(name, operation, "missing", detail=f"{name} is not recorded")
+    if recorded.size == 0:
+        return Replayed(name, operation, "shape", detail=f"{recorded.shape} has no entries")
+    if recorded.shape != expected.shape:
+        detail = f"{recorded.shape}, expected {expected.shape}"
+        return Replayed(name, operation, "shape", detail=detail)
+    if not isinstance(expected, Bounded):
+        expected = Bounded.exact(np.asarray(expected, np.float64))
+    elif recorded.dtype != expected.judged:
+        detail = f"{recorded.dtype}, expected {expected.judged}"
+        return Replayed(name, operation, "dtype", detail=detail)
+    gap = np.abs(recorded - expected.value).astype(np.float64)
+    gap = np.where(np.isfinite(recorded), gap, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        uses = np.where(gap == 0, 0.0, gap / expected.error)
+    at = int(uses.argmax())
+    index = tuple(int(i) for i in np.unravel_index(at, uses.shape))
+    largest = float(np.abs(expected.value).max(initial=0))
+    came = float(recorded[index])
+    if not np.isfinite(came):
+        detail = f"at {list(index)} is {came}: the numbers have outgrown {recorded.dtype}"
+        return Replayed(name, operation, "not finite", index=index, came=came, detail=detail)
+    return Replayed(
+        name,
+        operation,
+        "right" if uses.flat[at] <= 1 else "wrong",
+        use=float(uses.flat[at]),
+        power=float(expected.error.max()) / largest if largest else 0.0,
+        index=index,
+        expected=float(expected.value[index]),
+        came=came,
+    )

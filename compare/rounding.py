@@ -1,0 +1,281 @@
+"""Bounds that derive themselves: run any hand-written function on Bounded numbers, and out comes
+what a computer with unit roundoff u may have got instead.
+
+This is running error analysis (Higham, Accuracy and Stability of Numerical Algorithms, 3.3): each
+number carries its value, in higher precision, and a bound on how far a computation in the judged
+precision may be off. Every operation adds what its inputs bring along, and its own rounding.
+
+No function has to be told its bound, so a new operation costs none.
+"""
+
+from collections.abc import Callable
+from typing import Any, Self, SupportsIndex
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+# exp, log, tanh...: NumPy and torch promise less than 4 units in the last place, and 1 is 2u.
+FUNCTION_UNITS = 8
+# The same formula in another order rounds elsewhere: torch takes exp(log_softmax) where the hand
+# takes softmax. Every rounding is therefore allowed for twice.
+VARIANTS = 2
+
+
+class Bounded(NDArrayOperatorsMixin):
+    """value +- error, entry by entry; u is the unit roundoff of the precision that is judged
+    (VARIANTS times, and a little).
+
+    proof=False takes sums at their probable error, 4 (sqrt(n) + 1) u sum|x|, which has the power;
+    proof=True at their worst case, n u sum|x| / (1 - n u), over which no rounding can explain it.
+    """
+
+    def __init__(
+        self, value: np.ndarray, error: np.ndarray, dtype: np.dtype, proof: bool = False
+    ) -> None:
+        self.value, self.error, self.judged, self.proof = value, error, dtype, proof
+        # what the higher precision itself rounds away counts too: nothing for float32, a
+        # two-thousandth where long double has 64 bits, as much again where it is a plain double
+        self.u = VARIANTS * float(np.finfo(dtype).eps / 2 + np.finfo(value.dtype).eps / 2)
+        # below the smallest normal number nobody promises digits: torch's sigmoid gives 0 there
+        self.tiny = float(np.finfo(dtype).tiny)
+
+    @classmethod
+    def exact(cls, recorded: np.ndarray, proof: bool = False) -> Self:
+        """A recorded tensor, which is what it is."""
+        value = recorded.astype(higher(recorded.dtype))
+        return cls(value, np.zeros(value.shape), recorded.dtype, proof)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the value."""
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        """Of the value."""
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        """Of the value."""
+        return self.value.size
+
+    @property
+    def real(self) -> Self:
+        """Itself: complex numbers are for derivatives, not for bounds."""
+        return self
+
+    @property
+    def T(self) -> Self:
+        """Transposed."""
+        return self._new(self.value.T, self.error.T)
+
+    def copy(self) -> Self:
+        """In memory of its own."""
+        return self._new(self.value.copy(), self.error.copy())
+
+    def __getitem__(self, index: Any) -> Self:
+        return self._new(self.value[index], self.error[index])
+
+    def __setitem__(self, index: Any, item: Any) -> None:
+        item = self._lift(item)
+        self.value[index], self.error[index] = item.value, item.error
+
+    def sum(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
+        """n numbers added up, in whatever order."""
+        total = np.asarray(self.value.sum(axis=axis, keepdims=keepdims))
+        n = self.size // max(total.size, 1)
+        sizes = np.abs(self.value).sum(axis=axis, keepdims=keepdims).astype(np.float64)
+        carried = self.error.sum(axis=axis, keepdims=keepdims)
+        return self._new(total, np.asarray(carried + self._sum_units(n - 1) * sizes))
+
+    def max(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
+        """The greatest number; no rounding of its own."""
+        return self._new(
+            np.asarray(self.value.max(axis=axis, keepdims=keepdims)),
+            np.asarray(self.error.max(axis=axis, keepdims=keepdims)),
+        )
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        into = options.pop("out", None)  # dz -= 1 asks for its result in place
+        if method != "__call__" or options:
+            return NotImplemented
+        operands = [self._lift(x) for x in inputs]
+        if ufunc in _COMPARISONS:
+            return ufunc(*(x.value for x in operands))
+        if ufunc is np.matmul:
+            return self._matmul(*operands)
+        rule = _RULES.get(ufunc)
+        if rule is None:
+            return NotImplemented
+        with np.errstate(all="ignore"):
+            value = np.asarray(ufunc(*(x.value for x in operands)))
+            result = self._new(value, np.asarray(rule(self, value, *operands)))
+        if into is not None:
+            into[0].value, into[0].error = result.value, result.error
+            return into[0]
+        return result
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        if function is not np.where:
+            return NotImplemented
+        condition, a, b = args[0], self._lift(args[1]), self._lift(args[2])
+        return self._new(
+            np.where(condition, a.value, b.value), np.where(condition, a.error, b.error)
+        )
+
+    def _matmul(self, a: "Bounded", b: "Bounded") -> Self:
+        """Products of recorded tensors; each entry sums n products."""
+        sizes_a, sizes_b = (np.abs(x.value).astype(np.float64) for x in (a, b))
+        n = a.shape[-1]
+        error = self._sum_units(n) * (sizes_a @ sizes_b) + n * self.tiny
+        if a.error.any() or b.error.any():
+            error += a.error @ sizes_b + sizes_a @ b.error + a.error @ b.error
+        return self._new(precise_matmul(a.value, b.value), error)
+
+    def _sum_units(self, n: int) -> float:
+        if n <= 0:
+            return 0.0
+        if self.proof:
+            return n * self.u / (1 - n * self.u) if n * self.u < 1 else float("inf")
+        return min(4 * (float(np.sqrt(n)) + 1), float(n) + 4) * self.u
+
+    def _new(self, value: np.ndarray, error: np.ndarray) -> Self:
+        return type(self)(value, error, self.judged, self.proof)
+
+    def _lift(self, x: Any) -> "Bounded":
+        """Arrays are exact; a Python number is rounded to the judged precision on its way in."""
+        if isinstance(x, Bounded):
+            return x
+        value = np.asarray(x, dtype=self.value.dtype)
+        exact = isinstance(x, np.ndarray) or float(x).is_integer()
+        error = np.zeros(value.shape) if exact else self.u * np.abs(value).astype(np.float64)
+        return self._new(value, error)
+
+
+def higher(dtype: np.dtype) -> np.dtype:
+    """The precision that the judge computes in."""
+    return np.dtype(np.float64 if dtype.itemsize < 8 else np.longdouble)
+
+
+def precise_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b far beyond float64, for long doubles that hold float64 numbers.
+
+    Long doubles have no fast product. So each factor is split in two (Ozaki et al. 2012): heads so
+    short that BLAS multiplies and adds them without any rounding, and tails so small that its
+    rounding of them does not matter.
+    """
+    if a.dtype == np.float64:
+        return a @ b
+    a64, b64 = a.astype(np.float64), b.astype(np.float64)
+    if a64.size == 0 or b64.size == 0 or not (np.array_equal(a64, a) and np.array_equal(b64, b)):
+        return np.asarray(a @ b)
+    head_a, head_b = _head(a64, axis=-1), _head(b64, axis=0)
+    tail_a, tail_b = a64 - head_a, b64 - head_b
+    low = head_a @ tail_b + tail_a @ b64
+    return np.asarray((head_a @ head_b).astype(np.longdouble) + low)
+
+
+def _head(x: np.ndarray, axis: int) -> np.ndarray:
+    """The leading bits of x, as many as let n products of heads add up without rounding."""
+    n = x.shape[axis]
+    largest = np.abs(x).max(axis=axis, keepdims=True)
+    exponent = np.frexp(largest)[1]
+    bits = int(np.ceil((53 + np.log2(n)) / 2)) + 1
+    anchor = np.ldexp(1.5, exponent + bits)
+    return np.asarray((x + anchor) - anchor)
+
+
+_COMPARISONS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}
+
+
+def _size(x: np.ndarray) -> np.ndarray:
+    return np.abs(x).astype(np.float64)
+
+
+def _rounded(b: Bounded, value: np.ndarray, units: float = 1) -> np.ndarray:
+    """What the operation itself rounds away: one u of its result, or the last subnormal bit."""
+    return np.asarray(units * b.u * _size(value) + b.tiny)
+
+
+def _add(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
+    return np.asarray(x.error + y.error + _rounded(b, value))
+
+
+def _multiply(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
+    carried = _size(x.value) * y.error + _size(y.value) * x.error + x.error * y.error
+    return np.asarray(carried + _rounded(b, value))
+
+
+def _divide(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
+    left = _size(y.value) - y.error
+    carried = (x.error + _size(value) * y.error) / left
+    return np.asarray(np.where(left > 0, carried + _rounded(b, value), np.inf))
+
+
+def _power(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
+    if not np.all(y.value == 2):
+        raise NotImplementedError("only squares have a rounding bound")
+    return _multiply(b, value, x, x)
+
+
+def _maximum(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
+    surely_x, surely_y = x.value - x.error >= y.value + y.error, y.value >= x.value + x.error
+    either = np.maximum(x.error, y.error)
+    return np.where(surely_x, x.error, np.where(surely_y, y.error, either))
+
+
+def _carry(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
+    return x.error
+
+
+def _sign(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
+    return np.where(_size(x.value) >= x.error, 0.0, 2.0)
+
+
+def _exp(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
+    return np.asarray(_size(value) * np.expm1(x.error) + _rounded(b, value, FUNCTION_UNITS))
+
+
+def _log(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
+    return _log_of(b, value, _size(x.value), x.error)
+
+
+def _log1p(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
+    return _log_of(b, value, _size(1 + x.value), x.error)
+
+
+def _log_of(b: Bounded, value: np.ndarray, x: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """log 0 is -inf without any error; a number that may be 0 may have any logarithm."""
+    carried = np.where(error < x, error / (x - error), np.inf)
+    rounded = np.where(np.isfinite(value), _rounded(b, value, FUNCTION_UNITS), 0.0)
+    return np.where(error == 0, rounded, carried + rounded)
+
+
+def _sqrt(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
+    steep = np.where(value > 0, x.error / _size(value), np.inf)
+    return np.asarray(np.minimum(steep, np.sqrt(x.error)) + _rounded(b, value))
+
+
+def _tanh(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
+    return np.asarray(x.error + _rounded(b, value, FUNCTION_UNITS))
+
+
+_RULES: dict[np.ufunc, Callable[..., np.ndarray]] = {
+    np.add: _add,
+    np.subtract: _add,
+    np.multiply: _multiply,
+    np.divide: _divide,
+    np.power: _power,
+    np.maximum: _maximum,
+    np.negative: _carry,
+    np.absolute: _carry,
+    np.sign: _sign,
+    np.exp: _exp,
+    np.log: _log,
+    np.log1p: _log1p,
+    np.sqrt: _sqrt,
+    np.tanh: _tanh,
+}

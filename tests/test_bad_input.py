@@ -1,0 +1,622 @@
+"""The command as a user runs it: bad input ends with status 2 and a line that helps, writing
+nothing; a good run leaves everything that it promised.
+
+main() is called in this process, for torch takes seconds to import; three cases at the end start
+the installed command.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from compare.case import Case
+from compare.cli import main
+
+TINY = ("--hidden", "5,4", "--steps", "5")
+MOONS = ("train", "--data", "moons", *TINY)
+TABLE = "a,b,y\n" + "".join(f"{i / 2},{-i},{i % 2}\n" for i in range(20))
+REAL = "a,b,y\n" + "".join(f"{i / 2},{-i},{i / 3}\n" for i in range(20))
+ROWS = np.arange(40.0).reshape(20, 2)
+LABELS = np.arange(20) % 2
+
+Content = str | bytes | Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the command ended, and what it said."""
+
+    status: Any
+    out: str
+    err: str
+
+
+Parity = Callable[..., Ended]
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def parity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Parity:
+    """Runs the command in a folder of its own. A warning is an error here, as pytest is set up."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["parity", *args])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ended(ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def refused(parity: Parity, monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Runs the command, which must end as it does for bad input -> what it said.
+
+    says holds what the user has to find in it: the thing, what came, and what to do.
+    """
+
+    def no_board(command: list[str]) -> NoReturn:
+        pytest.fail(f"started {command}")
+
+    def run(*args: str, says: tuple[str, ...]) -> str:
+        before = _everything()
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "call", no_board)
+            ended = parity(*args)
+        check_refusal(ended, says)
+        assert _everything() == before, "something was written, moved or changed"
+        return ended.err
+
+    return run
+
+
+def check_refusal(ended: Ended, says: tuple[str, ...]) -> None:
+    """Status 2, and one or two lines, or click's own words on how the command is used."""
+    assert ended.status == 2
+    assert "Traceback" not in ended.err
+    lines = ended.err.splitlines()
+    if any(line.startswith("Error: ") for line in lines):
+        assert len(lines) <= 4
+    else:
+        assert ended.err.startswith("parity: ")
+        assert len(lines) <= 2
+    for part in says:
+        assert part in ended.err
+    assert ended.out == "", "scripts read stdout, and this is no result"
+
+
+def _everything() -> dict[str, bytes | None]:
+    """Every file below the working folder with its content; a folder holds None."""
+    return {str(p): p.read_bytes() if p.is_file() else None for p in Path().rglob("*")}
+
+
+def _write(name: str, content: Content) -> str:
+    Path(name).parent.mkdir(exist_ok=True)
+    if isinstance(content, Mapping):
+        np.savez(name, **content)
+    else:
+        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return name
+
+
+def _strict_json(path: Path) -> Any:
+    """What any JSON reader takes: Python alone writes and reads NaN and Infinity."""
+    return json.loads(path.read_text("utf-8"), parse_constant=lambda c: pytest.fail(f"{c} in JSON"))
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("option", "came", "says"),
+        [
+            ("p", "1", ("less than 1", "DROP")),
+            ("p", "-0.1", ("greater than or equal to 0", "DROP")),
+            ("p", "nan", ("finite",)),
+            ("p", "inf", ("finite",)),
+            ("p", "half", ("number",)),
+            ("p", "", ("number",)),
+            ("lr", "0", ("greater than 0", "learning rate")),
+            ("lr", "nan", ("finite",)),
+            ("lr", "-inf", ("finite",)),
+            ("l2", "-1", ("greater than or equal to 0",)),
+            ("momentum", "1", ("less than 1",)),
+            ("beta2", "1", ("less than 1",)),
+            ("eps", "0", ("greater than 0",)),
+            ("noise", "-1", ("greater than or equal to 0",)),
+            ("negative-slope", "1e999", ("finite",)),
+            ("dev-fraction", "0", ("greater than 0",)),
+            ("dev-fraction", "1", ("less than 1",)),
+            ("base-error", "1", ("less than 1",)),
+            ("steps", "0", ("greater than or equal to 1", "mini-batches")),
+            ("steps", "2.5", ("integer",)),
+            ("steps", "many", ("integer",)),
+            ("batch", "0", ("greater than or equal to 1",)),
+            ("samples", "7", ("greater than or equal to 8",)),
+            ("log-every", "0", ("greater than or equal to 1",)),
+            ("seed", "-1", ("greater than or equal to 0",)),
+            ("seed", str(2**64), ("less than",)),
+            ("threads", "0", ("greater than or equal to 1",)),
+            ("threads", "99999999999", ("less than",)),
+            ("activation", "rel", ("'relu'", "'leaky_relu'")),
+            ("loss", "crossentropy", ("'cross_entropy'", "'mse_loss'")),
+            ("optimizer", "adamw", ("'adam'", "'momentum_course'")),
+            ("dtype", "float16", ("'float64'", "'float32'")),
+        ],
+    )
+    def test_value(self, refused: Refused, option: str, came: str, says: tuple[str, ...]) -> None:
+        """The option, what came and what was expected; what the option means is said as well."""
+        name = option.replace("-", "_")
+        meaning = Case.model_fields[name].description or ""
+        refused(*MOONS, f"--{option}={came}", says=(f"{name} is {came!r}", *says, meaning))
+
+    @pytest.mark.parametrize(
+        ("came", "says"),
+        [
+            ("0", ("'0'", "greater than 0")),
+            ("5,0", ("'0'", "greater than 0")),
+            ("-3", ("'-3'", "greater than 0")),
+            ("many", ("'many'", "integer")),
+            ("5,many", ("'many'", "integer")),
+            ("5.5", ("'5.5'", "integer")),
+            ("5;4", ("'5;4'", "integer")),
+        ],
+    )
+    def test_hidden(self, refused: Refused, came: str, says: tuple[str, ...]) -> None:
+        refused("train", "--data", "moons", f"--hidden={came}", says=("hidden is", *says))
+
+    def test_hidden_without_comma(self, refused: Refused) -> None:
+        """ "5 4" must not be taken for one layer of 54."""
+        refused(*MOONS, "--hidden", "5 4", says=("hidden is", "5 4"))
+
+    @pytest.mark.parametrize("option", ["--samples", "--hidden"])
+    def test_more_than_any_memory(self, refused: Refused, option: str) -> None:
+        """10**15 numbers are more than a processor can address, so this fails at once."""
+        refused(*MOONS, option, str(10**15), says=())
+
+    def test_two_mistakes_are_both_named(self, refused: Refused) -> None:
+        refused(*MOONS, "--p", "1", "--lr", "0", says=("p is '1'", "lr is '0'"))
+
+    def test_more_mistakes_are_still_two_lines(self, refused: Refused) -> None:
+        refused(*MOONS, "--p", "1", "--lr", "0", "--steps", "0", "--batch", "0", says=("p is '1'",))
+
+    @pytest.mark.parametrize(
+        ("args", "says"),
+        [
+            (("train", "--hiden", "4"), ("'--hiden'", "--hidden")),
+            (("train", "--keep-prob", "0.8"), ("'--keep-prob'",)),
+            (("train", "moons"), ("unexpected extra argument", "moons")),
+            (("train", "--steps"), ("'--steps' requires an argument",)),
+            (("trian",), ("'trian'", "'train'")),
+            (("board", "--port", "x"), ("'--port'", "'x'", "integer")),
+        ],
+    )
+    def test_what_click_refuses(
+        self, refused: Refused, args: tuple[str, ...], says: tuple[str, ...]
+    ) -> None:
+        refused(*args, says=says)
+
+    @pytest.mark.parametrize(
+        ("args", "says"),
+        [
+            (("--loss", "cross_entropy", "--output", "softmax"), ("cross_entropy", "use identity")),
+            (("--loss", "binary_cross_entropy", "--output", "tanh"), ("use sigmoid",)),
+            (("--output", "relu"), ("loss binary_cross_entropy", "use sigmoid")),
+        ],
+    )
+    def test_output_that_does_not_fit_the_loss(
+        self, refused: Refused, args: tuple[str, ...], says: tuple[str, ...]
+    ) -> None:
+        refused(*MOONS, *args, says=(f"output {args[-1]} does not fit", *says))
+
+    def test_help_tells_of_every_field(self, parity: Parity) -> None:
+        """What Case knows and --help hides, no user finds. Blanks are where a line may break."""
+        ended = parity("train", "--help")
+        assert ended.status == 0
+        flags = set(re.findall(r"^ +(--[\w-]+)", ended.out, flags=re.MULTILINE))
+        solid = re.sub(r"\s", "", ended.out)
+        for name, field in Case.model_fields.items():
+            assert "--" + name.replace("_", "-") in flags
+            assert field.description
+            description = re.sub(r"\s", "", field.description)
+            assert description in solid
+            default = ",".join(map(str, field.default)) if name == "hidden" else field.default
+            if default is not None:
+                assert f"{description}[default:{default}]" in solid
+
+
+class TestData:
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("moon", ("'moon'", "did you mean 'moons'?")),
+            ("wine", ("'wine'", "digits, breast-cancer, moons", ".csv or .npz")),
+            ("mine.txt", ("'mine.txt'", ".csv or .npz")),
+            (".", ("'.'", ".csv or .npz")),
+            ("", ("''", ".csv or .npz")),
+            ("gone.csv", ("gone.csv", "--target")),
+        ],
+    )
+    def test_unknown(self, refused: Refused, name: str, says: tuple[str, ...]) -> None:
+        refused("train", "--data", name, *TINY, says=says)
+
+    @pytest.mark.parametrize("name", ["gone.csv", "gone.npz", "no/such/folder.csv"])
+    def test_missing_file(self, refused: Refused, name: str) -> None:
+        refused("train", "--data", name, "--target", "y", says=(name, "no such file", "path"))
+
+    @pytest.mark.parametrize("name", ["folder.csv", "folder.npz"])
+    def test_folder(self, refused: Refused, name: str) -> None:
+        Path(name).mkdir()
+        refused("train", "--data", name, "--target", "y", says=(name, "file"))
+
+    def test_target_of_a_bundled_set(self, refused: Refused) -> None:
+        refused(*MOONS, "--target", "y", says=("target is 'y'", "moons has its own labels"))
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            pytest.param("", ("is empty", "expected a line of names"), id="empty"),
+            pytest.param("a,b,y\n", ("0 samples",), id="names-alone"),
+            pytest.param("a,b,Label\n1,2,0\n3,4,1\n", ("'y'", "a, b, Label"), id="target"),
+            pytest.param("a,b,yy\n1,2,0\n3,4,1\n", ("did you mean 'yy'?",), id="misspelt-target"),
+            pytest.param(
+                "a,b,y\n1,2,0\n3,oops,1\n",
+                ("'b'", "line 3", "'oops'", "finite number", "drop"),
+                id="text",
+            ),
+            pytest.param(
+                "a,b,y\n1,nan,0\n3,4,1\n", ("'b'", "line 2", "NaN", "finite number"), id="nan"
+            ),
+            pytest.param("a,b,y\n1,2,0\n3,-inf,1\n", ("'b'", "line 3", "-inf"), id="inf"),
+            pytest.param(
+                "a,b,y\n1,2,0\n3,4,-1\n", ("'y'", "label -1", "0..1", "renumber"), id="label"
+            ),
+            pytest.param("a,b,y\n1,2,0\n3,4,7\n", ("label 7", "0..1", "renumber"), id="label-gap"),
+            pytest.param("a,b,y\n1,2,0\n3,4,0\n", ("'y'", "two classes"), id="one-class"),
+            pytest.param("y\n0\n1\n0\n", ("0 features",), id="no-features"),
+            pytest.param("a,b,y\n1,2,0\n3,4,1,5,6\n", ("cannot be read", "line 3"), id="ragged"),
+            pytest.param(bytes(range(256)), ("cannot be read as .csv",), id="binary"),
+        ],
+    )
+    def test_csv(self, refused: Refused, content: Content, says: tuple[str, ...]) -> None:
+        path = _write("mine.csv", content)
+        refused("train", "--data", path, "--target", "y", says=(path, *says))
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            pytest.param(b"", ("cannot be read as .npz", "numpy.savez"), id="empty"),
+            pytest.param(TABLE, ("cannot be read as .npz", "numpy.savez"), id="text"),
+            pytest.param(
+                {"x": ROWS[:9], "y": LABELS}, ("20 samples", "x (9, 2)", "y (20,)"), id="shape"
+            ),
+            pytest.param({"x": ROWS[:, 0], "y": LABELS}, ("2-D", "x (20,)"), id="1-D"),
+            pytest.param({"x": ROWS, "Z": LABELS}, ("'y'", "x, Z"), id="target"),
+            pytest.param({"x": ROWS, "y": LABELS - 1}, ("label -1", "0..1", "renumber"), id="-1"),
+            pytest.param({"x": ROWS * np.nan, "y": LABELS}, ("x[0, 0] is nan", "finite"), id="nan"),
+            pytest.param({"x": ROWS.astype(str), "y": LABELS}, ("x", "expected numbers"), id="str"),
+            pytest.param({"x": ROWS.astype(object), "y": LABELS}, ("plain arrays",), id="object"),
+            pytest.param({"x": ROWS, "z": ROWS, "y": LABELS}, ("found 2", "keep one"), id="two"),
+        ],
+    )
+    def test_npz(self, refused: Refused, content: Content, says: tuple[str, ...]) -> None:
+        path = _write("mine.npz", content)
+        refused("train", "--data", path, "--target", "y", says=(path, *says))
+
+    @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+    def test_loss_for_classes_on_numbers(self, refused: Refused, loss: str) -> None:
+        path = _write("mine.csv", REAL)
+        says = (f"loss is {loss}", path, "numbers, not classes", "--loss mse_loss")
+        refused("train", "--data", path, "--target", "y", "--loss", loss, says=says)
+
+    @pytest.mark.parametrize("fraction", ["0.05", "0.95"])
+    def test_split_that_leaves_nothing(self, refused: Refused, fraction: str) -> None:
+        says = ("moons", "8 samples", f"dev_fraction {fraction}", "at least 1")
+        refused(*MOONS, "--samples", "8", "--dev-fraction", fraction, says=says)
+
+
+class TestCaseFile:
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            pytest.param("stepz = 5", ("unknown key 'stepz'", "did you mean 'steps'?"), id="key"),
+            pytest.param("keep_prob = 0.8", ("unknown key 'keep_prob'", "steps"), id="far-key"),
+            pytest.param("[train]\nsteps = 5", ("unknown key 'train'",), id="table"),
+            pytest.param("steps: 5", ("not TOML", "line 1", "lr = 0.05"), id="yaml"),
+            pytest.param('{"steps": 5}', ("not TOML", "line 1", "lr = 0.05"), id="json"),
+            pytest.param("data = moons", ("not TOML", 'data = "moons"'), id="no-quotes"),
+            pytest.param("lr = 1\nlr = 2", ("not TOML",), id="twice"),
+            pytest.param(b"\xff\xfe", ("not TOML",), id="not-utf-8"),
+        ],
+    )
+    def test_text(self, refused: Refused, text: Content, says: tuple[str, ...]) -> None:
+        path = _write("mine.toml", text)
+        refused("train", "--case", path, says=(path, *says))
+
+    @pytest.mark.parametrize(
+        ("line", "says"),
+        [
+            ('steps = "many"', ("steps is 'many'", "integer")),
+            ("steps = [5]", ("steps is [5]", "integer")),
+            ("steps = 0", ("steps is 0", "greater than or equal to 1")),
+            ("steps = true", ("steps is True", "integer")),
+            ("steps = 1\nlr = true", ("lr is True", "number")),
+            ("lr = nan", ("lr is nan", "finite")),
+            ("lr = 2025-01-01", ("lr is", "2025", "number")),
+            ("p = 1", ("p is 1", "less than 1")),
+            ("hidden = 5", ("hidden is 5",)),
+            ("hidden = [5, 0]", ("hidden is 0", "greater than 0")),
+            ('hidden = ["many"]', ("hidden is 'many'", "integer")),
+            ("data = 5", ("data is 5", "string")),
+            ('standardize = "perhaps"', ("standardize is 'perhaps'", "boolean")),
+            ('loss = "mse"', ("loss is 'mse'", "'mse_loss'")),
+            ('loss = "cross_entropy"\noutput = "softmax"', ("does not fit", "use identity")),
+        ],
+    )
+    def test_value(self, refused: Refused, line: str, says: tuple[str, ...]) -> None:
+        refused("train", "--case", _write("mine.toml", line), says=says)
+
+    def test_missing(self, refused: Refused) -> None:
+        refused("train", "--case", "gone.toml", says=("gone.toml", "No such file", "TOML"))
+
+    def test_folder(self, refused: Refused) -> None:
+        Path("folder.toml").mkdir()
+        refused("train", "--case", "folder.toml", says=("folder.toml", "directory", "TOML"))
+
+    def test_csv_given_as_case(self, refused: Refused) -> None:
+        path = _write("mine.csv", TABLE)
+        refused("train", "--case", path, says=(path, "not TOML", "lr = 0.05"))
+
+
+class TestNameAndRuns:
+    @pytest.mark.parametrize(
+        "name", ["a/b", "../b", "..", ".", "", "a b", "/tmp/b", "b/", "a\\b", "~", "b\n"]
+    )
+    def test_name(self, refused: Refused, name: str) -> None:
+        refused(*MOONS, "--name", name, says=(f"name is {name!r}", "letters"))
+
+    def test_name_too_long(self, refused: Refused) -> None:
+        """Another --runs, as a full or missing disk would need, is no way out of this."""
+        refused(*MOONS, "--name", "b" * 300, says=("--name",))
+
+    def test_name_that_exists(self, parity: Parity, refused: Refused) -> None:
+        assert parity(*MOONS, "--name", "mine").status == 0
+        refused(*MOONS, "--name", "mine", says=("'mine'", "exists in runs", "--name"))
+
+    @pytest.mark.parametrize("name", [(), ("--name", "mine")])
+    def test_runs_is_a_file(self, refused: Refused, name: tuple[str, ...]) -> None:
+        path = _write("mine.txt", "dear to me")
+        refused(*MOONS, *name, "--runs", path, says=(path, "--runs"))
+
+    def test_runs_below_a_file(self, refused: Refused) -> None:
+        _write("mine.txt", "dear to me")
+        refused(*MOONS, "--runs", "mine.txt/runs", says=("mine.txt/runs", "--runs"))
+
+
+class TestBoard:
+    def test_no_runs(self, refused: Refused) -> None:
+        refused("board", says=("no runs in runs", "parity train"))
+
+    def test_no_runs_in_an_empty_folder(self, refused: Refused) -> None:
+        Path("elsewhere").mkdir()
+        refused("board", "--runs", "elsewhere", says=("no runs in elsewhere", "parity train"))
+
+    def test_runs_is_a_file(self, refused: Refused) -> None:
+        path = _write("mine.txt", "dear to me")
+        refused("board", "--runs", path, says=(path,))
+
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("mons", ("'mons'", "did you mean 'moons'?")),
+            ("digits", ("'digits'", "known: moons")),
+            ("..", ("'..'", "moons")),
+            ("moons/manual", ("'moons/manual'", "moons")),
+        ],
+    )
+    def test_unknown_run(self, refused: Refused, name: str, says: tuple[str, ...]) -> None:
+        Path("runs/moons/manual").mkdir(parents=True)
+        _write("runs/digits", "a file is no run")
+        refused("board", name, says=(*says, "runs"))
+
+    @pytest.mark.parametrize(("name", "folder"), [((), "new"), (("old",), "old")])
+    def test_opens_the_newest_or_the_named(
+        self, parity: Parity, monkeypatch: pytest.MonkeyPatch, name: tuple[str, ...], folder: str
+    ) -> None:
+        for age, run in enumerate(["new", "old"]):
+            (Path("runs") / run).mkdir(parents=True)
+            os.utime(Path("runs") / run, (1e9 - age, 1e9 - age))
+        started: list[list[str]] = []
+        monkeypatch.setattr(subprocess, "call", lambda command: started.append(command) or 3)
+        ended = parity("board", *name, "--port", "7007")
+        assert ended.status == 3, "TensorBoard's own status is passed on"
+        (command,) = started
+        assert command[:3] == [sys.executable, "-m", "tensorboard.main"]
+        assert command[command.index("--logdir") + 1] == str(Path("runs") / folder)
+        assert command[command.index("--port") + 1] == "7007"
+
+
+def _curves(folder: Path) -> dict[str, dict[int, float]]:
+    """Tag -> step -> number, of every event; a step that was written twice fails."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    curves: dict[str, dict[int, float]] = {}
+    for tag in events.Tags()["scalars"]:
+        points = [(e.step, e.value) for e in events.Scalars(tag)]
+        curves[tag] = dict(points)
+        assert len(curves[tag]) == len(points), f"{tag} holds a step twice"
+    return curves
+
+
+class TestGoodRun:
+    def test_leaves_case_summary_and_events(self, parity: Parity) -> None:
+        ended = parity(*MOONS)
+        assert ended.status == 0
+        assert "PASS" in ended.out
+        assert "FAIL" not in ended.out
+        assert ended.err.strip() == ""
+        assert sorted(p.name for p in Path("runs").iterdir()) == ["moons"]
+        names = sorted(p.name for p in Path("runs/moons").iterdir())
+        assert names == ["case.toml", "manual", "parity", "summary.json", "torch"]
+        for side in ("manual", "torch", "parity"):
+            assert len(list(Path("runs/moons", side).iterdir())) == 1, "one log, one run"
+
+    def test_summary(self, parity: Parity) -> None:
+        parity(*MOONS)
+        summary = _strict_json(Path("runs/moons/summary.json"))
+        assert summary["passed"] is True
+        assert summary["failure"] is None
+        assert summary["steps"] == 5
+        assert 0 <= summary["drift"] < 1e-12
+        assert {"z1", "a1", "loss", "dW1", "vW1", "W1", "b1", "z3", "W3"} <= set(summary["worst"])
+        for name, worst in summary["worst"].items():
+            assert worst["difference"]["name"] == name
+            assert worst["difference"]["verdict"] == "match"
+            assert worst["difference"]["relative"] <= worst["difference"]["bound"] <= 1e-12
+            assert 1 <= worst["step"] <= 5
+        assert set(summary["scores"]) == {"manual", "torch"}
+        for scores in summary["scores"].values():
+            assert set(scores) == {"accuracy/train", "accuracy/dev"}
+            assert all(0 <= score <= 1 for score in scores.values())
+
+    def test_curves_of_both_sides_lie_over_one_another(self, parity: Parity) -> None:
+        """TensorBoard draws two runs into one chart only where their tags are the same."""
+        parity(*MOONS, "--log-every", "2")
+        manual, torch = (_curves(Path("runs/moons", side)) for side in ("manual", "torch"))
+        assert set(manual) == set(torch)
+        sometimes = {f"{what}/{part}" for what in ("loss", "accuracy") for part in ("train", "dev")}
+        parameters = [f"{kind}{layer}" for kind in "Wb" for layer in (1, 2, 3)]
+        always = {"loss/batch", "cost/batch"}
+        always |= {f"{of}_norm/{name}" for of in ("gradient", "weight") for name in parameters}
+        assert set(manual) == sometimes | always
+        for tag in always | sometimes:
+            steps = [1, 2, 3, 4, 5] if tag in always else [1, 2, 4, 5]
+            assert sorted(manual[tag]) == sorted(torch[tag]) == steps, tag
+            for step in steps:
+                assert manual[tag][step] == pytest.approx(torch[tag][step], rel=1e-6), (tag, step)
+
+    def test_curves_of_the_differences(self, parity: Parity) -> None:
+        parity(*MOONS)
+        curves = _curves(Path("runs/moons/parity"))
+        assert "drift" in curves
+        assert {"difference/z", "difference/dW", "difference/W"} <= set(curves)
+        for tag, points in curves.items():
+            assert sorted(points) == [1, 2, 3, 4, 5], tag
+            assert all(0 <= value < 1e-12 for value in points.values()), tag
+
+    def test_curves_agree_with_the_summary(self, parity: Parity) -> None:
+        parity(*MOONS)
+        summary = _strict_json(Path("runs/moons/summary.json"))
+        for side, scores in summary["scores"].items():
+            curves = _curves(Path("runs/moons", side))
+            for tag, score in scores.items():
+                assert curves[tag][5] == pytest.approx(score, rel=1e-6)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            (),
+            ("--hidden", "", "--p", "0.5", "--seed", "7", "--noise", "0.3", "--no-standardize"),
+            ("--optimizer", "adam", "--loss", "mse_loss", "--dtype", "float32"),
+        ],
+    )
+    def test_case_file_repeats_the_run(self, parity: Parity, options: tuple[str, ...]) -> None:
+        first = parity(*MOONS, *options)
+        again = parity("train", "--case", "runs/moons/case.toml")
+        assert first.status == again.status == 0
+        for file in ("case.toml", "summary.json"):
+            was, now = (Path("runs", run, file).read_text() for run in ("moons", "moons-2"))
+            assert was == now
+        other = parity("train", "--case", "runs/moons/case.toml", "--seed", "8")
+        assert other.status == 0
+        was, now = (Path("runs", run, "summary.json").read_text() for run in ("moons", "moons-3"))
+        assert was != now, "a summary that never changes proves no repetition"
+
+    def test_own_file(self, parity: Parity) -> None:
+        """With a target that is a number, so the score is R2."""
+        ended = parity("train", "--data", _write("mine.csv", REAL), "--target", "y", *TINY)
+        assert ended.status == 0
+        summary = _strict_json(Path("runs/mine/summary.json"))
+        assert set(summary["scores"]["torch"]) == {"R2/train", "R2/dev"}
+
+    def test_second_run_gets_a_number(self, parity: Parity) -> None:
+        parity(*MOONS)
+        before = _everything()
+        parity(*MOONS)
+        assert sorted(p.name for p in Path("runs").iterdir()) == ["moons", "moons-2"]
+        assert _everything().items() >= before.items(), "the first run was touched"
+
+    @pytest.mark.parametrize("name", ["mine[old].csv", "..csv", "my own.csv", "a[/b].csv"])
+    def test_strange_file_names(self, parity: Parity, name: str) -> None:
+        """The run gets a folder of its own, and brackets are no markup but a part of the name."""
+        ended = parity("train", "--data", _write(name, TABLE), "--target", "y", *TINY)
+        assert ended.status == 0
+        assert f"{name}: " in ended.out
+        (folder,) = Path("runs").iterdir()
+        assert (folder / "summary.json").is_file()
+
+    def test_one_dev_sample_of_numbers(self, parity: Parity) -> None:
+        """R2 divides by the variance of dev, here 0: refuse, or say that there is none."""
+        rows = "".join(f"{i},{-i},{i / 3}\n" for i in range(5))
+        ended = parity("train", "--data", _write("mine.csv", f"a,b,y\n{rows}"), "--target", "y")
+        assert ended.status in (0, 2)
+        if ended.status == 0:
+            assert "inf" not in ended.out
+            assert _strict_json(Path("runs/mine/summary.json"))["passed"] is True
+
+    @pytest.mark.parametrize("loss", ["binary_cross_entropy", "cross_entropy", "mse_loss"])
+    @pytest.mark.parametrize("lr", ["1e30", "1e308"])
+    def test_diverging_run_fails_in_good_order(self, parity: Parity, loss: str, lr: str) -> None:
+        """Too great an lr is the user's doing: a verdict, status 1, all files, and nobody blamed
+        whose arithmetic is right."""
+        steps = ("--steps", "30", "--log-every", "1")
+        ended = parity(*MOONS, *steps, "--loss", loss, "--lr", lr, "--p", "0")
+        assert ended.status == 1
+        assert "FAIL" in ended.out
+        summary = _strict_json(Path("runs/moons/summary.json"))
+        assert summary["passed"] is False
+        assert summary["failure"]["difference"]["verdict"] == "not finite"
+        (verdict,) = (line for line in ended.out.splitlines() if line.startswith("FAIL"))
+        assert re.search(r"finite|diverge", verdict)
+        assert "wrong" not in verdict
+
+
+class TestInstalledCommand:
+    """The same through the entry point, with Python's own exit and streams."""
+
+    @staticmethod
+    def run(folder: Path, *args: str) -> Ended:
+        command = Path(sys.executable).with_name("parity")
+        ended = subprocess.run(
+            [str(command), *args], cwd=folder, capture_output=True, text=True, timeout=120
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def test_bad_option(self, tmp_path: Path) -> None:
+        check_refusal(self.run(tmp_path, *MOONS, "--p", "1"), ("p is '1'", "less than 1"))
+        assert list(tmp_path.iterdir()) == []
+
+    def test_bad_data(self, tmp_path: Path) -> None:
+        (tmp_path / "mine.csv").write_text("a,b,y\n1,2,0\n3,oops,1\n")
+        ended = self.run(tmp_path, "train", "--data", "mine.csv", "--target", "y", *TINY)
+        check_refusal(ended, ("mine.csv", "'b'", "line 3", "'oops'"))
+        assert [p.name for p in tmp_path.iterdir()] == ["mine.csv"]
+
+    def test_good_run(self, tmp_path: Path) -> None:
+        ended = self.run(tmp_path, *MOONS)
+        assert ended.status == 0
+        assert "PASS" in ended.out
+        assert ended.err.strip() == ""
+        assert _strict_json(tmp_path / "runs/moons/summary.json")["passed"] is True
