@@ -38,8 +38,8 @@ def binary_cross_entropy_backward(
 ) -> np.ndarray:
     """da = (a - y) / (a (1 - a)) / m                       # [m, n], [m, n] -> [m, n]
 
-    a (1 - a) is held at SLOPE_FLOOR or more, as in torch; the clamp of the log is not differentiated
-    there, and not here.
+    a (1 - a) is held at SLOPE_FLOOR or more, as in torch; the clamp of the log is not
+    differentiated there, and not here.
     """
     require_shape("binary_cross_entropy_backward", "y", y, a.shape)
     return scale(reduction, a.size) * (a - y) / np.maximum(a * (1 - a), SLOPE_FLOOR)

@@ -166,17 +166,14 @@ def backward(
             g[f"dh{layer - 1}"], dW, db = linear_backward(dz, h, W)
         else:
             dW, db = linear_backward_parameters(dz, h)
-        g |= _with_penalty(net, layer, W, dW)
-        g[f"db{layer}"] = db
+        if not (net.l1 or net.l2):
+            g[f"dW{layer}"], g[f"db{layer}"] = dW, db
+        else:
+            g[f"dW{layer}_loss"], g[f"db{layer}"] = dW, db
+            g[f"dW{layer}"] = dW + (
+                l1_penalty_backward(W, net.l1, net.m) + l2_penalty_backward(W, net.l2, net.m)
+            )
     return g
-
-
-def _with_penalty(net: Network, layer: int, W: np.ndarray, dW: np.ndarray) -> Tensors:
-    """dW of the cost; with a penalty its share from the loss as well."""
-    if not (net.l1 or net.l2):
-        return {f"dW{layer}": dW}
-    penalty = l1_penalty_backward(W, net.l1, net.m) + l2_penalty_backward(W, net.l2, net.m)
-    return {f"dW{layer}_loss": dW, f"dW{layer}": dW + penalty}
 
 
 def initial_state(optimizer: Optimizer, params: Mapping[str, np.ndarray]) -> Tensors:

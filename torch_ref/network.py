@@ -99,7 +99,8 @@ def step(
         loss = criterion(net(x), y)
     loss.backward()
     t = recorder.tensors | {"loss": loss.detach().clone()}
-    if penalty.l1 or penalty.l2:
+    penalised = bool(penalty.l1 or penalty.l2)
+    if penalised:
         t |= {f"d{name}_loss": gradient(W).clone() for name, W in weights.items()}
         t["penalty"] = penalty.value(list(weights.values())).detach()
         t["cost"] = t["loss"] + t["penalty"]
@@ -113,4 +114,5 @@ def step(
     optimizer.step()
     t |= {name: p.detach().clone() for name, p in params.items()}
     t |= state(optimizer, slots, params)
-    return {name: t[name].detach() for name in flow_order(net.depth) if name in t}, recorder.masks
+    order = flow_order(net.depth, penalised)
+    return {name: t[name].detach() for name in order if name in t}, recorder.masks

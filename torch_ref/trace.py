@@ -73,7 +73,7 @@ class Recorder:
         self._handles.append(module.register_forward_hook(recover))
 
 
-def flow_order(depth: int) -> Iterator[str]:
+def flow_order(depth: int, penalised: bool) -> Iterator[str]:
     """Every name that a step of this many layers can yield, in the order it computes them."""
     yield "h0"
     for layer in range(1, depth + 1):
@@ -81,7 +81,8 @@ def flow_order(depth: int) -> Iterator[str]:
     yield from ("loss", "penalty", "cost")
     for layer in range(depth, 0, -1):
         yield from (f"da{layer}", f"dz{layer}", f"dh{layer - 1}")
-        yield from (f"dW{layer}_loss", f"dW{layer}", f"db{layer}")
+        dW, db = f"dW{layer}", f"db{layer}"
+        yield from (dW + "_loss", db, dW) if penalised else (dW, db)
     for layer in range(1, depth + 1):
         for parameter in (f"W{layer}", f"b{layer}"):
             yield from (f"t{parameter}", f"v{parameter}", f"s{parameter}", parameter)

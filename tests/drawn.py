@@ -1,0 +1,63 @@
+"""Small random pairs for the tests: every choice of a case drawn from one seed."""
+
+from typing import Any
+
+import numpy as np
+
+from compare import pair
+from compare.case import OUTPUTS, Case
+from compare.data import Data
+from compare.flow import Node, flow
+from compare.pair import Pair
+from manual.network import Tensors
+
+ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax")
+OPTIMIZERS = ("sgd", "momentum", "momentum_course", "adam")
+
+
+def case_and_data(seed: int, **fixed: Any) -> tuple[Case, Data]:
+    """A case of depth 1 to 4 and data that fit it; `fixed` overrides what would be drawn."""
+    rng = np.random.default_rng(seed)
+    loss = fixed.get("loss") or str(rng.choice(list(OUTPUTS)))
+    choices: dict[str, Any] = {
+        "hidden": tuple(int(n) for n in rng.integers(1, 9, rng.integers(0, 4))),
+        "activation": str(rng.choice(ACTIVATIONS)),
+        "negative_slope": float(rng.uniform(0.01, 0.4)),
+        "loss": loss,
+        "output": str(rng.choice(OUTPUTS[loss])),
+        "reduction": str(rng.choice(["mean", "sum"])),
+        "p": float(rng.choice([0.0, 0.2, 0.7])),
+        "l2": float(rng.choice([0.0, 0.7])),
+        "l1": float(rng.choice([0.0, 0.3])),
+        "l2_route": str(rng.choice(["weight_decay", "loss"])),
+        "optimizer": str(rng.choice(OPTIMIZERS)),
+        "initializer": str(rng.choice(["kaiming_normal", "xavier_normal", "xavier_course"])),
+        "bias_scale": 0.5,
+        "lr": 0.05,
+        "seed": seed,
+    }
+    case = Case(**(choices | fixed))
+    m, n_in, classes = int(rng.integers(2, 12)), int(rng.integers(1, 7)), int(rng.integers(2, 5))
+    if case.output == "softmax":
+        classes = max(classes, 3)  # one column of softmax is the constant 1
+    x = rng.normal(size=(m, n_in)).astype(case.dtype)
+    labels = rng.integers(0, classes, m)
+    return case, Data("drawn", x, labels, x, labels, classes)
+
+
+def steps(
+    case: Case, data: Data, count: int = 3
+) -> list[tuple[Pair, tuple[Node, ...], Tensors, Tensors, Tensors]]:
+    """(pair, nodes, start, manual trace, torch trace) of some steps, each from torch's state."""
+    built = pair.build(case, data)
+    at, recorded = (built.params, built.state), []
+    x, y = data.x_train, built.targets.y_train
+    for _ in range(count):
+        by_torch, masks = built.torch.step(x, y)
+        by_hand = built.manual.step(*at, x, y, masks)
+        nodes = flow(built.manual.net, built.manual.optimizer, masks)
+        recorded.append(
+            (built, nodes, {"x": x, "y": y, **at[0], **at[1], **masks}, by_hand, by_torch)
+        )
+        at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
+    return recorded

@@ -1,0 +1,40 @@
+"""The diagnosis of the notes, on the notes' own examples."""
+
+import pytest
+
+from manual import diagnose
+
+
+@pytest.mark.parametrize(
+    ("train", "dev", "verdict"),
+    [
+        (0.01, 0.11, "low bias, high variance"),
+        (0.15, 0.16, "high bias, low variance"),
+        (0.15, 0.30, "high bias, high variance"),
+        (0.005, 0.01, "low bias, low variance"),
+    ],
+)
+def test_the_courses_four_corners(train: float, dev: float, verdict: str) -> None:
+    assert diagnose(0.0, train, dev).verdict == verdict
+
+
+def test_a_high_base_error_excuses_the_model() -> None:
+    """15% where a human reaches 15% is no bias."""
+    assert diagnose(0.15, 0.15, 0.16).verdict == "low bias, low variance"
+
+
+def test_advice_follows_the_notes_bias_first() -> None:
+    assert diagnose(0, 0.2, 0.21).advice[:2] == ("a bigger network", "train longer")
+    assert diagnose(0, 0.0, 0.2).advice[:2] == ("more data", "regularization")
+    both = diagnose(0, 0.2, 0.5).advice
+    assert both[0] == "a bigger network"
+    assert len(both) == len(set(both)) == 5
+    assert diagnose(0, 0.0, 0.0).advice == ()
+
+
+@pytest.mark.parametrize("bad", [-0.1, float("nan")])
+@pytest.mark.parametrize("name", ["base_error", "train_error", "dev_error", "gap"])
+def test_bad_input_is_named(name: str, bad: float) -> None:
+    values = {"base_error": 0.0, "train_error": 0.1, "dev_error": 0.1, "gap": 0.05, name: bad}
+    with pytest.raises(ValueError, match=f"{name} is {bad}"):
+        diagnose(**values)

@@ -1,0 +1,99 @@
+"""Gradient checking by central differences, and torch's own."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd.gradcheck import GradcheckError
+
+import manual
+from torch_ref.gradient_check import gradient_check as torch_gradient_check
+from torch_ref.network import Network
+
+NET = manual.Network((4, 6, 5, 3), activation="tanh", l2=0.7, l1=0.2, m=9)
+
+
+def problem() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], object]:
+    rng = np.random.default_rng(6)
+    shapes = {"W1": (6, 4), "b1": (6,), "W2": (5, 6), "b2": (5,), "W3": (3, 5), "b3": (3,)}
+    params = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
+    x, y = rng.normal(size=(7, 4)), rng.integers(0, 3, 7)
+    masks = {f"mask{k}": manual.dropout_mask(rng, (7, n), 0.3) for k, n in ((1, 6), (2, 5))}
+
+    def cost(p: Mapping[str, np.ndarray]) -> float:
+        t = manual.forward(NET, p, x, masks)
+        return float(manual.cost(NET, p, t["a3"], y)["cost"])
+
+    t = manual.forward(NET, params, x, masks)
+    return params, manual.backward(NET, params, t, y, masks), cost
+
+
+def test_the_network_is_very_likely_right() -> None:
+    params, gradients, cost = problem()
+    before = {name: p.copy() for name, p in params.items()}
+    check = manual.gradient_check(cost, params, gradients)  # type: ignore[arg-type]
+    assert check.difference < 1e-9, "seed 6"
+    assert check.verdict == "very likely right"
+    assert all(np.array_equal(before[n], params[n]) for n in params)
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"),
+    [(1e-6, "look closer"), (1e-4, "probably wrong"), (1.0, "wrong")],
+)
+def test_the_notes_bands(factor: float, verdict: str) -> None:
+    """A gradient that is off by a share f of itself differs by about f / 2."""
+    params, gradients, cost = problem()
+    wrong = {name: g * (1 + factor) for name, g in gradients.items()}
+    assert manual.gradient_check(cost, params, wrong).verdict == verdict  # type: ignore[arg-type]
+
+
+def test_the_guilty_parameter_is_named() -> None:
+    params, gradients, cost = problem()
+    wrong = gradients | {"dW2": gradients["dW2"].copy()}
+    wrong["dW2"][3, 1] *= 2
+    check = manual.gradient_check(cost, params, wrong)  # type: ignore[arg-type]
+    assert max(check.per_parameter, key=check.per_parameter.__getitem__) == "W2"
+    assert check.verdict == "wrong"
+
+
+def test_refusals() -> None:
+    params, gradients, cost = problem()
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="fix its dropout masks"):
+        manual.gradient_check(lambda p: float(rng.normal()), params, gradients)
+    with pytest.raises(ValueError, match="fix its dropout masks"):
+        manual.gradient_check(lambda p: float("nan"), params, gradients)
+    with pytest.raises(ValueError, match="no gradient for W1"):
+        manual.gradient_check(cost, params, {})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"dW1 has shape \(1,\), expected \(6, 4\)"):
+        manual.gradient_check(cost, params, gradients | {"dW1": np.ones(1)})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="nothing would be checked"):
+        manual.gradient_check(cost, {}, gradients)  # type: ignore[arg-type]
+
+
+def test_a_gradient_of_nan_is_wrong() -> None:
+    params, gradients, cost = problem()
+    nans = gradients | {"db1": np.full(6, np.nan)}
+    assert manual.gradient_check(cost, params, nans).verdict == "wrong"  # type: ignore[arg-type]
+
+
+def test_torchs_own_check_passes_on_the_twin_and_fails_on_a_wrong_backward() -> None:
+    torch.manual_seed(0)
+    net = Network((4, 5, 3), activation="tanh").double()
+    x, y = torch.randn(6, 4, dtype=torch.float64), torch.randint(0, 3, (6,))
+    loss = torch.nn.CrossEntropyLoss()
+    assert torch_gradient_check(lambda: loss(net(x), y), net.parameters())
+
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: object, grad: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            return 1.5 * grad
+
+    with pytest.raises(GradcheckError):
+        torch_gradient_check(lambda: loss(Wrong.apply(net(x)), y), net.parameters())

@@ -1,0 +1,128 @@
+"""Every row of the register: by hand, in torch, and by the exact derivative of the forward."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compare.operations import OPERATIONS, Operation
+from compare.rounding import Bounded
+
+ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]
+IDS = [f"{op.name}-{'-'.join(map(str, options.values()))}".rstrip("-") for op, options in ROWS]
+every_row = pytest.mark.parametrize(("op", "options"), ROWS, ids=IDS)
+
+both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def draw(op: Operation, seed: int, dtype: str, scale: float = 1.0) -> tuple[dict[str, Any], Any]:
+    """Inputs, and a random upstream gradient (all ones would hide a wrong softmax)."""
+    rng = np.random.default_rng(seed)
+    inputs = op.samples(rng, dtype)
+    if scale != 1 and op.name not in ("binary_cross_entropy", "dropout"):
+        inputs = {
+            n: (a * a.dtype.type(scale) if a.dtype.kind == "f" else a) for n, a in inputs.items()
+        }
+    if op.is_loss:
+        return inputs, None
+    shape = op.forward(*inputs.values(), **op.options[0]).shape
+    return inputs, rng.normal(0, 2, shape).astype(dtype)
+
+
+def by_hand(op: Operation, options: dict[str, Any], inputs: list[Any], upstream: Any) -> list[Any]:
+    """[output, gradients...] of the hand-written side; Bounded inputs give bounded results."""
+    given = inputs if op.is_loss else [upstream, *inputs]
+    gradients = op.backward(*given, **options)
+    many = gradients if isinstance(gradients, tuple) else (gradients,)
+    return [op.forward(*inputs, **options), *many]
+
+
+def by_torch(
+    op: Operation, options: dict[str, Any], inputs: dict[str, Any], upstream: Any
+) -> list[np.ndarray]:
+    """[output, gradients...] of the twin, by autograd."""
+    tensors = {
+        name: torch.tensor(a, requires_grad=name in op.differentiable) for name, a in inputs.items()
+    }
+    out = op.twin(**options)(*tensors.values())
+    out.backward(None if upstream is None else torch.tensor(upstream))
+    grads = [tensors[name].grad for name in op.differentiable]
+    assert all(g is not None for g in grads)
+    return [out.detach().numpy(), *(g.numpy() for g in grads if g is not None)]
+
+
+def check(op: Operation, options: dict[str, Any], seed: int, dtype: str, scale: float) -> None:
+    """Both sides within the derived bound of the same computation in higher precision."""
+    inputs, upstream = draw(op, seed, dtype, scale)
+    bounded = [Bounded.exact(a) if a.dtype.kind == "f" else a for a in inputs.values()]
+    exact = by_hand(op, options, bounded, upstream if upstream is None else Bounded.exact(upstream))
+    manual = by_hand(op, options, list(inputs.values()), upstream)
+    twin = by_torch(op, options, inputs, upstream)
+    for name, e, m, t in zip(("output", *op.differentiable), exact, manual, twin, strict=True):
+        for side, came in (("manual", m), ("torch", t)):
+            where = f"{op.name} {options} {name} by {side}, seed {seed}, {dtype}, scale {scale}"
+            assert came.dtype == dtype, where
+            assert came.shape == e.shape, where
+            over = np.abs(came - e.value) - e.error
+            assert np.all(over <= 0), f"{where}: over its bound by {over.max():.3g}"
+
+
+@every_row
+@both_dtypes
+@given(seed=seeds, exponent=st.integers(-3, 3))
+def test_both_sides_stay_within_the_derived_bound(
+    op: Operation, options: dict[str, Any], dtype: str, seed: int, exponent: int
+) -> None:
+    check(op, options, seed, dtype, scale=10.0**exponent)
+
+
+@every_row
+@given(seed=seeds)
+def test_backward_is_the_exact_derivative_of_forward(
+    op: Operation, options: dict[str, Any], seed: int
+) -> None:
+    """Complex step: Im f(x + i h v) / h is the derivative along v without any difference, so the
+    backward has a witness that shares no code with it, nor with torch."""
+    inputs, upstream = draw(op, seed, "float64")
+    rng = np.random.default_rng(seed + 1)
+    _, *gradients = by_hand(op, options, list(inputs.values()), upstream)
+    for name, gradient in zip(op.differentiable, gradients, strict=True):
+        direction = rng.normal(size=inputs[name].shape)
+        moved = inputs | {name: inputs[name] + 1e-200j * direction}
+        slope = np.imag(op.forward(*moved.values(), **options)) / 1e-200
+        exact = np.sum(slope if upstream is None else slope * upstream)
+        size = np.abs(gradient * direction).sum()
+        assert abs(np.sum(gradient * direction) - exact) <= 1e-13 * size, (
+            f"{op.name} {options} d{name}, seed {seed}"
+        )
+
+
+@every_row
+@both_dtypes
+def test_a_wrong_backward_is_seen(op: Operation, options: dict[str, Any], dtype: str) -> None:
+    """The bound must be able to fail: one entry, off by 1e-4 of itself."""
+    inputs, upstream = draw(op, 5, dtype)
+    bounded = [Bounded.exact(a) if a.dtype.kind == "f" else a for a in inputs.values()]
+    exact = by_hand(op, options, bounded, upstream if upstream is None else Bounded.exact(upstream))
+    for result in exact:
+        largest = np.unravel_index(np.abs(result.value).argmax(), result.shape)
+        wrong = result.value.copy()
+        wrong[largest] *= 1 + 1e-4
+        assert np.any(np.abs(wrong - result.value) > result.error)
+
+
+@every_row
+def test_no_argument_is_written_to_or_handed_back(op: Operation, options: dict[str, Any]) -> None:
+    inputs, upstream = draw(op, 3, "float64")
+    before = {name: a.copy() for name, a in inputs.items()}
+    for a in inputs.values():
+        a.setflags(write=False)
+    results = by_hand(op, options, list(inputs.values()), upstream)
+    assert all(np.array_equal(before[name], inputs[name]) for name in inputs)
+    given = [*inputs.values(), *([] if upstream is None else [upstream])]
+    assert not any(np.shares_memory(r, a) for r in map(np.asarray, results) for a in given)

@@ -1,0 +1,91 @@
+"""Optimizers against torch.optim over several steps: one step hides momentum and Adam's t."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import manual
+from manual.network import Optimizer
+from torch_ref import adam, momentum, sgd
+
+CASES: dict[str, tuple[Optimizer, Any, Any]] = {
+    "sgd": (manual.SGD(0.3), lambda g: sgd.sgd(g, 0.3), sgd.slots),
+    "momentum": (
+        manual.Momentum(0.3, 0.7),
+        lambda g: momentum.momentum(g, 0.3, 0.7),
+        momentum.slots,
+    ),
+    "momentum_course": (
+        manual.MomentumCourse(0.3, 0.7),
+        lambda g: momentum.momentum_course(g, 0.3, 0.7),
+        momentum.slots_course,
+    ),
+    "adam": (
+        manual.Adam(0.3, 0.8, 0.95, 1e-4),
+        lambda g: adam.adam(g, 0.3, 0.8, 0.95, 1e-4),
+        adam.slots,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(4, 7), (3,)])
+def test_same_path_as_torch(name: str, dtype: str, shape: tuple[int, ...]) -> None:
+    ours, make, read_slots = CASES[name]
+    rng = np.random.default_rng(11)
+    W = rng.normal(size=shape).astype(dtype)
+    parameter = torch.nn.Parameter(torch.tensor(W))
+    theirs = make([{"params": [parameter]}])
+    slots = ours.initial(W)
+    for step in range(6):
+        dW = rng.normal(size=shape).astype(dtype)
+        before = [a.copy() for a in (W, dW, *slots)]
+        W_new, *slots_new = ours.update(W, dW, *slots)
+        assert all(np.array_equal(a, b) for a, b in zip(before, (W, dW, *slots), strict=True))
+        parameter.grad = torch.tensor(dW)
+        theirs.step()
+        state = read_slots(theirs.state[parameter], theirs.param_groups[0])
+        pairs = [(W_new, parameter), *zip(slots_new, (state[s] for s in ours.slots), strict=True)]
+        for mine, torchs in pairs:
+            # a handful of roundings a step, each of the size of the largest entry
+            bound = 20 * (step + 1) * np.finfo(dtype).eps * max(1, np.abs(mine).max())
+            gap = np.abs(mine - torchs.detach().numpy()).max()
+            assert gap <= bound, f"{name}, seed 11, step {step}: {gap:.3g} over {bound:.3g}"
+        W, slots = W_new, tuple(slots_new)
+
+
+def test_the_two_momenta_are_one_path_at_scaled_learning_rates() -> None:
+    rng = np.random.default_rng(2)
+    W = V = rng.normal(size=(3, 5))
+    w_torch, w_course = np.zeros((3, 5)), np.zeros((3, 5))
+    for _ in range(5):
+        dW = rng.normal(size=(3, 5))
+        W, w_torch = manual.momentum(W, dW, w_torch, lr=0.1, momentum=0.6)
+        V, w_course = manual.momentum_course(V, dW, w_course, lr=0.1 / (1 - 0.6), beta=0.6)
+    np.testing.assert_allclose(W, V, rtol=1e-14)
+
+
+def test_dampening_is_not_the_courses_average() -> None:
+    """Why torch_ref/momentum.py scales lr: SGD(dampening=beta) skips it in the first step."""
+    parameter = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    theirs = torch.optim.SGD([parameter], lr=1.0, momentum=0.9, dampening=0.9)
+    parameter.grad = torch.ones(2, dtype=torch.float64)
+    theirs.step()
+    W, _ = manual.momentum_course(np.zeros(2), np.ones(2), np.zeros(2), lr=1.0, beta=0.9)
+    np.testing.assert_allclose(parameter.detach().numpy() / W, 10)
+
+
+def test_weight_decay_in_adam_goes_through_the_gradient() -> None:
+    """torch.optim.Adam's weight_decay is the course's L2; AdamW's is not."""
+    W = np.array([[1.0, -2.0, 3.0]])
+    dW = np.array([[0.3, 0.1, -0.2]])
+    parameter = torch.nn.Parameter(torch.tensor(W))
+    optimizer = adam.adam([{"params": [parameter], "weight_decay": 0.5}], lr=0.1)
+    parameter.grad = torch.tensor(dW)
+    optimizer.step()
+    zeros = np.zeros_like(W)
+    expected, _, _ = manual.adam(W, dW + 0.5 * W, zeros, zeros, 1, lr=0.1)
+    np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-14)

@@ -1,0 +1,151 @@
+"""Replay: the first operation that its own inputs do not explain, on the side that is wrong."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from compare.judge import judge
+from compare.replay import replay
+from compare.rounding import Bounded, precise_matmul
+
+from .drawn import case_and_data, steps
+
+FIXED = {"hidden": (6, 5), "loss": "cross_entropy", "output": "identity", "p": 0.3, "l2": 0.7}
+
+# What a hand might get wrong: the tensor it makes wrong first, and the wrong value from the trace.
+MISTAKES: dict[str, Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], np.ndarray]] = {
+    "z1": lambda t, s: t["h0"] @ s["W1"].T,  # bias forgotten
+    "h1": lambda t, s: t["a1"] * (s["mask1"] > 0),  # not scaled by 1/(1-p)
+    "loss": lambda t, s: t["loss"] * len(s["y"]),  # summed, not averaged
+    "penalty": lambda t, s: t["penalty"] * 2,  # lambda/m, not lambda/2m
+    "da3": lambda t, s: t["da3"] * len(s["y"]),  # 1/m missing
+    "db3": lambda t, s: t["dz3"].sum(1)[:1].repeat(t["db3"].size),  # wrong axis
+    "dW2_loss": lambda t, s: t["dz2"].T @ t["a1"],  # before dropout instead of after
+    "da1": lambda t, s: t["dh1"],  # mask not applied in backward
+    "dz2": lambda t, s: t["da2"],  # activation's slope forgotten
+    "dW1": lambda t, s: t["dW1_loss"],  # penalty missing in the gradient
+    "vW2": lambda t, s: 0.9 * s["vW2"] + 0.1 * t["dW2"],  # average instead of sum
+    "b3": lambda t, s: s["b3"] - 0.05 * t["db3"],  # momentum forgotten
+}
+
+
+def recorded(dtype: str, seed: int = 31) -> tuple:  # type: ignore[type-arg]
+    torch.manual_seed(2)
+    case, data = case_and_data(
+        seed, dtype=dtype, activation="tanh", l1=0.2, optimizer="momentum", **FIXED
+    )
+    return steps(case, data)[-1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("side", ["manual", "torch"])
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_first_wrong_operation_and_its_side_are_named(name: str, side: str, dtype: str) -> None:
+    """Only the tensor itself is replaced, so that all that was computed from the right one is now
+    wrong as well: the root must still come first."""
+    _, nodes, start, by_hand, by_torch = recorded(dtype)
+    traces = {"manual": by_hand, "torch": by_torch}
+    wrong = MISTAKES[name](traces[side], start)
+    assert wrong.shape == traces[side][name].shape
+    traces[side] = traces[side] | {name: wrong.astype(dtype)}
+    verdict = judge(nodes, start, traces["manual"], traces["torch"])
+    assert not verdict.passed
+    assert (verdict.faults[0].side, verdict.faults[0].found.name) == (side, name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_entry_off_by_1e_4_is_seen_in_every_tensor(dtype: str) -> None:
+    _, nodes, start, by_hand, _ = recorded(dtype)
+    for name, tensor in by_hand.items():
+        index = np.unravel_index(np.abs(tensor).argmax(), tensor.shape)
+        wrong = tensor.copy()
+        wrong[index] *= 1 + 1e-4
+        first = next(r for r in replay(nodes, start, by_hand | {name: wrong}) if not r.right)
+        assert (first.name, first.index) == (name, index), f"{dtype}, seed 31"
+
+
+def test_a_fault_beyond_the_proof_bound_is_proof() -> None:
+    _, nodes, start, by_hand, _ = recorded("float64")
+    wrong = by_hand | {"z2": by_hand["z2"] * (1 + 1e-9)}
+    likely = {r.name: r for r in replay(nodes, start, wrong)}
+    proven = {r.name: r for r in replay(nodes, start, wrong, proof=True)}
+    assert not likely["z2"].right
+    assert not proven["z2"].right
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_no_pass(bad: float) -> None:
+    _, nodes, start, by_hand, by_torch = recorded("float64")
+    broken = by_hand["z2"].copy()
+    broken[1, 2] = bad
+    both = (by_hand | {"z2": broken}, by_torch | {"z2": broken.copy()})
+    verdict = judge(nodes, start, *both)
+    assert not verdict.passed
+    assert verdict.faults[0].found.outcome == "not finite"
+
+
+@pytest.mark.parametrize("side", ["manual", "torch"])
+def test_a_missing_tensor_is_no_pass(side: str) -> None:
+    _, nodes, start, by_hand, by_torch = recorded("float64")
+    traces = {"manual": by_hand, "torch": by_torch}
+    traces[side] = {n: a for n, a in traces[side].items() if n != "dz2"}
+    verdict = judge(nodes, start, traces["manual"], traces["torch"])
+    assert not verdict.passed
+    assert verdict.faults[0].found.outcome == "missing"
+
+
+def test_a_wrong_dtype_is_no_pass() -> None:
+    _, nodes, start, by_hand, by_torch = recorded("float64")
+    low = by_hand | {"a1": by_hand["a1"].astype(np.float32)}
+    verdict = judge(nodes, start, low, by_torch)
+    assert not verdict.passed
+    assert verdict.faults[0].found.outcome == "dtype"
+
+
+def test_a_gap_that_is_rounding_passes_and_says_so() -> None:
+    """db where the sum cancels: two right sides differ by far more than 1e-12 of it."""
+    _, nodes, start, by_hand, _ = recorded("float64")
+    dz = np.array([[1.0] * 5, [-1.0] * 5] * (len(start["y"]) // 2 + 1))[: len(start["y"])]
+    assert dz.shape == by_hand["dz2"].shape
+    sums = [node for node in nodes if node.operation == "linear_backward"][-1]
+    only = (replace(sums, outputs=("dh1", "dW2_loss", "db2")),)
+    known = by_hand | start | {"dz2": dz}
+    exact = {"dh1": dz @ start["W2"], "dW2_loss": dz.T @ by_hand["h1"], "db2": dz.sum(0)}
+    shifted = exact | {"db2": exact["db2"] + 2e-16}
+    verdict = judge(only, known, exact, shifted)
+    assert verdict.passed
+    assert {d.verdict for d in verdict.differences} <= {"match", "rounding"}
+
+
+def test_precise_matmul_is_far_beyond_float64() -> None:
+    """Against exact rational arithmetic, with entries over twelve orders of magnitude."""
+    from fractions import Fraction
+
+    rng = np.random.default_rng(1)
+    a, b = (rng.normal(size=s) * 10.0 ** rng.integers(-6, 6, s) for s in ((3, 40), (40, 2)))
+    product = precise_matmul(a.astype(np.longdouble), b.astype(np.longdouble))
+    for i in range(3):
+        for j in range(2):
+            terms = [Fraction(x) * Fraction(y) for x, y in zip(a[i], b[:, j], strict=True)]
+            came = Fraction(float(product[i, j])) + Fraction(
+                float(product[i, j] - np.longdouble(float(product[i, j])))
+            )
+            size = float(sum(abs(t) for t in terms))
+            assert abs(float(came - sum(terms))) <= 1e-18 * size
+
+
+def test_bounds_cover_a_float32_computation_of_any_formula() -> None:
+    """The bound of a composed formula, against the same formula in float32, on many draws."""
+    rng = np.random.default_rng(12)
+
+    def formula(x, y):  # type: ignore[no-untyped-def]
+        return np.exp(-np.abs(x)) * y / (1 + y * y) - np.log1p(y * y) + np.tanh(x @ y.T).sum()
+
+    for _ in range(200):
+        x, y = (rng.normal(0, 2, (5, 4)).astype(np.float32) for _ in range(2))
+        bounded = formula(Bounded.exact(x), Bounded.exact(y))
+        assert np.all(np.abs(formula(x, y) - bounded.value) <= bounded.error)
+        assert bounded.error.max() < 1e-3, "a bound that wide would be of no use"

@@ -1,0 +1,89 @@
+"""The twin rule: manual/ and torch_ref/ have the same files, yield the same names in the same
+order, and never meet."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import manual
+from compare import pair
+from compare.case import Case
+from compare.data import Data
+from compare.flow import flow
+
+ROOT = Path(__file__).parent.parent
+
+# What the framework truly has no counterpart for, or the hand no need of.
+NO_TWIN = {
+    "bias_variance": "three error rates and two subtractions: no tensor, so nothing for torch",
+    "reduction": "torch's losses take reduction as an argument",
+    "shapes": "torch checks shapes itself",
+    "trace": "by hand every tensor is returned; torch needs hooks to show them",
+}
+
+
+def files(package: str) -> set[str]:
+    return {p.stem for p in (ROOT / package).glob("*.py")}
+
+
+def test_every_file_has_its_twin() -> None:
+    assert files("manual") ^ files("torch_ref") == set(NO_TWIN)
+
+
+@pytest.mark.parametrize(
+    ("package", "banned"),
+    [("manual", {"torch", "torch_ref", "compare"}), ("torch_ref", {"manual", "compare", "numpy"})],
+)
+def test_the_sides_never_meet(package: str, banned: set[str]) -> None:
+    for file in (ROOT / package).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {n.split(".")[0] for n in names} & banned, file
+
+
+def test_every_forward_has_its_backward_right_below() -> None:
+    for file in (ROOT / "manual").glob("*.py"):
+        functions = [
+            n.name
+            for n in ast.parse(file.read_text("utf-8")).body
+            if isinstance(n, ast.FunctionDef)
+        ]
+        for i, name in enumerate(functions):
+            if name + "_backward" in functions:
+                assert functions[i + 1] == name + "_backward", file
+
+
+def test_everything_by_hand_is_importable_from_manual() -> None:
+    assert set(manual.__all__) <= set(dir(manual))
+    public = {
+        n.name
+        for file in (ROOT / "manual").glob("*.py")
+        if file.stem not in ("reduction", "shapes", "__init__")
+        for n in ast.parse(file.read_text("utf-8")).body
+        if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")
+    }
+    assert public - set(manual.__all__) == {"linear_backward_parameters"}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "momentum_course", "adam"])
+@pytest.mark.parametrize("penalty", [{"l2": 0.0}, {"l2": 0.7}, {"l2": 0.7, "l1": 0.3}])
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
+def test_both_sides_and_the_flow_name_the_same_tensors_in_the_same_order(
+    optimizer: str, penalty: dict[str, float], hidden: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(9, 3)), np.arange(9) % 3
+    case = Case(optimizer=optimizer, hidden=hidden, p=0.3, **penalty)  # type: ignore[arg-type]
+    p = pair.build(case, Data("drawn", x, labels, x, labels, 3))
+    by_torch, masks = p.torch.step(x, labels)
+    by_hand = p.manual.step(p.params, p.state, x, labels, masks)
+    in_flow = [n for node in flow(p.manual.net, p.manual.optimizer, masks) for n in node.outputs]
+    assert list(by_hand) == list(by_torch) == in_flow
+    assert [t.shape for t in by_hand.values()] == [t.shape for t in by_torch.values()]
+    assert [t.dtype for t in by_hand.values()] == [t.dtype for t in by_torch.values()]
+    for name in by_hand:
+        if name.startswith("d") and not name.endswith("_loss"):
+            assert by_hand[name].shape == by_hand.get(name[1:], by_hand[name]).shape
