@@ -15,6 +15,8 @@ from pydantic import (
     Field,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -36,9 +38,9 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
 
 
 def _widths(value: Any) -> Any:
-    """ "128,64" as a command line writes it; "" is no hidden layer."""
+    """Widths as a command line writes them: 128,64 or nothing for no hidden layer."""
     if isinstance(value, str):
-        return [width for width in value.replace(" ", "").split(",") if width]
+        return [width.strip() for width in value.split(",")] if value.strip() else []
     return value
 
 
@@ -111,14 +113,28 @@ class Case(BaseModel):
     batch: int = Field(64, ge=1, description="samples in a mini-batch (the last may be short)")
 
     dtype: Literal["float64", "float32"] = Field("float64", description="of both sides")
-    seed: int = Field(0, ge=0, description="of data, parameters, batches and masks")
+    seed: int = Field(0, ge=0, lt=2**63, description="of data, parameters, batches and masks")
     threads: int = Field(
-        1, ge=1, description="for NumPy and for torch; more make the two pools fight on few cores"
+        1,
+        ge=1,
+        le=1024,
+        description="for NumPy and for torch; more make the two pools fight on few cores",
     )
     base_error: float = Field(
         0.0, ge=0, lt=1, description="error rate a human would reach, for the bias diagnosis"
     )
     log_every: int = Field(10, ge=1, description="steps between two evaluations on train and dev")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_yes_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """TOML's true would otherwise pass for 1."""
+        if (
+            isinstance(value, bool)
+            and cls.model_fields[str(info.field_name)].annotation is not bool
+        ):
+            raise ValueError("expected an integer, a number or text, not true or false")
+        return value
 
     @model_validator(mode="after")
     def _output_fits_loss(self) -> Self:

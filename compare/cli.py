@@ -102,6 +102,11 @@ def main() -> None:
     except InputError as error:
         click.echo(f"parity: {error}", err=True)
         sys.exit(2)
+    except MemoryError as error:
+        click.echo(
+            f"parity: out of memory ({error}); lower --samples, --hidden or --batch", err=True
+        )
+        sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -10,7 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from compare.case import OUTPUTS, Case
 from compare.errors import InputError, suggest
-from compare.user_data import Raw, read
+from compare.raw import Raw
+from compare.user_data import read
 
 
 @dataclass(frozen=True)
@@ -136,20 +137,37 @@ def _output(case: Case, data: Data, loss: str) -> str:
 def _prepare(raw: Raw, case: Case) -> Data:
     classes = 0 if raw.labels.dtype.kind == "f" else int(raw.labels.max()) + 1
     x_train, y_train, x_dev, y_dev = _split(raw, case, classes)
+    if classes == 0 and np.ptp(y_dev) == 0:
+        raise InputError(
+            f"{case.data}: the dev set holds one and the same target, so R2 has no meaning there; "
+            "give more samples or another --dev-fraction"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        x_train, y_train, x_dev, y_dev = _scale(case, classes, x_train, y_train, x_dev, y_dev)
+    return Data(case.data, x_train, y_train, x_dev, y_dev, classes)
+
+
+def _scale(
+    case: Case,
+    classes: int,
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    x_dev: np.ndarray,
+    y_dev: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Features (and targets that are numbers) as the case wants them, in its dtype."""
     if case.standardize:
         scaler = StandardScaler().fit(x_train)
         x_train, x_dev = scaler.transform(x_train), scaler.transform(x_dev)
         if classes == 0:
             mean, deviation = y_train.mean(), y_train.std() or 1.0
             y_train, y_dev = (y_train - mean) / deviation, (y_dev - mean) / deviation
-    return Data(
-        name=case.data,
-        x_train=x_train.astype(case.dtype),
-        labels_train=y_train,
-        x_dev=x_dev.astype(case.dtype),
-        labels_dev=y_dev,
-        classes=classes,
-    )
+    x_train, x_dev = x_train.astype(case.dtype), x_dev.astype(case.dtype)
+    if not (np.isfinite(x_train).all() and np.isfinite(x_dev).all()):
+        raise InputError(
+            f"{case.data}: its features do not stay finite in {case.dtype}; scale them down"
+        )
+    return x_train, y_train, x_dev, y_dev
 
 
 def _split(
@@ -164,7 +182,8 @@ def _split(
             f"{case.data}: {len(raw.x)} samples with dev_fraction {case.dev_fraction} leave "
             f"{n_dev} for dev; expected at least 1 in train and in dev"
         )
-    stratify = classes and np.bincount(raw.labels).min() > 1 and classes <= n_dev
+    fewest = min(n_dev, len(raw.x) - n_dev)
+    stratify = classes and np.bincount(raw.labels).min() > 1 and classes <= fewest
     x_train, x_dev, y_train, y_dev = train_test_split(
         raw.x,
         raw.labels,

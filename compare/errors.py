@@ -14,5 +14,7 @@ class InputError(ValueError):
 def suggest(name: str, known: Iterable[str]) -> str:
     """ "; did you mean 'x'?" where one is near, else the list of what is known."""
     names = list(known)
+    if not names:
+        return "there is nothing in it"
     near = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"

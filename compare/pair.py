@@ -76,6 +76,8 @@ class TorchSide:
         self.net.eval()
         with torch.no_grad():
             output = self.net(torch.tensor(x))
+            if not output.isfinite().all():  # torch's losses refuse what a diverged run delivers
+                return float("nan"), output.numpy()
             return float(self.criterion(output, torch.tensor(y))), output.numpy()
 
 

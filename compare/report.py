@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from compare.case import Case
@@ -18,8 +19,8 @@ def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
     sizes = "-".join(str(n) for n in pair.manual.net.sizes)
     t = pair.targets
     console.print(
-        f"[bold]{data.name}[/]: {len(data.x_train)} train and {len(data.x_dev)} dev samples, "
-        f"network {sizes} ({case.activation}, {t.output} output), {case.dtype}\n"
+        f"[bold]{escape(data.name)}[/]: {len(data.x_train)} train and {len(data.x_dev)} dev "
+        f"samples, network {sizes} ({case.activation}, {t.output} output), {case.dtype}\n"
         f"loss {t.loss} ({case.reduction}), dropout p={case.p:g}, "
         f"L2 lambda={case.l2:g} by {case.l2_route}, L1 lambda={case.l1:g}, m={len(data.x_train)}\n"
         f"{case.optimizer} lr={case.lr:g}, {case.steps} steps of {case.batch} samples, "
@@ -44,7 +45,7 @@ def show(console: Console, summary: Summary, folder: Path) -> None:
         )
     console.print(
         f"Left to run free, the two sides' parameters are {summary.drift:.1e} apart at the end.\n"
-        f"Curves: {folder} (parity board {folder.name})",
+        f"Curves: {escape(str(folder))} (parity board {escape(folder.name)})",
         highlight=False,
         soft_wrap=True,
     )
@@ -86,7 +87,7 @@ def _use(uses: dict[str, float], names: list[str]) -> str:
 def verdict(summary: Summary) -> str:
     """One sentence that nobody can misread."""
     if summary.failure:
-        return f"[bold red]FAIL[/] {_failure(summary.failure)}"
+        return f"[bold red]FAIL[/] {escape(_failure(summary.failure))}"
     if not summary.passed:
         return "[bold red]FAIL[/] no step was judged"
     return (

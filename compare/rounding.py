@@ -170,7 +170,8 @@ def precise_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype == np.float64:
         return a @ b
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
-    if a64.size == 0 or b64.size == 0 or not (np.array_equal(a64, a) and np.array_equal(b64, b)):
+    plain = np.array_equal(a64, a) and np.array_equal(b64, b) and a64.size and b64.size
+    if not plain or max(np.abs(a64).max(), np.abs(b64).max()) > 1e120:  # heads would overflow
         return np.asarray(a @ b)
     head_a, head_b = _head(a64, axis=-1), _head(b64, axis=0)
     tail_a, tail_b = a64 - head_a, b64 - head_b

@@ -14,8 +14,11 @@ def create(root: Path, name: str | None, default: str) -> Path:
     Raises:
         InputError: the name is taken or no plain name, or nothing can be written there.
     """
-    if name is not None and not re.fullmatch(r"[\w.-]+", name.replace("..", "/")):
-        raise InputError(f"name is {name!r}: expected letters, digits, '.', '_' and '-' alone")
+    if name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", name):
+        raise InputError(
+            f"--name is {name!r}: expected up to 100 letters, digits, '.', '_' and '-', with a "
+            "letter, digit or '_' in front"
+        )
     for candidate in [name] if name is not None else _names(default):
         try:
             (root / candidate).mkdir(parents=True)
@@ -47,7 +50,7 @@ def find(root: Path, name: str | None) -> Path:
 
 
 def _names(default: str) -> Iterator[str]:
-    plain = re.sub(r"[^\w.-]", "-", default) or "run"
+    plain = re.sub(r"[^\w.-]", "-", default).strip(".-")[:90] or "run"
     yield plain
     for i in itertools.count(2):
         yield f"{plain}-{i}"

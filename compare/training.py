@@ -47,14 +47,17 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
             judged = pair.manual.step(*at, x, y, masks)
             free = pair.manual.step(params, state, x, y, masks)
             start = {"x": x, "y": y, **at[0], **at[1], **masks}
-            params, state = _carry(free, params), _carry(free, state)
-            at = (_carry(by_torch, params), _carry(by_torch, state))
-
             nodes = flow(pair.manual.net, pair.manual.optimizer, masks)
             look_closer = step % case.log_every == 0 or step in (1, case.steps)
+            judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
+            if not judgement.finite:
+                yield StepRecord(step, judgement, {}, {}, drift=float("nan"))
+                return
+            params, state = _carry(free, params), _carry(free, state)
+            at = (_carry(by_torch, params), _carry(by_torch, state))
             record = StepRecord(
                 step,
-                judge(nodes, start, judged, by_torch, always_replay=look_closer),
+                judgement,
                 _curves(free, list(params)),
                 _curves(by_torch, list(params)),
                 drift=_drift(params, at[0]),
@@ -62,8 +65,6 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
             if look_closer:
                 evaluate(record, data, pair, params)
             yield record
-            if not record.judgement.finite:
-                return
 
 
 def evaluate(record: StepRecord, data: Data, pair: Pair, params: Tensors) -> None:

@@ -22,7 +22,7 @@ def binary_cross_entropy(a: np.ndarray, y: np.ndarray, reduction: Reduction = "m
         ValueError: y is not shaped like a, a leaves [0, 1], or the reduction is unknown.
     """
     require_shape("binary_cross_entropy", "y", y, a.shape)
-    if not np.all((a.real >= 0) & (a.real <= 1)):
+    if np.any((a.real < 0) | (a.real > 1)):  # NaN passes on: it is not this function's mistake
         raise ValueError(
             "binary_cross_entropy: a must lie in [0, 1]; for raw scores use "
             "binary_cross_entropy_with_logits"

@@ -87,8 +87,10 @@ def step(
 ) -> tuple[Tensors, Tensors]:
     """One training step -> (every tensor by name in flow order, the dropout masks it drew).
 
-    slots names what the optimizer remembers of a parameter. The penalty runs its backward after
-    the loss, which adds up to the backward of their sum and shows the two shares apart.
+    slots names what the optimizer remembers of a parameter. A forward pass that ends in NaN or
+    infinity ends the step, and the trace, there: no loss has a meaning then. The penalty runs its
+    backward after the loss, which adds up to the backward of their sum and shows the two shares
+    apart.
     """
     params = net.named_tensors()
     weights = {name: p for name, p in params.items() if name.startswith("W")}
@@ -96,7 +98,10 @@ def step(
     net.train()
     optimizer.zero_grad()
     with Recorder(net) as recorder:
-        loss = criterion(net(x), y)
+        output = net(x)
+        if not output.isfinite().all():
+            return recorder.tensors, recorder.masks
+        loss = criterion(output, y)
     loss.backward()
     t = recorder.tensors | {"loss": loss.detach().clone()}
     penalised = bool(penalty.l1 or penalty.l2)

@@ -1,0 +1,39 @@
+"""What a file or a generator delivers before it is split and scaled."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compare.errors import InputError
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Features (m, n) and labels (m,): class indices of an integer type, or numbers (float)."""
+
+    x: np.ndarray
+    labels: np.ndarray
+    x_dev: np.ndarray | None = None
+    labels_dev: np.ndarray | None = None
+
+
+def whole_or_real(values: np.ndarray, where: str) -> np.ndarray:
+    """Whole numbers are classes and must be 0..K-1; anything else is a number to be predicted.
+
+    Raises:
+        InputError: fewer than two different values, or whole numbers that are not 0..K-1.
+    """
+    found = np.unique(values)
+    if len(found) == 1:
+        raise InputError(
+            f"{where} holds label {found[0]:g} alone; expected at least two classes or numbers"
+        )
+    if np.any(values != np.round(values)):
+        return values.astype(np.float64)
+    if not np.array_equal(found, np.arange(len(found))):
+        wrong = next(v for v in found if not 0 <= v < len(found))
+        raise InputError(
+            f"{where} holds label {wrong:g}, but its {len(found)} different labels must be "
+            f"0..{len(found) - 1}; renumber them, or write them as text in a .csv"
+        )
+    return values.astype(np.int64)
