@@ -27,6 +27,7 @@ import torch_ref.relu
 import torch_ref.sigmoid
 import torch_ref.softmax
 import torch_ref.tanh
+from compare.rounding import Bounded
 from manual.linear import linear_backward_parameters
 
 Samples = dict[str, np.ndarray]
@@ -199,6 +200,19 @@ def _state_first(update: Callable[..., Any]) -> Callable[..., Any]:
     return turned
 
 
+def _adam(W: Any, dW: Any, v: Any, s: Any, t: Any, **constants: float) -> Any:
+    """A recorded t is an array, whose powers would drag a float32 step up to float64."""
+    return manual.adam(W, dW, v, s, int(t), **constants)
+
+
+UNIT_ROUNDOFF = {"float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
+
+
+def _lower(x: Any, precision: str) -> Any:
+    """A bounded number as a lower precision would hold it; labels and counters stay."""
+    return x.lowered(UNIT_ROUNDOFF[precision]) if isinstance(x, Bounded) else x
+
+
 # What a node of the flow may name, with the signature of manual: it alone is ever looked up.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(manual, name) for name in OPERATIONS},
@@ -211,5 +225,14 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sgd": manual.sgd,
     "momentum": _state_first(manual.momentum),
     "momentum_course": _state_first(manual.momentum_course),
-    "adam": _state_first(manual.adam),
+    "adam": _state_first(_adam),
+}
+
+# What the formula of a known mistake may use besides: see compare/causes.
+PRIMITIVES: dict[str, Callable[..., Any]] = {
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "sign": np.sign,
+    "like": lambda array, reference: array,
+    "lower": _lower,
 }

@@ -5,15 +5,17 @@ Errors that came in with the inputs are not this operation's fault, so nothing a
 and no kink can excuse anything: what is over its bound was computed by another formula.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from compare.flow import Node
-from compare.operations import FUNCTIONS
+from compare.operations import FUNCTIONS, PRIMITIVES
 from compare.rounding import Bounded
+
+TABLE = {**FUNCTIONS, **PRIMITIVES}
 
 Outcome = Literal["right", "wrong", "missing", "shape", "dtype", "not finite"]
 
@@ -54,35 +56,55 @@ def replay(
     start holds what the step was given (x, y, parameters, masks, optimizer state), trace what it
     recorded. proof=True asks for the worst-case bound, over which nothing but a fault remains.
     """
-    known = dict(start)
-    found = []
-    for node in nodes:
-        found += _replay(node, known, trace, proof)
-        known |= {name: trace[name] for name in node.outputs if name in trace}
-    return tuple(found)
+    known = recorded_inputs(start, trace)
+    return tuple(found for node in nodes for found in replay_node(node, known, trace, proof))
 
 
-def _replay(
-    node: Node, known: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray], proof: bool
+def recorded_inputs(
+    start: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Everything a node can ask for: W1 as it was given, new_W1 as the step left it."""
+    return {**trace, **{f"new_{name}": trace[name] for name in start if name in trace}, **start}
+
+
+def replay_node(
+    node: Node,
+    known: Mapping[str, np.ndarray],
+    trace: Mapping[str, np.ndarray],
+    proof: bool = False,
 ) -> list[Replayed]:
+    """The outputs of one node, from what is known."""
     absent = [name for name in node.inputs if name not in known]
     if absent:
         detail = f"{node.operation} needs {', '.join(absent)}, which is not recorded"
-        return [Replayed(name, node.operation, "missing", detail=detail) for name in node.outputs]
+        return _all(node, "missing", detail)
     inputs = [known[name] for name in node.inputs]
     broken = next((n for n, a in zip(node.inputs, inputs, strict=True) if not _finite(a)), None)
     if broken:
-        detail = f"its input {broken} is not finite already"
-        return [
-            Replayed(name, node.operation, "not finite", detail=detail) for name in node.outputs
-        ]
+        return _all(node, "not finite", f"its input {broken} is not finite already")
     try:
-        result = FUNCTIONS[node.operation](*(_bounded(a, proof) for a in inputs), **node.options)
-    except ValueError as error:
-        return [Replayed(name, node.operation, "shape", detail=str(error)) for name in node.outputs]
-    results = result if isinstance(result, tuple) else (result,)
-    pairs = zip(node.outputs, results, strict=True)
-    return [_judge(name, node.operation, trace.get(name), expected) for name, expected in pairs]
+        result = apply(node, TABLE, [_bounded(a, proof) for a in inputs])
+    except (ValueError, IndexError) as error:
+        return _all(node, "shape", str(error))
+    return [
+        _judge(name, node.operation, trace.get(name), expected)
+        for name, expected in zip(node.outputs, result, strict=True)
+    ]
+
+
+def apply(
+    node: Node, functions: Mapping[str, Callable[..., Any]], inputs: list[Any]
+) -> tuple[Any, ...]:
+    """The node's outputs, by its operation or by the formula that stands in for it."""
+    if node.formula is not None:
+        result = node.formula(functions, *inputs, **node.options)
+    else:
+        result = functions[node.operation](*inputs, **node.options)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _all(node: Node, outcome: Outcome, detail: str) -> list[Replayed]:
+    return [Replayed(name, node.operation, outcome, detail=detail) for name in node.outputs]
 
 
 def _bounded(recorded: np.ndarray, proof: bool) -> Any:

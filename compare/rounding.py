@@ -30,12 +30,18 @@ class Bounded(NDArrayOperatorsMixin):
     """
 
     def __init__(
-        self, value: np.ndarray, error: np.ndarray, dtype: np.dtype, proof: bool = False
+        self,
+        value: np.ndarray,
+        error: np.ndarray,
+        dtype: np.dtype,
+        proof: bool = False,
+        u: float | None = None,
     ) -> None:
         self.value, self.error, self.judged, self.proof = value, error, dtype, proof
         # what the higher precision itself rounds away counts too: nothing for float32, a
         # two-thousandth where long double has 64 bits, as much again where it is a plain double
-        self.u = VARIANTS * float(np.finfo(dtype).eps / 2 + np.finfo(value.dtype).eps / 2)
+        here = float(np.finfo(dtype).eps / 2 + np.finfo(value.dtype).eps / 2)
+        self.u = VARIANTS * here if u is None else u
         # below the smallest normal number nobody promises digits: torch's sigmoid gives 0 there
         self.tiny = float(np.finfo(dtype).tiny)
 
@@ -143,7 +149,17 @@ class Bounded(NDArrayOperatorsMixin):
         return min(4 * (float(np.sqrt(n)) + 1), float(n) + 4) * self.u
 
     def _new(self, value: np.ndarray, error: np.ndarray) -> Self:
-        return type(self)(value, error, self.judged, self.proof)
+        return type(self)(value, error, self.judged, self.proof, self.u)
+
+    def lowered(self, unit_roundoff: float) -> Self:
+        """The same number rounded to a lower precision, which all that follows is judged by."""
+        u = VARIANTS * unit_roundoff
+        error = self.error + u * np.abs(self.value).astype(np.float64)
+        return type(self)(self.value, error, self.judged, self.proof, u)
+
+    def reshape(self, shape: tuple[int, ...]) -> Self:
+        """In another shape."""
+        return self._new(self.value.reshape(shape), self.error.reshape(shape))
 
     def _lift(self, x: Any) -> "Bounded":
         """Arrays are exact; a Python number is rounded to the judged precision on its way in."""

@@ -186,6 +186,33 @@ class TestOptions:
         """10**15 numbers are more than a processor can address, so this fails at once."""
         refused(*MOONS, option, str(10**15), says=())
 
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--noise", "1e308"),
+            ("--noise", "1e300", "--no-standardize"),
+            ("--lr", "1e300", "--dtype", "float32"),
+            ("--l2", "1e300", "--dtype", "float32"),
+            ("--l2", "1e308", "--l2-route", "loss"),
+            ("--l1", "1e308"),
+            ("--initializer", "normal", "--scale", "1e308"),
+            ("--bias-scale", "1e308"),
+            ("--activation", "leaky_relu", "--negative-slope", "1e308"),
+        ],
+        ids=" ".join,
+    )
+    def test_number_that_overflows(self, parity: Parity, options: tuple[str, ...]) -> None:
+        """Finite, and yet perhaps too large to compute with: refused, or a run that ends in good
+        order; no traceback, no warning, no run without a summary."""
+        ended = parity(*MOONS, *options)
+        if ended.status == 2:
+            check_refusal(ended, ())
+            assert not Path("runs").exists()
+        else:
+            assert ended.status in (0, 1)
+            passed = _strict_json(Path("runs/moons/summary.json"))["passed"]
+            assert passed is (ended.status == 0)
+
     def test_two_mistakes_are_both_named(self, refused: Refused) -> None:
         refused(*MOONS, "--p", "1", "--lr", "0", says=("p is '1'", "lr is '0'"))
 
@@ -571,6 +598,16 @@ class TestGoodRun:
         """R2 divides by the variance of dev, here 0: refuse, or say that there is none."""
         rows = "".join(f"{i},{-i},{i / 3}\n" for i in range(5))
         ended = parity("train", "--data", _write("mine.csv", f"a,b,y\n{rows}"), "--target", "y")
+        assert ended.status in (0, 2)
+        if ended.status == 0:
+            assert "inf" not in ended.out
+            assert _strict_json(Path("runs/mine/summary.json"))["passed"] is True
+
+    def test_one_number_to_predict_in_train(self, parity: Parity) -> None:
+        """The same for train, where the file itself says which samples those are."""
+        arrays = {"train_X": ROWS, "train_Y": LABELS * 0 + 0.5, "test_X": ROWS, "test_Y": LABELS}
+        path = _write("mine.npz", arrays)
+        ended = parity("train", "--data", path, "--target", "train_Y", *TINY)
         assert ended.status in (0, 2)
         if ended.status == 0:
             assert "inf" not in ended.out

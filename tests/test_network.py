@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manual
+from benchmarks.drawn import case_and_data, steps
 from compare.judge import judge
 from torch_ref.network import Network
 from torch_ref.regularization import parameter_groups
-
-from .drawn import case_and_data, steps
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -22,10 +21,10 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_random_correct_pairs_are_never_faulted(dtype: str, seed: int) -> None:
     torch.manual_seed(seed % 2**31)
     case, data = case_and_data(seed, dtype=dtype)
-    for built, nodes, start, by_hand, by_torch in steps(case, data):
-        verdict = judge(nodes, start, by_hand, by_torch, always_replay=True)
+    for r in steps(case, data):
+        verdict = judge(r.nodes, r.start, r.manual, r.torch, always_replay=True)
         assert verdict.passed, (
-            f"seed {seed}, {built.manual.net}: {verdict.faults[:1]} "
+            f"seed {seed}, {r.pair.manual.net}: {verdict.faults[:1]} "
             f"{[d for d in verdict.differences if not d.passed][:1]}"
         )
 
@@ -33,7 +32,8 @@ def test_random_correct_pairs_are_never_faulted(dtype: str, seed: int) -> None:
 def test_a_step_neither_writes_to_its_arguments_nor_shares_memory() -> None:
     """Not with them, nor between two tensors of its trace: an alias is a false PASS in waiting."""
     case, data = case_and_data(3, hidden=(5, 4), output="identity", loss="cross_entropy", p=0.3)
-    for built, _, start, by_hand, by_torch in steps(case, data):
+    for r in steps(case, data):
+        built, start, by_hand, by_torch = r.pair, r.start, r.manual, r.torch
         before = {name: a.copy() for name, a in start.items()}
         for a in start.values():
             a.setflags(write=False)
@@ -51,7 +51,8 @@ def test_a_step_neither_writes_to_its_arguments_nor_shares_memory() -> None:
 def test_no_mask_means_evaluation() -> None:
     """Dropout off: the same output whatever was drawn before, on both sides."""
     case, data = case_and_data(8, hidden=(6, 5), loss="cross_entropy", output="identity", p=0.6)
-    built, _, start, by_hand, _ = steps(case, data, count=1)[0]
+    r = steps(case, data, count=1)[0]
+    built, start, by_hand = r.pair, r.start, r.manual
     params = {n: start[n] for n in built.params}
     t = manual.forward(built.manual.net, params, data.x_train, {})
     assert np.array_equal(t["h1"], t["a1"])
@@ -75,7 +76,7 @@ def test_the_two_routes_of_l2_take_the_same_step(dtype: str) -> None:
         torch.manual_seed(1)
         fixed = {"l2": 2.5, "l2_route": route, "optimizer": "momentum", "hidden": (6, 4)}
         case, data = case_and_data(21, dtype=dtype, loss="mse_loss", output="identity", **fixed)
-        traces.append([by_torch for *_, by_torch in steps(case, data)])
+        traces.append([r.torch for r in steps(case, data)])
     for a, b in zip(*traces, strict=True):
         for name in a:
             gap, size = np.abs(a[name] - b[name]).max(), np.abs(a[name]).max()
@@ -93,6 +94,6 @@ def test_biases_are_never_decayed() -> None:
 def test_torchs_parameters_are_not_the_hands() -> None:
     """torch.from_numpy would share memory, and one side's update would move the other's weights."""
     case, data = case_and_data(5, hidden=(4,))
-    built, *_ = steps(case, data, count=1)[0]
+    built = steps(case, data, count=1)[0].pair
     for name, p in built.torch.net.named_tensors().items():
         assert not np.shares_memory(p.detach().numpy(), built.params[name])

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.drawn import case_and_data, steps
 from compare.judge import judge
 from compare.replay import replay
 from compare.rounding import Bounded, precise_matmul
-
-from .drawn import case_and_data, steps
 
 FIXED = {"hidden": (6, 5), "loss": "cross_entropy", "output": "identity", "p": 0.3, "l2": 0.7}
 
@@ -32,12 +32,13 @@ MISTAKES: dict[str, Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], np.
 }
 
 
-def recorded(dtype: str, seed: int = 31) -> tuple:  # type: ignore[type-arg]
+def recorded(dtype: str, seed: int = 31) -> tuple[Any, ...]:
     torch.manual_seed(2)
     case, data = case_and_data(
         seed, dtype=dtype, activation="tanh", l1=0.2, optimizer="momentum", **FIXED
     )
-    return steps(case, data)[-1]
+    last = steps(case, data)[-1]
+    return last.pair, last.nodes, last.start, last.manual, last.torch
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -87,6 +87,7 @@ class TestCsv:
             pytest.param(["dog", "cat", "dog", "ant", "cat"], [2, 1, 2, 0, 1], id="text"),
             pytest.param([True, False, True, True, False], [1, 0, 1, 1, 0], id="booleans"),
             pytest.param([7, "cat", 7, 7, "cat"], [0, 1, 0, 0, 1], id="numbers-and-text"),
+            pytest.param(["1_0", "0_1"] * 2 + ["0_1"], [1, 0, 1, 0, 0], id="no-python-literals"),
         ],
     )
     def test_labels_become_class_indices(
@@ -157,6 +158,7 @@ class TestCsvRefused:
             ("nan", "NaN"),
             ("inf", "inf"),
             ("-inf", "-inf"),
+            ("1_000", "'1_000'"),
         ],
     )
     def test_entry_that_is_no_finite_number(self, csv: Write, entry: str, said: str) -> None:
@@ -169,9 +171,9 @@ class TestCsvRefused:
         refused(csv("a,b,y\n1,2,0\n\n\n3,oops,1\n"), "y", "'b'", "line 5", "'oops'")
 
     def test_text_far_down_a_large_file(self, csv: Write) -> None:
-        """pandas reads in chunks, and warns where their types differ: noise for our user."""
-        text = "a,b,y\n" + "1,2,0\n3,4,1\n" * 150_000 + "oops,2,1\n"
-        refused(csv(text), "y", "'a'", "line 300002", "'oops'")
+        """A reader that works in chunks can lose count, or decide that the column was text."""
+        text = "a,b,y\n" + "1,2,0\n3,4,1\n" * 10_000 + "oops,2,1\n"
+        refused(csv(text), "y", "'a'", "line 20002", "'oops'")
 
     @pytest.mark.parametrize(
         ("labels", "parts"),
@@ -185,9 +187,13 @@ class TestCsvRefused:
             pytest.param([0, 1, "", 0, 1], ["line 4"], id="none"),
             pytest.param(["cat", "dog", "", "cat", "dog"], ["line 4", "no label"], id="no-text"),
             pytest.param([0, 1, "inf", 0, 1], ["line 4", "inf"], id="infinite"),
+            pytest.param([0, 1, "NA", 0, 1], ["line 4"], id="NA-among-classes"),
+            pytest.param([0.5, 1.5, "NA", 2.5, 3.5], ["line 4"], id="NA-among-numbers"),
+            pytest.param([0.5, 1.5, "oops", 2.5, 3.5], ["line 4", "'oops'"], id="text"),
         ],
     )
     def test_labels(self, csv: Write, labels: list[Any], parts: list[str]) -> None:
+        """One slip must not turn a column of numbers into as many classes of text."""
         refused(csv(_table(labels)), "y", "'y'", *parts)
 
     def test_labels_from_1(self, csv: Write) -> None:
@@ -197,22 +203,24 @@ class TestCsvRefused:
 
     @pytest.mark.parametrize("numbers", [True, False])
     def test_rows_longer_than_the_names(self, csv: Write, numbers: bool) -> None:
-        """pandas would take the first column for an index, and every name would slip by one."""
+        """Many a reader takes the first column for an index, and every name slips by one."""
         rows = "".join(f"{i if numbers else f'r{i}'},{i},{-i},{i % 2}\n" for i in range(6))
         refused(csv("a,b,y\n" + rows), "y")
 
     @pytest.mark.parametrize(
-        "content",
+        ("content", "part"),
         [
-            pytest.param(b"a,b,y\n1,2,0\n3,4,1,5,5\n", id="ragged"),
-            pytest.param(b'a,b,y\n1,"2,0\n3,4,1\n', id="open-quote"),
-            pytest.param(b"a,b,y\n\xe9,2,1\n", id="latin-1"),
-            pytest.param("a,b,y\n1,2,1\n".encode("utf-16"), id="utf-16"),
-            pytest.param(bytes(range(256)) * 20, id="binary"),
+            pytest.param(b"a,b,y\n1,2,0\n3,4,1,5,5\n", "line 3", id="ragged"),
+            pytest.param(b'a,b,y\n3,4,1\n1,"2"0,0\n3,4,1\n', "line 3", id="stray-quote"),
+            pytest.param(b'a,b,y\n3,4,1\n1,"2,0\n3,4,1\n', "line", id="open-quote"),
+            pytest.param(b"a,b,y\n\xe9,2,1\n", "UTF-8", id="latin-1"),
+            pytest.param("a,b,y\n1,2,1\n".encode("utf-16"), "UTF-8", id="utf-16"),
+            pytest.param(bytes(range(256)) * 20, "UTF-8", id="binary"),
         ],
     )
-    def test_not_a_table(self, csv: Write, content: bytes) -> None:
-        refused(csv(content), "y", "cannot be read as .csv")
+    def test_not_a_table(self, csv: Write, content: bytes, part: str) -> None:
+        message = refused(csv(content), "y", "cannot be read as .csv", part)
+        assert ("UTF-8" in message) == (part == "UTF-8"), "the encoding is to blame, or it is not"
 
     def test_short_row(self, csv: Write) -> None:
         refused(csv("a,b,y\n1,2,0\n3,4\n"), "y", "'y'", "line 3")
@@ -286,6 +294,11 @@ class TestNpzWithDevSet:
         arrays = self.course()
         del arrays["test_Y"]
         assert read(npz(**arrays), "train_Y").x_dev is None
+
+    def test_features_of_train_are_no_dev_set(self, npz: Write) -> None:
+        """test_Y without a test_X of its own must not be paired with what was trained on."""
+        with contextlib.suppress(InputError):
+            assert read(npz(X=X, train_Y=Y, test_Y=1 - Y), "train_Y").x_dev is None
 
     def test_load_takes_it_as_the_dev_set(self, npz: Write) -> None:
         """Nothing is drawn at random here, so the order of the file is kept."""
@@ -418,6 +431,26 @@ class TestNpzRefused:
         """NumPy's refusal is three lines long, and the user gets one."""
         fields = np.zeros(5, dtype=[(f"field_{i:04}", float) for i in range(500)])
         refused(npz(x=fields, y=Y), "y")
+
+    def test_header_that_promises_more_than_any_memory(self, npz: Write) -> None:
+        """The file is to blame, not --samples. (15 digits are more than can be addressed.)"""
+        buffer = io.BytesIO()
+        np.save(buffer, X)
+        array = buffer.getvalue()
+        lie = array.replace(b"(5, 2), }              ", b"(5, 999999999999999), }")
+        assert len(lie) == len(array)
+        assert lie != array
+        buffer = io.BytesIO(_archive(y=Y))
+        with zipfile.ZipFile(buffer, "a") as archive:
+            archive.writestr("x.npy", lie)
+        refused(npz(buffer.getvalue()), "y", "cannot be read as .npz")
+
+    def test_encrypted(self, npz: Write) -> None:
+        """zipfile asks for a password by an error of no particular kind."""
+        content = bytearray(_archive(x=X, y=Y))
+        content[content.index(b"PK\3\4") + 6] |= 1
+        content[content.index(b"PK\1\2") + 8] |= 1
+        refused(npz(bytes(content)), "y", "cannot be read as .npz")
 
     @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
     def test_cut_short_anywhere(self, npz: Write, save: Callable[..., None]) -> None:
@@ -635,6 +668,24 @@ class TestStandardize:
         path = npz(x=np.arange(1.0, 41).reshape(20, 2) * 1e60, y=np.arange(20) % 2)
         with pytest.raises(InputError, match=r"float32|finite"):
             load(Case(data=path, target="y", dtype="float32", standardize=False))
+
+    @pytest.mark.parametrize(
+        ("scale", "options"),
+        [(1e308, {}), (1e60, {"dtype": "float32", "standardize": False})],
+        ids=["float64", "float32"],
+    )
+    def test_numbers_to_predict_that_overflow(
+        self, npz: Write, scale: float, options: dict[str, Any]
+    ) -> None:
+        """Either they are refused by name, or nothing that is trained on is infinite, or all 0."""
+        labels = np.where(np.arange(20) % 2, -1.0, 1.0) * (1 - np.arange(20) / 40) * scale
+        labels[0] = 0.5  # so large a float is a whole number, and whole numbers are classes
+        case = Case(data=npz(x=np.arange(40.0).reshape(20, 2), y=labels), target="y", **options)
+        with contextlib.suppress(InputError):
+            t = targets(case, load(case))
+            assert np.isfinite(t.y_train).all()
+            assert np.isfinite(t.y_dev).all()
+            assert np.ptp(t.y_train) > 0
 
 
 @pytest.fixture

@@ -1,5 +1,9 @@
-"""Small random pairs for the tests: every choice of a case drawn from one seed."""
+"""Random pairs: every choice of a case drawn from one seed, and a few recorded steps of both sides.
 
+The tests and the surveys draw from here, with seeds of their own.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,12 +19,31 @@ ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax")
 OPTIMIZERS = ("sgd", "momentum", "momentum_course", "adam")
 
 
-def case_and_data(seed: int, **fixed: Any) -> tuple[Case, Data]:
-    """A case of depth 1 to 4 and data that fit it; `fixed` overrides what would be drawn."""
+@dataclass(frozen=True)
+class Recorded:
+    """One step of both sides from the same start. start also holds batch and previous_..."""
+
+    pair: Pair
+    nodes: tuple[Node, ...]
+    start: Tensors
+    manual: Tensors
+    torch: Tensors
+
+
+def case_and_data(
+    seed: int,
+    depth: int = 3,
+    width: int = 8,
+    batch: int = 12,
+    scale: float = 1.0,
+    **fixed: Any,
+) -> tuple[Case, Data]:
+    """A case of up to `depth` hidden layers and data that fit it; `fixed` overrides the draw."""
     rng = np.random.default_rng(seed)
     loss = fixed.get("loss") or str(rng.choice(list(OUTPUTS)))
+    hidden = (int(2 ** rng.uniform(0, np.log2(width))) for _ in range(rng.integers(0, depth + 1)))
     choices: dict[str, Any] = {
-        "hidden": tuple(int(n) for n in rng.integers(1, 9, rng.integers(0, 4))),
+        "hidden": tuple(hidden),
         "activation": str(rng.choice(ACTIVATIONS)),
         "negative_slope": float(rng.uniform(0.01, 0.4)),
         "loss": loss,
@@ -37,27 +60,26 @@ def case_and_data(seed: int, **fixed: Any) -> tuple[Case, Data]:
         "seed": seed,
     }
     case = Case(**(choices | fixed))
-    m, n_in, classes = int(rng.integers(2, 12)), int(rng.integers(1, 7)), int(rng.integers(2, 5))
+    m, n_in, classes = int(rng.integers(2, batch)), int(rng.integers(1, 7)), int(rng.integers(2, 5))
     if case.output == "softmax":
         classes = max(classes, 3)  # one column of softmax is the constant 1
-    x = rng.normal(size=(m, n_in)).astype(case.dtype)
+    x = (rng.normal(size=(m, n_in)) * scale).astype(case.dtype)
     labels = rng.integers(0, classes, m)
     return case, Data("drawn", x, labels, x, labels, classes)
 
 
-def steps(
-    case: Case, data: Data, count: int = 3
-) -> list[tuple[Pair, tuple[Node, ...], Tensors, Tensors, Tensors]]:
-    """(pair, nodes, start, manual trace, torch trace) of some steps, each from torch's state."""
+def steps(case: Case, data: Data, count: int = 3) -> list[Recorded]:
+    """Some steps, each from torch's state."""
     built = pair.build(case, data)
-    at, recorded = (built.params, built.state), []
+    at, before = (built.params, built.state), {}
     x, y = data.x_train, built.targets.y_train
+    recorded = []
     for _ in range(count):
         by_torch, masks = built.torch.step(x, y)
         by_hand = built.manual.step(*at, x, y, masks)
+        start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
         nodes = flow(built.manual.net, built.manual.optimizer, masks)
-        recorded.append(
-            (built, nodes, {"x": x, "y": y, **at[0], **at[1], **masks}, by_hand, by_torch)
-        )
+        recorded.append(Recorded(built, nodes, start, by_hand, by_torch))
         at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
+        before = {f"previous_{n}": a for n, a in by_torch.items() if n[0] == "d"}
     return recorded
