@@ -29,6 +29,8 @@ Loss = Literal[
 Initializer = Literal["kaiming_normal", "xavier_normal", "xavier_course", "normal", "zeros"]
 Output = Literal["identity", "sigmoid", "softmax", "tanh", "relu", "leaky_relu"]
 
+LARGEST_FLOAT32 = 3.4e38
+
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "cross_entropy": ("identity",),
     "binary_cross_entropy": ("sigmoid", "softmax"),
@@ -63,7 +65,7 @@ class Case(BaseModel):
     )
     samples: int = Field(400, ge=8, description="points to draw for moons, circles and flower")
     noise: float | None = Field(
-        None, ge=0, description="spread of those points; by default each data set's own"
+        None, ge=0, le=1e100, description="spread of those points; by default each data set's own"
     )
     dev_fraction: float = Field(0.2, gt=0, lt=1, description="share of the samples kept for dev")
     standardize: bool = Field(
@@ -96,9 +98,9 @@ class Case(BaseModel):
         "kaiming_normal",
         description="of the weights; kaiming_normal is He's, xavier_course is N(0, 1/n_in)",
     )
-    scale: float = Field(0.01, ge=0, description="deviation of the initializer normal")
+    scale: float = Field(0.01, ge=0, le=1e100, description="deviation of the initializer normal")
     bias_scale: float = Field(
-        0.01, ge=0, description="deviation of the first biases; 0 hides a forgotten bias"
+        0.01, ge=0, le=1e100, description="deviation of the first biases; 0 hides a forgotten bias"
     )
 
     optimizer: Literal["sgd", "momentum", "momentum_course", "adam"] = Field(
@@ -135,6 +137,13 @@ class Case(BaseModel):
         ):
             raise ValueError("expected an integer, a number or text, not true or false")
         return value
+
+    @model_validator(mode="after")
+    def _fits_precision(self) -> Self:
+        for name in ("lr", "l1", "l2", "negative_slope", "scale", "bias_scale"):
+            if self.dtype == "float32" and abs(getattr(self, name)) > LARGEST_FLOAT32:
+                raise ValueError(f"{name} is {getattr(self, name)}: too large for float32")
+        return self
 
     @model_validator(mode="after")
     def _output_fits_loss(self) -> Self:

@@ -137,11 +137,12 @@ def _output(case: Case, data: Data, loss: str) -> str:
 def _prepare(raw: Raw, case: Case) -> Data:
     classes = 0 if raw.labels.dtype.kind == "f" else int(raw.labels.max()) + 1
     x_train, y_train, x_dev, y_dev = _split(raw, case, classes)
-    if classes == 0 and np.ptp(y_dev) == 0:
-        raise InputError(
-            f"{case.data}: the dev set holds one and the same target, so R2 has no meaning there; "
-            "give more samples or another --dev-fraction"
-        )
+    for split, y in (("train", y_train), ("dev", y_dev)):
+        if classes == 0 and y.min() == y.max():
+            raise InputError(
+                f"{case.data}: {split} holds one and the same target, so R2 has no meaning there; "
+                "give more samples or another --dev-fraction"
+            )
     with np.errstate(over="ignore", invalid="ignore"):
         x_train, y_train, x_dev, y_dev = _scale(case, classes, x_train, y_train, x_dev, y_dev)
     return Data(case.data, x_train, y_train, x_dev, y_dev, classes)
@@ -160,12 +161,15 @@ def _scale(
         scaler = StandardScaler().fit(x_train)
         x_train, x_dev = scaler.transform(x_train), scaler.transform(x_dev)
         if classes == 0:
-            mean, deviation = y_train.mean(), y_train.std() or 1.0
+            mean, deviation = y_train.mean(), y_train.std()
             y_train, y_dev = (y_train - mean) / deviation, (y_dev - mean) / deviation
+            y_train = y_train * (deviation / deviation)  # NaN where the deviation overflowed
     x_train, x_dev = x_train.astype(case.dtype), x_dev.astype(case.dtype)
-    if not (np.isfinite(x_train).all() and np.isfinite(x_dev).all()):
+    if classes == 0:
+        y_train, y_dev = y_train.astype(case.dtype), y_dev.astype(case.dtype)
+    if not all(np.isfinite(a).all() for a in (x_train, x_dev, y_train, y_dev)):
         raise InputError(
-            f"{case.data}: its features do not stay finite in {case.dtype}; scale them down"
+            f"{case.data}: its numbers do not stay finite in {case.dtype}; scale them down"
         )
     return x_train, y_train, x_dev, y_dev
 

@@ -1,53 +1,84 @@
-"""The verdict on one step: do the two sides compute the same, and if not, who is wrong where.
+"""The verdict on one step: do the two sides compute the same, and if not, who is wrong, where, why.
 
 Cheap comparison first; where it doubts, each side's operations are replayed on the inputs that side
 recorded. A gap between two sides whose operations are all right is rounding, however wide.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
+from compare.diagnosis import Diagnosis, diagnose
 from compare.differences import Difference, compare
 from compare.flow import Node
-from compare.replay import Replayed, replay
+from compare.replay import Replayed, recorded_inputs, replay
+from compare.witness import testify
 
 Side = Literal["manual", "torch"]
+Tensors = Mapping[str, np.ndarray]
+SIDES: tuple[Side, Side] = ("manual", "torch")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """The first operation, in flow order, whose output its own recorded inputs do not explain."""
+    """An operation whose output its own recorded inputs do not explain.
+
+    witness is the exact derivative of the forward at the same entry, for gradients (else None);
+    other what the other side recorded there.
+    """
 
     side: Side
     found: Replayed
+    witness: float | None = None
+    other: float | None = None
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Every tensor's difference, and each side's replay where one was made (else empty)."""
+    """Every tensor's difference; where there was doubt, each side's replay, and why it is wrong."""
 
     differences: tuple[Difference, ...]
-    replays: dict[Side, tuple[Replayed, ...]]
+    replays: dict[Side, tuple[Replayed, ...]] = field(default_factory=dict)
+    root: Fault | None = None
+    diagnoses: dict[Side, Diagnosis] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
         """Every tensor is there on both sides and agrees, up to rounding; every replay is right."""
-        return all(d.passed for d in self.differences) and not self.faults
+        return all(d.passed for d in self.differences) and not any(self.wrong.values())
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
-        """Every operation that is wrong, in flow order; the first of a side is its root cause."""
-        pairs = zip(*self.replays.values(), strict=True)
-        sides = tuple(self.replays)
-        return tuple(
-            Fault(side, found)
-            for both in pairs
-            for side, found in zip(sides, both, strict=True)
-            if not found.right
-        )
+    def wrong(self) -> dict[Side, tuple[str, ...]]:
+        """The tensors of each side that its own inputs do not explain, in flow order."""
+        return {
+            side: tuple(r.name for r in replays if not r.right)
+            for side, replays in self.replays.items()
+        }
+
+    @property
+    def wrong_sides(self) -> tuple[Side, ...]:
+        """Who is to blame: none, one, or both."""
+        return tuple(side for side, names in self.wrong.items() if names)
+
+    @property
+    def consequences(self) -> tuple[str, ...]:
+        """Tensors that differ though both sides computed them rightly: their inputs differed."""
+        own = {name for names in self.wrong.values() for name in names}
+        return tuple(d.name for d in self.differences if not d.passed and d.name not in own)
+
+    @property
+    def last_agreeing(self) -> str | None:
+        """The tensor right before the root in flow order."""
+        names = [r.name for r in self.replays.get("manual", ())]
+        at = names.index(self.root.found.name) if self.root else 0
+        return names[at - 1] if at else None
+
+    @property
+    def different_losses(self) -> bool:
+        """A side minimises something else than the case asks for."""
+        return any(name in ("loss", "penalty", "cost") for ns in self.wrong.values() for name in ns)
 
     @property
     def finite(self) -> bool:
@@ -57,30 +88,56 @@ class Judgement:
 
 def judge(
     nodes: tuple[Node, ...],
-    start: Mapping[str, np.ndarray],
-    manual: Mapping[str, np.ndarray],
-    torch: Mapping[str, np.ndarray],
+    start: Tensors,
+    manual: Tensors,
+    torch: Tensors,
     always_replay: bool = False,
 ) -> Judgement:
     """Compare two recorded steps that began from the same start.
 
     nodes says what the step should compute (compare/flow.py); start holds x, y, parameters,
-    optimizer state and masks. Replaying costs about two steps, so it is done in doubt, or on
-    request.
+    optimizer state and masks, and may hold batch and previous_... (see compare/diagnosis.py).
+    Replaying costs about two steps, so it is done in doubt, or on request.
     """
     differences = compare(manual, torch)
     if all(d.passed for d in differences) and not always_replay:
-        return Judgement(differences, {})
-    replays: dict[Side, tuple[Replayed, ...]] = {
-        "manual": replay(nodes, start, manual),
-        "torch": replay(nodes, start, torch),
+        return Judgement(differences)
+    traces: dict[Side, Tensors] = {"manual": manual, "torch": torch}
+    replays = {side: replay(nodes, start, trace) for side, trace in traces.items()}
+    if all(r.right for replayed in replays.values() for r in replayed):
+        return Judgement(tuple(_settle(d) for d in differences), replays)
+    diagnoses = {
+        side: found
+        for side, other in (SIDES, SIDES[::-1])
+        if (found := diagnose(nodes, start, traces[side], replays[side], traces[other]))
     }
-    explained = {m.name for m, t in zip(*replays.values(), strict=True) if m.right and t.right}
-    faultless = all(r.right for side in replays.values() for r in side)
-    return Judgement(
-        tuple(_settle(d, faultless and d.name in explained) for d in differences), replays
+    return Judgement(differences, replays, _root(nodes, start, traces, replays), diagnoses)
+
+
+def _settle(d: Difference) -> Difference:
+    return replace(d, verdict="rounding") if d.verdict == "differs" else d
+
+
+def _root(
+    nodes: tuple[Node, ...],
+    start: Tensors,
+    traces: Mapping[Side, Tensors],
+    replays: Mapping[Side, tuple[Replayed, ...]],
+) -> Fault:
+    """The first wrong operation in flow order; manual's, where both are wrong in the same place."""
+    side, found = next(
+        (side, r)
+        for both in zip(*(replays[side] for side in SIDES), strict=True)
+        for side, r in zip(SIDES, both, strict=True)
+        if not r.right
     )
-
-
-def _settle(d: Difference, explained: bool) -> Difference:
-    return replace(d, verdict="rounding") if explained and d.verdict == "differs" else d
+    if found.outcome != "wrong":
+        return Fault(side, found)
+    node = next(n for n in nodes if found.name in n.outputs and n.operation == found.operation)
+    other = traces["torch" if side == "manual" else "manual"].get(found.name)
+    return Fault(
+        side,
+        found,
+        testify(node, found.name, found.index, recorded_inputs(start, traces[side])),
+        float(other[found.index]) if other is not None and found.index < other.shape else None,
+    )

@@ -11,7 +11,7 @@ from rich.table import Table
 from compare.case import Case
 from compare.data import Data
 from compare.pair import Pair
-from compare.summary import Failure, Summary, by_kind, worst_of
+from compare.summary import Summary, by_kind, worst_of
 
 
 def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
@@ -87,31 +87,14 @@ def _use(uses: dict[str, float], names: list[str]) -> str:
 def verdict(summary: Summary) -> str:
     """One sentence that nobody can misread."""
     if summary.failure:
-        return f"[bold red]FAIL[/] {escape(_failure(summary.failure))}"
+        words = escape("\n".join(summary.failure.words))
+        return f"[bold red]FAIL[/] in step {summary.failure.step}: {words}"
     if not summary.passed:
         return "[bold red]FAIL[/] no step was judged"
     return (
         f"[bold green]PASS[/] {len(summary.worst)} tensors x {summary.steps} steps match; every "
         f"operation of {summary.replays} steps replayed within its rounding bound"
     )
-
-
-def _failure(f: Failure) -> str:
-    text = f"in step {f.step}"
-    if f.fault:
-        r = f.fault.found
-        what = r.detail or (
-            f"at {list(r.index)} is {r.came:.9g}, but its inputs give {r.expected:.9g} "
-            f"({r.use:.3g} times its bound)"
-        )
-        if r.outcome == "not finite":
-            text += f" training diverged: {f.fault.side}'s {r.name} {what}; try a smaller lr"
-        else:
-            text += f": {f.fault.side}'s {r.operation} is the first that is wrong: {r.name} {what}"
-    elif f.difference:
-        d = f.difference
-        text += f": {d.name} ({d.verdict}) {d.detail}"
-    return text
 
 
 def _scores(summary: Summary) -> Table:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from compare.differences import Difference
-from compare.judge import Fault, Side
+from compare.judge import Side
 from compare.training import StepRecord
+from compare.verdict import sentences
 from manual.bias_variance import Diagnosis, diagnose
 
 
@@ -23,11 +24,11 @@ class Worst:
 
 @dataclass(frozen=True)
 class Failure:
-    """The first step that did not pass: its first failing tensor, and the operation to blame."""
+    """The first step that did not pass: its first failing tensor, and the verdict in words."""
 
     step: int
     difference: Difference | None
-    fault: Fault | None
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,7 @@ class Tally:
                 uses[r.name] = max(uses.get(r.name, 0.0), r.use if r.use == r.use else float("inf"))
         if self.failure is None and not judgement.passed:
             failed = next((d for d in judgement.differences if not d.passed), None)
-            fault = next(iter(judgement.faults), None)
-            self.failure = Failure(record.step, failed, fault)
+            self.failure = Failure(record.step, failed, tuple(sentences(judgement)))
 
     def summary(self) -> Summary:
         """What has been seen so far."""

@@ -39,6 +39,7 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
     """One record per step; stops early after a step that is no longer finite."""
     params, state = pair.params, pair.state  # of the side that runs free by hand
     at = (pair.params, pair.state)  # where torch stands, and each judged step starts
+    before: Tensors = {}  # torch's last gradients, should somebody have forgotten to clear them
     with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
         torch.manual_seed(case.seed)
         for step, rows in enumerate(_batches(case, len(data.x_train)), start=1):
@@ -46,7 +47,8 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
             by_torch, masks = pair.torch.step(x, y)
             judged = pair.manual.step(*at, x, y, masks)
             free = pair.manual.step(params, state, x, y, masks)
-            start = {"x": x, "y": y, **at[0], **at[1], **masks}
+            start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
+            start["batch"] = np.asarray(case.batch)
             nodes = flow(pair.manual.net, pair.manual.optimizer, masks)
             look_closer = step % case.log_every == 0 or step in (1, case.steps)
             judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
@@ -55,6 +57,7 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
                 return
             params, state = _carry(free, params), _carry(free, state)
             at = (_carry(by_torch, params), _carry(by_torch, state))
+            before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
             record = StepRecord(
                 step,
                 judgement,

@@ -9,6 +9,8 @@ import numpy as np
 from compare.errors import InputError, suggest
 from compare.raw import Raw, whole_or_real
 
+MISSING = ("", "na", "nan", "n/a", "null", "none")
+
 Row = tuple[int, list[str]]  # the line that an editor shows, and the entries
 
 
@@ -31,12 +33,18 @@ def read_csv(path: str, target: str) -> Raw:
 
 
 def _read(path: str) -> tuple[list[str], list[Row]]:
+    rows: list[Row] = []
+    line = 0
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
-            rows = [(reader.line_num, row) for row in reader if any(e.strip() for e in row)]
+            for row in reader:
+                line = reader.line_num
+                if any(entry.strip() for entry in row):
+                    rows.append((line, row))
     except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} cannot be read as .csv: {error}; expected UTF-8 text") from None
+        hint = "; expected UTF-8 text" if isinstance(error, UnicodeDecodeError) else ""
+        raise InputError(f"{path} cannot be read as .csv: line {line + 1}: {error}{hint}") from None
     if not rows:
         raise InputError(f"{path} is empty; expected a line of names, then rows")
     names = [name.strip() for name in rows[0][1]]
@@ -51,18 +59,23 @@ def _read(path: str) -> tuple[list[str], list[Row]]:
 
 def _number(path: str, name: str, row: Row, i: int) -> float:
     entry = _entry(row, i)
-    try:
-        value = {"true": 1.0, "false": 0.0}.get(entry.lower())
-        value = float(entry) if value is None else value
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        what = repr(entry) if entry.lower() not in ("", "nan", "na") else "nothing (or NaN)"
+    truth = {"true": 1.0, "false": 0.0}.get(entry.lower())
+    value = _parse(entry) if truth is None else truth
+    if value is None or not math.isfinite(value):
+        what = "nothing (or NaN)" if entry.lower() in MISSING else repr(entry)
         raise InputError(
             f"{path}: column {name!r}, line {row[0]} holds {what}; expected a finite number: drop "
             "the row or the column, or encode it as numbers"
         )
     return value
+
+
+def _parse(entry: str) -> float | None:
+    """As every spreadsheet reads it; 1_000 is a number to Python alone."""
+    try:
+        return None if "_" in entry else float(entry)
+    except ValueError:
+        return None
 
 
 def _entry(row: Row, i: int) -> str:
@@ -73,10 +86,11 @@ def _entry(row: Row, i: int) -> str:
 def _labels(path: str, target: str, rows: list[Row], at: int) -> np.ndarray:
     entries = [_entry(row, at) for row in rows]
     where = f"{path}: column {target!r}"
-    missing = next((row[0] for row, e in zip(rows, entries, strict=True) if not e), None)
+    missing = next((row[0] for row, e in zip(rows, entries, strict=True) if _missing(e)), None)
     if missing is not None:
         raise InputError(f"{where}, line {missing} has no label")
-    if all(_is_number(e) for e in entries):
+    values = [_parse(e) for e in entries]
+    if all(v is not None for v in values) or any(v != round(v) for v in values if v is not None):
         return whole_or_real(np.array([_number(path, target, r, at) for r in rows]), where)
     names, numbered = np.unique(entries, return_inverse=True)
     if len(names) == 1:
@@ -84,9 +98,5 @@ def _labels(path: str, target: str, rows: list[Row], at: int) -> np.ndarray:
     return numbered
 
 
-def _is_number(entry: str) -> bool:
-    try:
-        float(entry)
-    except ValueError:
-        return False
-    return True
+def _missing(entry: str) -> bool:
+    return entry.lower() in MISSING

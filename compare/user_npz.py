@@ -50,7 +50,7 @@ def read_npz(path: str, target: str) -> Raw:
 
 def _read(path: str) -> Arrays:
     """Whatever is wrong with the file, NumPy's own advice (to trust its pickles) is not ours."""
-    broken = (ValueError, OSError, EOFError, KeyError, NotImplementedError, zlib.error)
+    broken = (ValueError, OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error)
     arrays: Arrays = {}
     try:
         with Path(path).open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
@@ -87,7 +87,7 @@ def _dev_names(arrays: Arrays, features: str, target: str) -> tuple[str, str] | 
     """train_X, train_Y -> test_X, test_Y (or dev_, val_), where the file holds both."""
     for word in ("test", "dev", "val"):
         x, y = (re.sub("train", word, name) for name in (features, target))
-        if x in arrays and y in arrays and (x, y) != (features, target):
+        if x in arrays and y in arrays and x != features and y != target:
             return x, y
     return None
 

@@ -24,7 +24,7 @@ def test_random_correct_pairs_are_never_faulted(dtype: str, seed: int) -> None:
     for r in steps(case, data):
         verdict = judge(r.nodes, r.start, r.manual, r.torch, always_replay=True)
         assert verdict.passed, (
-            f"seed {seed}, {r.pair.manual.net}: {verdict.faults[:1]} "
+            f"seed {seed}, {r.pair.manual.net}: {verdict.root} "
             f"{[d for d in verdict.differences if not d.passed][:1]}"
         )
 

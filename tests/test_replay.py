@@ -54,7 +54,7 @@ def test_the_first_wrong_operation_and_its_side_are_named(name: str, side: str, 
     traces[side] = traces[side] | {name: wrong.astype(dtype)}
     verdict = judge(nodes, start, traces["manual"], traces["torch"])
     assert not verdict.passed
-    assert (verdict.faults[0].side, verdict.faults[0].found.name) == (side, name)
+    assert (verdict.root.side, verdict.root.found.name) == (side, name)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -85,7 +85,7 @@ def test_numbers_that_are_not_finite_are_no_pass(bad: float) -> None:
     both = (by_hand | {"z2": broken}, by_torch | {"z2": broken.copy()})
     verdict = judge(nodes, start, *both)
     assert not verdict.passed
-    assert verdict.faults[0].found.outcome == "not finite"
+    assert verdict.root.found.outcome == "not finite"
 
 
 @pytest.mark.parametrize("side", ["manual", "torch"])
@@ -95,7 +95,7 @@ def test_a_missing_tensor_is_no_pass(side: str) -> None:
     traces[side] = {n: a for n, a in traces[side].items() if n != "dz2"}
     verdict = judge(nodes, start, traces["manual"], traces["torch"])
     assert not verdict.passed
-    assert verdict.faults[0].found.outcome == "missing"
+    assert verdict.root.found.outcome == "missing"
 
 
 def test_a_wrong_dtype_is_no_pass() -> None:
@@ -103,7 +103,7 @@ def test_a_wrong_dtype_is_no_pass() -> None:
     low = by_hand | {"a1": by_hand["a1"].astype(np.float32)}
     verdict = judge(nodes, start, low, by_torch)
     assert not verdict.passed
-    assert verdict.faults[0].found.outcome == "dtype"
+    assert verdict.root.found.outcome == "dtype"
 
 
 def test_a_gap_that_is_rounding_passes_and_says_so() -> None:

@@ -572,10 +572,11 @@ class TestLoad:
             data = load(Case(data="moons", samples=8, dev_fraction=0.9))
             assert (len(data.x_train), len(data.x_dev)) == (1, 7)
 
-    def test_class_with_one_sample(self, csv: Write) -> None:
+    def test_class_with_one_sample(self, npz: Write) -> None:
         """It cannot be in train and in dev, and is no reason to give up."""
-        data = load(Case(data=csv(_table([0, 1, 0, 2, 0])), target="y", dev_fraction=0.4))
-        assert (len(data.x_train), len(data.x_dev), data.classes) == (3, 2, 3)
+        path = npz(x=np.arange(40.0).reshape(20, 2), y=np.array([0, 1] * 9 + [0, 2]))
+        data = load(Case(data=path, target="y"))
+        assert (len(data.x_train), len(data.x_dev), data.classes) == (16, 4, 3)
 
     @pytest.mark.parametrize("name", ["digits", "moons", "circles", "flower"])
     def test_seed_decides(self, name: str) -> None:

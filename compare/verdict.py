@@ -1,0 +1,84 @@
+"""A judgement in words: what is wrong first, who, why, and what to write instead."""
+
+from collections.abc import Iterator
+
+from compare.diagnosis import Diagnosis
+from compare.judge import SIDES, Judgement, Side
+
+
+def sentences(j: Judgement) -> Iterator[str]:
+    """The findings of a judgement that did not pass, most important first."""
+    if not j.root:
+        bad = next(d for d in j.differences if not d.passed)
+        yield f"{bad.name}: {bad.verdict}; {bad.detail}"
+        return
+    r, side = j.root.found, j.root.side
+    if r.outcome == "not finite":
+        yield f"training diverged: {side}'s {r.name} {r.detail}; try a smaller lr."
+        return
+    yield f"First wrong: {side}'s {r.operation} -> {r.name}, {_numbers(j)}."
+    yield _who(j)
+    if j.last_agreeing:
+        yield f"Everything before it is right, up to {j.last_agreeing}."
+    if j.consequences:
+        yield f"{len(j.consequences)} more tensors differ as a consequence alone."
+    for at in SIDES:
+        if at in j.diagnoses:
+            yield from _why(at, j.diagnoses[at])
+
+
+def short(j: Judgement) -> str:
+    """One line: operation, cause, side."""
+    first = next(iter(sentences(j)))
+    causes = [
+        f"{side}: {' or '.join(' + '.join(sorted(n)) for n in d.names) or 'unknown cause'}"
+        for side, d in j.diagnoses.items()
+    ]
+    return f"{first} Cause: {'; '.join(causes)}." if causes else first
+
+
+def _numbers(j: Judgement) -> str:
+    assert j.root is not None
+    r = j.root.found
+    if r.outcome != "wrong":
+        return f"{r.outcome}: {r.detail}"
+    return (
+        f"which at {list(r.index)} is {r.came:.9g}, but its own inputs give {r.expected:.9g} "
+        f"({r.use:.3g} times what rounding allows)"
+    )
+
+
+def _who(j: Judgement) -> str:
+    wrong = j.wrong_sides
+    who = "Both sides are wrong" if len(wrong) == 2 else f"{wrong[0]} is wrong"
+    if len(wrong) == 1:
+        other = "torch" if wrong[0] == "manual" else "manual"
+        who += f", {other} is right"
+    if j.different_losses:
+        who += "; they minimise different losses"
+    if j.root is not None and j.root.witness is not None:
+        other = "torch" if j.root.side == "manual" else "manual"
+        seen = f", {other} has {j.root.other:.9g}" if j.root.other is not None else ""
+        who += (
+            f". Third witness, the exact derivative of the forward there: {j.root.witness:.9g}"
+            f" ({j.root.side} has {j.root.found.came:.9g}{seen})"
+        )
+    return who + "."
+
+
+def _why(side: Side, d: Diagnosis) -> Iterator[str]:
+    if d.verdict == "ambiguous":
+        names = " or ".join(" + ".join(sorted(n)) for n in d.names)
+        yield f"Cause ({side}), ambiguous: {names}. On this step they compute the same numbers."
+    for explanation in d.alternatives[0] if d.alternatives else ():
+        c = explanation.cause
+        where = ", ".join(explanation.tensors[:6]) + (", ..." if explanation.tensors[6:] else "")
+        yield f"Cause ({side}): {c.name}, seen in {where}. {c.sentence}"
+        yield f"  NumPy: {c.manual}"
+        yield f"  torch: {c.torch}"
+    if d.unexplained:
+        yield (
+            f"Cause ({side}) unknown: no known mistake explains {', '.join(d.unexplained[:6])}"
+            + (", ..." if d.unexplained[6:] else "")
+            + "."
+        )
