@@ -169,7 +169,7 @@ def load(file: Path | None = None, **options: Any) -> Case:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"case file {file}: {reason}; expected a TOML file") from None

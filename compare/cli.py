@@ -79,6 +79,38 @@ def train(case_file: Path | None, name: str | None, root: Path, **options: Any) 
 
 
 @parity.command()
+@case_options
+@click.option("--json", "as_json", is_flag=True, help="The report for machines.")
+def check(case_file: Path | None, as_json: bool, **options: Any) -> None:
+    """Judge a few steps (3, unless --steps says otherwise) and show the whole report.
+
+    Every operation of both sides is replayed in higher precision from its own inputs. The exit
+    status is 0 if everything is right, 1 if anything is not, 2 for bad input.
+    """
+    given = {k: v for k, v in options.items() if v is not None}
+    case = load_case(case_file, **({"steps": 3, "log_every": 1} | given))
+    from compare.check_command import run
+
+    if not run(case, as_json):
+        sys.exit(1)
+
+
+@parity.command()
+@click.argument("name", required=False)
+@click.option("--side", type=click.Choice(["manual", "torch"]), default="manual", show_default=True)
+def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
+    """List the known mistakes, or plant the one called NAME and watch the judge find it."""
+    from rich.console import Console
+
+    from compare.faults_command import list_all, show
+
+    if name is None:
+        list_all(Console())
+    else:
+        show(Console(), name, side)
+
+
+@parity.command()
 @click.argument("name", required=False)
 @RUNS
 @click.option("--port", type=int, default=6006, show_default=True)

@@ -16,10 +16,10 @@ from compare.training import StepRecord
 
 
 class Dashboard:
-    """Writes runs/<name>/manual, runs/<name>/torch and runs/<name>/parity."""
+    """Writes runs/<name>/manual, torch and twin (the one-ulp twin of manual), and parity."""
 
     def __init__(self, folder: Path) -> None:
-        sides = ("manual", "torch", "parity")
+        sides = ("manual", "torch", "twin", "parity")
         self._writers = {side: FileWriter(str(folder / side)) for side in sides}
 
     def __enter__(self) -> Self:
@@ -36,8 +36,14 @@ class Dashboard:
 
     def write(self, record: StepRecord) -> None:
         """One event a side."""
-        parity = _by_kind(record.judgement.differences) | {"drift": record.drift}
-        curves = {"manual": record.manual, "torch": record.torch, "parity": parity}
+        parity = _by_kind(record.judgement.differences)
+        parity |= {"drift/manual_to_torch": record.drift, "drift/one_ulp_twin": record.envelope}
+        curves = {
+            "manual": record.manual,
+            "torch": record.torch,
+            "twin": record.twin,
+            "parity": parity,
+        }
         for side, numbers in curves.items():
             values = [Event.Value(tag=tag, simple_value=v) for tag, v in numbers.items()]
             self._writers[side].add_summary(Event(value=values), record.step)

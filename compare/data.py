@@ -90,10 +90,12 @@ def load(case: Case) -> Data:
     """
     if case.data in SETS:
         if case.target is not None:
-            raise InputError(f"target is {case.target!r}, but {case.data} has its own labels")
+            raise InputError(
+                f"target is {case.target!r}, but {case.data} has its own labels; leave --target out"
+            )
         return _prepare(SETS[case.data](case), case)
     if case.data.endswith((".csv", ".npz")):
-        return _prepare(read(case.data, case.target), case)
+        return _prepare(read(case.data, case.target, case.loss == "mse_loss"), case)
     raise InputError(
         f"data is {case.data!r}: {suggest(case.data, SETS)} (or a path that ends in .csv or .npz)"
     )
@@ -116,6 +118,8 @@ def targets(case: Case, data: Data) -> Targets:
             "use --loss mse_loss"
         )
     output = _output(case, data, loss)
+    if output == "softmax" and data.classes == 2:
+        raise InputError("output is softmax, but two classes have one output unit; use sigmoid")
     n_out = {0: 1, 2: 1}.get(data.classes, data.classes)
     if loss == "cross_entropy":
         return Targets(loss, output, data.classes, data.labels_train, data.labels_dev)

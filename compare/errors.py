@@ -12,9 +12,12 @@ class InputError(ValueError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" where one is near, else the list of what is known."""
+    """ "did you mean 'x'?" where one is near, and what is known where that is not long."""
     names = list(known)
     if not names:
         return "there is nothing in it"
     near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    listed = f"known: {', '.join(names)}"
+    if not near:
+        return listed
+    return f"did you mean {near[0]!r}?" + (f" ({listed})" if len(names) <= 8 else "")

@@ -17,8 +17,9 @@ class Raw:
     labels_dev: np.ndarray | None = None
 
 
-def whole_or_real(values: np.ndarray, where: str) -> np.ndarray:
-    """Whole numbers are classes and must be 0..K-1; anything else is a number to be predicted.
+def whole_or_real(values: np.ndarray, where: str, squared_error: bool = False) -> np.ndarray:
+    """Whole numbers are classes and must be 0..K-1; anything else is a number to be predicted, and
+    so are whole numbers that are no such classes if the case asks for squared_error.
 
     Raises:
         InputError: fewer than two different values, or whole numbers that are not 0..K-1.
@@ -31,9 +32,12 @@ def whole_or_real(values: np.ndarray, where: str) -> np.ndarray:
     if np.any(values != np.round(values)):
         return values.astype(np.float64)
     if not np.array_equal(found, np.arange(len(found))):
+        if squared_error:
+            return values.astype(np.float64)
         wrong = next(v for v in found if not 0 <= v < len(found))
         raise InputError(
             f"{where} holds label {wrong:g}, but its {len(found)} different labels must be "
-            f"0..{len(found) - 1}; renumber them, or write them as text in a .csv"
+            f"0..{len(found) - 1}; renumber them, write them as text in a "
+            ".csv, or use --loss mse_loss if they are numbers to be predicted"
         )
     return values.astype(np.int64)

@@ -10,8 +10,11 @@ from rich.table import Table
 
 from compare.case import Case
 from compare.data import Data
+from compare.judge import SIDES, Judgement
 from compare.pair import Pair
+from compare.replay import Replayed
 from compare.summary import Summary, by_kind, worst_of
+from compare.verdict import sentences
 
 
 def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
@@ -44,7 +47,8 @@ def show(console: Console, summary: Summary, folder: Path) -> None:
             soft_wrap=True,
         )
     console.print(
-        f"Left to run free, the two sides' parameters are {summary.drift:.1e} apart at the end.\n"
+        f"Left to run free, the sides' parameters end {summary.drift:.1e} apart; rounding alone (a "
+        f"twin nudged by one ulp a step) does {summary.envelope:.1e}.\n"
         f"Curves: {escape(str(folder))} (parity board {escape(folder.name)})",
         highlight=False,
         soft_wrap=True,
@@ -112,3 +116,56 @@ def _span(names: list[str]) -> str:
     """W1-3 rather than W1 W2 W3; gradients come last layer first, and read better turned."""
     layers = sorted(int(digits[0]) for name in names if (digits := re.findall(r"\d+", name)))
     return re.sub(r"\d+", f"{layers[0]}-{layers[-1]}", names[0]) if len(layers) > 1 else names[0]
+
+
+def show_step(console: Console, step: int, steps: int) -> None:
+    """Which step the report is about."""
+    console.print(f"step {step} of {steps}", highlight=False)
+
+
+def show_judgement(console: Console, j: Judgement, wrong_only: bool = False) -> None:
+    """Every tensor of a step with both replays, then the verdict in words."""
+    t = Table(box=SIMPLE_HEAD)
+    for header in ("\ntensor", "\nmade by"):
+        t.add_column(header)
+    for header in ("\ndifference", "of bound:\nmanual", "\ntorch", "smallest\nfault"):
+        t.add_column(header, justify="right", no_wrap=True)
+    t.add_column("\nverdict", justify="right", no_wrap=True)
+    by_hand, by_torch = ({r.name: r for r in j.replays.get(side, ())} for side in SIDES)
+    for d in j.differences:
+        replays = [by_hand.get(d.name), by_torch.get(d.name)]
+        right = all(r is not None and r.right for r in replays)
+        if wrong_only and right:
+            continue
+        verdict = "differs" if right and not d.passed else d.verdict if right else _blame(replays)
+        t.add_row(
+            d.name,
+            _maker(replays[0]),
+            f"{d.relative:.1e}" if d.relative == d.relative else "none",
+            *(_share(r) for r in replays),
+            f"{replays[0].power:.0e}" if replays[0] and replays[0].power else "any",
+            f"[{'green' if right and d.passed else 'yellow' if right else 'red'}]{verdict}[/]",
+        )
+    console.print(t)
+    if j.passed:
+        console.print(f"[bold green]PASS[/] {len(j.differences)} tensors match", highlight=False)
+        return
+    console.print("[bold red]FAIL[/]", end=" ")
+    for sentence in sentences(j):
+        console.print(escape(sentence), highlight=False, soft_wrap=True)
+
+
+def _share(r: Replayed | None) -> str:
+    if r is None or r.use != r.use:
+        return "none"
+    return f"{r.use:.0%}" if r.use < 10 else f"{r.use:.0e} x"
+
+
+def _maker(r: Replayed | None) -> str:
+    """The operation; that a backward made it shows in the tensor's own name."""
+    return r.operation.removesuffix("_parameters").removesuffix("_backward") if r else ""
+
+
+def _blame(replays: list[Replayed | None]) -> str:
+    wrong = [side for side, r in zip(SIDES, replays, strict=True) if r is None or not r.right]
+    return f"{' and '.join(wrong)} wrong"

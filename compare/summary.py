@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from compare.differences import Difference
 from compare.judge import Side
+from compare.numbers import plain
 from compare.training import StepRecord
 from compare.verdict import sentences
 from manual.bias_variance import Diagnosis, diagnose
@@ -37,7 +37,7 @@ class Summary:
 
     worst holds every tensor in flow order; use the greatest share of its rounding bound that each
     side took up in a replay, replays their number; drift is how far the free-running sides ended
-    apart; scores are score/train and score/dev of each side.
+    apart, envelope how far a one-ulp twin did; scores are score/train and score/dev of each side.
     """
 
     worst: dict[str, Worst]
@@ -46,6 +46,7 @@ class Summary:
     failure: Failure | None
     steps: int
     drift: float
+    envelope: float
     score: str
     scores: dict[str, dict[str, float]]
     diagnosis: Diagnosis | None
@@ -58,7 +59,7 @@ class Summary:
     def json(self) -> str:
         """Every tensor, for machines."""
         record = {"passed": self.passed, **dataclasses.asdict(self)}
-        return json.dumps(_plain(record), indent=1)
+        return json.dumps(plain(record), indent=1)
 
 
 @dataclass
@@ -105,6 +106,7 @@ class Tally:
             failure=self.failure,
             steps=last.step if last else 0,
             drift=last.drift if last else 0.0,
+            envelope=last.envelope if last else 0.0,
             score=self.score,
             scores=scores,
             diagnosis=self._diagnose(scores.get("torch", {})),
@@ -140,12 +142,3 @@ def _severity(d: Difference) -> tuple[bool, float]:
     """A failure outweighs any number, and so does a gap that does not exist (NaN would lose every
     comparison, so it must not be compared)."""
     return not d.passed, d.relative if d.relative == d.relative else float("inf")
-
-
-def _plain(value: object) -> object:
-    """JSON has no NaN and no infinity; both stand as null."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

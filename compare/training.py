@@ -25,20 +25,26 @@ Curves = dict[str, float]
 class StepRecord:
     """One step: its judgement, what the curves of each side gain, and the free gap.
 
-    drift is the greatest relative difference of any parameter between the two free-running sides.
+    drift is the greatest relative difference of any parameter between the two free-running sides,
+    envelope the same between manual and a twin of it that is nudged by one unit in the last place
+    at every step: what rounding alone may do to this run.
     """
 
     step: int
     judgement: Judgement
     manual: Curves
     torch: Curves
+    twin: Curves
     drift: float
+    envelope: float
 
 
 def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
     """One record per step; stops early after a step that is no longer finite."""
     params, state = pair.params, pair.state  # of the side that runs free by hand
     at = (pair.params, pair.state)  # where torch stands, and each judged step starts
+    twin_params, twin_state = params, state
+    nudges = np.random.default_rng([case.seed, 3])
     before: Tensors = {}  # torch's last gradients, should somebody have forgotten to clear them
     with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
         torch.manual_seed(case.seed)
@@ -47,15 +53,17 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
             by_torch, masks = pair.torch.step(x, y)
             judged = pair.manual.step(*at, x, y, masks)
             free = pair.manual.step(params, state, x, y, masks)
+            twin = pair.manual.step(_nudged(twin_params, nudges), twin_state, x, y, masks)
             start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
             start["batch"] = np.asarray(case.batch)
             nodes = flow(pair.manual.net, pair.manual.optimizer, masks)
             look_closer = step % case.log_every == 0 or step in (1, case.steps)
             judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
             if not judgement.finite:
-                yield StepRecord(step, judgement, {}, {}, drift=float("nan"))
+                yield StepRecord(step, judgement, {}, {}, {}, float("nan"), float("nan"))
                 return
             params, state = _carry(free, params), _carry(free, state)
+            twin_params, twin_state = _carry(twin, params), _carry(twin, state)
             at = (_carry(by_torch, params), _carry(by_torch, state))
             before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
             record = StepRecord(
@@ -63,14 +71,18 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
                 judgement,
                 _curves(free, list(params)),
                 _curves(by_torch, list(params)),
+                {"loss/batch": float(twin["loss"])},
                 drift=_drift(params, at[0]),
+                envelope=_drift(params, twin_params),
             )
             if look_closer:
-                evaluate(record, data, pair, params)
+                evaluate(record, data, pair, params, twin_params)
             yield record
 
 
-def evaluate(record: StepRecord, data: Data, pair: Pair, params: Tensors) -> None:
+def evaluate(
+    record: StepRecord, data: Data, pair: Pair, params: Tensors, twin_params: Tensors
+) -> None:
     """Add loss and score on all of train and dev to the record's curves, dropout off."""
     t = pair.targets
     splits = {
@@ -81,6 +93,7 @@ def evaluate(record: StepRecord, data: Data, pair: Pair, params: Tensors) -> Non
         sides = (
             (record.manual, pair.manual.evaluate(params, x, y)),
             (record.torch, pair.torch.evaluate(x, y)),
+            (record.twin, pair.manual.evaluate(twin_params, x, y)),
         )
         for curves, (loss, output) in sides:
             curves[f"loss/{split}"] = loss
@@ -130,6 +143,14 @@ def _curves(trace: Tensors, params: list[str]) -> Curves:
         curves[f"gradient_norm/{name}"] = float(np.linalg.norm(trace["d" + name]))
         curves[f"weight_norm/{name}"] = float(np.linalg.norm(trace[name]))
     return curves
+
+
+def _nudged(params: Tensors, rng: np.random.Generator) -> Tensors:
+    """Each number moved to its neighbour, up or down by chance."""
+    return {
+        name: np.nextafter(p, np.where(rng.random(p.shape) < 0.5, -np.inf, np.inf).astype(p.dtype))
+        for name, p in params.items()
+    }
 
 
 def _drift(a: Tensors, b: Tensors) -> float:

@@ -14,7 +14,7 @@ MISSING = ("", "na", "nan", "n/a", "null", "none")
 Row = tuple[int, list[str]]  # the line that an editor shows, and the entries
 
 
-def read_csv(path: str, target: str) -> Raw:
+def read_csv(path: str, target: str, squared_error: bool) -> Raw:
     """Every column but the target is a feature; labels may be text, which is numbered by its order.
 
     Raises:
@@ -28,7 +28,7 @@ def read_csv(path: str, target: str) -> Raw:
     at = names.index(target)
     features = [i for i in range(len(names)) if i != at]
     x = np.array([[_number(path, names[i], row, i) for i in features] for row in rows])
-    labels = _labels(path, target, rows, at) if rows else np.empty(0, np.int64)
+    labels = _labels(path, target, rows, at, squared_error) if rows else np.empty(0, np.int64)
     return Raw(x.reshape(len(rows), len(features)), labels)
 
 
@@ -83,15 +83,18 @@ def _entry(row: Row, i: int) -> str:
     return row[1][i].strip() if i < len(row[1]) else ""
 
 
-def _labels(path: str, target: str, rows: list[Row], at: int) -> np.ndarray:
+def _labels(path: str, target: str, rows: list[Row], at: int, squared_error: bool) -> np.ndarray:
     entries = [_entry(row, at) for row in rows]
     where = f"{path}: column {target!r}"
     missing = next((row[0] for row, e in zip(rows, entries, strict=True) if _missing(e)), None)
     if missing is not None:
         raise InputError(f"{where}, line {missing} has no label")
     values = [_parse(e) for e in entries]
-    if all(v is not None for v in values) or any(v != round(v) for v in values if v is not None):
-        return whole_or_real(np.array([_number(path, target, r, at) for r in rows]), where)
+    if all(v is not None for v in values) or any(
+        not v.is_integer() for v in values if v is not None
+    ):
+        numbers = np.array([_number(path, target, r, at) for r in rows])
+        return whole_or_real(numbers, where, squared_error)
     names, numbered = np.unique(entries, return_inverse=True)
     if len(names) == 1:
         raise InputError(f"{where} holds {entries[0]!r} alone; expected at least two classes")

@@ -8,18 +8,22 @@ from compare.user_csv import read_csv
 from compare.user_npz import read_npz
 
 
-def read(path: str, target: str | None) -> Raw:
+def read(path: str, target: str | None, squared_error: bool = False) -> Raw:
     """Features and labels of a .csv or .npz file; every column or array but the target's is used.
+
+    squared_error says that the labels may be numbers to be predicted even if they are whole.
 
     Raises:
         InputError: no target is named or found, the file is missing, empty or not of its kind,
             a feature is text, NaN or infinite, or a label is out of range.
     """
+    if not Path(path).is_file():
+        what = "is a folder" if Path(path).is_dir() else "no such file"
+        raise InputError(f"{path}: {what}; give the path of a .csv or .npz file")
     if target is None:
         raise InputError(f"{path}: name the labels with --target (a column, or an array of .npz)")
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; give the path of a .csv or .npz file")
-    raw = read_csv(path, target) if path.endswith(".csv") else read_npz(path, target)
+    of_its_kind = read_csv if path.endswith(".csv") else read_npz
+    raw = of_its_kind(path, target, squared_error)
     if not len(raw.x) or not raw.x.shape[1]:
         raise InputError(
             f"{path}: {raw.x.shape[0]} samples of {raw.x.shape[1]} features; expected at least one"

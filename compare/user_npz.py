@@ -13,7 +13,7 @@ from compare.raw import Raw, whole_or_real
 Arrays = dict[str, np.ndarray]
 
 
-def read_npz(path: str, target: str) -> Raw:
+def read_npz(path: str, target: str, squared_error: bool) -> Raw:
     """Features: the one other array with as many samples as the target, as rows or, as in the
     course, as columns. If the target is train_Y and the file holds test_X and test_Y, they are the
     dev set (dev_ and val_ do as well).
@@ -32,7 +32,7 @@ def read_npz(path: str, target: str) -> Raw:
     x = x.T if as_columns else x
     dev = _dev_names(arrays, name, target)
     if dev is None:
-        return Raw(x, whole_or_real(y, f"{path}: {target}") if len(y) else y)
+        return Raw(x, whole_or_real(y, f"{path}: {target}", squared_error) if len(y) else y)
     x_dev, y_dev = _finite(path, dev[0], arrays), _finite(path, dev[1], arrays).reshape(-1)
     if x_dev.ndim != 2 or x_dev.shape[as_columns] != len(y_dev) or not len(y_dev):
         raise InputError(
@@ -44,7 +44,9 @@ def read_npz(path: str, target: str) -> Raw:
         raise InputError(
             f"{path}: {dev[0]} has {x_dev.shape[1]} features, expected {x.shape[1]} as in {name}"
         )
-    both = whole_or_real(np.concatenate([y, y_dev]), f"{path}: {target} and {dev[1]}")
+    both = whole_or_real(
+        np.concatenate([y, y_dev]), f"{path}: {target} and {dev[1]}", squared_error
+    )
     return Raw(x, both[: len(y)], x_dev, both[len(y) :])
 
 
@@ -96,7 +98,8 @@ def _finite(path: str, name: str, arrays: Arrays) -> np.ndarray:
     array = arrays[name]
     if array.dtype.kind not in "biuf":
         raise InputError(f"{path}: {name} is of type {array.dtype}, expected numbers")
-    values = array.astype(np.float64)
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float64)
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         index = tuple(int(i) for i in bad[0])

@@ -273,7 +273,7 @@ class TestData:
             ("mine.txt", ("'mine.txt'", ".csv or .npz")),
             (".", ("'.'", ".csv or .npz")),
             ("", ("''", ".csv or .npz")),
-            ("gone.csv", ("gone.csv", "--target")),
+            ("gone.csv", ("gone.csv", "no such file")),
         ],
     )
     def test_unknown(self, refused: Refused, name: str, says: tuple[str, ...]) -> None:
@@ -496,8 +496,8 @@ class TestGoodRun:
         assert ended.err.strip() == ""
         assert sorted(p.name for p in Path("runs").iterdir()) == ["moons"]
         names = sorted(p.name for p in Path("runs/moons").iterdir())
-        assert names == ["case.toml", "manual", "parity", "summary.json", "torch"]
-        for side in ("manual", "torch", "parity"):
+        assert names == ["case.toml", "manual", "parity", "summary.json", "torch", "twin"]
+        for side in ("manual", "torch", "twin", "parity"):
             assert len(list(Path("runs/moons", side).iterdir())) == 1, "one log, one run"
 
     def test_summary(self, parity: Parity) -> None:
@@ -545,7 +545,7 @@ class TestGoodRun:
     def test_curves_of_the_differences(self, parity: Parity) -> None:
         parity(*MOONS)
         curves = _curves(Path("runs/moons/parity"))
-        assert "drift" in curves
+        assert {"drift/manual_to_torch", "drift/one_ulp_twin"} <= set(curves)
         assert {"difference/z", "difference/dW", "difference/W"} <= set(curves)
         for tag, points in curves.items():
             assert sorted(points) == [1, 2, 3, 4, 5], tag

@@ -29,6 +29,7 @@ class Evidence:
     trace: Mapping[str, np.ndarray] = field(default_factory=dict)
     rng: np.random.Generator | None = None
     drawn: dict[str, Any] = field(default_factory=dict)
+    read: dict[str, list[float]] = field(default_factory=dict)
 
     def number(
         self,
@@ -36,13 +37,16 @@ class Evidence:
         estimate: Callable[[], float | None],
         draw: Callable[[np.random.Generator], float],
     ) -> list[float]:
-        """The one value to try, or none where the record does not show it."""
+        """The value to try; where this tensor does not show it, those that others have shown."""
         if self.rng is not None:
             if name not in self.drawn:
                 self.drawn[name] = draw(self.rng)
             return [self.drawn[name]]
         value = estimate()
-        return [] if value is None or not np.isfinite(value) else [value]
+        if value is None or not np.isfinite(value):
+            return self.read.get(name, [])
+        self.read.setdefault(name, []).append(value)
+        return [value]
 
     @property
     def depth(self) -> int:
@@ -115,10 +119,11 @@ def common_factor(
     """The f with made = base + f * direction, each entry to within its error.
 
     Every entry allows an interval of f; the middle of what all of them allow is the answer, so a
-    factor that explains the record is found if there is one. None if nothing shows it.
+    factor that explains the record is found if there is one. None if fewer than two entries show
+    it: one entry is explained by any formula with a free number.
     """
     at = direction != 0
-    if made.shape != direction.shape or not at.any():
+    if made.shape != direction.shape or np.count_nonzero(at) < 2:
         return None
     middle = (made - base)[at] / direction[at]
     reach = np.broadcast_to(error, made.shape)[at] / np.abs(direction[at])

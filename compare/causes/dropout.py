@@ -83,12 +83,16 @@ def _shown_mask(node: Node, e: Evidence, scale: float | None) -> np.ndarray | No
         return None
     if scale is None:
         kept, dropped = (of != 0) & (made != 0), (of != 0) & (made == 0)
-        if not kept.any() or not dropped.any():
+
+        def estimate() -> float | None:
+            error = np.finfo(made.dtype).eps * np.abs(made)
+            found = common_factor(made, 0.0, np.where(kept, of, 0), error)
+            return found if found is not None and found > 1 and dropped.any() else None
+
+        scales = e.number("mask", estimate, lambda rng: 0.0)
+        if not scales:
             return None
-        error = np.finfo(made.dtype).eps * np.abs(made)
-        scale = common_factor(made, 0.0, np.where(kept, of, 0), error)
-        if scale is None or scale <= 1:
-            return None
+        scale = scales[0]
     given = e.known.get(f"mask{node.layer}", np.zeros(made.shape))
     return np.where(of == 0, given, np.where(made != 0, scale, 0))
 

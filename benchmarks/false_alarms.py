@@ -1,0 +1,299 @@
+"""False alarms and misses of three judges, side by side, on the very same random pairs.
+
+    python -m benchmarks.false_alarms --pairs 10000 --seed 1000000 --jobs 2
+
+Ours replays every recorded operation of both sides; numpy.allclose and torch.testing.assert_close,
+at their defaults, compare the two sides tensor by tensor. A judge that alarms on a correct pair
+cries wolf; one that says nothing when a fault is planted on the manual side misses it. Every pair
+follows from its seed alone: examine(seed) repeats it.
+"""
+
+import json
+import multiprocessing
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+import manual
+from benchmarks.drawn import Recorded, case_and_data, steps
+from compare.case import Case
+from compare.data import Data
+from compare.replay import Replayed, recorded_inputs, replay, replay_node
+from manual.network import Tensors
+
+DTYPES = ("float32", "float64")
+JUDGES = ("ours", "numpy.allclose", "torch assert_close")
+FAULTS = (
+    "entry of a gradient or weight off by 1e-4",
+    "lambda off by 1%",
+    "dropout scale off by 0.1%",
+    "one bias missing",
+    "db averaged over m-1",
+)
+ENTRY, LAMBDA, DROPOUT, BIAS, AVERAGE = FAULTS
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One fault and who saw it; harmless where every tensor stayed what it was."""
+
+    where: str
+    harmless: bool
+    seen: dict[str, bool]
+    closest: str = ""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One pair: who alarmed though it is correct, and what became of each planted fault."""
+
+    seed: int
+    dtype: str
+    redrawn: int
+    case: str
+    alarms: dict[str, list[str]]
+    greatest_use: float
+    planted: dict[str, Planted]
+
+
+def draw(seed: int, attempt: int) -> tuple[Case, Data]:
+    """A case and data over the whole range that the judge has to stand; even seeds are float32."""
+    rng = np.random.default_rng([seed, attempt])
+    l1, l2 = rng.integers(2, size=2) * 10 ** rng.uniform(-3, 1, size=2)
+    case, _ = case_and_data(
+        int(rng.integers(2**62)),
+        hidden=tuple(_log_uniform(rng, 1, 1024) for _ in range(rng.integers(0, 8))),
+        p=float(rng.choice([0.0, rng.uniform(0, 0.9)])),
+        l1=float(l1),
+        l2=float(l2),
+        lr=float(10 ** rng.uniform(-4, -1)),
+        bias_scale=float(10 ** rng.uniform(-2, 0)),
+        dtype=DTYPES[seed % 2],
+    )
+    m, n_in = _log_uniform(rng, 1, 512), _log_uniform(rng, 1, 1024)
+    x = (rng.normal(size=(m, n_in)) * 10 ** rng.uniform(-3, 3)).astype(case.dtype)
+    # a column of softmax on its own is the constant 1
+    classes = _log_uniform(rng, 3 if case.output == "softmax" else 2, 1024)
+    labels: np.ndarray = rng.integers(0, classes, m)
+    if case.loss == "mse_loss" and case.output != "softmax" and rng.integers(2):
+        classes, labels = 0, rng.normal(size=m)
+    return case, Data("drawn", x, labels, x, labels, classes)
+
+
+def _log_uniform(rng: np.random.Generator, low: int, high: int) -> int:
+    return int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
+
+
+def record(seed: int) -> tuple[Case, Recorded, int]:
+    """The second step of the first draw that stays finite, and how many draws did not."""
+    for attempt in count():
+        case, data = draw(seed, attempt)
+        torch.manual_seed(case.seed)
+        try:
+            last = steps(case, data, 2)[-1]
+        except KeyError:  # torch ends a step, and its trace, where the forward is not finite
+            continue
+        arrays = (*last.start.values(), *last.manual.values(), *last.torch.values())
+        if set(last.manual) == set(last.torch) and all(np.isfinite(a).all() for a in arrays):
+            break
+    return case, last, attempt
+
+
+@np.errstate(all="ignore")
+def examine(seed: int) -> Examined:
+    """Draw one pair; let the judges see it as it is, then with each fault that it can have."""
+    with torch.random.fork_rng(devices=[]):
+        case, r, redrawn = record(seed)
+    replays = {side: replay(r.nodes, r.start, getattr(r, side)) for side in ("manual", "torch")}
+    wrong = {side: [f for f in found if not f.right] for side, found in replays.items()}
+    alarms = {"ours": [f"{side} {f}" for side, found in wrong.items() for f in found]}
+    for judge, differs in DIFFERS.items():
+        alarms[judge] = [n for n in r.manual if differs(r.manual[n], r.torch[n])]
+    uses = [f.use for found in replays.values() for f in found if f.right]
+    planted = {
+        name: _look(r, alarms, {f.name for f in wrong["manual"]}, where, trace)
+        for name, where, trace in plant(r, seed)
+    }
+    x, chosen = r.start["x"], case.model_dump_json(exclude_defaults=True)
+    drawn = f"n_in {x.shape[1]}, batch {len(x)}, |x| <= {np.abs(x).max():.3g}, {chosen}"
+    return Examined(seed, case.dtype, redrawn, drawn, alarms, max(uses), planted)
+
+
+def plant(r: Recorded, seed: int) -> Iterator[tuple[str, str, Tensors]]:
+    """(fault, where, manual trace with it) for every fault that this pair can have."""
+    rng = np.random.default_rng([seed, 2**20])
+    net = r.pair.manual.net
+    params, state = ({n: r.start[n] for n in names} for names in (r.pair.params, r.pair.state))
+    masks = {n: a for n, a in r.start.items() if n.startswith("mask")}
+
+    def rerun(net: manual.Network, params: Tensors, masks: Tensors) -> Tensors:
+        optimizer = r.pair.manual.optimizer
+        return manual.step(net, optimizer, params, state, r.start["x"], r.start["y"], masks)
+
+    names = [n for n, a in r.manual.items() if (n[0] == "d" or n in params) and a.any()]
+    name = names[rng.integers(len(names))]
+    wrong = r.manual[name].copy()
+    index = tuple(rng.choice(np.argwhere(np.abs(wrong) >= 1e-3 * np.abs(wrong).max())))
+    wrong[index] *= 1 + 1e-4
+    yield ENTRY, f"{name}{[int(i) for i in index]}", r.manual | {name: wrong}
+    if net.l1 or net.l2:
+        more = replace(net, l1=net.l1 * 1.01, l2=net.l2 * 1.01)
+        yield LAMBDA, f"l1 {net.l1:.3g}, l2 {net.l2:.3g}", rerun(more, params, masks)
+    if masks and any(a.max() != 1 for a in masks.values()):
+        yield DROPOUT, "masks", rerun(net, params, {n: a * 1.001 for n, a in masks.items()})
+    name = f"b{rng.integers(1, net.depth + 1)}"
+    without = params | {name: np.zeros_like(params[name])}
+    yield BIAS, name, rerun(net, without, masks)
+    if (m := len(r.start["x"])) > 1:
+        name = f"db{rng.integers(1, net.depth + 1)}"
+        yield AVERAGE, name, r.manual | {name: r.manual[name] * (m / (m - 1))}
+
+
+def _look(
+    r: Recorded, alarms: dict[str, list[str]], wrong: set[str], where: str, trace: Tensors
+) -> Planted:
+    """Who sees a fault; what it left as it was is not judged again."""
+    changed = {n for n, a in trace.items() if not np.array_equal(a, r.manual[n])}
+    found = list(_replay_changed(r, trace, changed))
+    seen = {"ours": bool(wrong - changed) or any(not f.right for f in found)}
+    for judge, differs in DIFFERS.items():
+        again = any(differs(trace[n], r.torch[n]) for n in changed)
+        seen[judge] = again or bool(set(alarms[judge]) - changed)
+    closest = "" if seen["ours"] else str(max(found, key=lambda f: f.use, default=""))
+    return Planted(where, not changed, seen, closest)
+
+
+def _replay_changed(r: Recorded, trace: Tensors, changed: set[str]) -> Iterator[Replayed]:
+    """Replay each operation that reads or makes what the fault changed, up to the first wrong."""
+    known = recorded_inputs(r.start, trace)
+    for node in r.nodes:
+        reads = {n.removeprefix("new_") for n in node.inputs if n not in r.start}
+        if changed & {*reads, *node.outputs}:
+            found = replay_node(node, known, trace)
+            yield from found
+            if not all(f.right for f in found):
+                return
+
+
+def _torch_differs(a: np.ndarray, b: np.ndarray) -> bool:
+    try:
+        torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b))
+    except AssertionError:
+        return True
+    return False
+
+
+DIFFERS: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
+    "numpy.allclose": lambda a, b: not np.allclose(a, b),
+    "torch assert_close": _torch_differs,
+}
+
+
+def survey(seeds: range, jobs: int, console: Console) -> list[Examined]:
+    """Every seed examined, each worker on one thread."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_one_thread) as pool:
+        found = pool.map(examine, seeds, chunksize=4)
+        return list(track(found, "pairs", total=len(seeds), console=console))
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    threadpool_limits(limits=1)
+
+
+def report(examined: list[Examined]) -> dict[str, Any]:
+    """All that was measured, as JSON holds it."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    names = (line.split(": ")[1] for line in lines if line.startswith("model name"))
+    by_dtype = {dtype: [e for e in examined if e.dtype == dtype] for dtype in DTYPES}
+    planted = {f: [e for e in examined if f in e.planted] for f in FAULTS}
+    failures = {"false alarm": [replace(e, planted={}) for e in examined if e.alarms["ours"]]} | {
+        f"missed: {f}": [replace(e, planted={f: e.planted[f]}) for e in es if _missed(e, f, "ours")]
+        for f, es in planted.items()
+    }
+    return {
+        "machine": f"{next(names, platform.processor())}, {multiprocessing.cpu_count()} cores",
+        "versions": f"numpy {np.__version__}, torch {torch.__version__}",
+        "seeds": f"{examined[0].seed} to {examined[-1].seed}",
+        "redrawn because not finite": sum(e.redrawn for e in examined),
+        "greatest share of the bound": {
+            d: max((e.greatest_use for e in es), default=0.0) for d, es in by_dtype.items()
+        },
+        "faults that changed nothing, not counted": {
+            f: sum(e.planted[f].harmless for e in es) for f, es in planted.items()
+        },
+        "rows": [row for f in (None, *FAULTS) for d in DTYPES for row in _rows(by_dtype[d], d, f)],
+        "failures": {f: [asdict(e) for e in es[:5]] for f, es in failures.items()},
+    }
+
+
+def _missed(e: Examined, fault: str, judge: str) -> bool:
+    return not (e.planted[fault].harmless or e.planted[fault].seen[judge])
+
+
+def _rows(pairs: list[Examined], dtype: str, fault: str | None) -> Iterator[dict[str, Any]]:
+    """[how many, of how many] by judge: false alarms, or misses of all pairs where the fault
+    changed something and of those among them on which the judge gave no false alarm."""
+    rows = {"false alarms": {j: [bool(e.alarms[j]) for e in pairs] for j in JUDGES}}
+    if fault is not None:
+        pairs = [e for e in pairs if fault in e.planted and not e.planted[fault].harmless]
+        quiet = {j: [e for e in pairs if not e.alarms[j]] for j in JUDGES}
+        rows = {
+            f"missed: {fault}": {j: [_missed(e, fault, j) for e in pairs] for j in JUDGES},
+            "  without false alarm": {j: [_missed(e, fault, j) for e in quiet[j]] for j in JUDGES},
+        }
+    for row, by_judge in rows.items():
+        yield {"row": row, "dtype": dtype} | {j: [sum(h), len(h)] for j, h in by_judge.items()}
+
+
+def _cell(seen: int, of: int) -> str:
+    """Where none was seen, the rate may still be 3/n (95%, rule of three)."""
+    rate = f"{seen / of:.2%}" if seen else f"< {3 / max(of, 3):.2%}"
+    return f"{seen}/{of} ({rate})"
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """The table, what it was measured on, and our own failures."""
+    table = Table("", "", *JUDGES, title="The same pairs; < is the 95% bound where 0 were seen")
+    for row in found["rows"]:
+        table.add_row(row["row"], row["dtype"], *(_cell(*row[j]) for j in JUDGES))
+    console.print(table)
+    for name in list(found)[:-2]:
+        console.print(f"{name}: {found[name]}", soft_wrap=True)
+    for name, failures in found["failures"].items():
+        for e in failures:
+            what = e["planted"] or e["alarms"]["ours"]
+            console.print(f"{name}, seed {e['seed']}: {e['case']}\n  {what}", soft_wrap=True)
+
+
+@click.command()
+@click.option("--pairs", default=10_000, type=click.IntRange(1))
+@click.option("--seed", default=1_000_000, type=click.IntRange(0), help="of the first pair")
+@click.option("--jobs", default=2, type=click.IntRange(1))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="the same as JSON")
+def main(pairs: int, seed: int, jobs: int, out: Path | None) -> None:
+    """Measure false alarms and misses of three judges on the same random pairs."""
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    found = report(survey(range(seed, seed + pairs), jobs, console))
+    show(found, console)
+    if out:
+        out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""How often does the judge name a planted mistake? python -m benchmarks.faults --help
+
+Known mistakes are planted on either side of random pairs, alone and in twos, and so are mistakes
+that the catalogue does not know. Prints the table of the README. Each configuration
+depends on its seed alone; seeds under 1,000,000 were used while the judge was built.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.drawn import Recorded, case_and_data, steps
+from compare.causes import CATALOGUE
+from compare.causes.cause import Cause
+from compare.diagnosis import Diagnosis
+from compare.flow import Node
+from compare.judge import SIDES, Side, judge
+from compare.operations import OPERATIONS
+from compare.plant import plant, run
+
+Tensors = dict[str, np.ndarray]
+
+SINGLES, PAIRS, UNKNOWN = 24, 12, 4  # planted in each configuration, where they apply
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One planted step. kind is single, pair or unknown; verdict that of the diagnosis."""
+
+    kind: str
+    names: tuple[str, ...]
+    side: Side
+    seed: int
+    detected: bool
+    first_right: bool
+    verdict: str
+    named: bool
+    said: str
+
+
+def survey(seed: int) -> tuple[list[Outcome], Counter[str]]:
+    """One configuration: some known mistakes on a side by turns, some pairs, some unknown ones."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed % 2**31)
+    rng = np.random.default_rng([seed, 9])
+    dtype = "float32" if seed % 3 == 0 else "float64"
+    case, data = case_and_data(seed, dtype=dtype, depth=5, width=32, batch=48)
+    recorded = steps(case, data)[-1]
+    outcomes, skipped = [], Counter[str]()
+    with np.errstate(all="ignore"):
+        for kind, changed, names, side, apart in _planted(recorded, rng):
+            found = _judge(kind, changed, names, side, apart, seed, recorded)
+            if isinstance(found, str):
+                skipped[found] += 1
+            else:
+                outcomes.append(found)
+    return outcomes, skipped
+
+
+Flow = tuple[Node, ...]
+Planted = tuple[str, Flow | None, tuple[str, ...], Side, tuple[Flow, ...]]
+
+
+def _planted(r: Recorded, rng: np.random.Generator) -> Iterator[Planted]:
+    causes = list(CATALOGUE.values())
+    for i, cause in enumerate(causes[i] for i in rng.choice(len(causes), SINGLES, replace=False)):
+        side = SIDES[(i + int(rng.integers(2))) % 2]
+        yield "single", _plant(cause, r, r.nodes, side, rng), (cause.name,), side, ()
+    for _ in range(PAIRS):
+        a, b = (causes[i] for i in rng.choice(len(causes), 2, replace=False))
+        side = SIDES[rng.integers(2)]
+        apart = [_plant(cause, r, r.nodes, side, rng) for cause in (a, b)]
+        both = _disjoint(r.nodes, *apart)
+        yield "pair", both, (a.name, b.name), side, tuple(x for x in apart if x is not None)
+    for _ in range(UNKNOWN):
+        side = SIDES[rng.integers(2)]
+        yield "unknown", _unknown(r.nodes, rng), (), side, ()
+
+
+def _plant(
+    cause: Cause, r: Recorded, nodes: tuple[Node, ...], side: Side, rng: np.random.Generator
+) -> tuple[Node, ...] | None:
+    """In every layer, or in one of them."""
+    way = int(rng.integers(len(cause.ways)))
+    depth = max(node.layer for node in nodes)
+    layers = None if rng.random() < 0.5 else {int(rng.integers(1, depth + 1))}
+    return plant(cause, nodes, _known(r, side), _trace(r, side), rng, way, layers)
+
+
+def _disjoint(
+    nodes: tuple[Node, ...], a: tuple[Node, ...] | None, b: tuple[Node, ...] | None
+) -> tuple[Node, ...] | None:
+    """Both mistakes in one step; two in one and the same operation are one new mistake."""
+    if a is None or b is None:
+        return None
+    both = [x if x is not node else y for node, x, y in zip(nodes, a, b, strict=True)]
+    clash = any(x is not n and y is not n for n, x, y in zip(nodes, a, b, strict=True))
+    return None if clash else tuple(both)
+
+
+def _unknown(nodes: tuple[Node, ...], rng: np.random.Generator) -> tuple[Node, ...]:
+    """An operation whose result is bent in a way that no entry of the catalogue describes."""
+    i = int(rng.integers(1, len(nodes)))
+    node = nodes[i]
+    if node.operation == "count":
+        return _unknown(nodes, rng)
+    bend = float(rng.uniform(0.02, 0.2))
+
+    def bent(f: Any, *inputs: Any, **options: Any) -> Any:
+        result = f[node.operation](*inputs, **options)
+        many = result if isinstance(result, tuple) else (result,)
+        return (*many[:-1], many[-1] * (1 + bend * many[-1]) + bend * many[-1] ** 3)
+
+    return (*nodes[:i], replace(node, formula=bent), *nodes[i + 1 :])
+
+
+def _known(r: Recorded, side: Side) -> Tensors:
+    other = _trace(r, "torch" if side == "manual" else "manual")
+    batch = np.asarray(len(r.start["y"]) + 5)
+    return {**r.start, "batch": batch, **{f"other_{n}": a for n, a in other.items()}}
+
+
+def _trace(r: Recorded, side: Side) -> Tensors:
+    return r.manual if side == "manual" else r.torch
+
+
+def _judge(
+    kind: str,
+    changed: tuple[Node, ...] | None,
+    names: tuple[str, ...],
+    side: Side,
+    apart: tuple[Flow, ...],
+    seed: int,
+    r: Recorded,
+) -> Outcome | str:
+    if changed is None:
+        return "does not apply"
+    known = _known(r, side)
+    try:
+        faulty, right = run(changed, known, side), run(r.nodes, known, side)
+        shown = all(_shows(alone, r, side, right) for alone in apart)
+    except (ValueError, RuntimeError):
+        return "does not run"
+    if not all(np.isfinite(a).all() for a in faulty.values()):
+        return "diverges"
+    moved = _changes(changed, r, faulty, right)
+    if not moved or not shown:
+        return "changes nothing beyond rounding"
+    traces = {"manual": r.manual, "torch": r.torch, side: faulty}
+    j = judge(
+        r.nodes, {**r.start, "batch": known["batch"]}, traces["manual"], traces["torch"], True
+    )
+    diagnosis = j.diagnoses.get(side)
+    order = [name for n in r.nodes for name in n.outputs]
+    first = min(moved, key=order.index)
+    made = {n for node, o in zip(changed, r.nodes, strict=True) if node is not o for n in o.outputs}
+    return Outcome(
+        kind,
+        names,
+        side,
+        seed,
+        detected=not j.passed,
+        first_right=j.root is not None
+        and j.root.side == side
+        and j.root.found.name in made
+        and order.index(j.root.found.name) <= order.index(first),  # the judge may see more
+        verdict=diagnosis.verdict if diagnosis else "none",
+        named=_named(diagnosis, names),
+        said=_said(diagnosis),
+    )
+
+
+def _changes(changed: tuple[Node, ...], r: Recorded, faulty: Tensors, right: Tensors) -> list[str]:
+    """What the changed operations made otherwise, by more than rounding."""
+    at = [n for n, o in zip(changed, r.nodes, strict=True) if n is not o]
+    return [name for n in at for name in n.outputs if _moved(faulty[name], right[name])]
+
+
+def _shows(alone: tuple[Node, ...], r: Recorded, side: Side, right: Tensors) -> bool:
+    """Whether one mistake of a pair would have shown without the other."""
+    return bool(_changes(alone, r, run(alone, _known(r, side), side), right))
+
+
+def _said(d: Diagnosis | None) -> str:
+    if d is None:
+        return "nothing"
+    names = " or ".join("+".join(sorted(names)) for names in d.names)
+    return f"{names} (unexplained: {', '.join(d.unexplained[:4])})" if d.unexplained else names
+
+
+def _moved(a: np.ndarray, b: np.ndarray) -> bool:
+    """Further than rounding: some thousand units in the last place of the largest entry."""
+    if a.dtype.kind != "f":
+        return not np.array_equal(a, b)
+    size = np.abs(b).max() + np.abs(a).max()
+    return a.shape != b.shape or bool(np.abs(a - b).max() > 2000 * np.finfo(b.dtype).eps * size)
+
+
+def _named(d: Diagnosis | None, names: tuple[str, ...]) -> bool:
+    """Right: unknown for an unknown mistake; else the names, alone or among those equivalent."""
+    if d is None:
+        return False
+    if not names:
+        return d.verdict == "unknown"
+    return d.verdict in ("unique", "ambiguous") and frozenset(names) in d.names
+
+
+def summarise(outcomes: list[Outcome]) -> dict[str, dict[str, float]]:
+    """Counts per kind and side."""
+    table: dict[str, dict[str, float]] = {}
+    for kind in ("single", "pair", "unknown"):
+        for side in SIDES:
+            rows = [o for o in outcomes if o.kind == kind and o.side == side]
+            table[f"{kind}, {side}"] = {
+                "planted": len(rows),
+                "detected": sum(o.detected for o in rows),
+                "first operation right": sum(o.first_right for o in rows),
+                "unique and right": sum(o.named and o.verdict != "ambiguous" for o in rows),
+                "ambiguous, right among": sum(o.named and o.verdict == "ambiguous" for o in rows),
+                "wrong name": sum(not o.named and o.verdict != "unknown" for o in rows),
+            }
+    return table
+
+
+@click.command()
+@click.option("--configurations", default=1000, show_default=True)
+@click.option("--seed", default=1_000_000, show_default=True, help="Of the first configuration.")
+@click.option("--jobs", default=2, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="JSON of the counts.")
+def main(configurations: int, seed: int, jobs: int, out: Path | None) -> None:
+    """Plant every known mistake, pairs of them and unknown ones; print how they were named."""
+    seeds = range(seed, seed + configurations)
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(survey)(s) for s in seeds)
+    outcomes: list[Outcome] = []
+    skipped = Counter[str]()
+    for found, passed_over in track(results, total=configurations, console=Console(stderr=True)):
+        outcomes += found
+        skipped += passed_over
+    console = Console(width=140)
+    table = Table("planted", *next(iter(summarise(outcomes).values())))
+    for name, row in summarise(outcomes).items():
+        total = max(row["planted"], 1)
+        cells = (f"{n:.0f} ({n / total:.2%})" for key, n in row.items() if key != "planted")
+        table.add_row(name, f"{row['planted']:.0f}", *cells)
+    console.print(table)
+    console.print(
+        f"{configurations} configurations, seeds from {seed}; not planted: {dict(skipped)}; "
+        f"{len(CATALOGUE)} causes, {len(OPERATIONS)} operations; torch {torch.__version__}"
+    )
+    for o in [o for o in outcomes if not (o.detected and o.first_right and o.named)][:12]:
+        console.print(f"  missed: {o}", highlight=False)
+    worst = Counter(o.names for o in outcomes if o.kind == "single" and not o.named)
+    console.print(f"least often named: {worst.most_common(8)}", highlight=False)
+    if out:
+        out.write_text(json.dumps({"rows": summarise(outcomes), "skipped": skipped}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

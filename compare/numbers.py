@@ -1,0 +1,12 @@
+"""JSON has no NaN and no infinity."""
+
+import math
+
+
+def plain(value: object) -> object:
+    """The same record with null for every number that JSON cannot carry."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
