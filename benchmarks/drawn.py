@@ -69,7 +69,11 @@ def case_and_data(
 
 
 def steps(case: Case, data: Data, count: int = 3) -> list[Recorded]:
-    """Some steps, each from torch's state."""
+    """Some steps, each from torch's state.
+
+    Raises:
+        ArithmeticError: the draw does not stay finite, so there is nothing to judge.
+    """
     built = pair.build(case, data)
     at, before = (built.params, built.state), {}
     x, y = data.x_train, built.targets.y_train
@@ -77,6 +81,8 @@ def steps(case: Case, data: Data, count: int = 3) -> list[Recorded]:
     for _ in range(count):
         by_torch, masks = built.torch.step(x, y)
         by_hand = built.manual.step(*at, x, y, masks)
+        if set(by_hand) - set(by_torch) or not all(np.isfinite(a).all() for a in by_torch.values()):
+            raise ArithmeticError(f"seed {case.seed} does not stay finite")
         start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
         nodes = flow(built.manual.net, built.manual.optimizer, masks)
         recorded.append(Recorded(built, nodes, start, by_hand, by_torch))

@@ -1,5 +1,6 @@
 """`parity faults`: the catalogue of known mistakes, and each of them planted and found."""
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,15 +66,16 @@ def show(console: Console, name: str, side: Side) -> None:
 def demonstrate(cause: Cause, side: Side) -> Planted:
     """The first of a list of small cases on which the mistake shows, and its judgement."""
     for case in _cases():
-        for way in range(len(cause.ways)):
-            judgement = _try(cause, side, case, way)
+        layers = (None, *({k} for k in range(1, len(case.hidden) + 2)))
+        for way, where in itertools.product(range(len(cause.ways)), layers):
+            judgement = _try(cause, side, case, way, where)
             if judgement is not None and not judgement.passed and judgement.diagnoses:
                 return Planted(case, side, judgement)
     raise AssertionError(f"no small case shows {cause.name}")
 
 
 def _cases() -> Iterator[Case]:
-    """The last row of the batch is short on purpose: some mistakes only show there."""
+    """Small, and as wide as the batch in one layer, where a sum over the wrong axis even runs."""
     for data_set, loss in (
         ("digits", "cross_entropy"),
         ("breast-cancer", "binary_cross_entropy"),
@@ -98,13 +100,15 @@ def _cases() -> Iterator[Case]:
             )
 
 
-def _try(cause: Cause, side: Side, case: Case, way: int) -> Judgement | None:
+def _try(
+    cause: Cause, side: Side, case: Case, way: int, layers: set[int] | None
+) -> Judgement | None:
     nodes, start, traces = _third_step(case)
     other: Side = "torch" if side == "manual" else "manual"
     known = {**start, **{f"other_{n}": a for n, a in traces[other].items()}}
     known["batch"] = np.asarray(2 * case.batch)
     rng = np.random.default_rng(case.seed)
-    wrong = plant(cause, nodes, known, traces[side], rng, way)
+    wrong = plant(cause, nodes, known, traces[side], rng, way, layers)
     if wrong is None:
         return None
     try:
@@ -114,6 +118,7 @@ def _try(cause: Cause, side: Side, case: Case, way: int) -> Judgement | None:
     return judge(nodes, {**start, "batch": known["batch"]}, faulty["manual"], faulty["torch"])
 
 
+@functools.cache
 def _third_step(case: Case) -> tuple[tuple[Node, ...], Tensors, dict[Side, Tensors]]:
     """The first step hides momentum, Adam's t and stale gradients."""
     loaded = data.load(case)

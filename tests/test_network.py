@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import manual
@@ -21,7 +21,11 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_random_correct_pairs_are_never_faulted(dtype: str, seed: int) -> None:
     torch.manual_seed(seed % 2**31)
     case, data = case_and_data(seed, dtype=dtype)
-    for r in steps(case, data):
+    try:
+        recorded = steps(case, data)
+    except ArithmeticError:
+        assume(False)
+    for r in recorded:
         verdict = judge(r.nodes, r.start, r.manual, r.torch, always_replay=True)
         assert verdict.passed, (
             f"seed {seed}, {r.pair.manual.net}: {verdict.root} "

@@ -1,0 +1,285 @@
+"""The catalogue of causes: every mistake planted on either side, and named."""
+
+import json
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.drawn import Recorded, case_and_data, steps
+from benchmarks.faults import summarise, survey
+from compare import witness
+from compare.case import Case
+from compare.causes import CATALOGUE
+from compare.causes.cause import Evidence, common_factor
+from compare.cli import main
+from compare.data import Data
+from compare.faults_command import demonstrate
+from compare.flow import Node
+from compare.judge import SIDES, Judgement, Side, judge
+from compare.plant import plant, run
+from compare.replay import recorded_inputs
+from compare.verdict import sentences, short
+
+
+def third_step(seed: int = 31, **fixed: Any) -> Recorded:
+    torch.manual_seed(4)
+    choices: dict[str, Any] = {
+        "hidden": (6, 5),
+        "loss": "cross_entropy",
+        "output": "identity",
+        "activation": "tanh",
+        "p": 0.3,
+        "l2": 0.7,
+        "l1": 0.0,
+        "optimizer": "momentum",
+        "reduction": "mean",
+    }
+    case, data = case_and_data(seed, **(choices | fixed))
+    return steps(case, data)[-1]
+
+
+def with_mistake(r: Recorded, side: Side, nodes: tuple[Node, ...]) -> Judgement:
+    """The judgement of a step whose one side ran these nodes."""
+    traces = {"manual": r.manual, "torch": r.torch, side: run(nodes, r.start, side)}
+    return judge(r.nodes, r.start, traces["manual"], traces["torch"])
+
+
+def planted(name: str, r: Recorded, side: Side) -> tuple[Node, ...]:
+    right = r.manual if side == "manual" else r.torch
+    nodes = plant(CATALOGUE[name], r.nodes, r.start, right, np.random.default_rng(0))
+    assert nodes is not None
+    return nodes
+
+
+def test_the_catalogue_is_complete() -> None:
+    """At least 30, each with one sentence and a remedy in both languages."""
+    assert len(CATALOGUE) >= 30
+    for cause in CATALOGUE.values():
+        assert cause.sentence.endswith(".")
+        assert cause.manual
+        assert cause.torch
+        assert cause.ways
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_mistake_is_named_on_either_side(name: str, side: Side) -> None:
+    """On the case that `parity faults NAME` shows: right side, right operation, right name."""
+    found = demonstrate(CATALOGUE[name], side).judgement
+    assert found.wrong_sides == (side,)
+    assert frozenset({name}) in found.diagnoses[side].names, found.diagnoses[side]
+    assert found.diagnoses[side].verdict in ("unique", "ambiguous")
+
+
+@pytest.mark.parametrize("seed", [21, 22, 23, 24, 25, 26])
+def test_mistakes_are_named_on_other_sizes_activations_and_optimizers(seed: int) -> None:
+    """A small part of benchmarks/faults.py, with its promises."""
+    outcomes, _ = survey(seed)
+    assert len(outcomes) >= 10
+    for o in outcomes:
+        assert o.detected, o
+        assert o.first_right, o
+        assert o.kind != "unknown" or o.verdict == "unknown", o
+    named = sum(o.named for o in outcomes)
+    assert named >= 0.9 * len(outcomes), [o for o in outcomes if not o.named]
+    assert sum(row["planted"] for row in summarise(outcomes).values()) == len(outcomes)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_two_mistakes_in_one_step_are_both_named(side: Side) -> None:
+    r = third_step()
+    a, b = (planted(name, r, side) for name in ("lambda_doubled", "mask_not_applied_backward"))
+    both = tuple(y if x is n else x for n, x, y in zip(r.nodes, a, b, strict=True))
+    found = with_mistake(r, side, both).diagnoses[side]
+    assert found.verdict == "unique"
+    assert found.names == (frozenset({"lambda_doubled", "mask_not_applied_backward"}),)
+
+
+def test_a_mistake_on_each_side_blames_both() -> None:
+    r = third_step()
+    by_hand = run(planted("bias_missing", r, "manual"), r.start, "manual")
+    in_torch = run(planted("nesterov", r, "torch"), r.start, "torch")
+    j = judge(r.nodes, r.start, by_hand, in_torch)
+    assert j.wrong_sides == ("manual", "torch")
+    assert {s: d.names for s, d in j.diagnoses.items()} == {
+        "manual": (frozenset({"bias_missing"}),),
+        "torch": (frozenset({"nesterov"}),),
+    }
+    assert "Both sides are wrong" in "\n".join(sentences(j))
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("operation", ["linear", "tanh", "tanh_backward", "momentum", "penalty"])
+def test_a_mistake_outside_the_catalogue_is_unknown_and_placed(operation: str, side: Side) -> None:
+    """Never under a wrong name; the operation is right all the same."""
+    r = third_step()
+    node = next(n for n in r.nodes if n.operation == operation)
+
+    def bent(f: Any, *inputs: Any, **options: Any) -> Any:
+        result = f[operation](*inputs, **options)
+        *rest, last = result if isinstance(result, tuple) else (result,)
+        return (*rest, last + 0.1 * last * last * last)
+
+    nodes = tuple(replace(n, formula=bent) if n is node else n for n in r.nodes)
+    j = with_mistake(r, side, nodes)
+    assert j.root is not None
+    assert (j.root.side, j.root.found.name) == (side, node.outputs[-1])
+    assert j.diagnoses[side].verdict == "unknown"
+    assert j.diagnoses[side].unexplained == (node.outputs[-1],)
+    assert "unknown" in short(j)
+
+
+def test_what_cannot_be_told_apart_is_ambiguous() -> None:
+    """With m = 2 a lambda that is not divided by m is a doubled one."""
+    torch.manual_seed(4)
+    case = Case(hidden=(6, 5), activation="tanh", optimizer="sgd", p=0.0)
+    x, labels = np.random.default_rng(3).normal(size=(2, 4)), np.array([0, 1])
+    r = steps(case, Data("drawn", x, labels, x, labels, 3))[-1]
+    for name in ("lambda_doubled", "lambda_not_divided_by_m"):
+        found = with_mistake(r, "manual", planted(name, r, "manual")).diagnoses["manual"]
+        assert found.verdict == "ambiguous"
+        assert set(found.names) == {
+            frozenset({"lambda_doubled"}),
+            frozenset({"lambda_not_divided_by_m"}),
+        }
+        text = "\n".join(sentences(with_mistake(r, "manual", planted(name, r, "manual"))))
+        assert "ambiguous: lambda_doubled or lambda_not_divided_by_m" in text
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_third_witness_agrees_with_every_right_gradient(seed: int) -> None:
+    """Exact derivative of the forward alone, at each entry, against what both sides recorded."""
+    torch.manual_seed(seed)
+    case, data = case_and_data(seed, dtype="float64", l2=0.7, l1=0.3, p=0.3)
+    r = steps(case, data)[-1]
+    known = recorded_inputs(r.start, r.manual)
+    seen = 0
+    for node in r.nodes:
+        for name in node.outputs:
+            tensor = r.manual[name]
+            index = np.unravel_index(np.abs(tensor).argmax(), tensor.shape)
+            exact = witness.testify(node, name, tuple(int(i) for i in index), known)
+            if exact is not None:
+                seen += 1
+                assert abs(exact - tensor[index]) <= 1e-12 * abs(tensor[index]), f"{name}, {seed}"
+    assert seen >= 4
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_third_witness_sides_with_the_one_who_is_right(side: Side) -> None:
+    r = third_step()
+    j = with_mistake(r, side, planted("slope_missing", r, side))
+    assert j.root is not None
+    assert j.root.witness == pytest.approx(j.root.other, rel=1e-12)
+    assert j.root.witness != pytest.approx(j.root.found.came, rel=1e-6)
+    text = "\n".join(sentences(j))
+    other = "torch" if side == "manual" else "manual"
+    assert f"{side} is wrong, {other} is right" in text
+    assert "Third witness" in text
+    assert CATALOGUE["slope_missing"].manual in text
+    assert CATALOGUE["slope_missing"].torch in text
+
+
+def test_different_losses_are_called_by_that_name() -> None:
+    r = third_step()
+    j = with_mistake(r, "torch", planted("reduction", r, "torch"))
+    assert j.different_losses
+    assert "they minimise different losses" in "\n".join(sentences(j))
+    assert not with_mistake(r, "torch", planted("nesterov", r, "torch")).different_losses
+
+
+def test_the_last_agreeing_tensor_and_the_consequences() -> None:
+    r = third_step()
+    j = with_mistake(r, "manual", planted("mask_not_applied_backward", r, "manual"))
+    assert j.root is not None
+    assert j.root.found.name == "da2"
+    assert j.last_agreeing == "dW3"
+    assert {"dz2", "dW2_loss", "db2", "dh1", "W1"} <= set(j.consequences)
+    assert not {"da2", "dW3", "z1"} & set(j.consequences)
+
+
+def test_a_float32_side_of_a_float64_case_is_named() -> None:
+    """net.float() forgotten: every dtype is wrong, and that is the cause."""
+    r = third_step()
+    low = {n: a.astype(np.float32) if a.dtype.kind == "f" else a for n, a in r.torch.items()}
+    j = judge(r.nodes, r.start, r.manual, low)
+    assert j.wrong_sides == ("torch",)
+    assert j.diagnoses["torch"].names == (frozenset({"float32"}),)
+
+
+def test_one_entry_does_not_make_a_cause() -> None:
+    """Any change of a single number is some learning rate: that explains nothing."""
+    one, two = np.array([1.5]), np.array([1.5, 3.0])
+    assert common_factor(one, 0.0, np.array([1.0]), np.zeros(1)) is None
+    assert common_factor(two, 0.0, np.array([1.0, 2.0]), np.zeros(2)) == 1.5
+
+
+def test_a_number_is_drawn_once_and_read_by_all() -> None:
+    drawing = Evidence((), {}, rng=np.random.default_rng(0))
+    first = drawing.number("slope", lambda: None, lambda rng: float(rng.random()))
+    assert drawing.number("slope", lambda: None, lambda rng: float(rng.random())) == first
+    reading = Evidence((), {})
+    assert reading.number("slope", lambda: None, lambda rng: 0.0) == []
+    assert reading.number("slope", lambda: 0.3, lambda rng: 0.0) == [0.3]
+    assert reading.number("slope", lambda: None, lambda rng: 0.0) == [0.3]
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["parity", *args])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+SMALL = ("--data", "moons", "--hidden", "5,4")
+
+
+def test_check_reports_every_tensor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "check", *SMALL) == 0
+    out = capsys.readouterr().out
+    assert "step 3 of 3" in out
+    assert "PASS 41 tensors match" in out
+    assert all(f" {name} " in out for name in ("z1", "dz3", "dW1_loss", "vb3", "loss"))
+
+
+def test_check_speaks_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "check", "--json", *SMALL) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["passed"] is True
+    assert record["root"] is None
+    assert len(record["replays"]["manual"]) == len(record["differences"]) == 41
+    assert all(r["use"] <= 1 and r["power"] < 1e-11 for r in record["replays"]["torch"])
+
+
+def test_check_of_a_diverged_step_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "check", *SMALL, "--lr", "1e300", "--steps", "5") == 1
+    assert "training diverged" in capsys.readouterr().out
+
+
+def test_faults_lists_the_catalogue_and_shows_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "faults") == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in CATALOGUE)
+    assert command(monkeypatch, "faults", "keep_prob", "--side", "torch") == 0
+    shown = capsys.readouterr().out
+    assert "Cause (torch): keep_prob" in shown
+    assert CATALOGUE["keep_prob"].torch in shown
+
+
+def test_an_unknown_fault_is_bad_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "faults", "lambda_dubled") == 2
+    assert "did you mean 'lambda_doubled'?" in capsys.readouterr().err
