@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Each prints the plain lines it runs.
 PYTHON ?= python3
 
-.PHONY: demo test
+.PHONY: demo test survey
 
 demo: .venv/installed
 	.venv/bin/parity train
@@ -11,6 +11,11 @@ test: .venv/installed-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/pytest -n auto
+
+# The figures of the README; half an hour on two cores.
+survey: .venv/installed-dev
+	.venv/bin/python -m benchmarks.faults
+	.venv/bin/python -m benchmarks.false_alarms
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -3,7 +3,6 @@
 The tests and the surveys draw from here, with seeds of their own.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,23 +10,10 @@ import numpy as np
 from compare import pair
 from compare.case import OUTPUTS, Case
 from compare.data import Data
-from compare.flow import Node, flow
-from compare.pair import Pair
-from manual.network import Tensors
+from compare.recorded import Recorded, record
 
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax")
 OPTIMIZERS = ("sgd", "momentum", "momentum_course", "adam")
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """One step of both sides from the same start. start also holds batch and previous_..."""
-
-    pair: Pair
-    nodes: tuple[Node, ...]
-    start: Tensors
-    manual: Tensors
-    torch: Tensors
 
 
 def case_and_data(
@@ -75,17 +61,4 @@ def steps(case: Case, data: Data, count: int = 3) -> list[Recorded]:
         ArithmeticError: the draw does not stay finite, so there is nothing to judge.
     """
     built = pair.build(case, data)
-    at, before = (built.params, built.state), {}
-    x, y = data.x_train, built.targets.y_train
-    recorded = []
-    for _ in range(count):
-        by_torch, masks = built.torch.step(x, y)
-        by_hand = built.manual.step(*at, x, y, masks)
-        if set(by_hand) - set(by_torch) or not all(np.isfinite(a).all() for a in by_torch.values()):
-            raise ArithmeticError(f"seed {case.seed} does not stay finite")
-        start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
-        nodes = flow(built.manual.net, built.manual.optimizer, masks)
-        recorded.append(Recorded(built, nodes, start, by_hand, by_torch))
-        at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
-        before = {f"previous_{n}": a for n, a in by_torch.items() if n[0] == "d"}
-    return recorded
+    return record(built, data.x_train, built.targets.y_train, count)

@@ -104,7 +104,7 @@ def record(seed: int) -> tuple[Case, Recorded, int]:
         torch.manual_seed(case.seed)
         try:
             last = steps(case, data, 2)[-1]
-        except KeyError:  # torch ends a step, and its trace, where the forward is not finite
+        except (ArithmeticError, KeyError):  # a step was not finite, and its trace ends there
             continue
         arrays = (*last.start.values(), *last.manual.values(), *last.torch.values())
         if set(last.manual) == set(last.torch) and all(np.isfinite(a).all() for a in arrays):

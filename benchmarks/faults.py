@@ -20,14 +20,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.drawn import Recorded, case_and_data, steps
+from benchmarks.drawn import case_and_data, steps
 from compare.causes import CATALOGUE
 from compare.causes.cause import Cause
 from compare.diagnosis import Diagnosis
 from compare.flow import Node
-from compare.judge import SIDES, Side, judge
+from compare.judge import SIDES, Side
 from compare.operations import OPERATIONS
 from compare.plant import plant, run
+from compare.recorded import Recorded
 
 Tensors = dict[str, np.ndarray]
 
@@ -99,7 +100,7 @@ def _plant(
     way = int(rng.integers(len(cause.ways)))
     depth = max(node.layer for node in nodes)
     layers = None if rng.random() < 0.5 else {int(rng.integers(1, depth + 1))}
-    return plant(cause, nodes, _known(r, side), _trace(r, side), rng, way, layers)
+    return plant(cause, nodes, r.known_to(side, _batch(r)), r.trace(side), rng, way, layers)
 
 
 def _disjoint(
@@ -129,16 +130,6 @@ def _unknown(nodes: tuple[Node, ...], rng: np.random.Generator) -> tuple[Node, .
     return (*nodes[:i], replace(node, formula=bent), *nodes[i + 1 :])
 
 
-def _known(r: Recorded, side: Side) -> Tensors:
-    other = _trace(r, "torch" if side == "manual" else "manual")
-    batch = np.asarray(len(r.start["y"]) + 5)
-    return {**r.start, "batch": batch, **{f"other_{n}": a for n, a in other.items()}}
-
-
-def _trace(r: Recorded, side: Side) -> Tensors:
-    return r.manual if side == "manual" else r.torch
-
-
 def _judge(
     kind: str,
     changed: tuple[Node, ...] | None,
@@ -150,7 +141,7 @@ def _judge(
 ) -> Outcome | str:
     if changed is None:
         return "does not apply"
-    known = _known(r, side)
+    known = r.known_to(side, _batch(r))
     try:
         faulty, right = run(changed, known, side), run(r.nodes, known, side)
         shown = all(_shows(alone, r, side, right) for alone in apart)
@@ -161,10 +152,7 @@ def _judge(
     moved = _changes(changed, r, faulty, right)
     if not moved or not shown:
         return "changes nothing beyond rounding"
-    traces = {"manual": r.manual, "torch": r.torch, side: faulty}
-    j = judge(
-        r.nodes, {**r.start, "batch": known["batch"]}, traces["manual"], traces["torch"], True
-    )
+    j = r.judge_instead(side, faulty, _batch(r))
     diagnosis = j.diagnoses.get(side)
     order = [name for n in r.nodes for name in n.outputs]
     first = min(moved, key=order.index)
@@ -185,6 +173,11 @@ def _judge(
     )
 
 
+def _batch(r: Recorded) -> int:
+    """The full batch size, of which the recorded one is the short last."""
+    return len(r.start["y"]) + 5
+
+
 def _changes(changed: tuple[Node, ...], r: Recorded, faulty: Tensors, right: Tensors) -> list[str]:
     """What the changed operations made otherwise, by more than rounding."""
     at = [n for n, o in zip(changed, r.nodes, strict=True) if n is not o]
@@ -193,7 +186,7 @@ def _changes(changed: tuple[Node, ...], r: Recorded, faulty: Tensors, right: Ten
 
 def _shows(alone: tuple[Node, ...], r: Recorded, side: Side, right: Tensors) -> bool:
     """Whether one mistake of a pair would have shown without the other."""
-    return bool(_changes(alone, r, run(alone, _known(r, side), side), right))
+    return bool(_changes(alone, r, run(alone, r.known_to(side, _batch(r)), side), right))
 
 
 def _said(d: Diagnosis | None) -> str:

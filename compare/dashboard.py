@@ -4,8 +4,6 @@ A whole step is one event: add_scalar costs some 60 us a number, a number more i
 """
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tensorboard.compat.proto.summary_pb2 import Summary as Event
 from torch.utils.tensorboard import FileWriter
@@ -22,15 +20,8 @@ class Dashboard:
         sides = ("manual", "torch", "twin", "parity")
         self._writers = {side: FileWriter(str(folder / side)) for side in sides}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Flush all that was written."""
         for writer in self._writers.values():
             writer.close()
 

@@ -16,11 +16,10 @@ from compare.case import Case
 from compare.causes import CATALOGUE
 from compare.causes.cause import Cause
 from compare.errors import InputError, suggest
-from compare.flow import Node, flow
-from compare.judge import Judgement, Side, judge
+from compare.judge import Judgement, Side
 from compare.plant import plant, run
+from compare.recorded import Recorded, record
 from compare.report import show_judgement
-from manual.network import Tensors
 
 
 @dataclass(frozen=True)
@@ -103,36 +102,24 @@ def _cases() -> Iterator[Case]:
 def _try(
     cause: Cause, side: Side, case: Case, way: int, layers: set[int] | None
 ) -> Judgement | None:
-    nodes, start, traces = _third_step(case)
-    other: Side = "torch" if side == "manual" else "manual"
-    known = {**start, **{f"other_{n}": a for n, a in traces[other].items()}}
-    known["batch"] = np.asarray(2 * case.batch)
+    step = _third_step(case)
+    known = step.known_to(side, 2 * case.batch)
     rng = np.random.default_rng(case.seed)
-    wrong = plant(cause, nodes, known, traces[side], rng, way, layers)
+    wrong = plant(cause, step.nodes, known, step.trace(side), rng, way, layers)
     if wrong is None:
         return None
     try:
-        faulty = {**traces, side: run(wrong, known, side)}
+        return step.judge_instead(side, run(wrong, known, side), 2 * case.batch)
     except (ValueError, RuntimeError):
         return None  # the shapes of this case do not let the mistake run
-    return judge(nodes, {**start, "batch": known["batch"]}, faulty["manual"], faulty["torch"])
 
 
 @functools.cache
-def _third_step(case: Case) -> tuple[tuple[Node, ...], Tensors, dict[Side, Tensors]]:
+def _third_step(case: Case) -> Recorded:
     """The first step hides momentum, Adam's t and stale gradients."""
     loaded = data.load(case)
     sides = pair.build(case, loaded)
-    at = (sides.params, sides.state)
-    before: Tensors = {}
     x, y = loaded.x_train[: case.batch], sides.targets.y_train[: case.batch]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(case.seed)
-        for _ in range(3):
-            by_torch, masks = sides.torch.step(x, y)
-            start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
-            by_hand = sides.manual.step(*at, x, y, masks)
-            at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
-            before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
-    nodes = flow(sides.manual.net, sides.manual.optimizer, masks)
-    return nodes, start, {"manual": by_hand, "torch": by_torch}
+        return record(sides, x, y, count=3)[-1]

@@ -158,7 +158,7 @@ def show_judgement(console: Console, j: Judgement, wrong_only: bool = False) -> 
 def _share(r: Replayed | None) -> str:
     if r is None or r.use != r.use:
         return "none"
-    return f"{r.use:.0%}" if r.use < 10 else f"{r.use:.0e} x"
+    return f"{r.use:.0%}" if r.use < 10 else f"{r.use:.0e} x" if r.use < 1e9 else "> 1e9 x"
 
 
 def _maker(r: Replayed | None) -> str:

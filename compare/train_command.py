@@ -1,5 +1,6 @@
 """`parity train`: everything is checked before the run's folder exists, then data flows one way."""
 
+from contextlib import closing
 from pathlib import Path
 
 import tomli_w
@@ -26,7 +27,7 @@ def run(case: Case, name: str | None, root: Path) -> bool:
         (folder / "case.toml").write_text(tomli_w.dumps(case.model_dump(exclude_none=True)))
         report.show_case(console, case, loaded, sides)
         tally = Tally(training.score_name(loaded), case.base_error)
-        with Dashboard(folder) as dashboard:
+        with closing(Dashboard(folder)) as dashboard:
             steps = training.train(case, loaded, sides)
             for record in track(
                 steps,

@@ -42,9 +42,10 @@ def _numbers(j: Judgement) -> str:
     r = j.root.found
     if r.outcome != "wrong":
         return f"{r.outcome}: {r.detail}"
+    times = f"{r.use:.3g}" if r.use < 1e9 else "over 1e9"
     return (
         f"which at {list(r.index)} is {r.came:.9g}, but its own inputs give {r.expected:.9g} "
-        f"({r.use:.3g} times what rounding allows)"
+        f"({times} times what rounding allows)"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.drawn import Recorded, case_and_data, steps
+from benchmarks.drawn import case_and_data, steps
 from benchmarks.faults import summarise, survey
 from compare import witness
 from compare.case import Case
@@ -21,6 +21,7 @@ from compare.faults_command import demonstrate
 from compare.flow import Node
 from compare.judge import SIDES, Judgement, Side, judge
 from compare.plant import plant, run
+from compare.recorded import Recorded
 from compare.replay import recorded_inputs
 from compare.verdict import sentences, short
 

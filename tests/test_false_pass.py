@@ -1,0 +1,143 @@
+"""Ways to a false PASS that need a whole run: real mistakes in either side's own code, and what the
+defaults would hide. (Ways that a comparison alone can fall for: tests/test_differences.py.)"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import manual.network
+import torch_ref.momentum
+import torch_ref.network
+from benchmarks.drawn import case_and_data
+from compare import pair
+from compare.case import Case
+from compare.causes import CATALOGUE
+from compare.cli import main, parity
+from compare.flow import flow
+from compare.judge import judge
+
+SMALL = ("--data", "moons", "--hidden", "6,5", "--activation", "tanh")
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*args: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["parity", *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])
+def test_a_mistake_by_hand_ends_with_status_1(
+    command: Run, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    """A backward that forgets the slope, in the hand-written side itself."""
+    forward = manual.network.ACTIVATIONS["tanh"][0]
+    wrong = {"tanh": (forward, lambda da, z: da * 1)}
+    monkeypatch.setattr(manual.network, "ACTIVATIONS", manual.network.ACTIVATIONS | wrong)
+    status, out = command(*args, *SMALL)
+    assert status == 1
+    assert "FAIL" in out
+    assert "manual is wrong, torch is right" in out
+    assert "Cause (manual): slope_missing" in out
+
+
+@pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])
+def test_a_mistake_in_torch_ends_with_status_1(
+    command: Run, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    """nesterov=True, in the torch side itself."""
+
+    def wrong(groups: Any, lr: float, momentum: float) -> torch.optim.SGD:
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True)
+
+    monkeypatch.setattr(torch_ref.momentum, "momentum", wrong)
+    status, out = command(*args, *SMALL)
+    assert status == 1
+    assert "torch is wrong, manual is right" in out
+    assert "Cause (torch): nesterov" in out
+
+
+def test_one_step_would_hide_what_three_show(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory yet, momentum is gradient descent: so check takes three steps by itself."""
+
+    def forget(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        for state in optimizer.state.values():
+            state["momentum_buffer"].zero_()
+
+    def wrong(groups: Any, lr: float, momentum: float) -> torch.optim.SGD:
+        optimizer = torch.optim.SGD(groups, lr=lr, momentum=momentum)
+        optimizer.register_step_pre_hook(forget)
+        return optimizer
+
+    monkeypatch.setattr(torch_ref.momentum, "momentum", wrong)
+    assert command("check", *SMALL, "--steps", "1")[0] == 0
+    status, out = command("check", *SMALL)
+    assert status == 1
+    assert "momentum_missing" in out
+
+
+def test_a_capture_is_not_overwritten_by_an_in_place_activation() -> None:
+    """nn.ReLU(inplace=True) writes a into z; the recorder's copy of z was made before."""
+    case, data = case_and_data(
+        7, hidden=(6, 5), activation="relu", loss="mse_loss", output="identity", p=0.0
+    )
+    built = pair.build(case, data)
+    built.torch.net.a1 = nn.ReLU(inplace=True)
+    y = built.targets.y_train
+    by_torch, masks = built.torch.step(data.x_train, y)
+    by_hand = built.manual.step(built.params, built.state, data.x_train, y, masks)
+    assert (by_torch["z1"] < 0).any()
+    start = {"x": data.x_train, "y": y, **built.params, **built.state, **masks}
+    nodes = flow(built.manual.net, built.manual.optimizer, masks)
+    assert judge(nodes, start, by_hand, by_torch, always_replay=True).passed
+
+
+def test_the_defaults_hide_nothing() -> None:
+    """p = 0.5 hides keep_prob, zero biases a forgotten bias, one sample a wrong axis, equal widths
+    a transpose."""
+    case = Case()
+    assert case.p not in (0.0, 0.5)
+    assert case.bias_scale > 0
+    assert case.batch > 1
+    assert len(set(case.hidden)) == len(case.hidden)
+    assert case.l2 > 0
+
+
+def test_no_tolerance_can_be_loosened() -> None:
+    """Bounds are derived; there is no option for them, in any command."""
+    for command in parity.commands.values():
+        for option in command.params:
+            assert isinstance(option, click.Parameter)
+            assert not any(word in str(option.name) for word in ("tol", "bound", "atol", "rtol"))
+
+
+def test_upstream_gradients_of_all_ones_would_hide_a_wrong_softmax() -> None:
+    """Their softmax gradient is 0 whatever the formula; the pair's own upstream is not of ones."""
+    z = np.random.default_rng(0).normal(size=(4, 5))
+    assert np.abs(manual.softmax_backward(np.ones((4, 5)), z)).max() < 1e-15
+    case, data = case_and_data(
+        9, hidden=(6,), activation="softmax", loss="mse_loss", output="identity"
+    )
+    built = pair.build(case, data)
+    by_torch, _ = built.torch.step(data.x_train, built.targets.y_train)
+    assert np.ptp(by_torch["da1"]) > 1e-6
+
+
+def test_every_cause_has_a_name_that_can_be_typed() -> None:
+    assert all(name.isidentifier() for name in CATALOGUE)
