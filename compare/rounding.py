@@ -14,6 +14,8 @@ from typing import Any, Self, SupportsIndex
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from compare.precise import higher, precise_matmul
+
 # exp, log, tanh...: NumPy and torch promise less than 4 units in the last place, and 1 is 2u.
 FUNCTION_UNITS = 8
 # The same formula in another order rounds elsewhere: torch takes exp(log_softmax) where the hand
@@ -28,6 +30,9 @@ class Bounded(NDArrayOperatorsMixin):
     proof=False takes sums at their probable error, 4 (sqrt(n) + 1) u sum|x|, which has the power;
     proof=True at their worst case, n u sum|x| / (1 - n u), over which no rounding can explain it.
     """
+
+    # how many products an entry has just summed: what is added next may be one more term of the sum
+    terms = 0
 
     def __init__(
         self,
@@ -93,7 +98,7 @@ class Bounded(NDArrayOperatorsMixin):
         n = self.size // max(total.size, 1)
         sizes = np.abs(self.value).sum(axis=axis, keepdims=keepdims).astype(np.float64)
         carried = self.error.sum(axis=axis, keepdims=keepdims)
-        return self._new(total, np.asarray(carried + self._sum_units(n - 1) * sizes))
+        return self._new(total, np.asarray(carried + self.sum_units(n - 1) * sizes))
 
     def max(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
         """The greatest number; no rounding of its own."""
@@ -136,12 +141,15 @@ class Bounded(NDArrayOperatorsMixin):
         """Products of recorded tensors; each entry sums n products."""
         sizes_a, sizes_b = (np.abs(x.value).astype(np.float64) for x in (a, b))
         n = a.shape[-1]
-        error = self._sum_units(n) * (sizes_a @ sizes_b) + n * self.tiny
+        error = self.sum_units(n) * (sizes_a @ sizes_b) + n * self.tiny
         if a.error.any() or b.error.any():
             error += a.error @ sizes_b + sizes_a @ b.error + a.error @ b.error
-        return self._new(precise_matmul(a.value, b.value), error)
+        product = self._new(precise_matmul(a.value, b.value), error)
+        product.terms = n
+        return product
 
-    def _sum_units(self, n: int) -> float:
+    def sum_units(self, n: int) -> float:
+        """The error of a sum of n more terms, per unit of their size."""
         if n <= 0:
             return 0.0
         if self.proof:
@@ -171,40 +179,6 @@ class Bounded(NDArrayOperatorsMixin):
         return self._new(value, error)
 
 
-def higher(dtype: np.dtype) -> np.dtype:
-    """The precision that the judge computes in."""
-    return np.dtype(np.float64 if dtype.itemsize < 8 else np.longdouble)
-
-
-def precise_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a @ b far beyond float64, for long doubles that hold float64 numbers.
-
-    Long doubles have no fast product. So each factor is split in two (Ozaki et al. 2012): heads so
-    short that BLAS multiplies and adds them without any rounding, and tails so small that its
-    rounding of them does not matter.
-    """
-    if a.dtype == np.float64:
-        return a @ b
-    a64, b64 = a.astype(np.float64), b.astype(np.float64)
-    plain = np.array_equal(a64, a) and np.array_equal(b64, b) and a64.size and b64.size
-    if not plain or max(np.abs(a64).max(), np.abs(b64).max()) > 1e120:  # heads would overflow
-        return np.asarray(a @ b)
-    head_a, head_b = _head(a64, axis=-1), _head(b64, axis=0)
-    tail_a, tail_b = a64 - head_a, b64 - head_b
-    low = head_a @ tail_b + tail_a @ b64
-    return np.asarray((head_a @ head_b).astype(np.longdouble) + low)
-
-
-def _head(x: np.ndarray, axis: int) -> np.ndarray:
-    """The leading bits of x, as many as let n products of heads add up without rounding."""
-    n = x.shape[axis]
-    largest = np.abs(x).max(axis=axis, keepdims=True)
-    exponent = np.frexp(largest)[1]
-    bits = int(np.ceil((53 + np.log2(n)) / 2)) + 1
-    anchor = np.ldexp(1.5, exponent + bits)
-    return np.asarray((x + anchor) - anchor)
-
-
 _COMPARISONS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}
 
 
@@ -218,6 +192,17 @@ def _rounded(b: Bounded, value: np.ndarray, units: float = 1) -> np.ndarray:
 
 
 def _add(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
+    """Sums may be taken in another order, so what counts is the size of the terms, not of the sum.
+
+    BLAS may begin a product's sum at the number that is added to it (torch's addmm does so with the
+    bias), and then rounds at that number's size once a term.
+    """
+    sizes = _size(x.value), _size(y.value)
+    begun = b.sum_units(x.terms) * sizes[1] + b.sum_units(y.terms) * sizes[0]
+    return np.asarray(x.error + y.error + begun + b.u * (sizes[0] + sizes[1]) + b.tiny)
+
+
+def _subtract(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
     return np.asarray(x.error + y.error + _rounded(b, value))
 
 
@@ -253,7 +238,9 @@ def _sign(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
 
 
 def _exp(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
-    return np.asarray(_size(value) * np.expm1(x.error) + _rounded(b, value, FUNCTION_UNITS))
+    # e^(x + error) - e^x, written so that a tiny e^x and a huge error do not make 0 * inf
+    carried = np.exp(x.value + x.error) * -np.expm1(-x.error)
+    return np.asarray(carried.astype(np.float64) + _rounded(b, value, FUNCTION_UNITS))
 
 
 def _log(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
@@ -282,7 +269,7 @@ def _tanh(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
 
 _RULES: dict[np.ufunc, Callable[..., np.ndarray]] = {
     np.add: _add,
-    np.subtract: _add,
+    np.subtract: _subtract,
     np.multiply: _multiply,
     np.divide: _divide,
     np.power: _power,

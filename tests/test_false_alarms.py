@@ -18,7 +18,6 @@ def test_random_pairs_raise_no_alarm_and_planted_faults_are_seen() -> None:
     assert [row["ours"] for row in rows[:2]] == [[0, 10], [0, 10]]
 
 
-@pytest.mark.xfail(reason="compare/rounding.py: a bound too narrow, to be widened", strict=False)
 @pytest.mark.parametrize(
     "seed",
     [

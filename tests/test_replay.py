@@ -10,8 +10,9 @@ import torch
 
 from benchmarks.drawn import case_and_data, steps
 from compare.judge import judge
+from compare.precise import precise_matmul
 from compare.replay import replay
-from compare.rounding import Bounded, precise_matmul
+from compare.rounding import Bounded
 
 FIXED = {"hidden": (6, 5), "loss": "cross_entropy", "output": "identity", "p": 0.3, "l2": 0.7}
 
