@@ -110,7 +110,7 @@ class Case(BaseModel):
     momentum: float = Field(0.9, ge=0, lt=1, description="of momentum; beta of momentum_course")
     beta1: float = Field(0.9, ge=0, lt=1, description="of adam")
     beta2: float = Field(0.999, ge=0, lt=1, description="of adam")
-    eps: float = Field(1e-8, gt=0, description="of adam, outside the root")
+    eps: float = Field(1e-8, ge=1e-15, description="of adam, outside the root")
     steps: int = Field(500, ge=1, description="mini-batches to train on")
     batch: int = Field(64, ge=1, description="samples in a mini-batch (the last may be short)")
 
@@ -164,7 +164,8 @@ def load(file: Path | None = None, **options: Any) -> Case:
         return Case(**(values | options))
     except ValidationError as error:
         where = f" in {file}" if file else ""
-        raise InputError("\n".join(_explain(e, where) for e in error.errors()[:2])) from None
+        lines = dict.fromkeys(_explain(e, where) for e in error.errors())
+        raise InputError("\n".join(list(lines)[:2])) from None
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def _in_one_precision(
     """A side that computed in float32 is looked at in the case's precision, to say just that."""
     dtype = next((a.dtype for name, a in start.items() if name.startswith("W")), None)
     return {
-        name: a.astype(dtype) if a.dtype.kind == "f" and dtype is not None else a
+        name: a.astype(dtype) if a.dtype.kind == "f" and dtype is not None else np.asarray(a)
         for name, a in trace.items()
     }
 
@@ -133,12 +133,18 @@ def _explained(way: tuple[Effect, ...], evidence: Evidence, wrong: Mapping[str, 
 
 
 def _holds(node: Node, effect: Effect, evidence: Evidence) -> bool:
-    """Whether one of the changed nodes gives what was recorded."""
-    with np.errstate(all="ignore"):
-        return any(
-            all(r.right for r in replay_node(changed, evidence.known, evidence.trace))
-            for changed in effect.change(node, evidence)
-        )
+    """Whether one of the changed nodes gives what was recorded.
+
+    A record of the wrong shape or type may not even let the mistake be tried; then it does not.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            return any(
+                all(r.right for r in replay_node(changed, evidence.known, evidence.trace))
+                for changed in effect.change(node, evidence)
+            )
+    except (ValueError, IndexError, TypeError):
+        return False
 
 
 def _smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:

@@ -70,6 +70,8 @@ def _difference(name: str, manual: np.ndarray | None, torch: np.ndarray | None) 
     if manual.dtype != torch.dtype:
         detail = f"manual {manual.dtype}, torch {torch.dtype}"
         return Difference(name, "dtype", bound, detail=detail)
+    if manual.dtype.kind not in "fiu":
+        return Difference(name, "dtype", bound, detail=f"{manual.dtype}, expected numbers")
     if manual.size == 0:
         return Difference(name, "empty", bound, detail=f"shape {manual.shape} has no entries")
     for side, array in (("manual", manual), ("torch", torch)):

@@ -17,7 +17,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if not names:
         return "there is nothing in it"
     near = difflib.get_close_matches(name, names, n=1)
-    listed = f"known: {', '.join(names)}"
+    shown = names if len(names) <= 40 else [*names[:12], "..."]
+    listed = f"known: {', '.join(shown)}"
     if not near:
         return listed
     return f"did you mean {near[0]!r}?" + (f" ({listed})" if len(names) <= 8 else "")

@@ -60,6 +60,8 @@ def show(console: Console, name: str, side: Side) -> None:
         highlight=False,
     )
     show_judgement(console, found.judgement, wrong_only=True)
+    said = " or ".join("+".join(sorted(names)) for names in found.judgement.diagnoses[side].names)
+    console.print(f"\nPlanted: {name}. Found: {said}.", highlight=False)
 
 
 def demonstrate(cause: Cause, side: Side) -> Planted:

@@ -66,7 +66,14 @@ class Judgement:
     def consequences(self) -> tuple[str, ...]:
         """Tensors that differ though both sides computed them rightly: their inputs differed."""
         own = {name for names in self.wrong.values() for name in names}
-        return tuple(d.name for d in self.differences if not d.passed and d.name not in own)
+        made = {r.name for r in self.replays.get("manual", ())} - own
+        return tuple(d.name for d in self.differences if d.verdict == "differs" and d.name in made)
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Tensors that no operation of this step makes."""
+        made = {r.name for r in self.replays.get("manual", ())}
+        return tuple(d.name for d in self.differences if made and d.name not in made)
 
     @property
     def last_agreeing(self) -> str | None:
@@ -77,8 +84,10 @@ class Judgement:
 
     @property
     def different_losses(self) -> bool:
-        """A side minimises something else than the case asks for."""
-        return any(name in ("loss", "penalty", "cost") for ns in self.wrong.values() for name in ns)
+        """The loss, penalty or cost of one side is wrong, and not what the other has."""
+        apart = {d.name for d in self.differences if not d.passed}
+        own = {name for names in self.wrong.values() for name in names}
+        return bool(apart & own & {"loss", "penalty", "cost"})
 
     @property
     def finite(self) -> bool:
@@ -99,8 +108,10 @@ def judge(
     optimizer state and masks, and may hold batch and previous_... (see compare/diagnosis.py).
     Replaying costs about two steps, so it is done in doubt, or on request.
     """
+    manual, torch = ({n: np.asarray(a) for n, a in t.items()} for t in (manual, torch))
     differences = compare(manual, torch)
-    if all(d.passed for d in differences) and not always_replay:
+    whole = all(name in manual for node in nodes for name in node.outputs)
+    if whole and all(d.passed for d in differences) and not always_replay:
         return Judgement(differences)
     traces: dict[Side, Tensors] = {"manual": manual, "torch": torch}
     replays = {side: replay(nodes, start, trace) for side, trace in traces.items()}

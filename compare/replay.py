@@ -17,7 +17,7 @@ from compare.rounding import Bounded
 
 TABLE = {**FUNCTIONS, **PRIMITIVES}
 
-Outcome = Literal["right", "wrong", "missing", "shape", "dtype", "not finite"]
+Outcome = Literal["right", "wrong", "missing", "shape", "dtype", "not finite", "not judged"]
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,15 @@ def replay_node(
         detail = f"{node.operation} needs {', '.join(absent)}, which is not recorded"
         return _all(node, "missing", detail)
     inputs = [known[name] for name in node.inputs]
+    foreign = next((n for n, a in zip(node.inputs, inputs, strict=True) if not numeric(a)), None)
+    if foreign:
+        return _all(node, "dtype", f"its input {foreign} is {known[foreign].dtype}, not numbers")
     broken = next((n for n, a in zip(node.inputs, inputs, strict=True) if not _finite(a)), None)
     if broken:
         return _all(node, "not finite", f"its input {broken} is not finite already")
     try:
         result = apply(node, TABLE, [_bounded(a, proof) for a in inputs])
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError) as error:
         return _all(node, "shape", str(error))
     return [
         _judge(name, node.operation, trace.get(name), expected)
@@ -116,9 +119,16 @@ def _finite(array: np.ndarray) -> bool:
     return bool(np.isfinite(array).all())
 
 
+def numeric(array: np.ndarray) -> bool:
+    """Real numbers of any precision; no booleans, objects or text."""
+    return array.dtype.kind in "fiu"
+
+
 def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any) -> Replayed:
     if recorded is None:
         return Replayed(name, operation, "missing", detail=f"{name} is not recorded")
+    if not numeric(recorded):
+        return Replayed(name, operation, "dtype", detail=f"{recorded.dtype}, expected numbers")
     if recorded.size == 0:
         return Replayed(name, operation, "shape", detail=f"{recorded.shape} has no entries")
     if recorded.shape != expected.shape:
@@ -133,6 +143,7 @@ def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any
     gap = np.where(np.isfinite(recorded), gap, np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         uses = np.where(gap == 0, 0.0, gap / expected.error)
+        unbounded = ~np.isfinite(expected.error) & (gap > 0)
     at = int(uses.argmax())
     index = tuple(int(i) for i in np.unravel_index(at, uses.shape))
     largest = float(np.abs(expected.value).max(initial=0))
@@ -140,6 +151,9 @@ def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any
     if not np.isfinite(came):
         detail = f"at {list(index)} is {came}: the numbers have outgrown {recorded.dtype}"
         return Replayed(name, operation, "not finite", index=index, came=came, detail=detail)
+    if unbounded.any():
+        detail = "rounding alone could make it anything, so nothing about it can be judged"
+        return Replayed(name, operation, "not judged", index=index, came=came, detail=detail)
     return Replayed(
         name,
         operation,

@@ -168,4 +168,4 @@ def _maker(r: Replayed | None) -> str:
 
 def _blame(replays: list[Replayed | None]) -> str:
     wrong = [side for side, r in zip(SIDES, replays, strict=True) if r is None or not r.right]
-    return f"{' and '.join(wrong)} wrong"
+    return "both wrong" if len(wrong) == 2 else f"{wrong[0]} wrong"

@@ -199,7 +199,7 @@ def _add(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
     """
     sizes = _size(x.value), _size(y.value)
     begun = b.sum_units(x.terms) * sizes[1] + b.sum_units(y.terms) * sizes[0]
-    return np.asarray(x.error + y.error + begun + b.u * (sizes[0] + sizes[1]) + b.tiny)
+    return np.asarray(x.error + y.error + begun + b.u * (sizes[0] + sizes[1]))
 
 
 def _subtract(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
@@ -207,8 +207,9 @@ def _subtract(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarr
 
 
 def _multiply(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
+    """Nothing times nothing is exactly nothing: no bit of it can have underflowed."""
     carried = _size(x.value) * y.error + _size(y.value) * x.error + x.error * y.error
-    return np.asarray(carried + _rounded(b, value))
+    return np.asarray(carried + np.where((value == 0) & (carried == 0), 0.0, _rounded(b, value)))
 
 
 def _divide(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:

@@ -21,7 +21,9 @@ def sentences(j: Judgement) -> Iterator[str]:
     if j.last_agreeing:
         yield f"Everything before it is right, up to {j.last_agreeing}."
     if j.consequences:
-        yield f"{len(j.consequences)} more tensors differ as a consequence alone."
+        yield f"Tensors that differ as a consequence alone: {len(j.consequences)}."
+    if j.foreign:
+        yield f"Not part of this step, so judged by nobody: {', '.join(j.foreign)}."
     for at in SIDES:
         if at in j.diagnoses:
             yield from _why(at, j.diagnoses[at])
@@ -56,7 +58,7 @@ def _who(j: Judgement) -> str:
         other = "torch" if wrong[0] == "manual" else "manual"
         who += f", {other} is right"
     if j.different_losses:
-        who += "; they minimise different losses"
+        who += "; they record different losses"
     if j.root is not None and j.root.witness is not None:
         other = "torch" if j.root.side == "manual" else "manual"
         seen = f", {other} has {j.root.other:.9g}" if j.root.other is not None else ""
@@ -74,9 +76,10 @@ def _why(side: Side, d: Diagnosis) -> Iterator[str]:
     for explanation in d.alternatives[0] if d.alternatives else ():
         c = explanation.cause
         where = ", ".join(explanation.tensors[:6]) + (", ..." if explanation.tensors[6:] else "")
-        yield f"Cause ({side}): {c.name}, seen in {where}. {c.sentence}"
-        yield f"  NumPy: {c.manual}"
-        yield f"  torch: {c.torch}"
+        label = "Cause" if not d.unexplained else "Possible cause, of a part alone"
+        yield f"{label} ({side}): {c.name}, seen in {where}. {c.sentence}"
+        yield f"  Right in NumPy: {c.manual}"
+        yield f"  Right in torch: {c.torch}"
     if d.unexplained:
         yield (
             f"Cause ({side}) unknown: no known mistake explains {', '.join(d.unexplained[:6])}"

@@ -189,7 +189,7 @@ def test_different_losses_are_called_by_that_name() -> None:
     r = third_step()
     j = with_mistake(r, "torch", planted("reduction", r, "torch"))
     assert j.different_losses
-    assert "they minimise different losses" in "\n".join(sentences(j))
+    assert "they record different losses" in "\n".join(sentences(j))
     assert not with_mistake(r, "torch", planted("nesterov", r, "torch")).different_losses
 
 
@@ -210,6 +210,55 @@ def test_a_float32_side_of_a_float64_case_is_named() -> None:
     j = judge(r.nodes, r.start, r.manual, low)
     assert j.wrong_sides == ("torch",)
     assert j.diagnoses["torch"].names == (frozenset({"float32"}),)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda a: a.T,
+        lambda a: a.ravel(),
+        lambda a: a[None],
+        lambda a: a[:0],
+        lambda a: a.astype(bool),
+        lambda a: a.astype(int),
+        lambda a: a.astype(object),
+        lambda a: a.astype(str),
+    ],
+)
+@pytest.mark.parametrize("name", ["dW1", "dW2_loss", "z1", "dz3", "da3", "h1", "W1"])
+def test_tensors_of_the_wrong_kind_are_faults_and_never_crashes(name: str, damage: Any) -> None:
+    """A transposed dW is a beginner's classic; square it would be a difference in value."""
+    r = third_step()
+    j = judge(r.nodes, r.start, {**r.manual, name: damage(r.manual[name])}, r.torch)
+    assert not j.passed
+    assert "manual" in j.wrong_sides
+    assert list(sentences(j))
+
+
+def test_the_same_tensor_missing_on_both_sides_is_no_pass() -> None:
+    r = third_step()
+    short_of = ({n: a for n, a in t.items() if n != "loss"} for t in (r.manual, r.torch))
+    assert not judge(r.nodes, r.start, *short_of).passed
+
+
+def test_a_tensor_that_nothing_makes_is_no_consequence() -> None:
+    r = third_step()
+    j = judge(r.nodes, r.start, {**r.manual, "extra": np.ones(2)}, r.torch)
+    assert not j.passed
+    assert j.consequences == ()
+
+
+def test_an_infinite_bound_passes_nothing() -> None:
+    """With a vanishing eps, Adam's step at a dead unit may be anything: the judge must not nod."""
+    r = third_step(optimizer="adam", activation="relu", l2=0.0)
+    tiny = tuple(
+        replace(n, options={**n.options, "eps": 1e-300}) if n.operation == "adam" else n
+        for n in r.nodes
+    )
+    right = run(tiny, r.start, "manual")
+    wrong = right["W1"].copy()
+    wrong[0] += 100
+    assert not judge(tiny, r.start, {**right, "W1": wrong}, right).passed
 
 
 def test_one_entry_does_not_make_a_cause() -> None:

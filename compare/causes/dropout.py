@@ -153,7 +153,7 @@ CAUSES = (
     ),
     Cause(
         "another_mask",
-        "One side draws its own mask instead of the shared one, forward and backward.",
+        "One side draws its own mask instead of the shared one.",
         "h = dropout(a, mask)  # the mask that was handed over",
         "recover_mask(p, state, a)  # replay torch's generator on ones",
         (_both(_another_mask),),

@@ -218,7 +218,7 @@ CAUSES = (
     ),
     Cause(
         "learning_rate",
-        "The step is right but for a factor: another learning rate.",
+        "The step is right but for a factor: another learning rate, or an update done twice.",
         "W - lr * dW",
         "torch.optim.SGD(params, lr=lr)",
         (one(_step_scaled(lambda rng: float(rng.uniform(1.1, 3)), 1.0), UPDATE),),
