@@ -134,7 +134,7 @@ class TestOptions:
             ("l2", "-1", ("greater than or equal to 0",)),
             ("momentum", "1", ("less than 1",)),
             ("beta2", "1", ("less than 1",)),
-            ("eps", "0", ("eps is '0'", "1e-15")),
+            ("eps", "0", ("greater than or equal to",)),
             ("noise", "-1", ("greater than or equal to 0",)),
             ("negative-slope", "1e999", ("finite",)),
             ("dev-fraction", "0", ("greater than 0",)),
