@@ -21,28 +21,32 @@ FUNCTION_UNITS = 8
 # The same formula in another order rounds elsewhere: torch takes exp(log_softmax) where the hand
 # takes softmax. Every rounding is therefore allowed for twice.
 VARIANTS = 2
+# How many terms of doubtful sums are looked at in one go; it bounds the memory.
+TERMS_AT_ONCE = 2**22
 
 
 class Bounded(NDArrayOperatorsMixin):
     """value +- error, entry by entry; u is the unit roundoff of the precision that is judged
     (VARIANTS times, and a little).
 
-    proof=False takes sums at their probable error, 4 (sqrt(n) + 1) u sum|x|, which has the power;
-    proof=True at their worst case, n u sum|x| / (1 - n u), over which no rounding can explain it.
+    The n roundings of a sum point either way, so they add up like a random walk to
+    4 (sqrt(n) + 1) u sum|x|, or to (n + 4) u sum|x| where that is less. Terms that are alike round
+    alike, though: entries in doubt are looked at again with doubt, a mask, which counts those
+    steps of the walk as the one long step that they are (see _walk).
     """
 
-    # how many products an entry has just summed: what is added next may be one more term of the sum
-    terms = 0
+    # what the sum just taken rounds away per unit that is added next: it may be one more term of it
+    begun: float | np.ndarray = 0.0
 
     def __init__(
         self,
         value: np.ndarray,
         error: np.ndarray,
         dtype: np.dtype,
-        proof: bool = False,
+        doubt: np.ndarray | None = None,
         u: float | None = None,
     ) -> None:
-        self.value, self.error, self.judged, self.proof = value, error, dtype, proof
+        self.value, self.error, self.judged, self.doubt = value, error, dtype, doubt
         # what the higher precision itself rounds away counts too: nothing for float32, a
         # two-thousandth where long double has 64 bits, as much again where it is a plain double
         here = float(np.finfo(dtype).eps / 2 + np.finfo(value.dtype).eps / 2)
@@ -51,10 +55,10 @@ class Bounded(NDArrayOperatorsMixin):
         self.tiny = float(np.finfo(dtype).tiny)
 
     @classmethod
-    def exact(cls, recorded: np.ndarray, proof: bool = False) -> Self:
+    def exact(cls, recorded: np.ndarray, doubt: np.ndarray | None = None) -> Self:
         """A recorded tensor, which is what it is."""
         value = recorded.astype(higher(recorded.dtype))
-        return cls(value, np.zeros(value.shape), recorded.dtype, proof)
+        return cls(value, np.zeros(value.shape), recorded.dtype, doubt)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,7 +102,12 @@ class Bounded(NDArrayOperatorsMixin):
         n = self.size // max(total.size, 1)
         sizes = np.abs(self.value).sum(axis=axis, keepdims=keepdims).astype(np.float64)
         carried = self.error.sum(axis=axis, keepdims=keepdims)
-        return self._new(total, np.asarray(carried + self.sum_units(n - 1) * sizes))
+        walk: float | np.ndarray = float(np.sqrt(max(n - 1, 0)))
+        if self.doubt is not None and n > 1:
+            terms = self.value.reshape(-1, 1) if axis is None else np.moveaxis(self.value, axis, 0)
+            walk = _walk(terms.astype(np.float64), float(np.finfo(self.judged).eps))
+            walk = walk.reshape(total.shape)
+        return self._new(total, np.asarray(carried + self._sum_units(n - 1, walk) * sizes))
 
     def max(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
         """The greatest number; no rounding of its own."""
@@ -139,31 +148,36 @@ class Bounded(NDArrayOperatorsMixin):
 
     def _matmul(self, a: "Bounded", b: "Bounded") -> Self:
         """Products of recorded tensors; each entry sums n products."""
-        sizes_a, sizes_b = (np.abs(x.value).astype(np.float64) for x in (a, b))
+        values = [x.value.astype(np.float64) for x in (a, b)]
+        sizes_a, sizes_b = (np.abs(x) for x in values)
         n = a.shape[-1]
-        error = self.sum_units(n) * (sizes_a @ sizes_b) + n * self.tiny
+        walk: float | np.ndarray = float(np.sqrt(n))
+        if self.doubt is not None and self.doubt.shape == (a.shape[0], b.shape[-1]):
+            walk = np.full(self.doubt.shape, walk)
+            rows, columns = np.nonzero(self.doubt)
+            for at in np.array_split(np.arange(rows.size), rows.size * n // TERMS_AT_ONCE + 1):
+                terms = values[0].T[:, rows[at]] * values[1][:, columns[at]]
+                walk[rows[at], columns[at]] = _walk(terms, float(np.finfo(self.judged).eps))
+        units = self._sum_units(n, walk)
+        error = units * (sizes_a @ sizes_b) + n * self.tiny
         if a.error.any() or b.error.any():
             error += a.error @ sizes_b + sizes_a @ b.error + a.error @ b.error
         product = self._new(precise_matmul(a.value, b.value), error)
-        product.terms = n
+        product.begun = units
         return product
 
-    def sum_units(self, n: int) -> float:
+    def _sum_units(self, n: int, walk: float | np.ndarray) -> Any:
         """The error of a sum of n more terms, per unit of their size."""
-        if n <= 0:
-            return 0.0
-        if self.proof:
-            return n * self.u / (1 - n * self.u) if n * self.u < 1 else float("inf")
-        return min(4 * (float(np.sqrt(n)) + 1), float(n) + 4) * self.u
+        return np.minimum(4 * (walk + 1), n + 4) * self.u if n > 0 else 0.0
 
     def _new(self, value: np.ndarray, error: np.ndarray) -> Self:
-        return type(self)(value, error, self.judged, self.proof, self.u)
+        return type(self)(value, error, self.judged, self.doubt, self.u)
 
     def lowered(self, unit_roundoff: float) -> Self:
         """The same number rounded to a lower precision, which all that follows is judged by."""
         u = VARIANTS * unit_roundoff
         error = self.error + u * np.abs(self.value).astype(np.float64)
-        return type(self)(self.value, error, self.judged, self.proof, u)
+        return type(self)(self.value, error, self.judged, self.doubt, u)
 
     def reshape(self, shape: tuple[int, ...]) -> Self:
         """In another shape."""
@@ -182,6 +196,24 @@ class Bounded(NDArrayOperatorsMixin):
 _COMPARISONS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}
 
 
+def _walk(terms: np.ndarray, eps: float) -> np.ndarray:
+    """How far the roundings of sums over axis 0 may walk, in steps of one rounding each.
+
+    Adding a number to a sum rounds away the same part of it each time, as long as the sum keeps its
+    exponent. So terms that agree to the sum's last bit all step the same way (Higham and Mary 2019
+    show it on constant terms), and c of them are one step of length c: sqrt(sum of c^2) in place of
+    sqrt(n). Adding nothing rounds nothing.
+    """
+    with np.errstate(all="ignore"):
+        bits = np.rint(terms / (eps * np.abs(terms).sum(axis=0)))
+    alike = np.sort(np.where(terms == 0, np.nan, bits), axis=0)
+    at = np.arange(len(terms)).reshape(-1, *[1] * (terms.ndim - 1))
+    changes = np.ones(alike.shape, bool)
+    changes[1:] = alike[1:] != alike[:-1]
+    since = at - np.maximum.accumulate(np.where(changes, at, 0), axis=0)
+    return np.asarray(np.sqrt((2 * since + 1).sum(axis=0)))
+
+
 def _size(x: np.ndarray) -> np.ndarray:
     return np.abs(x).astype(np.float64)
 
@@ -198,7 +230,7 @@ def _add(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
     bias), and then rounds at that number's size once a term.
     """
     sizes = _size(x.value), _size(y.value)
-    begun = b.sum_units(x.terms) * sizes[1] + b.sum_units(y.terms) * sizes[0]
+    begun = x.begun * sizes[1] + y.begun * sizes[0]
     return np.asarray(x.error + y.error + begun + b.u * (sizes[0] + sizes[1]))
 
 
