@@ -35,6 +35,7 @@ def run(case: Case, as_json: bool) -> bool:
         show_case(console, case, loaded, sides)
         report.show_step(console, last.step, case.steps)
         show_judgement(console, last.judgement)
+        report.show_cost(console, last)
     return last.judgement.passed
 
 

@@ -59,12 +59,13 @@ def diagnose(
     replayed: tuple[Replayed, ...],
     other: Mapping[str, np.ndarray] | None = None,
 ) -> Diagnosis | None:
-    """Explain every wrong tensor of one side; None if there is none.
+    """Explain every wrong tensor of one side; None if there is none that can be judged.
 
     start may hold batch (the full batch size) and previous_dW1... (the gradients of the step
     before); other is the trace of the other side. They only serve causes that need them.
     """
-    wrong = {r.name: i for i, r in enumerate(replayed) if not r.right}
+    faulty = [r for r in replayed if not r.right and r.outcome != "not judged"]
+    wrong = {r.name: i for i, r in enumerate(faulty)}
     if not wrong:
         return None
     trace = _in_one_precision(start, trace)

@@ -75,14 +75,15 @@ def replay_node(
     absent = [name for name in node.inputs if name not in known]
     if absent:
         detail = f"{node.operation} needs {', '.join(absent)}, which is not recorded"
-        return _all(node, "missing", detail)
+        return _all(node, "not judged", detail)
     inputs = [known[name] for name in node.inputs]
     foreign = next((n for n, a in zip(node.inputs, inputs, strict=True) if not numeric(a)), None)
     if foreign:
-        return _all(node, "dtype", f"its input {foreign} is {known[foreign].dtype}, not numbers")
+        detail = f"its input {foreign} is {known[foreign].dtype}, not numbers"
+        return _all(node, "not judged", detail)
     broken = next((n for n, a in zip(node.inputs, inputs, strict=True) if not _finite(a)), None)
     if broken:
-        return _all(node, "not finite", f"its input {broken} is not finite already")
+        return _all(node, "not judged", f"its input {broken} is not finite already")
     try:
         result = apply(node, TABLE, [_bounded(a) for a in inputs])
     except (ValueError, IndexError, TypeError) as error:

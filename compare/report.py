@@ -14,7 +14,13 @@ from compare.judge import SIDES, Judgement
 from compare.pair import Pair
 from compare.replay import Replayed
 from compare.summary import Summary, by_kind, worst_of
+from compare.training import StepRecord
 from compare.verdict import sentences
+
+LEGEND = (
+    "of bound: the share used up of what rounding allows an operation; over 100% is a fault\n"
+    "smallest fault: what would still have been seen, relative to the tensor's largest entry"
+)
 
 
 def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
@@ -123,9 +129,18 @@ def show_step(console: Console, step: int, steps: int) -> None:
     console.print(f"step {step} of {steps}", highlight=False)
 
 
+def show_cost(console: Console, record: StepRecord) -> None:
+    """What the judge adds to the two steps that it judges."""
+    console.print(
+        f"Judging this step took {record.judging * 1e3:.0f} ms, its two steps "
+        f"{record.stepping * 1e3:.0f} ms.",
+        highlight=False,
+    )
+
+
 def show_judgement(console: Console, j: Judgement, wrong_only: bool = False) -> None:
     """Every tensor of a step with both replays, then the verdict in words."""
-    t = Table(box=SIMPLE_HEAD)
+    t = Table(box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left")
     for header in ("\ntensor", "\nmade by"):
         t.add_column(header)
     for header in ("\ndifference", "of bound:\nmanual", "\ntorch", "smallest\nfault"):

@@ -7,6 +7,7 @@ curves from each side running on its own.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class StepRecord:
     drift is the greatest relative difference of any parameter between the two free-running sides,
     envelope the same between manual and a twin of it that is nudged by one unit in the last place
     at every step: what rounding alone may do to this run.
+    stepping and judging are the seconds that the two judged steps and their judgement took.
     """
 
     step: int
@@ -37,6 +39,8 @@ class StepRecord:
     twin: Curves
     drift: float
     envelope: float
+    stepping: float
+    judging: float
 
 
 def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
@@ -50,17 +54,21 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
         torch.manual_seed(case.seed)
         for step, rows in enumerate(_batches(case, len(data.x_train)), start=1):
             x, y = data.x_train[rows], pair.targets.y_train[rows]
+            began = perf_counter()
             by_torch, masks = pair.torch.step(x, y)
             judged = pair.manual.step(*at, x, y, masks)
+            stepping = perf_counter() - began
             free = pair.manual.step(params, state, x, y, masks)
             twin = pair.manual.step(_nudged(twin_params, nudges), twin_state, x, y, masks)
             start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
             start["batch"] = np.asarray(case.batch)
             nodes = flow(pair.manual.net, pair.manual.optimizer, masks)
             look_closer = step % case.log_every == 0 or step in (1, case.steps)
+            began = perf_counter()
             judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
+            cost = (stepping, perf_counter() - began)
             if not judgement.finite:
-                yield StepRecord(step, judgement, {}, {}, {}, float("nan"), float("nan"))
+                yield StepRecord(step, judgement, {}, {}, {}, float("nan"), float("nan"), *cost)
                 return
             params, state = _carry(free, params), _carry(free, state)
             twin_params, twin_state = _carry(twin, params), _carry(twin, state)
@@ -74,6 +82,8 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
                 {"loss/batch": float(twin["loss"])},
                 drift=_drift(params, at[0]),
                 envelope=_drift(params, twin_params),
+                stepping=cost[0],
+                judging=cost[1],
             )
             if look_closer:
                 evaluate(record, data, pair, params, twin_params)

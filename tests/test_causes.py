@@ -296,6 +296,7 @@ def test_check_reports_every_tensor(
     assert "step 3 of 3" in out
     assert "PASS 41 tensors match" in out
     assert all(f" {name} " in out for name in ("z1", "dz3", "dW1_loss", "vb3", "loss"))
+    assert "Judging this step took" in out
 
 
 def test_check_speaks_json(

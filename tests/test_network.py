@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import manual
@@ -18,6 +18,7 @@ both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 @both_dtypes
 @settings(max_examples=150)
 @given(seed=st.integers(0, 2**32 - 1))
+@example(seed=6046)  # diverges, so it is drawn again
 def test_random_correct_pairs_are_never_faulted(dtype: str, seed: int) -> None:
     torch.manual_seed(seed % 2**31)
     case, data = case_and_data(seed, dtype=dtype)
