@@ -31,8 +31,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     The n roundings of a sum point either way, so they add up like a random walk to
     4 (sqrt(n) + 1) u sum|x|, or to (n + 4) u sum|x| where that is less. Terms that are alike round
-    alike, though: entries in doubt are looked at again with doubt, a mask, which counts those
-    steps of the walk as the one long step that they are (see _walk).
+    alike, though, and then the walk drifts (Higham and Mary 2019 show it on constant terms):
+    entries in doubt, a mask, are looked at again with the drift that their terms have (_drift).
     """
 
     # what the sum just taken rounds away per unit that is added next: it may be one more term of it
@@ -102,12 +102,12 @@ class Bounded(NDArrayOperatorsMixin):
         n = self.size // max(total.size, 1)
         sizes = np.abs(self.value).sum(axis=axis, keepdims=keepdims).astype(np.float64)
         carried = self.error.sum(axis=axis, keepdims=keepdims)
-        walk: float | np.ndarray = float(np.sqrt(max(n - 1, 0)))
+        drift: float | np.ndarray = 0.0
         if self.doubt is not None and n > 1:
             terms = self.value.reshape(-1, 1) if axis is None else np.moveaxis(self.value, axis, 0)
-            walk = _walk(terms.astype(np.float64), float(np.finfo(self.judged).eps))
-            walk = walk.reshape(total.shape)
-        return self._new(total, np.asarray(carried + self._sum_units(n - 1, walk) * sizes))
+            drift = _drift(terms.astype(np.float64), float(np.finfo(self.judged).eps))
+            drift = drift.reshape(total.shape)
+        return self._new(total, np.asarray(carried + self._sum_units(n - 1, drift) * sizes))
 
     def max(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
         """The greatest number; no rounding of its own."""
@@ -122,7 +122,7 @@ class Bounded(NDArrayOperatorsMixin):
             return NotImplemented
         operands = [self._lift(x) for x in inputs]
         if ufunc in _COMPARISONS:
-            return ufunc(*(x.value for x in operands))
+            return self._compared(ufunc, *operands)
         if ufunc is np.matmul:
             return self._matmul(*operands)
         rule = _RULES.get(ufunc)
@@ -141,24 +141,38 @@ class Bounded(NDArrayOperatorsMixin):
     ) -> Any:
         if function is not np.where:
             return NotImplemented
-        condition, a, b = args[0], self._lift(args[1]), self._lift(args[2])
-        return self._new(
-            np.where(condition, a.value, b.value), np.where(condition, a.error, b.error)
-        )
+        a, b = self._lift(args[1]), self._lift(args[2])
+        condition: Any = args[0]
+        undecided = np.asarray(False)
+        if isinstance(condition, Bounded):
+            undecided = condition.error > 0
+            condition = condition.value > 0
+        error = np.where(condition, a.error, b.error)
+        either = np.maximum(a.error, b.error) + np.abs(a.value - b.value).astype(np.float64)
+        return self._new(np.where(condition, a.value, b.value), np.where(undecided, either, error))
+
+    def _compared(self, ufunc: np.ufunc, x: "Bounded", y: "Bounded") -> Any:
+        """True or false; 1 or 0 with an error of 1 where rounding may decide it either way."""
+        decided = ufunc(x.value, y.value)
+        reach = x.error + y.error
+        undecided = (reach > 0) & (np.abs(x.value - y.value) <= reach)
+        if not undecided.any():
+            return decided
+        return self._new(decided.astype(self.value.dtype), undecided.astype(np.float64))
 
     def _matmul(self, a: "Bounded", b: "Bounded") -> Self:
         """Products of recorded tensors; each entry sums n products."""
         values = [x.value.astype(np.float64) for x in (a, b)]
         sizes_a, sizes_b = (np.abs(x) for x in values)
         n = a.shape[-1]
-        walk: float | np.ndarray = float(np.sqrt(n))
+        drift: float | np.ndarray = 0.0
         if self.doubt is not None and self.doubt.shape == (a.shape[0], b.shape[-1]):
-            walk = np.full(self.doubt.shape, walk)
+            drift = np.zeros(self.doubt.shape)
             rows, columns = np.nonzero(self.doubt)
             for at in np.array_split(np.arange(rows.size), rows.size * n // TERMS_AT_ONCE + 1):
                 terms = values[0].T[:, rows[at]] * values[1][:, columns[at]]
-                walk[rows[at], columns[at]] = _walk(terms, float(np.finfo(self.judged).eps))
-        units = self._sum_units(n, walk)
+                drift[rows[at], columns[at]] = _drift(terms, float(np.finfo(self.judged).eps))
+        units = self._sum_units(n, drift)
         error = units * (sizes_a @ sizes_b) + n * self.tiny
         if a.error.any() or b.error.any():
             error += a.error @ sizes_b + sizes_a @ b.error + a.error @ b.error
@@ -166,9 +180,9 @@ class Bounded(NDArrayOperatorsMixin):
         product.begun = units
         return product
 
-    def _sum_units(self, n: int, walk: float | np.ndarray) -> Any:
+    def _sum_units(self, n: int, drift: float | np.ndarray) -> Any:
         """The error of a sum of n more terms, per unit of their size."""
-        return np.minimum(4 * (walk + 1), n + 4) * self.u if n > 0 else 0.0
+        return np.minimum(4 * (np.sqrt(n) + 1) + drift, n + 4) * self.u if n > 0 else 0.0
 
     def _new(self, value: np.ndarray, error: np.ndarray) -> Self:
         return type(self)(value, error, self.judged, self.doubt, self.u)
@@ -196,22 +210,21 @@ class Bounded(NDArrayOperatorsMixin):
 _COMPARISONS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}
 
 
-def _walk(terms: np.ndarray, eps: float) -> np.ndarray:
-    """How far the roundings of sums over axis 0 may walk, in steps of one rounding each.
+def _drift(terms: np.ndarray, eps: float) -> np.ndarray:
+    """How far the roundings of sums over axis 0 may drift one way, in units of u sum|x|.
 
-    Adding a number to a sum rounds away the same part of it each time, as long as the sum keeps its
-    exponent. So terms that agree to the sum's last bit all step the same way (Higham and Mary 2019
-    show it on constant terms), and c of them are one step of length c: sqrt(sum of c^2) in place of
-    sqrt(n). Adding nothing rounds nothing.
+    A sum holds multiples of its last bit g, so adding x rounds away the part of x that is none:
+    the same part each time. Those parts are added up here, at the last bit that the greatest
+    partial sum has, and at those of smaller ones.
     """
-    with np.errstate(all="ignore"):
-        bits = np.rint(terms / (eps * np.abs(terms).sum(axis=0)))
-    alike = np.sort(np.where(terms == 0, np.nan, bits), axis=0)
-    at = np.arange(len(terms)).reshape(-1, *[1] * (terms.ndim - 1))
-    changes = np.ones(alike.shape, bool)
-    changes[1:] = alike[1:] != alike[:-1]
-    since = at - np.maximum.accumulate(np.where(changes, at, 0), axis=0)
-    return np.asarray(np.sqrt((2 * since + 1).sum(axis=0)))
+    sizes = np.abs(terms).sum(axis=0)
+    drift = np.zeros(sizes.shape)
+    for halvings in range(len(terms).bit_length() + 1):
+        with np.errstate(all="ignore"):
+            last_bit = np.ldexp(eps, np.frexp(sizes)[1] - 1 - halvings)
+            parts = terms - last_bit * np.rint(terms / last_bit)
+            drift += np.nan_to_num(np.abs(parts.sum(axis=0)) / (eps / 2 * sizes))
+    return drift
 
 
 def _size(x: np.ndarray) -> np.ndarray:

@@ -13,14 +13,17 @@ from manual.sigmoid import sigmoid
 def binary_cross_entropy_with_logits(
     z: np.ndarray, y: np.ndarray, reduction: Reduction = "mean"
 ) -> np.ndarray:
-    """loss = mean(max(z, 0) - z y + log(1 + e^-|z|))       # [m, n], [m, n] -> []
+    """loss = mean((1 - y) z + max(-z, 0) + log(1 + e^-|z|))   # [m, n], [m, n] -> []
+
+    In torch's order, which for y = 0 cancels z against max(-z, 0): a loss far below |z| keeps only
+    the digits that |z| leaves it.
 
     Raises:
         ValueError: y is not shaped like z, or the reduction is unknown.
     """
     require_shape("binary_cross_entropy_with_logits", "y", y, z.shape)
     magnitude = np.where(z.real >= 0, z, -z)
-    losses = np.maximum(z, 0) - z * y + np.log1p(np.exp(-magnitude))
+    losses = (1 - y) * z + (np.maximum(-z, 0) + np.log1p(np.exp(-magnitude)))
     return reduce(losses, reduction)
 
 
