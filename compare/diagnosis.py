@@ -15,6 +15,7 @@ from compare.causes import CATALOGUE
 from compare.causes.cause import Cause, Effect, Evidence
 from compare.flow import Node
 from compare.replay import Replayed, recorded_inputs, replay_node
+from compare.segments import filled, with_parts
 
 MOST = 3  # causes in one step; more are reported as unknown
 
@@ -58,11 +59,13 @@ def diagnose(
     trace: Mapping[str, np.ndarray],
     replayed: tuple[Replayed, ...],
     other: Mapping[str, np.ndarray] | None = None,
+    joined: tuple[Node, ...] | None = None,
 ) -> Diagnosis | None:
     """Explain every wrong tensor of one side; None if there is none that can be judged.
 
     start may hold batch (the full batch size) and previous_dW1... (the gradients of the step
-    before); other is the trace of the other side. They only serve causes that need them.
+    before); other is the trace of the other side. They only serve causes that need them. joined
+    are the nodes that were replayed, where the trace has gaps.
     """
     faulty = [r for r in replayed if not r.right and r.outcome != "not judged"]
     wrong = {r.name: i for i, r in enumerate(faulty)}
@@ -70,11 +73,14 @@ def diagnose(
         return None
     trace = _in_one_precision(start, trace)
     known = recorded_inputs(start, trace)
+    known = filled(nodes, known)
     known |= {f"other_{name}": a for name, a in (other or {}).items()}
     evidence = Evidence(nodes, known, trace)
+    replayed_nodes = nodes if joined is None else joined
     found: list[Explanation] = []
     for cause in CATALOGUE.values():
-        explained = set(chain.from_iterable(_explained(w, evidence, wrong) for w in cause.ways))
+        ways = (_explained(w, evidence, replayed_nodes, wrong) for w in cause.ways)
+        explained = set(chain.from_iterable(ways))
         if explained:
             found.append(Explanation(cause, tuple(sorted(explained, key=wrong.__getitem__))))
     return _smallest(found, sorted(wrong, key=wrong.__getitem__))
@@ -91,61 +97,97 @@ def _in_one_precision(
     }
 
 
-def _explained(way: tuple[Effect, ...], evidence: Evidence, wrong: Mapping[str, int]) -> set[str]:
+def _explained(
+    way: tuple[Effect, ...],
+    evidence: Evidence,
+    replayed: tuple[Node, ...],
+    wrong: Mapping[str, int],
+) -> set[str]:
     """The wrong tensors that this form of a mistake accounts for.
 
     A way with several effects (forward and backward, say) has to show them all: in each layer that
     it touches, and wherever it touches the network as a whole.
     """
-    status: list[dict[Node, bool]] = []
-    for effect in way:
-        matching = [node for node in evidence.nodes if effect.on(node)]
-        if not matching:
-            return set()
-        # a node that is right needs a look only where the mistake has several effects
-        status.append(
-            {
-                node: _holds(node, effect, evidence)
-                for node in matching
-                if len(way) > 1 or any(name in wrong for name in node.outputs)
-            }
-        )
-    explaining = [
-        {n for n, holds in s.items() if holds and any(name in wrong for name in n.outputs)}
-        for s in status
-    ]
-    layers = {n.layer for nodes in explaining for n in nodes}
+    status = [_shown(effect, way, evidence, replayed, wrong) for effect in way]
+    if any(s is None for s in status):
+        return set()
+    shown = [s for s in status if s]
+    layers = {n.layer for s in shown for n, explains in s.items() if explains}
     if len(way) > 1:
-        for s in status:
-            whole = {n for n in s if n.layer == 0}
-            if not all(s[n] for n in whole):
+        for s in shown:
+            if any(explains is None for n, explains in s.items() if n.layer == 0):
                 return set()
-            layers -= {n.layer for n, holds in s.items() if n.layer and not holds}
-        if not all(any(n.layer in layers | {0} for n in s) for s in status):
+            layers -= {n.layer for n, explains in s.items() if n.layer and explains is None}
+        if not all(any(n.layer in layers | {0} for n in s) for s in shown):
             return set()
     return {
         name
-        for nodes in explaining
-        for n in nodes
+        for s in shown
+        for n, explains in s.items()
         if n.layer in layers
-        for name in n.outputs
-        if name in wrong
+        for name in explains or ()
     }
 
 
-def _holds(node: Node, effect: Effect, evidence: Evidence) -> bool:
-    """Whether one of the changed nodes gives what was recorded.
+def _shown(
+    effect: Effect,
+    way: tuple[Effect, ...],
+    evidence: Evidence,
+    replayed: tuple[Node, ...],
+    wrong: Mapping[str, int],
+) -> dict[Node, set[str] | None] | None:
+    """Which wrong tensors the effect explains, by the node that it touches; None where it does not
+    hold. None altogether if it touches nothing.
 
-    A record of the wrong shape or type may not even let the mistake be tried; then it does not.
+    A node that is right needs a look only where the mistake has several effects.
+    """
+    touched = [node for node in evidence.nodes if effect.on(node)]
+    status: dict[Node, set[str] | None] = {}
+    for node in touched:
+        for by in replayed:
+            if node is not by and node not in by.parts:
+                continue
+            explains = {name for name in by.outputs if name in wrong}
+            if explains or len(way) > 1:
+                holds = _holds(by, node, way, effect, evidence)
+                status[node] = (status.get(node) or set()) | explains if holds else status.get(node)
+    return status if touched else None
+
+
+def _holds(
+    by: Node, node: Node, way: tuple[Effect, ...], effect: Effect, evidence: Evidence
+) -> bool:
+    """Whether the node, changed, gives what was recorded.
+
+    Among the parts of a joined node the mistake may have been made in this one alone, or wherever
+    it can be made. A record of the wrong shape or type may not even let it be tried; then it does
+    not hold.
     """
     try:
         with np.errstate(all="ignore"):
             return any(
                 all(r.right for r in replay_node(changed, evidence.known, evidence.trace))
-                for changed in effect.change(node, evidence)
+                for changed in _changed(by, node, way, effect, evidence)
             )
-    except (ValueError, IndexError, TypeError):
+    except (ValueError, IndexError, TypeError, KeyError):
         return False
+
+
+def _changed(
+    by: Node, node: Node, way: tuple[Effect, ...], effect: Effect, evidence: Evidence
+) -> Iterator[Node]:
+    if node is by:
+        yield from effect.change(node, evidence)
+        return
+    for new in effect.change(node, evidence):
+        yield with_parts(by, tuple(new if p is node else p for p in by.parts), by.inputs)
+    everywhere = [
+        [new for e in way if e.on(p) for new in e.change(p, evidence)] or [p] for p in by.parts
+    ]
+    if sum(any(e.on(p) for e in way) for p in by.parts) > 1:
+        for i in range(max(map(len, everywhere))):
+            parts = tuple(options[min(i, len(options) - 1)] for options in everywhere)
+            yield with_parts(by, parts, by.inputs)
 
 
 def _smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:

@@ -25,7 +25,8 @@ class Node:
 
     W1 as an input is the parameter that the step was given, new_W1 the one that it makes; as an
     output W1 is always the new one. formula, where there is one, stands in for the operation: a
-    known mistake, called with the table of functions before the inputs.
+    known mistake, called with the table of functions before the inputs. parts, where there are any,
+    are run one after another in its place (compare/segments.py).
     """
 
     operation: str
@@ -34,6 +35,12 @@ class Node:
     options: Mapping[str, Any] = field(default_factory=dict)
     layer: int = 0
     formula: Callable[..., Any] | None = None
+    parts: tuple["Node", ...] = ()
+
+
+def result(node: Node, output: str) -> str:
+    """The name by which later nodes ask for it: W1 is what was given, new_W1 what was made."""
+    return f"new_{output}" if output in node.inputs else output
 
 
 def flow(net: Network, optimizer: Optimizer, masks: Collection[str]) -> tuple[Node, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from compare.flow import Node
+from compare.flow import Node, result
 from compare.operations import FUNCTIONS, PRIMITIVES
 from compare.rounding import Bounded
 
@@ -85,11 +85,11 @@ def replay_node(
     if broken:
         return _all(node, "not judged", f"its input {broken} is not finite already")
     try:
-        result = apply(node, TABLE, [_bounded(a) for a in inputs])
+        outputs = apply(node, TABLE, [_bounded(a) for a in inputs])
     except (ValueError, IndexError, TypeError) as error:
         return _all(node, "shape", str(error))
     found = []
-    for i, (name, expected) in enumerate(zip(node.outputs, result, strict=True)):
+    for i, (name, expected) in enumerate(zip(node.outputs, outputs, strict=True)):
         seen = _judge(name, node.operation, trace.get(name), expected)
         if seen.outcome == "wrong" and seen.use <= _greatest_gain(inputs):
             doubt = np.abs(trace[name] - expected.value) > expected.error
@@ -102,12 +102,26 @@ def replay_node(
 def apply(
     node: Node, functions: Mapping[str, Callable[..., Any]], inputs: list[Any]
 ) -> tuple[Any, ...]:
-    """The node's outputs, by its operation or by the formula that stands in for it."""
+    """The node's outputs, by its operation or by what stands in for it."""
+    if node.parts:
+        return _apply_parts(node, functions, dict(zip(node.inputs, inputs, strict=True)))
     if node.formula is not None:
-        result = node.formula(functions, *inputs, **node.options)
+        outputs = node.formula(functions, *inputs, **node.options)
     else:
-        result = functions[node.operation](*inputs, **node.options)
-    return result if isinstance(result, tuple) else (result,)
+        outputs = functions[node.operation](*inputs, **node.options)
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _apply_parts(
+    node: Node, functions: Mapping[str, Callable[..., Any]], known: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """One part after another; what was recorded is taken as it was, not as a part makes it."""
+    at = dict(known)
+    for part in node.parts:
+        outputs = apply(part, functions, [at[name] for name in part.inputs])
+        at = dict(zip((result(part, name) for name in part.outputs), outputs, strict=True)) | at
+    made = dict(zip(node.parts[-1].outputs, outputs, strict=True))
+    return tuple(made[name] for name in node.outputs)
 
 
 def _all(node: Node, outcome: Outcome, detail: str) -> list[Replayed]:
