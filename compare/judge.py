@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import numpy as np
-
 from compare.diagnosis import Diagnosis, diagnose
 from compare.differences import Difference, compare
 from compare.flow import Node
 from compare.replay import Replayed, recorded_inputs, replay
+from compare.segments import filled, join
+from compare.trace import Tensors, Trace
 from compare.witness import testify
 
 Side = Literal["manual", "torch"]
-Tensors = Mapping[str, np.ndarray]
 SIDES: tuple[Side, Side] = ("manual", "torch")
 
 
@@ -108,47 +107,98 @@ def judge(
     optimizer state and masks, and may hold batch and previous_... (see compare/diagnosis.py).
     Replaying costs about two steps, so it is done in doubt, or on request.
     """
-    manual, torch = ({n: np.asarray(a) for n, a in t.items()} for t in (manual, torch))
-    differences = compare(manual, torch)
     whole = all(name in manual for node in nodes for name in node.outputs)
+    differences = compare(manual, torch)
     if whole and all(d.passed for d in differences) and not always_replay:
         return Judgement(differences)
-    traces: dict[Side, Tensors] = {"manual": manual, "torch": torch}
-    replays = {side: replay(nodes, start, trace) for side, trace in traces.items()}
+    sides: dict[Side, Trace] = {
+        "manual": Trace(start, manual, nodes),
+        "torch": Trace(start, torch, nodes),
+    }
+    return _judge(differences, sides, dict.fromkeys(SIDES, nodes))
+
+
+def judge_traces(manual: Trace, torch: Trace) -> Judgement:
+    """Compare two recorded steps, each with a start and nodes of its own, and with any gaps.
+
+    A side without nodes cannot be replayed: its tensors are compared, and nobody knows who is
+    right. What the sides were given is compared as well, and called "given W1".
+    """
+    sides: dict[Side, Trace] = {"manual": manual, "torch": torch}
+    joined = {
+        side: join(t.nodes, recorded_inputs(t.given, t.made), t.made) for side, t in sides.items()
+    }
+    given = compare(*({f"given {n}": a for n, a in t.given.items()} for t in sides.values()))
+    return _judge((*given, *compare(manual.made, torch.made)), sides, joined)
+
+
+def _judge(
+    differences: tuple[Difference, ...],
+    sides: Mapping[Side, Trace],
+    joined: Mapping[Side, tuple[Node, ...]],
+) -> Judgement:
+    """joined are the nodes to replay on each side; both say the same where nothing is missing."""
+    replays = {side: replay(joined[side], t.given, t.made) for side, t in sides.items()}
     if all(r.right for replayed in replays.values() for r in replayed):
-        return Judgement(tuple(_settle(d) for d in differences), replays)
+        return Judgement(_settled(differences, joined), replays)
     diagnoses = {
         side: found
         for side, other in (SIDES, SIDES[::-1])
-        if (found := diagnose(nodes, start, traces[side], replays[side], traces[other]))
+        if (
+            found := diagnose(
+                sides[side].nodes,
+                sides[side].given,
+                sides[side].made,
+                replays[side],
+                sides[other].made,
+                joined[side],
+            )
+        )
     }
-    return Judgement(differences, replays, _root(nodes, start, traces, replays), diagnoses)
+    return Judgement(differences, replays, _root(sides, joined, replays), diagnoses)
 
 
-def _settle(d: Difference) -> Difference:
-    return replace(d, verdict="rounding") if d.verdict == "differs" else d
+def _settled(
+    differences: tuple[Difference, ...], joined: Mapping[Side, tuple[Node, ...]]
+) -> tuple[Difference, ...]:
+    """A gap between two sides that are both right is rounding, if both should have done the same
+    with the same."""
+    if not all(d.passed for d in differences if d.name.startswith("given ")):
+        return differences
+    by_side = [{name: _recipe(n) for n in joined[s] for name in n.outputs} for s in SIDES]
+    same = {name for name in by_side[0] if by_side[0][name] == by_side[1].get(name)}
+    return tuple(
+        replace(d, verdict="rounding") if d.verdict == "differs" and d.name in same else d
+        for d in differences
+    )
+
+
+def _recipe(node: Node) -> list[tuple[object, ...]]:
+    return [(p.operation, p.inputs, dict(p.options)) for p in node.parts or (node,)]
 
 
 def _root(
-    nodes: tuple[Node, ...],
-    start: Tensors,
-    traces: Mapping[Side, Tensors],
+    sides: Mapping[Side, Trace],
+    joined: Mapping[Side, tuple[Node, ...]],
     replays: Mapping[Side, tuple[Replayed, ...]],
 ) -> Fault:
     """The first wrong operation in flow order; manual's, where both are wrong in the same place."""
-    side, found = next(
-        (side, r)
-        for both in zip(*(replays[side] for side in SIDES), strict=True)
-        for side, r in zip(SIDES, both, strict=True)
-        if not r.right
+    order = list(dict.fromkeys(n for s in SIDES for node in joined[s] for n in node.outputs))
+    side, found = min(
+        ((s, r) for s in SIDES for r in replays[s] if not r.right),
+        key=lambda fault: order.index(fault[1].name),
     )
     if found.outcome != "wrong":
         return Fault(side, found)
-    node = next(n for n in nodes if found.name in n.outputs and n.operation == found.operation)
-    other = traces["torch" if side == "manual" else "manual"].get(found.name)
+    trace = sides[side]
+    node = next(
+        n for n in trace.nodes if found.name in n.outputs and n.operation == found.operation
+    )
+    known = filled(trace.nodes, recorded_inputs(trace.given, trace.made))
+    other = sides["torch" if side == "manual" else "manual"].made.get(found.name)
     return Fault(
         side,
         found,
-        testify(node, found.name, found.index, recorded_inputs(start, traces[side])),
+        testify(node, found.name, found.index, known),
         float(other[found.index]) if other is not None and found.index < other.shape else None,
     )

@@ -14,13 +14,17 @@ from compare.operations import FUNCTIONS
 from compare.replay import apply
 
 
-def join(nodes: tuple[Node, ...], known: Collection[str], made: Collection[str]) -> list[Node]:
+def join(
+    nodes: tuple[Node, ...], known: Collection[str], made: Collection[str]
+) -> tuple[Node, ...]:
     """One node per operation that made something that was recorded; what leads up to it from what
     is known, through what is not, becomes its parts.
 
     known holds all names that a node may ask for (compare.replay.recorded_inputs).
     """
-    return [_joined(node, nodes, known, made) for node in nodes if set(node.outputs) & set(made)]
+    return tuple(
+        _joined(node, nodes, known, made) for node in nodes if set(node.outputs) & set(made)
+    )
 
 
 def _joined(
