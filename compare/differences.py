@@ -45,9 +45,13 @@ class Difference:
 
 
 def compare(
-    manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray]
+    manual: Mapping[str, np.ndarray],
+    torch: Mapping[str, np.ndarray],
+    called: tuple[str, str] = ("manual", "torch"),
 ) -> tuple[Difference, ...]:
     """One Difference per name, in flow order (manual's; names that only torch has come last).
+
+    called is what the details call the two sides.
 
     Raises:
         ValueError: there is nothing to compare.
@@ -55,34 +59,39 @@ def compare(
     names = list(dict.fromkeys([*manual, *torch]))
     if not names:
         raise ValueError("compare: both traces are empty, and an empty comparison proves nothing")
-    return tuple(_difference(name, manual.get(name), torch.get(name)) for name in names)
+    return tuple(_difference(name, manual.get(name), torch.get(name), called) for name in names)
 
 
-def _difference(name: str, manual: np.ndarray | None, torch: np.ndarray | None) -> Difference:
+def _difference(
+    name: str, manual: np.ndarray | None, torch: np.ndarray | None, called: tuple[str, str]
+) -> Difference:
+    first, second = called
     if manual is None:
-        return Difference(name, "no manual", 0.0, detail=f"only torch has {name}")
+        return Difference(name, "no manual", 0.0, detail=f"only {second} has {name}")
     if torch is None:
-        return Difference(name, "no torch", 0.0, detail=f"only manual has {name}")
+        return Difference(name, "no torch", 0.0, detail=f"only {first} has {name}")
     bound = BOUND.get(manual.dtype, 0.0)
     if manual.shape != torch.shape:
-        detail = f"manual {manual.shape}, torch {torch.shape}"
+        detail = f"{first} {manual.shape}, {second} {torch.shape}"
         return Difference(name, "shape", bound, detail=detail)
     if manual.dtype != torch.dtype:
-        detail = f"manual {manual.dtype}, torch {torch.dtype}"
+        detail = f"{first} {manual.dtype}, {second} {torch.dtype}"
         return Difference(name, "dtype", bound, detail=detail)
     if manual.dtype.kind not in "fiu":
         return Difference(name, "dtype", bound, detail=f"{manual.dtype}, expected numbers")
     if manual.size == 0:
         return Difference(name, "empty", bound, detail=f"shape {manual.shape} has no entries")
-    for side, array in (("manual", manual), ("torch", torch)):
+    for side, array in ((first, manual), (second, torch)):
         if not np.isfinite(array).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             detail = f"{side} holds {array[index]} at {list(index)}"
             return Difference(name, "not finite", bound, index=index, detail=detail)
-    return _by_value(name, manual, torch, bound)
+    return _by_value(name, manual, torch, bound, called)
 
 
-def _by_value(name: str, manual: np.ndarray, torch: np.ndarray, bound: float) -> Difference:
+def _by_value(
+    name: str, manual: np.ndarray, torch: np.ndarray, bound: float, called: tuple[str, str]
+) -> Difference:
     gaps = np.abs(manual - torch)
     at = int(gaps.argmax())
     absolute = float(gaps.flat[at])
@@ -91,5 +100,5 @@ def _by_value(name: str, manual: np.ndarray, torch: np.ndarray, bound: float) ->
     index = tuple(int(i) for i in np.unravel_index(at, gaps.shape))
     if relative <= bound:
         return Difference(name, "match", bound, absolute, relative, index)
-    detail = f"at {list(index)} manual {manual[index]:.9g}, torch {torch[index]:.9g}"
+    detail = f"at {list(index)} {called[0]} {manual[index]:.9g}, {called[1]} {torch[index]:.9g}"
     return Difference(name, "differs", bound, absolute, relative, index, detail)

@@ -118,7 +118,9 @@ def judge(
     return _judge(differences, sides, dict.fromkeys(SIDES, nodes))
 
 
-def judge_traces(manual: Trace, torch: Trace) -> Judgement:
+def judge_traces(
+    manual: Trace, torch: Trace, called: tuple[str, str] = ("manual", "torch")
+) -> Judgement:
     """Compare two recorded steps, each with a start and nodes of its own, and with any gaps.
 
     A side without nodes cannot be replayed: its tensors are compared, and nobody knows who is
@@ -128,8 +130,11 @@ def judge_traces(manual: Trace, torch: Trace) -> Judgement:
     joined = {
         side: join(t.nodes, recorded_inputs(t.given, t.made), t.made) for side, t in sides.items()
     }
-    given = compare(*({f"given {n}": a for n, a in t.given.items()} for t in sides.values()))
-    return _judge((*given, *compare(manual.made, torch.made)), sides, joined)
+    given = [{f"given {n}": a for n, a in t.given.items()} for t in sides.values()]
+    differences = compare(manual.made, torch.made, called)
+    if any(given):
+        differences = (*compare(given[0], given[1], called), *differences)
+    return _judge(differences, sides, joined)
 
 
 def _judge(

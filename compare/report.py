@@ -15,7 +15,7 @@ from compare.pair import Pair
 from compare.replay import Replayed
 from compare.summary import Summary, by_kind, worst_of
 from compare.training import StepRecord
-from compare.verdict import sentences
+from compare.verdict import CALLED, Names, sentences
 
 LEGEND = (
     "of bound: the share used up of what rounding allows an operation; over 100% is a fault\n"
@@ -138,24 +138,31 @@ def show_cost(console: Console, record: StepRecord) -> None:
     )
 
 
-def show_judgement(console: Console, j: Judgement, wrong_only: bool = False) -> None:
+def show_judgement(
+    console: Console, j: Judgement, wrong_only: bool = False, called: Names = CALLED
+) -> None:
     """Every tensor of a step with both replays, then the verdict in words."""
     t = Table(box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left")
     for header in ("\ntensor", "\nmade by"):
         t.add_column(header)
-    for header in ("\ndifference", "of bound:\nmanual", "\ntorch", "smallest\nfault"):
+    for header in (
+        "\ndifference",
+        f"of bound:\n{called['manual']}",
+        f"\n{called['torch']}",
+        "smallest\nfault",
+    ):
         t.add_column(header, justify="right", no_wrap=True)
     t.add_column("\nverdict", justify="right", no_wrap=True)
     by_hand, by_torch = ({r.name: r for r in j.replays.get(side, ())} for side in SIDES)
     for d in j.differences:
         replays = [by_hand.get(d.name), by_torch.get(d.name)]
-        right = all(r is not None and r.right for r in replays)
-        if wrong_only and right:
+        right = all(r is None or r.right for r in replays)
+        if wrong_only and right and (d.passed or any(replays)):
             continue
-        verdict = "differs" if right and not d.passed else d.verdict if right else _blame(replays)
+        verdict = _told(d.verdict, called) if right else _blame(replays, called)
         t.add_row(
             d.name,
-            _maker(replays[0]),
+            _maker(replays[0] or replays[1]),
             f"{d.relative:.1e}" if d.relative == d.relative else "none",
             *(_share(r) for r in replays),
             f"{replays[0].power:.0e}" if replays[0] and replays[0].power else "any",
@@ -166,7 +173,7 @@ def show_judgement(console: Console, j: Judgement, wrong_only: bool = False) -> 
         console.print(f"[bold green]PASS[/] {len(j.differences)} tensors match", highlight=False)
         return
     console.print("[bold red]FAIL[/]", end=" ")
-    for sentence in sentences(j):
+    for sentence in sentences(j, called):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
 
 
@@ -181,6 +188,12 @@ def _maker(r: Replayed | None) -> str:
     return r.operation.removesuffix("_parameters").removesuffix("_backward") if r else ""
 
 
-def _blame(replays: list[Replayed | None]) -> str:
-    wrong = [side for side, r in zip(SIDES, replays, strict=True) if r is None or not r.right]
-    return "both wrong" if len(wrong) == 2 else f"{wrong[0]} wrong"
+def _told(verdict: str, called: Names) -> str:
+    """no manual: what one side alone has."""
+    missing = next((s for s in SIDES if verdict == f"no {s}"), None)
+    return f"not in {called[missing]}" if missing else verdict
+
+
+def _blame(replays: list[Replayed | None], called: Names) -> str:
+    wrong = [side for side, r in zip(SIDES, replays, strict=True) if r and not r.right]
+    return "both wrong" if len(wrong) == 2 else f"{called[wrong[0]]} wrong"
