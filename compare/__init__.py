@@ -1,1 +1,25 @@
-"""The judge: builds the two sides from one case, runs them, and says whether they agree."""
+"""The judge: builds the two sides from one case, runs them, and says whether they agree.
+
+For code of your own: `given(case)` is what a step begins from, `check(mine, case)` judges what you
+made of it, and `assert_parity` does so in a test.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compare.case import Case
+    from compare.layout import COURSE, Layout
+    from compare.mine import assert_parity, check
+    from compare.start import given
+
+__all__ = ["COURSE", "Case", "Layout", "assert_parity", "check", "given"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when asked for: torch takes a second, and the command line must not wait for it."""
+    from importlib import import_module
+
+    homes = {"COURSE": "layout", "Layout": "layout", "Case": "case", "given": "start"}
+    if name not in __all__:
+        raise AttributeError(f"module 'compare' has no attribute {name!r}")
+    return getattr(import_module("compare." + homes.get(name, "mine")), name)

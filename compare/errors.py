@@ -2,6 +2,10 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from compare.result import Report
 
 
 class InputError(ValueError):
@@ -11,12 +15,21 @@ class InputError(ValueError):
     """
 
 
+class ParityError(AssertionError):
+    """Two sides do not agree; the message is the judge's verdict, report all that it saw."""
+
+    def __init__(self, report: "Report") -> None:
+        super().__init__(report.verdict)
+        self.report = report
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """ "did you mean 'x'?" where one is near, and what is known where that is not long."""
     names = list(known)
     if not names:
         return "there is nothing in it"
-    near = difflib.get_close_matches(name, names, n=1)
+    in_any_case = {known.lower(): known for known in names}
+    near = [in_any_case[n] for n in difflib.get_close_matches(name.lower(), in_any_case, n=1)]
     shown = names if len(names) <= 40 else [*names[:12], "..."]
     listed = f"known: {', '.join(shown)}"
     if not near:

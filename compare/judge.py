@@ -72,7 +72,8 @@ class Judgement:
     def foreign(self) -> tuple[str, ...]:
         """Tensors that no operation of this step makes."""
         made = {r.name for r in self.replays.get("manual", ())}
-        return tuple(d.name for d in self.differences if made and d.name not in made)
+        names = (d.name for d in self.differences if made and d.name not in made)
+        return tuple(name for name in names if not name.startswith("given "))
 
     @property
     def last_agreeing(self) -> str | None:
@@ -130,9 +131,9 @@ def judge_traces(
     joined = {
         side: join(t.nodes, recorded_inputs(t.given, t.made), t.made) for side, t in sides.items()
     }
-    given = [{f"given {n}": a for n, a in t.given.items()} for t in sides.values()]
     differences = compare(manual.made, torch.made, called)
-    if any(given):
+    given = [{f"given {n}": a for n, a in t.given.items()} for t in sides.values()]
+    if any(given) and manual.given is not torch.given:
         differences = (*compare(given[0], given[1], called), *differences)
     return _judge(differences, sides, joined)
 

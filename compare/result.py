@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from compare.judge import Judgement
 from compare.report import show_judgement
-from compare.verdict import Names, short
+from compare.verdict import Names, sentences, short
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,13 @@ class Report:
         if self.passed:
             return f"PASS {len(self.judgement.differences)} tensors match"
         return f"FAIL {short(self.judgement, self.names)}"
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words, a line each: what is wrong first, who, why, what to write."""
+        if self.passed:
+            return self.short
+        return "\n".join(["FAIL", *sentences(self.judgement, self.names)])
 
     def show(self, console: Console) -> None:
         """The whole report, on a terminal."""

@@ -61,7 +61,10 @@ def filled(nodes: tuple[Node, ...], known: Mapping[str, np.ndarray]) -> dict[str
         if all(name in at for name in node.inputs):
             names = [result(node, name) for name in node.outputs]
             if not set(names) <= set(at):
-                with np.errstate(all="ignore"):
-                    made = apply(node, FUNCTIONS, [at[name] for name in node.inputs])
+                try:
+                    with np.errstate(all="ignore"):
+                        made = apply(node, FUNCTIONS, [at[name] for name in node.inputs])
+                except (ValueError, IndexError, TypeError):
+                    continue  # recorded in a shape or type with which nothing follows
                 at = dict(zip(names, made, strict=True)) | at
     return at

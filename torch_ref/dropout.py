@@ -21,3 +21,15 @@ def recover_mask(p: float, generator_state: Tensor, like: Tensor) -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator_state)
         return nn.functional.dropout(torch.ones_like(like, requires_grad=False), p)
+
+
+class FixedDropout(nn.Module):
+    """h = a * mask in training, h = a in evaluation, with a mask that somebody else has drawn."""
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, a: Tensor) -> Tensor:
+        """[m, n] -> [m, n]"""
+        return a * self.mask if self.training else a

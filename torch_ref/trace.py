@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from torch_ref.dropout import recover_mask
+from torch_ref.dropout import FixedDropout, recover_mask
 
 
 class Recorder:
@@ -33,6 +33,8 @@ class Recorder:
         for name, module in self.net.named_children():
             if isinstance(module, nn.Dropout):
                 self._watch_dropout(name, module)
+            elif isinstance(module, FixedDropout):
+                self.masks["mask" + name.removeprefix("h")] = module.mask
             self._handles.append(module.register_forward_hook(partial(self._output, name)))
         return self
 

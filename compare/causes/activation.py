@@ -1,6 +1,6 @@
 """Mistakes in activations and their slopes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +51,19 @@ def _brought_by_the_loss(node: Node, e: Evidence) -> str | None:
     if not _last(node, e):
         return None
     return next((own[n.operation] for n in e.nodes if n.operation in own), None)
+
+
+def _formula_in_a(of: str, slope: Callable[[Any], Any]) -> Change:
+    """Another activation's slope as courses write it, a (1 - a) or 1 - a^2, of this layer's a."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        own = node.operation.removesuffix("_backward")
+        if own in (of, "identity"):
+            return []
+        given = dict(node.options)
+        return [replace(node, formula=lambda f, da, z, **_: da * slope(f[own](z, **given)))]
+
+    return change
 
 
 def _slope_at_a(node: Node, e: Evidence) -> Iterable[Node]:
@@ -158,7 +171,11 @@ CAUSES = (
         "The backward pass uses the derivative of another activation than the forward pass.",
         "dz = tanh_backward(da, z)  # for a = tanh(z)",
         "a = torch.tanh(z)  # and leave its slope to autograd",
-        (one(_another("_backward"), backward),),
+        (
+            one(_another("_backward"), backward),
+            one(_formula_in_a("sigmoid", lambda a: a * (1 - a)), backward),
+            one(_formula_in_a("tanh", lambda a: 1 - a * a), backward),
+        ),
     ),
     Cause(
         "slope_missing",

@@ -1,0 +1,162 @@
+"""How somebody writes down the same numbers: rows or columns, (out, in) or (in, out), 1/m here or
+there. A layout turns their arrays into ours and ours into theirs; none of it is a mistake.
+
+Ours is torch's: samples are rows, W is (out, in), b is a vector, 1/m is in the loss and therefore
+in dz. The course has samples in columns, b as a column, and 1/m in dW and db.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+SAMPLES = re.compile(r"(x|y|[zah]\d+|d[zah]\d+|mask\d+)")
+SCALED = re.compile(r"d[zah]\d+")
+WEIGHTS = re.compile(r"d?[vs]?W\d+(_loss)?")
+BIASES = re.compile(r"d?[vs]?b\d+")
+
+
+class Layout(BaseModel):
+    """samples: one a row, or one a column. weights: W as (out, in) or as (in, out). biases: (n,),
+    (1, n) or (n, 1). mean: the 1/m of the mean is in dz (as the loss's derivative has it), or is
+    left to dW and db, so that dz, da and dh are m times ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples: Literal["rows", "columns"] = "rows"
+    weights: Literal["out_in", "in_out"] = "out_in"
+    biases: Literal["vector", "row", "column"] = "vector"
+    mean: Literal["dz", "dW"] = "dz"
+
+    def to_ours(self, name: str, theirs: np.ndarray, m: int) -> np.ndarray:
+        """The array as we write it; an array of another shape than this layout has stays as it is.
+
+        One output unit may leave its dimension out, (m,), and a single number be boxed, (1, 1).
+        """
+        array = theirs
+        if SAMPLES.fullmatch(name):
+            array = array.reshape(-1, 1) if array.ndim == 1 and name[0] not in "xy" else array
+            array = array.T if self.samples == "columns" and theirs.ndim == 2 else array
+            array = array / m if self.mean == "dW" and SCALED.fullmatch(name) else array
+        elif WEIGHTS.fullmatch(name):
+            array = array.T if self.weights == "in_out" else array
+        elif BIASES.fullmatch(name):
+            flat = {"row": 0, "column": 1}.get(self.biases)
+            fits = array.ndim == 2 and flat is not None and array.shape[flat] == 1
+            array = array.reshape(-1) if fits or array.size == 1 else array
+        elif array.size == 1:
+            array = array.reshape(())
+        return array.astype(theirs.dtype, copy=False)
+
+    def to_theirs(self, name: str, ours: np.ndarray) -> np.ndarray:
+        """Our array of something given (x, y, parameters, masks, state) as they write it."""
+        if SAMPLES.fullmatch(name) and self.samples == "columns":
+            return ours.T
+        if WEIGHTS.fullmatch(name) and self.weights == "in_out":
+            return ours.T
+        if BIASES.fullmatch(name) and ours.ndim == 1:
+            return {"row": ours[None], "column": ours[:, None]}.get(self.biases, ours)
+        return ours
+
+
+COURSE = Layout(samples="columns", biases="column", mean="dW")
+
+
+def recognise(
+    theirs: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray], m: int, declared: Layout
+) -> Layout:
+    """The layout that fits the shapes of what was handed over; where shapes fit both ways (a square
+    weight), the one whose numbers are nearer. What was declared is left unless it cannot be."""
+    pairs = {n: (theirs[n], ours[n]) for n in theirs if n in ours}
+    return Layout.model_validate(
+        {
+            "samples": _turned(pairs, SAMPLES, declared.samples, "rows", "columns"),
+            "weights": _turned(pairs, WEIGHTS, declared.weights, "out_in", "in_out"),
+            "biases": _biases(pairs, declared.biases),
+            "mean": _mean(pairs, m, declared),
+        }
+    )
+
+
+def _turned(
+    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    kind: re.Pattern[str],
+    declared: str,
+    plain: str,
+    turned: str,
+) -> str:
+    """Every tensor of the kind that has an opinion votes; a tie leaves what was declared."""
+    votes = {plain: 0, turned: 0}
+    for name, (theirs, ours) in pairs.items():
+        if kind.fullmatch(name) and theirs.ndim == ours.ndim == 2:
+            as_is, as_turned = (_distance(a, ours) for a in (theirs, theirs.T))
+            if as_is != as_turned:
+                votes[plain if as_is < as_turned else turned] += 1
+    return max((declared, plain, turned), key=votes.__getitem__)
+
+
+def _distance(theirs: np.ndarray, ours: np.ndarray) -> float:
+    """How far apart, whatever the scale; infinite where the shapes do not fit."""
+    if theirs.shape != ours.shape:
+        return float("inf")
+    with np.errstate(invalid="ignore"):
+        a, b = (x.astype(np.float64) / (np.abs(x).max(initial=0) or 1) for x in (theirs, ours))
+        return float(np.nan_to_num(np.abs(a - b), nan=1.0).sum())
+
+
+def _biases(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], declared: str) -> str:
+    for name, (theirs, ours) in pairs.items():
+        if BIASES.fullmatch(name) and ours.ndim == 1 and ours.size > 1:
+            shapes = {"vector": (ours.size,), "row": (1, ours.size), "column": (ours.size, 1)}
+            fits = [form for form, shape in shapes.items() if theirs.shape == shape]
+            if fits and fits[0] != declared:
+                return fits[0]
+    return declared
+
+
+def _mean(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], m: int, declared: Layout) -> str:
+    """m times our dz in the last layer, but not m times our dW or db: then 1/m is in those."""
+    last = max((int(n[2:]) for n in pairs if re.fullmatch(r"dz\d+", n)), default=0)
+    factor = {name: _factor(*pairs[name]) for name in pairs if name[0] == "d"}
+    of_dz = factor.get(f"dz{last}")
+    rest = [factor[n] for n in (f"dW{last}", f"dW{last}_loss", f"db{last}") if n in factor]
+    if m < 2 or of_dz is None or not rest or any(f is None for f in rest):
+        return declared.mean
+    if abs(of_dz / m - 1) < 0.01 and all(f is not None and abs(f / m - 1) > 0.01 for f in rest):
+        return "dW"
+    return "dz" if abs(of_dz - 1) < 0.01 else declared.mean
+
+
+def _factor(theirs: np.ndarray, ours: np.ndarray) -> float | None:
+    """By how much theirs is greater; sums of squares have no orientation."""
+    size = float(np.linalg.norm(ours))
+    return float(np.linalg.norm(theirs)) / size if size else None
+
+
+def explain(layout: Layout, declared: Layout) -> Iterator[str]:
+    """A line for everything that was recognised without being declared, with the mapping."""
+    lines = {
+        "samples": {
+            "columns": "samples are columns: z = yours.T",
+            "rows": "samples are rows, not columns: z = yours",
+        },
+        "weights": {
+            "in_out": "weights are (in, out): W = yours.T",
+            "out_in": "weights are (out, in): W = yours",
+        },
+        "biases": {
+            "column": "biases are columns: b = yours[:, 0]",
+            "row": "biases are rows of a matrix: b = yours[0]",
+            "vector": "biases are vectors: b = yours",
+        },
+        "mean": {
+            "dW": "1/m is in dW and db, not in dz: dz = yours / m",
+            "dz": "1/m is in dz already: dz = yours",
+        },
+    }
+    for field, sentences in lines.items():
+        found = getattr(layout, field)
+        if found != getattr(declared, field):
+            yield f"{sentences[found]}    (declare it: Layout({field}={found!r}))"

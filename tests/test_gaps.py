@@ -1,0 +1,81 @@
+"""Traces with gaps: any subset of a step is judged, and a mistake in a gap shows at its end."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.drawn import case_and_data, steps
+from compare.causes import CATALOGUE
+from compare.judge import Judgement, judge_traces
+from compare.plant import plant, run
+from compare.recorded import Recorded
+from compare.trace import Trace
+
+
+def recorded(seed: int, dtype: str = "float64") -> Recorded:
+    torch.manual_seed(seed)
+    return steps(*case_and_data(seed, dtype=dtype))[-1]
+
+
+def judged(r: Recorded, mine: dict[str, np.ndarray]) -> Judgement:
+    rest = {name: r.torch[name] for name in r.torch if name in mine}
+    return judge_traces(Trace(r.start, mine, r.nodes), Trace(r.start, rest, r.nodes))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(4100, 4140))
+def test_any_subset_of_a_right_step_is_right(dtype: str, seed: int) -> None:
+    try:
+        r = recorded(seed, dtype)
+    except ArithmeticError:
+        pytest.skip("diverges")
+    rng = np.random.default_rng(seed)
+    for share in (0.1, 0.5, 0.9):
+        mine = {n: a for n, a in r.manual.items() if rng.random() < share} or {
+            "loss": r.manual["loss"]
+        }
+        j = judged(r, mine)
+        assert j.passed, (seed, share, [d for d in j.differences if not d.passed], j.root)
+
+
+# Mistakes that can be told from what a learner mostly hands over: loss, gradients, new parameters.
+NAMED = (
+    "bias_gradient_over_the_wrong_axis",
+    "bias_missing",
+    "gradient_not_averaged",
+    "keep_prob",
+    "lambda_not_divided_by_m",
+    "mask_not_applied_backward",
+    "momentum_convention",
+    "slope_of_another_activation",
+    "weights_transposed_backward",
+)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_mistake_in_a_gap_is_named_at_its_end(name: str) -> None:
+    planted = 0
+    for seed in range(4200, 4240):
+        try:
+            r = recorded(seed)
+        except ArithmeticError:
+            continue
+        known = r.known_to("manual", 24)
+        wrong = plant(CATALOGUE[name], r.nodes, known, r.manual, np.random.default_rng(seed))
+        if wrong is None:
+            continue
+        try:
+            trace = run(wrong, known, "manual")
+        except ValueError:
+            continue  # the shapes do not let the mistake run
+        mine = {n: a for n, a in trace.items() if n[:2] in ("lo", "dW", "db") or n[0] in "Wb"}
+        moved = any(not np.allclose(a, r.manual[n], rtol=1e-9) for n, a in mine.items())
+        if not moved or not all(np.isfinite(a).all() for a in mine.values()):
+            continue
+        j = judged(r, mine)
+        assert not j.passed, f"seed {seed}"
+        assert any(name in names for names in j.diagnoses["manual"].names), f"seed {seed}"
+        planted += 1
+        if planted == 3:
+            return
+    assert planted, "no configuration shows it"

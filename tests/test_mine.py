@@ -1,0 +1,253 @@
+"""Code of one's own against torch: layouts, names, kinds of arrays, and what cannot be judged."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from compare import COURSE, Case, Layout, assert_parity, check, given
+from compare.errors import InputError, ParityError
+from compare.layout import recognise
+from compare.start import Given
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+CASE = Case(data="moons", hidden=(6,), activation="tanh", p=0.3, l2=0.7, optimizer="adam")
+
+
+def example(path: str) -> Any:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, EXAMPLES / path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def start() -> Given:
+    return given(CASE)
+
+
+def right(start: Given) -> dict[str, np.ndarray]:
+    return {name: a.copy() for name, a in start.recorded.manual.items()}
+
+
+def written(layout: Layout, arrays: dict[str, np.ndarray], m: int) -> dict[str, np.ndarray]:
+    """Our arrays as somebody with this layout writes them."""
+    scale = {n: m if layout.mean == "dW" and n[:2] in ("dz", "da", "dh") else 1 for n in arrays}
+    return {n: layout.to_theirs(n, a) * scale[n] for n, a in arrays.items()}
+
+
+LAYOUTS = [
+    Layout.model_validate({"samples": s, "weights": w, "biases": b, "mean": mean})
+    for s in ("rows", "columns")
+    for w in ("out_in", "in_out")
+    for b in ("vector", "row", "column")
+    for mean in ("dz", "dW")
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_every_layout_is_recognised_and_is_no_mistake(layout: Layout, start: Given) -> None:
+    mine = written(layout, right(start), start.m)
+    assert recognise(mine, start.recorded.torch, start.m, Layout()) == layout
+    report = check(mine, start)
+    assert report.passed, report.short
+    changed = sum(getattr(layout, f) != getattr(Layout(), f) for f in Layout.model_fields)
+    assert len(report.conventions) == changed
+    declared = check(mine, start, layout=layout)
+    assert declared.passed
+    assert declared.conventions == ()
+
+
+@pytest.mark.parametrize("layout", [LAYOUTS[0], LAYOUTS[-1]], ids=str)
+def test_what_is_given_comes_in_the_layout_asked_for(layout: Layout) -> None:
+    at, plain = given(CASE, layout=layout), given(CASE)
+    for name, ours in plain.items():
+        np.testing.assert_array_equal(layout.to_ours(name, at[name], 1), ours, err_msg=name)
+
+
+def test_a_square_network_is_recognised_by_its_numbers() -> None:
+    square = Case(data="moons", hidden=(2, 2), activation="tanh", batch=2, p=0, bias_scale=0.3)
+    at = given(square)
+    for layout in LAYOUTS:
+        mine = written(layout, right(at), at.m)
+        del mine["z3"], mine["a3"], mine["da3"]  # one output: only its shape would tell
+        assert check(mine, at).passed, layout
+
+
+def test_a_wrong_layout_that_was_declared_is_a_mistake(start: Given) -> None:
+    mine = written(COURSE, right(start), start.m)
+    assert not check(mine, start, layout=Layout()).passed
+
+
+def test_a_gradient_that_is_not_averaged_is_no_convention(start: Given) -> None:
+    mine = {n: a * start.m if n[:2] in ("dz", "dW", "db") else a for n, a in right(start).items()}
+    report = check({n: mine[n] for n in ("dz2", "dW2_loss", "db2")}, start)
+    assert not report.passed
+    assert report.conventions == ()
+
+
+def test_the_courses_names_and_nested_dicts(start: Given) -> None:
+    t = right(start)
+    mine = {
+        "cache": {"Z1": t["z1"], "A1": t["h1"], "Z2": t["z2"], "AL": t["a2"]},
+        "cost": float(t["cost"]),
+        "grads": {"dZ2": t["dz2"], "dA1": t["da1"], "dW1": t["dW1"], "db1": t["db1"]},
+        "v": {"dW1": t["vW1"]},
+        "s": {"dW1": t["sW1"]},
+    }
+    report = check(mine, start)
+    assert report.passed, report.short
+    names = {d.name for d in report.judgement.differences}
+    assert names == {"z1", "h1", "z2", "a2", "cost", "dz2", "da1", "dW1", "db1", "vW1", "sW1"}
+
+
+def test_one_output_unit_may_leave_its_dimension_out(start: Given) -> None:
+    t = right(start)
+    mine = {"z2": t["z2"][:, 0], "a2": t["a2"][:, 0], "loss": t["loss"].reshape(1, 1)}
+    assert check(mine, start).passed
+
+
+@pytest.mark.parametrize(
+    "change",
+    {
+        "big-endian": lambda a: a.astype(">f8"),
+        "read-only": lambda a: np.frombuffer(a.tobytes()).reshape(a.shape),
+        "non-contiguous": lambda a: np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a,
+        "list": lambda a: a.tolist(),
+        "tensor": torch.tensor,
+        "requires grad": lambda a: torch.tensor(a, requires_grad=True),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_every_kind_of_array(change: Any, start: Given) -> None:
+    mine = {n: change[1](a) for n, a in right(start).items() if a.dtype.kind == "f"}
+    report = check(mine, start)
+    assert report.passed, report.short
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", torch.bfloat16])
+def test_lower_precision_is_no_pass(dtype: Any, start: Given) -> None:
+    low = isinstance(dtype, torch.dtype)
+    mine = {
+        n: torch.tensor(a).to(dtype) if low else a.astype(dtype)
+        for n, a in right(start).items()
+        if a.dtype.kind == "f"
+    }
+    assert not check(mine, start).passed
+
+
+@pytest.mark.parametrize(
+    ("mine", "said"),
+    [
+        ({}, "nothing of this step"),
+        ({"zz": np.ones(2)}, "nothing of this step"),
+        ({"z1": np.array(["a"])}, "z1 holds <U1, expected real numbers"),
+        ({"z1": np.array([1j])}, "z1 holds complex128"),
+        ({"z1": np.array([None])}, "z1 holds object"),
+        ({"z1": np.array([True])}, "z1 holds bool"),
+        ({"z1": [[1.0], [1.0, 2.0]]}, "z1 is no array"),
+        ({"a": {"z1": np.ones(2)}, "b": {"z1": np.zeros(2)}}, "handed over twice"),
+    ],
+)
+def test_what_cannot_be_judged_is_said_in_a_line(mine: Any, said: str, start: Given) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        check(mine, start)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_never_pass(bad: float, start: Given) -> None:
+    assert not check({"z1": np.full_like(right(start)["z1"], bad)}, start).passed
+
+
+def test_no_entries_and_unknown_names_never_pass(start: Given) -> None:
+    t = right(start)
+    assert not check({"z1": np.zeros((0, 6))}, start).passed
+    report = check({"z1": t["z1"], "dw1": t["dW1"]}, start)
+    assert not report.passed
+    assert any("did you mean 'dW1'" in note for note in report.notes)
+    assert check({"z1": t["z1"], "dw1": t["dW1"]}, start, ignore=["dw*"]).passed
+    with pytest.raises(InputError, match="nothing of yours"):
+        check({"z1": t["z1"]}, start, ignore=["dw*"])
+
+
+def test_data_parameters_and_masks_of_ones_own() -> None:
+    rng = np.random.default_rng(77)
+    case = Case(hidden=(3,), activation="relu", loss="cross_entropy", optimizer="sgd")
+    x, y = rng.normal(size=(5, 2)), np.array([0, 2, 1, 1, 0])
+    W1, mask1 = rng.normal(size=(3, 2)), (rng.random((5, 3)) < 0.6) / 0.6
+    one_hot = np.eye(3)[y]
+    for labels in (y, one_hot):
+        at = given(case, x=x, y=labels, params={"W1": W1}, masks={"mask1": mask1})
+        np.testing.assert_array_equal(at["W1"], W1)
+        h1 = np.maximum(x @ W1.T + at["b1"], 0) * mask1
+        z2 = h1 @ at["W2"].T + at["b2"]
+        p = np.exp(z2) / np.exp(z2).sum(axis=1, keepdims=True)
+        dz2 = (p - one_hot) / 5
+        dz1 = dz2 @ at["W2"] * mask1 * (h1 > 0)
+        mine = {"h1": h1, "loss": -np.log(p[range(5), y]).mean(), "dW1": dz1.T @ x}
+        report = check(mine | {"dW2": dz2.T @ h1 + case.l2 / 5 * at["W2"]}, at)
+        assert not report.passed, "dW1 lacks its penalty"
+        names = report.judgement.diagnoses["manual"].names
+        assert frozenset({"penalty_in_cost_only"}) in names
+        mine["dW1"] += case.l2 / 5 * W1
+        assert check(mine, at).passed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"x": np.ones((3, 2))}, "x and y go together"),
+        ({"x": np.ones((3, 2)), "y": np.zeros(4, int)}, "x has 3 samples, y 4"),
+        ({"x": np.ones(3), "y": np.zeros(3, int)}, "expected two dimensions"),
+        ({"x": np.full((3, 2), np.nan), "y": np.zeros(3, int)}, "not finite"),
+        ({"x": np.ones((3, 2)), "y": np.full((3, 2), 0.5)}, "not one-hot"),
+        ({"x": np.ones((3, 2)), "y": np.array([0.5, 1, 0])}, "use loss mse_loss"),
+        ({"params": {"W1": np.ones((2, 2))}}, r"W1 is \(2, 2\), expected \(6, 2\)"),
+        ({"params": {"w1": np.ones((2, 2))}}, "did you mean 'W1'"),
+        ({"masks": {"mask2": np.ones((2, 2))}}, "no mask 'mask2'"),
+    ],
+)
+def test_what_cannot_be_begun_from_is_said_in_a_line(arguments: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        given(CASE, **arguments)
+
+
+def test_assert_parity_says_what_where_why_and_the_remedy(start: Given) -> None:
+    t = right(start)
+    assert assert_parity(t, start).passed
+    t["da1"] = t["dh1"]
+    with pytest.raises(ParityError) as caught:
+        assert_parity(t, start)
+    said = str(caught.value)
+    assert "First wrong: mine's dropout_backward -> da1" in said
+    assert "mine is wrong, torch is right" in said
+    assert "mask_not_applied_backward" in said
+    assert "Right in NumPy: da = dh * mask" in said
+
+
+def test_the_course_notebook_passes() -> None:
+    notebook = example("course_notebook/notebook.py")
+    mine = notebook.one_step(notebook.start, lambd=0.7, m_train=320, learning_rate=1.2)
+    assert check(mine, notebook.start).passed
+    undeclared = check(mine, given(notebook.case))
+    assert undeclared.passed
+    assert len(undeclared.conventions) == 3
+
+
+def test_all_three_mistakes_of_the_student_are_named() -> None:
+    student = example("student/student.py")
+    report = check(student.step(student.start), student.start)
+    assert not report.passed
+    assert set(report.causes) == {
+        "dropout_unscaled_forward",
+        "lambda_not_divided_by_m",
+        "slope_of_another_activation",
+    }
+    assert sys.modules.get("student") is None
