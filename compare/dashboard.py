@@ -6,9 +6,11 @@ A whole step is one event: add_scalar costs some 60 us a number, a number more i
 from pathlib import Path
 
 from tensorboard.compat.proto.summary_pb2 import Summary as Event
-from torch.utils.tensorboard import FileWriter
+from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 from compare.differences import Difference
+from compare.machine import to_json
+from compare.result import Report
 from compare.summary import kind
 from compare.training import StepRecord
 
@@ -38,6 +40,23 @@ class Dashboard:
         for side, numbers in curves.items():
             values = [Event.Value(tag=tag, simple_value=v) for tag, v in numbers.items()]
             self._writers[side].add_summary(Event(value=values), record.step)
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """report.txt, report.json, and a TensorBoard run: the difference of every tensor, what each
+    side used of its bound, and the report as text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text, j = str(report), report.judgement
+    (folder / "report.txt").write_text(text, "utf-8")
+    more = {"called": report.called, "conventions": report.conventions, "notes": report.notes}
+    (folder / "report.json").write_text(to_json(j, **more) + "\n", "utf-8")
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_text("report", f"```\n{text}\n```")
+        for d in j.differences:
+            writer.add_scalar(f"difference/{d.name}", d.relative)
+        for side, replays in j.replays.items():
+            for r in replays:
+                writer.add_scalar(f"of_bound/{report.names[side]}/{r.name}", r.use)
 
 
 def _by_kind(differences: tuple[Difference, ...]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compare.case import Case
-from compare.errors import InputError, ParityError, suggest
+from compare.errors import InputError, suggest
 from compare.judge import judge_traces
 from compare.layout import Layout, explain, recognise
 from compare.result import Report
@@ -67,10 +67,7 @@ def assert_parity(
         InputError: see check.
     """
     __tracebackhide__ = True
-    report = check(mine, start, layout=layout, ignore=ignore)
-    if not report.passed:
-        raise ParityError(report)
-    return report
+    return check(mine, start, layout=layout, ignore=ignore).require()
 
 
 def _named(mine: Mapping[str, Any], at: Given, ignore: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -2,10 +2,12 @@
 
 import io
 from dataclasses import dataclass
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
 
+from compare.errors import ParityError
 from compare.judge import Judgement
 from compare.report import show_judgement
 from compare.verdict import Names, sentences, short
@@ -53,6 +55,17 @@ class Report:
         if self.passed:
             return self.short
         return "\n".join(["FAIL", *sentences(self.judgement, self.names)])
+
+    def require(self) -> Self:
+        """Itself, if it passed.
+
+        Raises:
+            ParityError: (an AssertionError) it did not; the message is the verdict.
+        """
+        __tracebackhide__ = True
+        if not self.passed:
+            raise ParityError(self)
+        return self
 
     def show(self, console: Console) -> None:
         """The whole report, on a terminal."""

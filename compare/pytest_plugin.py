@@ -1,0 +1,45 @@
+"""pytest: the fixture `parity`, and --parity-report DIR, which keeps what the judge saw of every
+test that failed by it. Loaded in every test run, so nothing heavy is imported before it is used."""
+
+import re
+from collections.abc import Generator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from compare.errors import ParityError
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--parity-report DIR"""
+    parser.getgroup("torch-parity").addoption(
+        "--parity-report",
+        metavar="DIR",
+        type=Path,
+        help="folder for the report, JSON and TensorBoard run of each test that fails by parity",
+    )
+
+
+@pytest.fixture
+def parity() -> ModuleType:
+    """parity.given(case), parity.check(mine, start), parity.assert_parity(mine, start)."""
+    import compare
+
+    return compare
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the judge's report of a failure, and say where."""
+    found = yield
+    folder: Path | None = item.config.getoption("--parity-report")
+    if folder is not None and call.excinfo and isinstance(call.excinfo.value, ParityError):
+        from compare.dashboard import write_report
+
+        kept = folder / re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
+        write_report(kept, call.excinfo.value.report)
+        found.sections.append(("parity report", str(kept)))
+    return found
