@@ -6,7 +6,7 @@ and no kink can excuse anything: what is over its bound was computed by another 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -95,6 +95,8 @@ def replay_node(
             doubt = np.abs(trace[name] - expected.value) > expected.error
             closer = apply(node, TABLE, [_bounded(a, doubt) for a in inputs])[i]
             seen = _judge(name, node.operation, trace[name], closer)
+        if seen.outcome == "wrong" and node.parts:
+            seen = replace(seen, detail=_way(node))
         found.append(seen)
     return found
 
@@ -122,6 +124,13 @@ def _apply_parts(
         at = dict(zip((result(part, name) for name in part.outputs), outputs, strict=True)) | at
     made = dict(zip(node.parts[-1].outputs, outputs, strict=True))
     return tuple(made[name] for name in node.outputs)
+
+
+def _way(node: Node) -> str:
+    """What lies between a joined node's inputs and its output."""
+    read = {name for part in node.parts for name in part.inputs}
+    inner = [n for part in node.parts for n in part.outputs if n in read and n not in node.inputs]
+    return f"the way to it leads over {', '.join(inner)}, not recorded" if inner else ""
 
 
 def _all(node: Node, outcome: Outcome, detail: str) -> list[Replayed]:

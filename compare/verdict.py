@@ -60,7 +60,7 @@ def _numbers(j: Judgement) -> str:
     times = f"{r.use:.3g}" if r.use < 1e9 else "over 1e9"
     return (
         f"which at {list(r.index)} is {r.came:.9g}, but its own inputs give {r.expected:.9g} "
-        f"({times} times what rounding allows)"
+        f"({times} times what rounding allows)" + (f"; {r.detail}" if r.detail else "")
     )
 
 
