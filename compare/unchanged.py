@@ -1,0 +1,55 @@
+"""A look at a module must not move it: whatever a step changes is put back afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Iterator[None]:
+    """Parameters, buffers, gradients, modes, optimizer state and generators as they were, also when
+    the body raises."""
+    values = [(t, t.detach().clone()) for t in (*module.parameters(), *module.buffers())]
+    buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
+    modes = [(m, m.training) for m in module.modules()]
+    gradients = [(p, p.grad) for p in module.parameters()]
+    state = None if optimizer is None else {p: _copied(s) for p, s in optimizer.state.items()}
+    generators = _generators()
+    for p, gradient in gradients:
+        p.grad = None if gradient is None else gradient.clone()  # backward adds to it in place
+    try:
+        yield
+    finally:
+        for m, name, buffer in buffers:
+            setattr(m, name, buffer)
+        with torch.no_grad():
+            for tensor, was in values:
+                # writing what is there already would spoil graphs that the caller still holds
+                if not torch.equal(tensor, was):
+                    tensor.copy_(was)
+        for m, training in modes:
+            m.training = training
+        for p, gradient in gradients:
+            p.grad = gradient
+        if optimizer is not None and state is not None:
+            optimizer.state.clear()
+            optimizer.state.update(state)
+        _set_generators(*generators)
+
+
+def _copied(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: v.clone() if isinstance(v, Tensor) else v for key, v in state.items()}
+
+
+def _generators() -> tuple[Tensor, list[Tensor]]:
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if started else []
+
+
+def _set_generators(on_cpu: Tensor, on_gpus: list[Tensor]) -> None:
+    torch.set_rng_state(on_cpu)
+    if on_gpus:
+        torch.cuda.set_rng_state_all(on_gpus)
