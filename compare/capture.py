@@ -20,7 +20,6 @@ A name that is taken already gets `@2`, like a second call.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +32,7 @@ from compare.module_nodes import added_up, kind, made_by, nodes_of
 from compare.optimizer_nodes import grouped, memory, update_nodes
 from compare.recorder import Call, Edge, Recorder, arguments, edge, named_tensors
 from compare.trace import Trace
-from compare.unchanged import unchanged
+from compare.unchanged import fresh, unchanged
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,8 @@ def capture(
 
     The step is forward; with a loss, loss(output, target) and backward; with an optimizer, its
     step. Gradients that lie there already are added to, as torch does. step=False puts everything
-    back afterwards: parameters, buffers, gradients, modes, generators, the optimizer's state.
+    back afterwards: parameters, buffers, gradients, modes, generators, the optimizer's state; and
+    the inputs are copies.
 
     Raises:
         InputError: an optimizer or a target without a loss, a loss that is not one number, an
@@ -79,9 +79,10 @@ def capture(
 
     Source: torch.nn.Module.register_forward_hook, torch.Tensor.register_hook.
     """
-    task = Task(inputs, kwargs, loss, target, optimizer)
-    with nullcontext() if step else unchanged(module, optimizer):
-        return record(module, task)
+    if step:
+        return record(module, Task(inputs, kwargs, loss, target, optimizer))
+    with unchanged(module, optimizer):
+        return record(module, Task(fresh(inputs), fresh(kwargs), loss, fresh(target), optimizer))
 
 
 def record(module: nn.Module, task: Task, states: Mapping[str, Tensor] | None = None) -> Capture:

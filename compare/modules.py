@@ -22,7 +22,7 @@ from compare.renaming import inverse, renamed, with_names
 from compare.replay import recorded_inputs
 from compare.result import Report
 from compare.trace import Trace
-from compare.unchanged import unchanged
+from compare.unchanged import fresh, unchanged
 
 
 def check_modules(
@@ -120,23 +120,12 @@ def judgeable(trace: Trace) -> Trace:
 def _task(
     inputs: tuple[Any, ...], kwargs: dict[str, Any], loss: Any, target: Any, optimizer: Any
 ) -> Task:
-    return Task(_fresh(inputs), _fresh(kwargs), loss, _fresh(target), optimizer)
+    return Task(fresh(inputs), fresh(kwargs), loss, fresh(target), optimizer)
 
 
 def _recorded(module: nn.Module, task: Task, states: Mapping[str, Tensor]) -> Capture:
     with unchanged(module, task.optimizer):
         return record(module, task, states)
-
-
-def _fresh(value: Any) -> Any:
-    """Copies, so that nothing that one side does in place reaches the other."""
-    if isinstance(value, Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
-    if type(value) is dict:
-        return {key: _fresh(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_fresh(item) for item in value)
-    return value
 
 
 def _all_names(trace: Trace) -> list[str]:

@@ -53,3 +53,14 @@ def _set_generators(on_cpu: Tensor, on_gpus: list[Tensor]) -> None:
     torch.set_rng_state(on_cpu)
     if on_gpus:
         torch.cuda.set_rng_state_all(on_gpus)
+
+
+def fresh(value: Any) -> Any:
+    """Copies of tensors: what is done to them in place, and their gradients, reach nobody else."""
+    if isinstance(value, Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if type(value) is dict:
+        return {key: fresh(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(fresh(item) for item in value)
+    return value

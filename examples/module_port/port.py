@@ -1,0 +1,68 @@
+"""A module and its port, which has two mistakes: a transposed weight and a forgotten eval().
+
+Run `python examples/module_port/port.py`: it judges the port, mends it, and judges it again.
+"""
+
+import torch
+from torch import nn
+
+from compare.modules import check_modules
+
+NAMES = {"embed": "layers.0", "act": "layers.1", "drop": "layers.2", "mix": "layers.3"}
+NAMES |= {"act2": "layers.4", "head": "layers.5"}
+
+
+class Original(nn.Module):
+    """8 -> 6 -> 6 -> 3, as somebody trained it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.act, self.drop = nn.Linear(8, 6), nn.ReLU(), nn.Dropout(0.2)
+        self.mix, self.act2 = nn.Linear(6, 6), nn.Tanh()
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """# [m, 8] -> [m, 3]"""
+        x = self.drop(self.act(self.embed(x)))
+        return self.head(self.act2(self.mix(x)))
+
+
+class Port(nn.Module):
+    """The same layers in a list, with the weights of an Original copied over."""
+
+    def __init__(self, original: Original) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(8, 6), nn.ReLU(), nn.Dropout(0.2), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3)
+        )
+        own, theirs = self.state_dict(), original.state_dict()
+        self.load_state_dict(
+            {name: theirs[of] for name, of in zip(own, theirs, strict=True)}
+            | {"layers.3.weight": theirs["mix.weight"].T}  # mistake 1: square, so nothing complains
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """# [m, 8] -> [m, 3]"""
+        out: torch.Tensor = self.layers(x)
+        return out
+
+
+def main() -> None:
+    """The report of the port, and that of the mended port."""
+    torch.manual_seed(0)
+    original = Original().eval()
+    port = Port(original)  # mistake 2: no eval(), so its dropout is on
+    x, y = torch.randn(10, 8), torch.randint(0, 3, (10,))
+    loss = nn.CrossEntropyLoss()
+
+    called = ("original", "port")
+    print(check_modules(original, port, x, loss=loss, target=y, names=NAMES, called=called))
+
+    port.eval()
+    port.get_parameter("layers.3.weight").data.copy_(original.mix.weight)
+    report = check_modules(original, port, x, loss=loss, target=y, names=NAMES, called=called)
+    print("Mended:", report.short)
+
+
+if __name__ == "__main__":
+    main()
