@@ -1,7 +1,8 @@
 """The judge: builds the two sides from one case, runs them, and says whether they agree.
 
 For code of your own: `given(case)` is what a step begins from, `check(mine, case)` judges what you
-made of it, and `assert_parity` does so in a test.
+made of it, and `assert_parity` does so in a test. For torch modules: `check_modules(a, b, x)`, and
+`check_module(module, mine, x)` against arrays by hand.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,19 @@ if TYPE_CHECKING:
     from compare.case import Case
     from compare.layout import COURSE, Layout
     from compare.mine import assert_parity, check
+    from compare.modules import check_module, check_modules
     from compare.start import given
 
-__all__ = ["COURSE", "Case", "Layout", "assert_parity", "check", "given"]
+__all__ = [
+    "COURSE",
+    "Case",
+    "Layout",
+    "assert_parity",
+    "check",
+    "check_module",
+    "check_modules",
+    "given",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +31,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     homes = {"COURSE": "layout", "Layout": "layout", "Case": "case", "given": "start"}
+    homes |= {"check_module": "modules", "check_modules": "modules"}
     if name not in __all__:
         raise AttributeError(f"module 'compare' has no attribute {name!r}")
     return getattr(import_module("compare." + homes.get(name, "mine")), name)

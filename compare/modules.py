@@ -59,11 +59,9 @@ def check_modules(
     pair = _without(ignore, first, with_names(second, back))
     judgement = judge_traces(*pair, called)
     failed = {d.name for d in judgement.differences if not d.passed}
+    why = () if judgement.passed else tuple(explanations(*pair, failed, called, optimizers))
     notes = _told(first.notes, second.notes, called)
-    if not judgement.passed:
-        why = explanations(*pair, failed, called, optimizers)
-        notes = (*(f"Cause: {sentence}" for sentence in why), *notes)
-    return Report(judgement, called, notes=notes)
+    return Report(judgement, called, notes=notes, explanations=why)
 
 
 def check_module(

@@ -19,12 +19,14 @@ class Report:
 
     conventions are the ways in which a side writes the same numbers differently (columns for rows),
     recognised and undone before judging: no mistakes. notes say what was not judged, and why.
+    explanations are causes that the sides' own settings show, where the arrays alone do not.
     """
 
     judgement: Judgement
     called: tuple[str, str] = ("manual", "torch")
     conventions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    explanations: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -54,7 +56,11 @@ class Report:
         """The verdict in words, a line each: what is wrong first, who, why, what to write."""
         if self.passed:
             return self.short
-        return "\n".join(["FAIL", *sentences(self.judgement, self.names)])
+        return "\n".join(["FAIL", *sentences(self.judgement, self.names), *self._causes])
+
+    @property
+    def _causes(self) -> list[str]:
+        return [f"Cause: {sentence}" for sentence in self.explanations]
 
     def require(self) -> Self:
         """Itself, if it passed.
@@ -72,7 +78,7 @@ class Report:
         for line in self.conventions:
             console.print(f"[bold cyan]CONVENTION[/] {escape(line)}", highlight=False)
         show_judgement(console, self.judgement, called=self.names)
-        for line in self.notes:
+        for line in (*self._causes, *self.notes):
             console.print(escape(line), highlight=False, soft_wrap=True)
 
     def __str__(self) -> str:

@@ -59,7 +59,8 @@ def check(
 
 def causes(report: Report) -> list[str]:
     assert not report.passed, f"seed {SEED}"
-    return [n.removeprefix("Cause: ") for n in report.notes if n.startswith("Cause: ")]
+    assert all(f"Cause: {sentence}" in report.verdict for sentence in report.explanations)
+    return list(report.explanations)
 
 
 def test_a_right_port_passes_and_everything_is_as_it_was() -> None:
