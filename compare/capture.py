@@ -38,7 +38,7 @@ from compare.unchanged import fresh, unchanged
 @dataclass(frozen=True)
 class Capture(Trace):
     """A Trace with what else was seen: notes (what was not called, not judged, widened), the module
-    of each call, and the generator states from which dropouts drew."""
+    behind each name, and the generator states from which dropouts drew."""
 
     notes: tuple[str, ...] = ()
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
@@ -112,7 +112,7 @@ def record(module: nn.Module, task: Task, states: Mapping[str, Tensor] | None = 
         recorder.made,
         tuple(nodes),
         (*notes, *_notes(recorder, task, params, made_by(nodes))),
-        {call.name: call.module for call in recorder.calls},
+        {c.name: c.module for c in recorder.calls if isinstance(c.module, nn.Module)},
         recorder.states,
     )
 
@@ -219,7 +219,7 @@ def _notes(
     by_calls = {name for call in recorder.calls for name in call.outputs}
     if rest := [n for n in recorder.made if n not in judged | by_calls]:
         notes.append(
-            "Compared, not judged, as code between the modules or several calls together make "
-            f"them: {', '.join(rest)}."
+            "Compared, not judged, as no operation that the judge knows makes them alone: "
+            f"{', '.join(rest)}."
         )
     return notes

@@ -116,7 +116,7 @@ def test_branches_reshapes_shared_modules_and_second_calls() -> None:
     notes = "\n".join(trace.notes)
     assert "Never called: spare." in notes
     assert "No gradient reached: spare.weight, spare.bias." in notes
-    assert "Compared, not judged, as code" in notes
+    assert "Compared, not judged, as no operation" in notes
     assert "again.weight.grad" in notes
 
 

@@ -147,6 +147,16 @@ def test_a_wrong_learning_rate_is_named() -> None:
     assert causes(check(a, Port(a), lr=(0.1, 0.2))) == ["SGD's lr is 0.1 in a and 0.2 in b."]
 
 
+def test_batch_norm_in_two_modes_under_a_loss_that_is_a_function() -> None:
+    a = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
+    b = copy.deepcopy(a).eval()
+    report = check_modules(a, b, data()[0], loss=lambda out: out.square().mean())
+    assert causes(report) == [
+        "1 is in training mode in a: call a.eval() (or b.train(), if both are to train)."
+    ]
+    assert check_modules(a, copy.deepcopy(a), data()[0], loss=lambda out: out.sum()).passed
+
+
 def test_one_wrong_entry_of_a_weight_is_seen() -> None:
     a = original()
     b = Port(a)
