@@ -254,12 +254,13 @@ def test_all_three_mistakes_of_the_student_are_named() -> None:
     assert sys.modules.get("student") is None
 
 
-def test_the_example_of_the_readme_prints_what_the_readme_says(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("page", "heading"), [("README.md", "## Your own code"), ("docs/modules.md", "# Two torch")]
+)
+def test_the_example_on_a_page_prints_what_the_page_says(
+    page: str, heading: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = (EXAMPLES.parent / "README.md").read_text("utf-8")
-    code, said = re.findall(
-        r"```(?:python)?\n(.*?)```", readme.partition("## Your own code")[2], re.S
-    )[:2]
+    text = (EXAMPLES.parent / page).read_text("utf-8").partition(heading)[2]
+    code, said = re.findall(r"```(?:python)?\n(.*?)```", text, re.S)[:2]
     exec(code, {})
     assert capsys.readouterr().out == said
