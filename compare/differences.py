@@ -92,13 +92,27 @@ def _difference(
 def _by_value(
     name: str, manual: np.ndarray, torch: np.ndarray, bound: float, called: tuple[str, str]
 ) -> Difference:
-    gaps = np.abs(manual - torch)
+    gaps = _gaps(manual, torch)
     at = int(gaps.argmax())
     absolute = float(gaps.flat[at])
-    size = max(float(np.abs(manual).max()), float(np.abs(torch).max()))
+    size = max(largest(manual), largest(torch))
     relative = absolute / size if size else 0.0
     index = tuple(int(i) for i in np.unravel_index(at, gaps.shape))
     if relative <= bound:
         return Difference(name, "match", bound, absolute, relative, index)
     detail = f"at {list(index)} {called[0]} {manual[index]:.9g}, {called[1]} {torch[index]:.9g}"
     return Difference(name, "differs", bound, absolute, relative, index, detail)
+
+
+def _gaps(manual: np.ndarray, torch: np.ndarray) -> np.ndarray:
+    """|manual - torch|. Integers wrap (the least int64 has no absolute value), so theirs are
+    taken as float64, and are at least 1 where the two are not equal."""
+    if manual.dtype.kind == "f":
+        return np.abs(manual - torch)
+    gaps = np.abs(manual.astype(np.float64) - torch.astype(np.float64))
+    return np.maximum(gaps, manual != torch)
+
+
+def largest(array: np.ndarray) -> float:
+    """The greatest size of any entry."""
+    return max(abs(float(array.max())), abs(float(array.min())))

@@ -83,3 +83,13 @@ def test_a_constant_zero_is_not_bit_equal_to_anything() -> None:
 def test_counters_have_to_be_equal() -> None:
     assert verdict(np.asarray(3), np.asarray(3)) == "match"
     assert verdict(np.asarray(3), np.asarray(4)) == "differs"
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64"])
+def test_integers_that_wrap_are_not_equal(dtype: str) -> None:
+    """The least integer has no absolute value in its own type: |-128| is -128 in int8."""
+    least = np.array([0, np.iinfo(dtype).min], dtype)
+    (d,) = compare({"t": least}, {"t": np.zeros(2, dtype)})
+    assert (d.verdict, d.index, d.relative) == ("differs", (1,), 1.0)
+    (d,) = compare({"t": np.array([2**62 + 1])}, {"t": np.array([2**62])})  # equal as float64
+    assert d.verdict == "differs"
