@@ -127,6 +127,53 @@ def board(name: str | None, root: Path, port: int) -> None:
         sys.exit(0)
 
 
+@parity.command()
+@case_options
+@click.option("--step", type=click.IntRange(1, 1000), default=3, show_default=True)
+@click.option("--side", type=click.Choice(["manual", "torch"]), default="torch", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.option("--force", is_flag=True, help="Replace the file if there is one.")
+def record(
+    case_file: Path | None,
+    step: int,
+    side: Literal["manual", "torch"],
+    out: Path,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Write one step of one side as a trace file, for others to be judged by.
+
+    The step is the third on the case's first batch unless --step says otherwise: the first hides
+    what momentum and Adam remember. docs/trace-format.md describes the file.
+    """
+    case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    from compare.record_command import run
+
+    click.echo(run(case, step, side, out, force))
+
+
+@parity.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option(
+    "--ignore",
+    "ignored",
+    metavar="NAME",
+    multiple=True,
+    help="A tensor (z1, given/W1, 'd*') to judge without; may be given again.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The report for machines.")
+def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
+    """Judge the trace files A and B (.safetensors or .npz), whoever wrote them.
+
+    The exit status is 0 if they agree, 1 if they do not, 2 for bad input.
+    """
+    from compare.diff_command import run
+
+    if not run(a, b, ignored, as_json):
+        sys.exit(1)
+
+
 def main() -> None:
     """The console command: bad input is one or two lines and status 2, never a traceback."""
     try:
