@@ -81,7 +81,7 @@ def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgem
         with np.errstate(all="ignore"):
             return judge_traces(in_memory[0], in_memory[1], called), notes
     except BROKEN as error:
-        reason = str(error) or type(error).__name__
+        reason = error.args[-1] if error.args else type(error).__name__
         raise InputError(
             f"{called[0]} and {called[1]}: their tensors do not fit their nodes: {reason}"
         ) from None

@@ -28,19 +28,19 @@ def read_npz(path: Path) -> tuple[str | None, dict[str, Entry]]:
     entries: dict[str, Entry] = {}
     metadata = None
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if sum(m.compress_size for m in members) > path.stat().st_size:
-                raise ValueError("its members overlap")
-            for member in members:
-                entry = _entry(path, archive, member)
-                name = member.filename.removesuffix(".npy")
-                if name in entries or (name == "__metadata__" and metadata is not None):
-                    raise ValueError(f"{name[:80]!r} stands in it twice")
-                if name == "__metadata__":
-                    metadata = _text(entry)
-                else:
-                    entries[name] = _numeric(entry)
+        archive = zipfile.ZipFile(path)  # stays open for as long as an entry refers to it
+        members = archive.infolist()
+        if sum(m.compress_size for m in members) > path.stat().st_size:
+            raise ValueError("its members overlap")
+        for member in members:
+            entry = _entry(path, archive, member)
+            name = member.filename.removesuffix(".npy")
+            if name in entries or (name == "__metadata__" and metadata is not None):
+                raise ValueError(f"{name[:80]!r} stands in it twice")
+            if name == "__metadata__":
+                metadata = _text(entry)
+            else:
+                entries[name] = _numeric(entry)
     except InputError:
         raise
     except BROKEN as error:
@@ -70,7 +70,7 @@ def _entry(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Ent
 
     @contextmanager
     def opened() -> Iterator[IO[bytes]]:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+        with archive.open(member) as stream:
             stream.read(start)
             yield stream
 

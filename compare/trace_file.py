@@ -83,14 +83,21 @@ def load(path: Path) -> TraceFile:
         InputError: there is no such file, it is broken, or it holds something else than a trace.
     """
     try:
-        if not path.is_file():
-            what = "is no file" if path.exists() else "does not exist"
-            raise InputError(f"{path} {what}; expected a trace, as parity record writes it")
-        with path.open("rb") as stream:
-            zipped = stream.read(2) == b"PK"
-        metadata, entries = read_npz(path) if zipped else read_safetensors(path)
+        return _load(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except InputError as error:  # may quote the file, which may hold what a terminal obeys
+        said = "".join(c if c.isprintable() else "?" for c in str(error))
+        raise InputError(said) from None
+
+
+def _load(path: Path) -> TraceFile:
+    if not path.is_file():
+        what = "is no file" if path.exists() else "does not exist"
+        raise InputError(f"{path} {what}; expected a trace, as parity record writes it")
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"PK"
+    metadata, entries = read_npz(path) if zipped else read_safetensors(path)
     given, made = _roles(path, entries)
     notes = [
         f"{path.name}: {', '.join(halves)}: 16 bits a number, read and judged as float32"
