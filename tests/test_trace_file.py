@@ -1,0 +1,442 @@
+"""Trace files: what is written is read back, what is judged is right, what is bad is refused."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compare.cli import main
+from compare.diff_command import diff
+from compare.errors import InputError
+from compare.operations import FUNCTIONS
+from compare.streamed import BLOCK
+from compare.trace_file import load, save
+from compare.trace_nodes import SIGNATURES
+from tests.trace_samples import as_npz, as_safetensors, metadata, named, trace
+
+DOCS = Path(__file__).parents[1] / "docs" / "trace-format.md"
+
+Parity = Callable[..., tuple[Any, str, str]]
+
+
+@pytest.fixture
+def parity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Parity:
+    """Runs the command in a folder of its own -> (exit status, output, errors)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> tuple[Any, str, str]:
+        monkeypatch.setattr(sys, "argv", ["parity", *args])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """Both sides of a step, as files."""
+    paths = tmp_path / "manual.safetensors", tmp_path / "torch.safetensors"
+    for path in paths:
+        save(path, trace(path.stem), {"side": path.stem})
+    return paths
+
+
+def changed(**tensors: np.ndarray) -> dict[str, np.ndarray]:
+    """The sample's tensors with some replaced; z1 is made/z1, given_x is given/x."""
+    new = {
+        f"given/{n.removeprefix('given_')}" if n.startswith("given_") else f"made/{n}": a
+        for n, a in tensors.items()
+    }
+    return named(trace()) | new
+
+
+def test_what_was_saved_is_loaded(pair: tuple[Path, Path]) -> None:
+    file, original = load(pair[0]), trace()
+    assert list(file.made) == list(original.made)
+    assert file.about == {"side": "manual"}
+    for mine, theirs in ((file.given, original.given), (file.made, original.made)):
+        assert mine.keys() == theirs.keys()
+        assert all(np.array_equal(mine[n], theirs[n]) for n in mine)
+        assert all(mine[n].dtype == np.asarray(theirs[n]).dtype for n in mine)
+    nodes = [replace(n, options=dict(n.options)) for n in original.nodes]
+    assert [vars(n) for n in file.nodes] == [vars(n) for n in nodes]
+
+
+@pytest.mark.parametrize("kind", [as_safetensors, as_npz])
+def test_two_right_sides_agree_whoever_wrote_the_files(
+    kind: Callable[..., bytes], tmp_path: Path
+) -> None:
+    for side in ("manual", "torch"):
+        said = metadata(trace(side))
+        (tmp_path / side).write_bytes(kind(named(trace(side)), said))
+    report = diff(tmp_path / "manual", tmp_path / "torch")
+    assert report.passed, str(report)
+    assert len(report.judgement.replays["torch"]) == len(trace().made)
+
+
+def test_a_wrong_tensor_is_named_with_its_operation_cause_and_side(
+    pair: tuple[Path, Path],
+) -> None:
+    made = {n: np.asarray(a) for n, a in trace("torch").made.items()}
+    wrong = made["z1"] - trace().given["b1"]
+    save(pair[1], replace(trace("torch"), made=made | {"z1": wrong}), {})
+    said = diff(*pair).short
+    assert said.startswith("FAIL First wrong: torch's linear -> z1")
+    assert "Cause: torch: bias_missing" in said
+
+
+def test_a_file_without_nodes_is_compared_and_the_report_says_so(
+    pair: tuple[Path, Path],
+) -> None:
+    for path in pair:
+        save(path, replace(trace(path.stem), nodes=()), {})
+    report = diff(*pair)
+    assert report.passed
+    assert not report.judgement.replays
+    assert "torch does not say which operation made what" in str(report)
+
+
+def test_layouts_of_arrays_do_not_matter(tmp_path: Path) -> None:
+    """Big-endian, by columns, cut out of a larger array, read-only."""
+    tensors = named(trace())
+    odd = {n: a.astype(a.dtype.newbyteorder(">")) for n, a in tensors.items()}
+    odd["made/z1"] = np.asfortranarray(odd["made/z1"])
+    wider = np.repeat(odd["made/a1"], 2, axis=1)
+    odd["made/a1"] = wider[:, ::2]
+    (tmp_path / "odd").write_bytes(as_npz(odd, metadata(trace())))
+    (tmp_path / "plain").write_bytes(as_safetensors(tensors, metadata(trace())))
+    assert diff(tmp_path / "odd", tmp_path / "plain").passed
+    strided = np.lib.stride_tricks.as_strided(wider, wider[:, ::2].shape, wider[:, ::2].strides)
+    strided.flags.writeable = False
+    save(tmp_path / "strided", replace(trace(), made={**trace().made, "a1": strided}), {})
+    assert diff(tmp_path / "strided", tmp_path / "plain").passed
+
+
+def test_half_precision_is_widened_and_the_report_says_so(tmp_path: Path) -> None:
+    numbers = np.array([[1.5, -2.0, 3.140625]], np.float32)
+    bits = (numbers.view(np.uint32) >> 16).astype(np.uint16)
+    header = json.dumps({"z1": {"dtype": "BF16", "shape": [1, 3], "data_offsets": [0, 6]}}).encode()
+    (tmp_path / "b").write_bytes(len(header).to_bytes(8, "little") + header + bits.tobytes())
+    (tmp_path / "h").write_bytes(as_safetensors({"z1": numbers.astype(np.float16)}))
+    assert load(tmp_path / "b").made["z1"].tolist() == numbers.tolist()
+    report = diff(tmp_path / "b", tmp_path / "h")
+    assert report.passed
+    assert "b: z1: 16 bits a number, read and judged as float32" in str(report)
+
+
+def test_a_tensor_of_one_file_fails_unless_it_is_ignored(pair: tuple[Path, Path]) -> None:
+    save(pair[1], replace(trace("torch"), made={**trace("torch").made, "mine": np.ones(3)}), {})
+    assert "only torch has mine" in diff(*pair).short
+    assert diff(*pair, ["mine"]).passed
+    assert diff(*pair, ["made/m?ne", "a1"]).passed
+    for bad, says in (("nothing", "names no tensor"), ("given/W1", "the nodes need it")):
+        with pytest.raises(InputError, match=says):
+            diff(*pair, [bad])
+
+
+def test_nothing_in_common_is_no_pass(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_bytes(as_safetensors({"given/x": np.ones(3), "z": np.ones(3)}))
+    b.write_bytes(as_safetensors({"given/x": np.ones(3), "q": np.ones(3)}))
+    with pytest.raises(InputError, match="no tensor in common"):
+        diff(a, b)
+    with pytest.raises(InputError, match="no tensor in common"):
+        diff(a, b, ["[zq]"])
+    b.unlink()
+    b.symlink_to(a)
+    with pytest.raises(InputError, match="one and the same file"):
+        diff(a, b)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_never_pass(value: float, tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    for tensors, said in ((changed(z1=np.full((5, 3), value)), metadata(trace())), ({}, None)):
+        tensors = tensors or {"big": np.full(BLOCK + 7, value)}
+        for path in (a, b):
+            path.write_bytes(as_safetensors(tensors, said))
+        assert not diff(a, b).passed
+
+
+def test_an_empty_tensor_is_loaded_and_fails(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        tensors = changed(z1=np.ones((0, 3)), given_x=np.ones((10**6, 0)))
+        (tmp_path / name).write_bytes(as_safetensors(tensors, metadata(trace())))
+    report = diff(tmp_path / "a", tmp_path / "b")
+    assert {d.name for d in report.judgement.differences if d.verdict == "empty"} == {
+        "z1",
+        "given x",
+    }
+
+
+def test_large_tensors_are_compared_block_by_block(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    big = rng.normal(size=(3, BLOCK // 2))
+    wrong = big.copy()
+    wrong[2, 5] += 1e-3
+    for name, a in (("a", big), ("b", big * (1 + 1e-15)), ("c", wrong)):
+        (tmp_path / name).write_bytes(as_safetensors({"W": a}))
+    assert diff(tmp_path / "a", tmp_path / "b").passed
+    (d,) = diff(tmp_path / "a", tmp_path / "c").judgement.differences
+    assert (d.verdict, d.index) == ("differs", (2, 5))
+    assert d.relative == pytest.approx(1e-3 / np.abs(big).max())
+    assert d.detail.startswith("at [2, 5] a ")
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+from compare.diff_command import diff
+
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
+
+before = peak()
+assert diff(Path(sys.argv[1]), Path(sys.argv[2])).passed
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_files_of_300_MB_take_less_than_100_MB(tmp_path: Path) -> None:
+    """One tensor of 200 MB and four of 25. VmHWM, for getrusage counts the parent's peak too."""
+    sizes = {"W": 200_000_000, **{f"v{i}": 25_000_000 for i in range(4)}}
+    header, end = {}, 0
+    for name, size in sizes.items():
+        offsets = [end, end := end + size]
+        header[name] = {"dtype": "F32", "shape": [size // 4], "data_offsets": offsets}
+    text = json.dumps(header).encode()
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        with path.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for _ in range(end // 1_000_000):
+                file.write(b"\x00\x00\x80?" * 250_000)  # ones
+    command = [sys.executable, "-c", MEASURE, *map(str, paths)]
+    done = subprocess.run(command, cwd=DOCS.parents[1], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100, f"the peak grew by {done.stdout} MB"
+
+
+def header_of(content: bytes, edit: Callable[[dict[str, Any]], Any]) -> bytes:
+    """The file with another header."""
+    n = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:n])
+    edit(header)
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content[n:]
+
+
+def whole() -> bytes:
+    return as_safetensors(named(trace()), metadata(trace()))
+
+
+def with_node(**fields: Any) -> bytes:
+    """The first node is linear's twin with some fields replaced."""
+    said = metadata(trace())
+    nodes = json.loads(said["nodes"])
+    nodes[-1] |= fields
+    return as_safetensors(named(trace()), said | {"nodes": json.dumps(nodes)})
+
+
+def edited(name: str, **fields: Any) -> bytes:
+    return header_of(whole(), lambda h: h[name].update(fields))
+
+
+def raw(text: str, data: bytes = b"") -> bytes:
+    return len(text).to_bytes(8, "little") + text.encode() + data
+
+
+def bomb() -> bytes:
+    """An .npz whose header declares 8 TB."""
+    npy = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        npy, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+    )
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("z1.npy", npy.getvalue() + bytes(10**6))
+    return file.getvalue()
+
+
+def twice() -> bytes:
+    file = io.BytesIO()
+    npy = io.BytesIO()
+    np.save(npy, np.ones(3))
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("made/z1.npy", npy.getvalue())
+        archive.writestr("z1.npy", npy.getvalue())
+    return file.getvalue()
+
+
+ONE = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+ADAM = {"lr": 0.05, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "no safetensors or .npz"),
+    "text": (lambda: b"a,b\n1,2\n" * 9, "no safetensors or .npz"),
+    "a pickle": (lambda: pickle.dumps({"z1": [1.0] * 99}), "no safetensors or .npz"),
+    "header longer than the file": (lambda: (10**6).to_bytes(8, "little") + b"{}", "cut short"),
+    "header over 100 MB": (lambda: (2**40).to_bytes(8, "little") + b"{}", "100,000,000"),
+    "no JSON": (lambda: raw("{z1}", bytes(4)), "header is broken"),
+    "JSON nested deeply": (lambda: raw("[" * 100_000), "header is broken"),
+    "JSON without end": (lambda: raw('{"z1":' + "9" * 9999 + "}"), "header is broken"),
+    "NaN in JSON": (lambda: raw('{"z1":NaN}'), "NaN is no JSON"),
+    "a list": (lambda: raw("[1]"), "no JSON object"),
+    "not UTF-8": (lambda: b"\x02" + bytes(7) + b"\xff\xff", "header is broken"),
+    "no tensors": (lambda: raw("{}"), "holds no tensors"),
+    "equal names": (lambda: raw(f'{{"z1":{ONE},"z1":{ONE}}}', bytes(4)), "stands in it twice"),
+    "equal roles": (
+        lambda: as_safetensors({"z1": np.ones(1), "made/z1": np.ones(1)}),
+        "stands in it twice",
+    ),
+    "overlap": (lambda: raw(f'{{"a":{ONE},"b":{ONE}}}', bytes(4)), "neither overlap"),
+    "a gap": (lambda: raw(f'{{"a":{ONE}}}'.replace("[0,4]", "[4,8]"), bytes(8)), "nor leave gaps"),
+    "out of bounds": (lambda: raw(f'{{"a":{ONE}}}', bytes(3)), "is it whole"),
+    "too much": (lambda: whole() + b"\0", "is it whole"),
+    "negative offset": (lambda: edited("made/z1", data_offsets=[-8, 0]), "data_offsets"),
+    "unknown dtype": (lambda: edited("made/z1", dtype="F8_E4M3"), "'F8_E4M3', expected real"),
+    "bool": (lambda: as_safetensors({"z1": np.ones(3, bool)}), "'BOOL', expected real"),
+    "complex": (lambda: edited("made/z1", dtype="C64"), "'C64', expected real"),
+    "wrong shape": (lambda: edited("made/z1", shape=[5, 4]), "expected 160 for F64"),
+    "negative side": (lambda: edited("made/z1", shape=[-5, -3]), "shape"),
+    "endless sides": (lambda: edited("made/z1", shape=[0, 2**62]), "impossible shape"),
+    "a name to obey": (lambda: as_safetensors({"\x1b[2J": np.ones(1)}), "is no name of a tensor"),
+    "a reserved name": (lambda: as_safetensors({"new_W1": np.ones(1)}), "is no name of a tensor"),
+    "wrong version": (
+        lambda: as_safetensors(named(trace()), metadata(trace(), version="2")),
+        "__metadata__.version: Input should be '1'",
+    ),
+    "wrong format": (
+        lambda: as_safetensors(named(trace()), metadata(trace(), format="pt")),
+        "__metadata__.format",
+    ),
+    "unknown metadata": (
+        lambda: as_safetensors(named(trace()), metadata(trace(), node="[]")),
+        "__metadata__.node",
+    ),
+    "order of what is not there": (
+        lambda: as_safetensors(named(trace()), metadata(trace(), order='["z9"]')),
+        "order names 'z9'",
+    ),
+    "order leaves out": (
+        lambda: as_safetensors(named(trace()), metadata(trace(), order='["z1"]')),
+        "order leaves out",
+    ),
+    "unknown operation": (lambda: with_node(operation="__import__"), "no operation that the judge"),
+    "absent input": (lambda: with_node(inputs=["b2", "q", "vb2", "sb2", "new_tb2"]), "takes 'q'"),
+    "too many inputs": (lambda: with_node(inputs=["b2"] * 9), "expected W, dW, v, s, new_t"),
+    "made twice": (lambda: with_node(outputs=["vb2", "sb2", "W1"]), "makes 'W1', as nodes"),
+    "wild options": (lambda: with_node(options={"lr": 1, "cmd": "rm"}), "options are lr, cmd"),
+    "a list as an option": (lambda: with_node(options=ADAM | {"lr": [1]}), "options.lr"),
+    "lr as text": (lambda: with_node(options=ADAM | {"lr": "0.1"}), "lr is 0.1"),
+    "infinite lr": (lambda: with_node(options=ADAM | {"lr": 1e300}), "lr is 1e+300"),
+    "wild layer": (lambda: with_node(layer=10**12), "layer is 1000000000000"),
+    "npz of objects": (
+        lambda: as_npz({"z1": np.array([{}], object)}),
+        "holds Python objects, expected numbers (nothing is unpickled)",
+    ),
+    "npz of text": (lambda: as_npz({"z1": np.array(["a"])}), "z1 is of type <U1"),
+    "npz of complex": (lambda: as_npz({"z1": np.ones(2, complex)}), "is of type complex128"),
+    "npz of bool": (lambda: as_npz({"z1": np.ones(2, bool)}), "is of type bool"),
+    "npz of long doubles": (lambda: as_npz({"z1": np.ones(2, np.longdouble)}), "64 bits at most"),
+    "npz of records": (lambda: as_npz({"z1": np.zeros(2, "i4,f4")}), "expected real numbers"),
+    "npz with nothing": (lambda: as_npz({}), "holds no tensors"),
+    "npz bomb": (bomb, "8,000,000,000,000 bytes, but holds 1,000,000"),
+    "npz names twice": (twice, "stands in it twice"),
+    "npz cut short": (lambda: as_npz(named(trace()))[:-9], "cannot be read as .npz"),
+    "npz with bad metadata": (lambda: as_npz({"__metadata__": np.ones(3)}), "expected one text"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_files_end_with_one_line_and_status_2(
+    bad: str, parity: Parity, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    content, says = BAD[bad]
+    (tmp_path / "bad").write_bytes(content())
+    for files in ((str(pair[0]), "bad"), ("bad", str(pair[0]))):
+        status, out, err = parity("diff", *files)
+        assert (status, out) == (2, "")
+        assert err.startswith("parity: bad")
+        assert says in err
+        assert err.count("\n") == 1
+
+
+def test_no_file_and_no_plain_file(parity: Parity, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, says in (("none", "does not exist"), (".", "is no file"), ("pipe", "is no file")):
+        status, _, err = parity("diff", name, str(pair[0]))
+        assert (status, err.count("\n")) == (2, 1)
+        assert says in err
+
+
+@pytest.mark.parametrize("kind", [as_safetensors, as_npz])
+def test_a_file_cut_at_any_byte_is_refused(kind: Callable[..., bytes], tmp_path: Path) -> None:
+    content = kind({"made/z1": np.ones((2, 3)), "made/a1": np.ones(2)})
+    for length in range(len(content)):
+        (tmp_path / "cut").write_bytes(content[:length])
+        with pytest.raises(InputError):
+            load(tmp_path / "cut")
+
+
+def test_a_file_that_changes_while_it_is_judged_is_refused(pair: tuple[Path, Path]) -> None:
+    file = load(pair[0])
+    pair[0].write_bytes(pair[0].read_bytes()[:-400])
+    with pytest.raises(InputError, match="the file ends before its numbers do"):
+        dict(file.made), dict(file.given)
+
+
+def test_record_writes_what_diff_can_judge(parity: Parity, tmp_path: Path) -> None:
+    case = ("--data", "moons", "--hidden", "4", "--optimizer", "adam", "--dtype", "float32")
+    for side in ("manual", "torch"):
+        status, out, err = parity("record", *case, "--side", side, "--out", f"{side}.safetensors")
+        assert (status, err) == (0, "")
+        assert out.startswith(f"{side}.safetensors: step 3 of {side}, ")
+    status, out, _ = parity("diff", "manual.safetensors", "torch.safetensors", "--json")
+    record = json.loads(out)
+    assert (status, record["passed"]) == (0, True)
+    assert record["called"] == {"manual": "manual", "torch": "torch"}
+    assert load(tmp_path / "torch.safetensors").about["case"]["optimizer"] == "adam"
+    other = ("record", *case, "--seed", "1", "--out", "manual.safetensors")
+    status, _, err = parity(*other)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "exists already" in err
+    assert parity(*other, "--force")[0] == 0
+    status, out, _ = parity("diff", "manual.safetensors", "torch.safetensors")
+    assert status == 1
+    assert "FAIL given " in out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["manual.safetensors", "torch.safetensors"]
+
+
+def test_record_refuses_what_it_cannot_write(parity: Parity) -> None:
+    case = ("record", "--data", "moons", "--hidden", "4")
+    status, _, err = parity(*case, "--out", "no/such/folder/file")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "cannot be written" in err
+    status, _, err = parity(*case, "--lr", "1e200", "--step", "9", "--out", "file")
+    assert status == 2
+    assert "do not stay finite" in err
+
+
+def test_the_docs_list_every_operation_with_what_it_takes() -> None:
+    alone = {f"{n}{suffix}" for n in ("l1_penalty", "l2_penalty") for suffix in ("", "_backward")}
+    assert set(SIGNATURES) == set(FUNCTIONS) - alone, "penalty stands for l1_ and l2_penalty"
+    text = DOCS.read_text()
+    for name, s in SIGNATURES.items():
+        inputs = ", ".join(s.inputs) + (", ..." if s.any_number else "")
+        row = f"| `{name}` | {inputs} | {', '.join(s.outputs)} | {', '.join(s.options)} |"
+        assert row.replace("|  |", "| |") in text, row
