@@ -124,13 +124,13 @@ def _roles(path: Path, entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], 
     given: dict[str, Entry] = {}
     made: dict[str, Entry] = {}
     for stored, entry in entries.items():
-        name = stored.removeprefix(GIVEN).removeprefix(MADE)
+        role = given if stored.startswith(GIVEN) else made
+        name = stored.removeprefix(GIVEN if role is given else MADE)
         if not NAME.fullmatch(name) or name.startswith("new_"):
             raise InputError(
                 f"{path}: {stored[:80]!r} is no name of a tensor; expected letters, digits and "
                 "_ . - / (200 at most; new_ is for what the judge calls updated tensors)"
             )
-        role = given if stored.startswith(GIVEN) else made
         if name in role:
             raise InputError(f"{path}: {name!r} stands in it twice, as {MADE}{name} and as {name}")
         role[name] = entry
@@ -159,8 +159,9 @@ def _said(path: Path, metadata: object) -> _Metadata | None:
 
 def _claims(metadata: Mapping[str, object]) -> bool:
     """Other programs write metadata too ({"format": "pt"}), which say nothing of a trace."""
-    ours = set(_Metadata.model_fields) - {"format"}
-    return metadata.get("format") == FORMAT or bool(ours & set(metadata))
+    ours = _Metadata.model_fields.keys() - {"format"}
+    strange = not all(isinstance(value, str) for value in metadata.values())
+    return metadata.get("format") == FORMAT or bool(ours & metadata.keys()) or strange
 
 
 def _ordered(path: Path, made: dict[str, Entry], order: Iterable[str] | None) -> dict[str, Entry]:
