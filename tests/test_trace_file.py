@@ -440,3 +440,16 @@ def test_the_docs_list_every_operation_with_what_it_takes() -> None:
         inputs = ", ".join(s.inputs) + (", ..." if s.any_number else "")
         row = f"| `{name}` | {inputs} | {', '.join(s.outputs)} | {', '.join(s.options)} |"
         assert row.replace("|  |", "| |") in text, row
+
+
+def test_the_side_that_says_what_it_did_is_judged_alone(pair: tuple[Path, Path]) -> None:
+    made = {n: np.asarray(a) for n, a in trace("torch").made.items()}
+    other = replace(trace("torch"), made=made | {"z1": made["z1"] + 1}, nodes=())
+    save(pair[1], other, {})
+    report = diff(*pair)
+    assert not report.passed
+    assert report.judgement.wrong == {"manual": (), "torch": ()}
+    assert report.notes == (
+        "torch does not say which operation made what, so nothing of it was replayed.",
+    )
+    assert "z1: at [" in str(report)
