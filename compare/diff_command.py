@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from compare import threads
+from compare.differences import BOUND
 from compare.errors import InputError, suggest
 from compare.judge import Judgement, judge_traces
 from compare.machine import to_json
@@ -62,19 +63,20 @@ def diff(a: Path, b: Path, ignored: Iterable[str] = ()) -> Report:
 
 
 def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgement, list[str]]:
-    """Nodes are replayed in memory; files without them are only compared, tensor by tensor."""
+    """Nodes are replayed in memory; files without them are only compared, tensor by tensor.
+
+    So are files with an empty tensor: they fail, and what a product makes of one has no limit.
+    """
     notes = [
         f"{name} does not say which operation made what, so nothing of it was replayed."
         for name, trace in zip(called, (a, b), strict=True)
         if not trace.nodes
     ]
     stored = _one_mapping(a), _one_mapping(b)
-    if any(e.size == 0 for s in stored for e in s.entries.values()):
-        return Judgement(compare_stored(*stored, called)), [
-            *notes,
-            "Empty tensors stop the replay.",
-        ]
-    if not (a.nodes or b.nodes):
+    empty = any(e.size == 0 for s in stored for e in s.entries.values())
+    if empty or not (a.nodes or b.nodes):
+        bounds = ", ".join(f"{bound:.1e} in {dtype}" for dtype, bound in BOUND.items())
+        notes.append(f"A match is a difference within this share of the largest entry: {bounds}.")
         return Judgement(compare_stored(*stored, called)), notes
     in_memory = [Trace(dict(t.given), dict(t.made), t.nodes) for t in (a, b)]
     try:
