@@ -86,7 +86,7 @@ def replay_node(
         return _all(node, "not judged", f"its input {broken} is not finite already")
     try:
         outputs = apply(node, TABLE, [_bounded(a) for a in inputs])
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, TypeError, ArithmeticError) as error:
         return _all(node, "shape", str(error))
     found = []
     for i, (name, expected) in enumerate(zip(node.outputs, outputs, strict=True)):

@@ -154,7 +154,14 @@ def show_judgement(
         t.add_column(header, justify="right", no_wrap=True)
     t.add_column("\nverdict", justify="right", no_wrap=True)
     by_hand, by_torch = ({r.name: r for r in j.replays.get(side, ())} for side in SIDES)
-    for d in j.differences:
+    given = [d for d in j.differences if d.name.startswith("given ")]
+    same = given if all(d.passed for d in given) else []
+    if same:
+        gap = max(d.relative for d in same)
+        t.add_row(
+            f"given ({len(same)})", "", f"{gap:.1e}", "none", "none", "any", "[green]match[/]"
+        )
+    for d in (d for d in j.differences if d not in same):
         replays = [by_hand.get(d.name), by_torch.get(d.name)]
         right = all(r is None or r.right for r in replays)
         if wrong_only and right and (d.passed or any(replays)):
@@ -165,7 +172,7 @@ def show_judgement(
             _maker(replays[0] or replays[1]),
             f"{d.relative:.1e}" if d.relative == d.relative else "none",
             *(_share(r) for r in replays),
-            f"{replays[0].power:.0e}" if replays[0] and replays[0].power else "any",
+            _power(replays, d.bound),
             f"[{'green' if right and d.passed else 'yellow' if right else 'red'}]{verdict}[/]",
         )
     console.print(t)
@@ -186,6 +193,14 @@ def _share(r: Replayed | None) -> str:
 def _maker(r: Replayed | None) -> str:
     """The operation; that a backward made it shows in the tensor's own name."""
     return r.operation.removesuffix("_parameters").removesuffix("_backward") if r else ""
+
+
+def _power(replays: list[Replayed | None], compared: float) -> str:
+    """The smallest fault that the first side could have had unseen; of what nobody replayed, the
+    difference that would have been seen."""
+    if not any(replays):
+        return f"{compared:.0e}" if compared else "any"
+    return f"{replays[0].power:.0e}" if replays[0] and replays[0].power else "any"
 
 
 def _told(verdict: str, called: Names) -> str:
