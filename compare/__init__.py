@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from compare.case import Case
     from compare.layout import COURSE, Layout
     from compare.mine import assert_parity, check
-    from compare.modules import check_module, check_modules
+    from compare.modules.check import check_module, check_modules
     from compare.start import given
 
 __all__ = [
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     homes = {"COURSE": "layout", "Layout": "layout", "Case": "case", "given": "start"}
-    homes |= {"check_module": "modules", "check_modules": "modules"}
+    homes |= {"check_module": "modules.check", "check_modules": "modules.check"}
     if name not in __all__:
         raise AttributeError(f"module 'compare' has no attribute {name!r}")
     return getattr(import_module("compare." + homes.get(name, "mine")), name)

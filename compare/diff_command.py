@@ -12,13 +12,13 @@ from rich.console import Console
 from compare import threads
 from compare.differences import BOUND
 from compare.errors import InputError, suggest
+from compare.files.stored import BROKEN, Stored
+from compare.files.streamed import compare_stored
+from compare.files.trace_file import GIVEN, MADE, TraceFile, load
 from compare.judge import Judgement, judge_traces
 from compare.machine import to_json
 from compare.result import Report
-from compare.stored import BROKEN, Stored
-from compare.streamed import compare_stored
 from compare.trace import Trace
-from compare.trace_file import GIVEN, MADE, TraceFile, load
 
 
 def run(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> bool:

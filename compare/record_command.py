@@ -9,10 +9,10 @@ import torch
 from compare import data, pair, threads
 from compare.case import Case
 from compare.errors import InputError
+from compare.files.trace_file import save
 from compare.judge import Side
 from compare.recorded import record
 from compare.trace import Trace
-from compare.trace_file import save
 
 
 def run(case: Case, step: int, side: Side, out: Path, force: bool) -> str:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from compare.capture import Capture, capture
 from compare.errors import InputError
 from compare.judge import judge_traces
+from compare.modules.capture import Capture, capture
 from compare.replay import replay
 from compare.segments import join
 

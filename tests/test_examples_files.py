@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from compare.diff_command import diff
-from compare.trace_file import TraceFile, load, save
+from compare.files.trace_file import TraceFile, load, save
 from torch_ref.binary_cross_entropy import binary_cross_entropy
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

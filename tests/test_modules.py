@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import manual
-from compare.capture import capture
 from compare.errors import InputError
-from compare.modules import check_module, check_modules
+from compare.modules.capture import capture
+from compare.modules.check import check_module, check_modules
 from compare.result import Report
 
 SEED = 5

@@ -18,10 +18,10 @@ import pytest
 from compare.cli import main
 from compare.diff_command import diff
 from compare.errors import InputError
+from compare.files.nodes import SIGNATURES
+from compare.files.streamed import BLOCK
+from compare.files.trace_file import load, save
 from compare.operations import FUNCTIONS
-from compare.streamed import BLOCK
-from compare.trace_file import load, save
-from compare.trace_nodes import SIGNATURES
 from tests.trace_samples import as_npz, as_safetensors, metadata, named, trace
 
 DOCS = Path(__file__).parents[1] / "docs" / "trace-format.md"

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from compare.capture import Capture, Task, record
 from compare.errors import InputError, suggest
 from compare.flow import Node, result
 from compare.judge import judge_traces
-from compare.module_causes import Optimizers, explanations
-from compare.module_nodes import made_by
-from compare.recorder import numbers
-from compare.renaming import inverse, renamed, with_names
+from compare.modules.capture import Capture, Task, record
+from compare.modules.causes import Optimizers, explanations
+from compare.modules.nodes import made_by
+from compare.modules.recorder import numbers
+from compare.modules.renaming import inverse, renamed, with_names
+from compare.modules.unchanged import fresh, unchanged
 from compare.replay import recorded_inputs
 from compare.result import Report
 from compare.trace import Trace
-from compare.unchanged import fresh, unchanged
 
 
 def check_modules(
@@ -43,7 +43,7 @@ def check_modules(
     names says what of b goes with what of a: {"fc1": "layers.0"} pairs these modules and all their
     tensors. ignore are fnmatch patterns of tensors, by a's names, that are not compared. With
     share_masks each dropout of b draws from where its partner in a drew. Both modules, their
-    optimizers and the generators are left as they were. For the rest see compare.capture.capture.
+    optimizers and the generators are left as they were. For the rest see capture, beside this file.
 
     Raises:
         InputError (a ValueError): what capture raises; names or ignore that fit nothing, or leave
@@ -77,9 +77,9 @@ def check_module(
 ) -> Report:
     """Judge arrays written by hand against one step of a module, which is left as it was.
 
-    mine holds any part of what the module's step makes, by the names of compare.capture (or, with
-    names={"fc1.weight.grad": "dW1"}, by others): numbers in the module's shapes. Dropout draws from
-    torch's generator as it stands; capture the same step first to have its masks.
+    mine holds any part of what the module's step makes, by the names of capture, beside this file
+    (or, with names={"fc1.weight.grad": "dW1"}, by others): numbers in the module's shapes. Dropout
+    draws from torch's generator as it stands; capture the same step first to have its masks.
 
     Raises:
         InputError (a ValueError): what capture raises; mine is empty, or holds what the step does

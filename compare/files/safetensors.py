@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from compare.errors import InputError
-from compare.stored import Entry, check_shape
+from compare.files.stored import Entry, check_shape
 
 DTYPES = {
     "F64": "<f8",

@@ -40,7 +40,7 @@ class Call:
 
 
 class Recorder:
-    """While open, records the calls of a module's leaves, by the names of compare/capture.py.
+    """While open, records the calls of a module's leaves, by the names that capture.py lists.
 
     states are generator states by name of dropout call: each is put in place before that call, so
     that it draws the mask that another module drew from there.

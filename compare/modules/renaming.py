@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from compare.capture import Capture
 from compare.errors import InputError, suggest
 from compare.flow import Node
+from compare.modules.capture import Capture
 
 # what the judge and the catalogue put before a tensor's name
 PREFIXES = ("new_", "previous_")

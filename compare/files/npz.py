@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from compare.errors import InputError
-from compare.stored import BROKEN, Entry, check_shape
+from compare.files.stored import BROKEN, Entry, check_shape
 
 DEFLATE = 1032  # no byte of a deflated member can stand for more bytes than that
 LONGEST_TEXT = 100_000_000  # bytes of __metadata__

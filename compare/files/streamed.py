@@ -3,7 +3,7 @@
 import numpy as np
 
 from compare.differences import BOUND, Difference, compare, largest
-from compare.stored import Entry, Stored
+from compare.files.stored import Entry, Stored
 
 BLOCK = 2**20  # entries at once; comparing takes about six arrays of that size
 

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from compare.flow import Node
-from compare.recorder import Call, Edge, Recorder, edge
+from compare.modules.recorder import Call, Edge, Recorder, edge
 
 # (operation, options), or why the call is none of the register's
 Described = tuple[str, dict[str, Any]] | str

@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Json, ValidationError
 from safetensors.numpy import save as serialize
 
 from compare.errors import InputError
-from compare.npz_file import read_npz
-from compare.safetensors_file import read_safetensors
-from compare.stored import NAME, Entry, Stored
+from compare.files.nodes import NodeRecord, checked, written
+from compare.files.npz import read_npz
+from compare.files.safetensors import read_safetensors
+from compare.files.stored import NAME, Entry, Stored
 from compare.trace import Trace
-from compare.trace_nodes import NodeRecord, checked, written
 
 FORMAT = "torch-parity trace"
 GIVEN, MADE = "given/", "made/"

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from compare.capture import Capture
+from compare.modules.capture import Capture
 
 Called = tuple[str, str]
 Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]

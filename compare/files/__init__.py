@@ -1,0 +1,1 @@
+"""Traces as files: read, written, believed in nothing (docs/trace-format.md)."""

@@ -1,0 +1,1 @@
+"""torch modules of any make: one step captured by hooks, and two of them judged."""
