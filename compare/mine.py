@@ -36,6 +36,8 @@ def check(
     Raises:
         InputError: nothing to judge, or arrays that are no numbers.
     """
+    if not isinstance(mine, Mapping):
+        raise InputError(f"mine is a {type(mine).__name__}, expected a dict of arrays by name")
     at = start if isinstance(start, Given) else given(start)
     declared = layout or at.layout
     trace = at.recorded.torch

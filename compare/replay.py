@@ -129,7 +129,8 @@ def _apply_parts(
 def _way(node: Node) -> str:
     """What lies between a joined node's inputs and its output."""
     read = {name for part in node.parts for name in part.inputs}
-    inner = [n for part in node.parts for n in part.outputs if n in read and n not in node.inputs]
+    worked = (part for part in node.parts if part.operation != "identity")
+    inner = [n for part in worked for n in part.outputs if n in read and n not in node.inputs]
     return f"the way to it leads over {', '.join(inner)}, not recorded" if inner else ""
 
 

@@ -71,6 +71,8 @@ def given(
         InputError: arrays that do not fit the case or one another.
     """
     layout = layout or Layout()
+    if step is not None and step < 1:
+        raise InputError(f"step is {step}; steps count from 1")
     loaded = data.load(case) if x is None and y is None else _yours(case, x, y, layout)
     batch = case.batch if x is None else len(loaded.x_train)
     with torch.random.fork_rng(devices=[]):

@@ -58,9 +58,11 @@ def _numbers(j: Judgement) -> str:
     if r.outcome != "wrong":
         return f"{r.outcome}: {r.detail}"
     times = f"{r.use:.3g}" if r.use < 1e9 else "over 1e9"
+    at = f" at {list(r.index)}" if r.index else ""
+    detail = f"; {r.detail}" if r.detail else ""
     return (
-        f"which at {list(r.index)} is {r.came:.9g}, but its own inputs give {r.expected:.9g} "
-        f"({times} times what rounding allows)" + (f"; {r.detail}" if r.detail else "")
+        f"which{at} is {r.came:.9g}, but its own inputs give {r.expected:.9g} "
+        f"({times} times what rounding allows){detail}"
     )
 
 

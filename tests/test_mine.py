@@ -147,6 +147,7 @@ def test_lower_precision_is_no_pass(dtype: Any, start: Given) -> None:
     ("mine", "said"),
     [
         ({}, "nothing of this step"),
+        ([1, 2], "mine is a list, expected a dict"),
         ({"zz": np.ones(2)}, "nothing of this step"),
         ({"z1": np.array(["a"])}, "z1 holds <U1, expected real numbers"),
         ({"z1": np.array([1j])}, "z1 holds complex128"),
@@ -212,6 +213,7 @@ def test_data_parameters_and_masks_of_ones_own() -> None:
         ({"x": np.ones((3, 2)), "y": np.array([0.5, 1, 0])}, "use loss mse_loss"),
         ({"params": {"W1": np.ones((2, 2))}}, r"W1 is \(2, 2\), expected \(6, 2\)"),
         ({"params": {"w1": np.ones((2, 2))}}, "did you mean 'W1'"),
+        ({"step": 0}, "count from 1"),
         ({"masks": {"mask2": np.ones((2, 2))}}, "no mask 'mask2'"),
     ],
 )
