@@ -10,7 +10,7 @@ import numpy as np
 from compare.case import Case
 from compare.errors import InputError, suggest
 from compare.judge import judge_traces
-from compare.layout import Layout, explain, recognise
+from compare.layout import SAMPLES, Layout, explain, recognise
 from compare.result import Report
 from compare.start import Given, given
 from compare.trace import Trace
@@ -50,7 +50,7 @@ def check(
         Trace(at.recorded.start, {n: trace[n] for n in trace if n in ours}, at.recorded.nodes),
         CALLED,
     )
-    conventions = tuple(explain(recognised, declared))
+    conventions = (*at.conventions, *explain(recognised, declared), *_flat_outputs(named))
     return Report(judgement, CALLED, conventions, tuple(_notes(ordered, trace)))
 
 
@@ -147,6 +147,12 @@ def _array(name: str, value: Any, dtype: str) -> np.ndarray:
     if not isinstance(value, np.ndarray | np.generic) and array.dtype != dtype:
         array = array.astype(dtype)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _flat_outputs(mine: Mapping[str, np.ndarray]) -> Iterator[str]:
+    names = [n for n, a in mine.items() if SAMPLES.fullmatch(n) and a.ndim == 1]
+    if names:
+        yield f"{', '.join(names)}: (m,) is taken as (m, 1): {names[0]} = yours[:, None]"
 
 
 def _notes(mine: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]) -> Iterator[str]:

@@ -20,12 +20,14 @@ from torch_ref.dropout import FixedDropout
 class Given(Mapping[str, np.ndarray]):
     """A mapping of x, y, W1, b1, mask1, vW1... to arrays, copies in the layout asked for.
 
-    recorded is the step as our two sides took it, to be held against yours.
+    recorded is the step as our two sides took it, to be held against yours. conventions are the
+    ways in which your data were written differently, and have been taken in.
     """
 
     case: Case
     recorded: Recorded
     layout: Layout
+    conventions: tuple[str, ...] = ()
     arrays: dict[str, np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +91,20 @@ def given(
             )[-1]
         except ArithmeticError:
             raise InputError("the step does not stay finite; try a smaller lr or scale") from None
-    return Given(case, recorded, layout)
+    return Given(case, recorded, layout, tuple(_conventions(y, recorded.start["y"], layout)))
+
+
+def _conventions(theirs: np.ndarray | None, ours: np.ndarray, layout: Layout) -> Iterator[str]:
+    """How the labels were written, where that is not how the loss wants them."""
+    if theirs is None:
+        return
+    many = np.ndim(theirs) == 2 and layout.to_ours("y", np.asarray(theirs), 1).shape[1] > 1
+    if many and ours.ndim == 1:
+        yield "y is one-hot, the loss takes class indices: y = yours.argmax(axis=1)"
+    elif not many and ours.ndim == 2 and ours.shape[1] > 1:
+        yield "y holds class indices, the loss takes one-hot rows: y = np.eye(classes)[yours]"
+    elif np.ndim(theirs) == 1 and ours.ndim == 2:
+        yield "y is (m,), the output (m, 1): y = yours[:, None]"
 
 
 def _yours(case: Case, x: np.ndarray | None, y: np.ndarray | None, layout: Layout) -> Data:

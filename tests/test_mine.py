@@ -111,7 +111,9 @@ def test_the_courses_names_and_nested_dicts(start: Given) -> None:
 def test_one_output_unit_may_leave_its_dimension_out(start: Given) -> None:
     t = right(start)
     mine = {"z2": t["z2"][:, 0], "a2": t["a2"][:, 0], "loss": t["loss"].reshape(1, 1)}
-    assert check(mine, start).passed
+    report = check(mine, start)
+    assert report.passed
+    assert report.conventions == ("z2, a2: (m,) is taken as (m, 1): z2 = yours[:, None]",)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,11 @@ def test_data_parameters_and_masks_of_ones_own() -> None:
         names = report.judgement.diagnoses["manual"].names
         assert frozenset({"penalty_in_cost_only"}) in names
         mine["dW1"] += case.l2 / 5 * W1
-        assert check(mine, at).passed
+        report = check(mine, at)
+        assert report.passed
+        assert [c.startswith("y is one-hot") for c in report.conventions] == [True] * (
+            labels is one_hot
+        )
 
 
 @pytest.mark.parametrize(
