@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from compare.diagnosis import Diagnosis, diagnose
+from compare.course_names import diagnose_in_course_names
+from compare.diagnosis import Diagnosis
 from compare.differences import Difference, compare
 from compare.flow import Node
 from compare.replay import Replayed, recorded_inputs, replay
@@ -151,13 +152,8 @@ def _judge(
         side: found
         for side, other in (SIDES, SIDES[::-1])
         if (
-            found := diagnose(
-                sides[side].nodes,
-                sides[side].given,
-                sides[side].made,
-                replays[side],
-                sides[other].made,
-                joined[side],
+            found := diagnose_in_course_names(
+                sides[side], replays[side], sides[other].made, joined[side]
             )
         )
     }
