@@ -1,0 +1,6 @@
+"""The course as experiments, one file a lesson, each run on both sides; and their register."""
+
+from lessons import forward
+from lessons.lesson import Lesson
+
+LESSONS: dict[str, Lesson] = {module.LESSON.name: module.LESSON for module in (forward,)}

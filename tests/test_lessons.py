@@ -1,0 +1,110 @@
+"""Each lesson's conclusion, and that it would say otherwise if the numbers did."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+import manual
+from compare import threads
+from compare.cli import parity
+from compare.errors import InputError
+from lessons import LESSONS, command, forward
+from lessons.lesson import Measured, Numbers, agree, claim
+
+SEED = 0
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with threads.limited(1):
+        yield
+
+
+@cache
+def measured(name: str) -> Measured:
+    """Each lesson is run once, however many tests look at it."""
+    return LESSONS[name].measure(SEED)
+
+
+def concluded(name: str) -> Numbers:
+    """The numbers of a lesson all of whose claims hold."""
+    n = measured(name).numbers
+    for c in LESSONS[name].conclusion(n):
+        assert c.holds, f"{name}, seed {SEED}: {c.text}"
+    return n
+
+
+def denied(name: str, **changed: float) -> None:
+    """With these numbers in place of the measured ones, some claim no longer holds, and says so."""
+    n = {**measured(name).numbers, **changed}
+    before = LESSONS[name].conclusion(measured(name).numbers)
+    turned = [b for a, b in zip(before, LESSONS[name].conclusion(n), strict=True) if not b.holds]
+    assert turned, f"{name}, seed {SEED}: {changed} changed no claim"
+    assert not {c.text for c in turned} & {c.text for c in before}
+
+
+def test_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = measured("forward").numbers
+    assert max(n["gap/manual"], n["gap/torch"]) < 1e-14
+    assert (n["rows of W"], n["columns of W"]) == (4, 3)
+    same, _, agreed = LESSONS["forward"].conclusion(n)
+    assert same.holds
+    assert agreed.holds
+    monkeypatch.setattr(manual, "linear", lambda x, W, b: x @ W.T + b.sum())
+    same, _, agreed = LESSONS["forward"].conclusion(forward.measure(SEED).numbers)
+    assert not same.holds
+    assert "OTHER" in same.text
+    assert not agreed.holds
+
+
+def test_a_claim_says_what_the_numbers_say() -> None:
+    assert claim(True, "so", "not so").text == "so"
+    assert claim(False, "so", "not so").text == "not so"
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {},
+        {"tensors": 0, "tensors/matching": 0, "tensors/difference": 0.0},
+        {"tensors": 3, "tensors/matching": 2, "tensors/difference": 0.1},
+        {"trainings": 1, "steps": 9, "steps/passed": 8},
+        {"trainings": 0, "steps": 0, "steps/passed": 0},
+    ],
+)
+def test_agreement_is_never_claimed_for_nothing_or_for_less_than_all(
+    numbers: dict[str, float],
+) -> None:
+    assert not agree(numbers).holds
+    assert "NOT" in agree(numbers).text
+
+
+def test_the_command_tells_draws_and_keeps(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        parity, ["lesson", "forward", "--seed", "3", "--runs", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "Conclusion" in result.output
+    assert "计算神经网络的输出" in result.output
+    files = {p.name for p in (tmp_path / "forward").iterdir()}
+    assert {"lesson.json", "times.png"} <= files
+    assert any(name.startswith("events") for name in files)
+
+
+def test_an_unknown_lesson_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no lesson 'forwrd': did you mean 'forward'"):
+        command.run(Console(), "forwrd", SEED, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_has_every_lesson_in_one_line() -> None:
+    result = CliRunner().invoke(parity, ["lesson"], terminal_width=200)
+    assert result.exit_code == 0
+    for lesson in LESSONS.values():
+        assert lesson.name in result.output
+        assert len(lesson.line) <= 80
+        assert max(map(len, lesson.text.splitlines())) <= 80, lesson.name
