@@ -12,7 +12,7 @@ import manual
 from compare import threads
 from compare.cli import parity
 from compare.errors import InputError
-from lessons import LESSONS, command, forward
+from lessons import LESSONS, command, forward, why_nonlinear
 from lessons.lesson import Measured, Numbers, agree, claim
 
 SEED = 0
@@ -59,6 +59,28 @@ def test_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not same.holds
     assert "OTHER" in same.text
     assert not agreed.holds
+
+
+def test_activations() -> None:
+    n = concluded("activations")
+    assert n["sigmoid/slope at 10/manual"] == pytest.approx(4.54e-5, rel=1e-3)
+    assert n["relu/slope at 0/torch"] == n["relu/slope at 0/manual"] == 0
+    assert n["leaky_relu/slope at 0/torch"] == 0.01
+    assert abs(n["tanh/mean/torch"]) < 0.05 < 0.45 < n["sigmoid/mean/torch"] < 0.55
+    denied("activations", **{"relu/slope at 10/torch": 0.0})
+    denied("activations", **{"tanh/mean/manual": 0.5})
+    denied("activations", **{"relu/slope at 0/torch": 1.0})
+    denied("activations", **{"tanh/formula/manual": 0.1})
+
+
+def test_why_nonlinear(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = concluded("why-nonlinear")
+    assert max(n["identity/gap/manual"], n["identity/gap/torch"]) < 1e-13
+    assert n["tanh/train/torch"] > 0.95
+    denied("why-nonlinear", **{"tanh/train/torch": 0.5})
+    monkeypatch.setitem(manual.network.ACTIVATIONS, "identity", (manual.tanh, manual.tanh_backward))
+    trained = measured("why-nonlinear").runs["identity"]
+    assert why_nonlinear.collapse_gap(trained, "manual") > 1e-2, "tanh by the name of identity"
 
 
 def test_a_claim_says_what_the_numbers_say() -> None:
