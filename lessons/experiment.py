@@ -10,12 +10,11 @@ from compare import data, pair, training
 from compare.case import Case
 from compare.data import Data
 from compare.errors import InputError
+from compare.judge import Side
 from compare.operations import OPERATIONS
 from compare.pair import Pair
 from compare.training import StepRecord
 from manual.network import Tensors
-
-SIDES = ("manual", "torch")
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,19 @@ class Trained:
     steps: int
     passed: int
 
-    def last(self, side: str, curve: str) -> float:
-        """The last value of a curve, such as accuracy/dev, of one side."""
-        record = self.records[-1]
-        return (record.manual if side == "manual" else record.torch)[curve]
+    def curve(self, side: Side, name: str) -> list[float]:
+        """A curve of one side, such as accuracy/dev, one value a record."""
+        return [(r.manual if side == "manual" else r.torch)[name] for r in self.records]
 
-    def params_of(self, side: str) -> Tensors:
+    def last(self, side: Side, curve: str) -> float:
+        """Where a curve ends."""
+        return self.curve(side, curve)[-1]
+
+    def params_of(self, side: Side) -> Tensors:
         """W1, b1... after the last step."""
         return self.params if side == "manual" else self.pair.torch.params()
 
-    def trace(self, side: str, x: np.ndarray) -> Tensors:
+    def trace(self, side: Side, x: np.ndarray) -> Tensors:
         """The output (and by hand every tensor before it), dropout off."""
         if side == "manual":
             return manual.forward(self.pair.manual.net, self.params, x, {})
@@ -54,7 +56,7 @@ class Trained:
                 outputs[name] = at = module(at)
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
-    def output(self, side: str, x: np.ndarray) -> np.ndarray:
+    def output(self, side: Side, x: np.ndarray) -> np.ndarray:
         """a of the last layer                                  # [m, n_in] -> [m, n_out]"""
         return self.trace(side, x)[f"a{self.pair.manual.net.depth}"]
 
@@ -77,7 +79,7 @@ def train(case: Case) -> Trained:
     return Trained(case, loaded, sides, record.params, tuple(kept), steps, passed)
 
 
-def slope(side: str, activation: str, z: np.ndarray) -> np.ndarray:
+def slope(side: Side, activation: str, z: np.ndarray) -> np.ndarray:
     """g'(z): each side's backward of an upstream gradient of ones    # [m, n] -> [m, n]"""
     operation = OPERATIONS[activation]
     if side == "manual":
@@ -88,7 +90,7 @@ def slope(side: str, activation: str, z: np.ndarray) -> np.ndarray:
     return at.grad.numpy()
 
 
-def value(side: str, activation: str, z: np.ndarray) -> np.ndarray:
+def value(side: Side, activation: str, z: np.ndarray) -> np.ndarray:
     """g(z)                                                     # [m, n] -> [m, n]"""
     operation = OPERATIONS[activation]
     return operation.forward(z) if side == "manual" else operation.twin()(torch.tensor(z)).numpy()

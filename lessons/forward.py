@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 import manual
 from compare.differences import compare
-from lessons.experiment import SIDES
+from compare.judge import SIDES
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
 from lessons.pictures import panels
 from torch_ref.linear import linear

@@ -107,7 +107,7 @@ def agree(n: Numbers) -> Claim:
         holds &= n["steps/passed"] == n["steps"] > 0
         parts.append(
             f"the judge passed every tensor of {n['steps/passed']:.0f} of {n['steps']:.0f} steps "
-            f"in {n['trainings']:.0f} trainings"
+            f"in {n['trainings']:.0f} training{'s' * (n['trainings'] != 1)}"
         )
     found = "; ".join(parts)
     return claim(

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.training import StepRecord
-from lessons.experiment import SIDES, Trained
+from compare.judge import SIDES
+from lessons.experiment import Trained
 
 STYLE: dict[str, dict[str, Any]] = {
     "manual": {"lw": 5, "alpha": 0.35},
@@ -29,8 +29,7 @@ def curves(runs: Mapping[str, Trained], curve: str) -> Figure:
     for ax, (label, trained) in zip(axes, runs.items(), strict=True):
         steps = [r.step for r in trained.records]
         for side in SIDES:
-            values = [_curves(r, side)[curve] for r in trained.records]
-            ax.plot(steps, values, label=side, **STYLE[side])
+            ax.plot(steps, trained.curve(side, curve), label=side, **STYLE[side])
         ax.set(title=label, xlabel="step")
     axes[0].set_ylabel(curve)
     axes[0].legend(frameon=False)
@@ -67,7 +66,3 @@ def same_predictions(trained: Trained) -> float:
     _, _, rows = grid(trained)
     by_hand, in_torch = (trained.output(side, rows) > 0.5 for side in SIDES)
     return float(np.mean(by_hand == in_torch))
-
-
-def _curves(record: StepRecord, side: str) -> dict[str, float]:
-    return record.manual if side == "manual" else record.torch

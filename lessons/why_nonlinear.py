@@ -19,7 +19,8 @@ import torch
 import manual
 from compare.case import Case
 from compare.differences import compare
-from lessons.experiment import SIDES, Trained, train
+from compare.judge import SIDES, Side
+from lessons.experiment import Trained, train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
 from lessons.pictures import boundaries, curves
 from torch_ref.linear import linear
@@ -59,7 +60,7 @@ def measure(seed: int) -> Measured:
     )
 
 
-def collapse_gap(trained: Trained, side: str) -> float:
+def collapse_gap(trained: Trained, side: Side) -> float:
     """How far z of the last layer is from x @ W'.T + b', relative to its largest entry."""
     params, depth = trained.params_of(side), trained.pair.manual.net.depth
     W, b = params["W1"], params["b1"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -12,7 +13,7 @@ import manual
 from compare import threads
 from compare.cli import parity
 from compare.errors import InputError
-from lessons import LESSONS, command, forward, why_nonlinear
+from lessons import LESSONS, backprop, command, forward, why_nonlinear
 from lessons.lesson import Measured, Numbers, agree, claim
 
 SEED = 0
@@ -81,6 +82,20 @@ def test_why_nonlinear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(manual.network.ACTIVATIONS, "identity", (manual.tanh, manual.tanh_backward))
     trained = measured("why-nonlinear").runs["identity"]
     assert why_nonlinear.collapse_gap(trained, "manual") > 1e-2, "tanh by the name of identity"
+
+
+def test_backprop(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = concluded("backprop")
+    assert max(n["exact/manual"], n["exact/torch"], n["one by one/manual"]) < 1e-13
+    assert n["loss after/torch"] < 0.7 * n["loss before/torch"]
+    denied("backprop", **{"loss after/torch": n["loss before/torch"]})
+    for what in ("exact", "shortcut", "one by one", "update"):
+        denied("backprop", **{f"{what}/torch": 0.1})
+    slope_of_sigmoid = (manual.tanh, manual.sigmoid_backward)
+    monkeypatch.setitem(manual.network.ACTIVATIONS, "tanh", slope_of_sigmoid)
+    step = backprop._step(SEED, slice(4))
+    assert not np.allclose(step.manual["dz1"], backprop.exact_derivative(step, "manual", "dz1"))
+    assert np.allclose(step.torch["dz1"], backprop.exact_derivative(step, "torch", "dz1"))
 
 
 def test_a_claim_says_what_the_numbers_say() -> None:
