@@ -1,8 +1,23 @@
 """The course as experiments, one file a lesson, each run on both sides; and their register."""
 
-from lessons import activations, backprop, forward, why_nonlinear
+from lessons import (
+    activations,
+    backprop,
+    forward,
+    initialization,
+    planar,
+    why_nonlinear,
+)
 from lessons.lesson import Lesson
 
 LESSONS: dict[str, Lesson] = {
-    module.LESSON.name: module.LESSON for module in (forward, activations, why_nonlinear, backprop)
+    module.LESSON.name: module.LESSON
+    for module in (
+        forward,
+        activations,
+        why_nonlinear,
+        backprop,
+        initialization,
+        planar,
+    )
 }

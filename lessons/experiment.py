@@ -1,6 +1,6 @@
 """One training of both sides in lockstep, kept as far as a lesson shows it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,11 @@ class Trained:
     def last(self, side: Side, curve: str) -> float:
         """Where a curve ends."""
         return self.curve(side, curve)[-1]
+
+    def before(self) -> "Trained":
+        """The same pair as it stood before the first step."""
+        built = pair.build(self.case, self.data)
+        return replace(self, pair=built, params=built.params)
 
     def params_of(self, side: Side) -> Tensors:
         """W1, b1... after the last step."""

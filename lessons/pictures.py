@@ -54,7 +54,7 @@ def boundaries(runs: Mapping[str, Trained], columns: int) -> Figure:
         if in_torch.min() < 0.5 < in_torch.max():
             ax.contour(x0, x1, in_torch, levels=[0.5], colors="black", linewidths=1.2)
         x, y = trained.data.x_train, trained.data.labels_train
-        ax.scatter(x[:, 0], x[:, 1], c=y, cmap="RdBu_r", s=6, edgecolors="black", linewidths=0.3)
+        ax.scatter(x[:, 0], x[:, 1], c=y, cmap="RdBu_r", s=9, edgecolors="white", linewidths=0.4)
         ax.set(title=label, xticks=[], yticks=[])
     for ax in axes[len(runs) :]:
         ax.remove()

@@ -98,6 +98,29 @@ def test_backprop(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.allclose(step.torch["dz1"], backprop.exact_derivative(step, "torch", "dz1"))
 
 
+def test_initialization() -> None:
+    n = concluded("initialization")
+    for side in ("manual", "torch"):
+        assert n[f"zeros, sigmoid/spread/{side}"] < 1e-12 < n[f"He/spread/{side}"]
+        assert min(n[f"Xavier/dev/{side}"], n[f"He/dev/{side}"]) > 0.9
+        denied("initialization", **{f"zeros/spread/{side}": 0.5})
+        denied("initialization", **{f"normal 10/slope/{side}": 0.9})
+        denied("initialization", **{f"He/loss/{side}": 0.69})
+    moved = measured("initialization").runs["zeros, sigmoid"].params["W1"]
+    assert np.abs(moved).max() > 1e-3, "the units are the same, but they do learn"
+
+
+def test_planar() -> None:
+    n = concluded("planar")
+    assert n["logistic regression/dev/torch"] < 0.65 < 0.85 < n["4 units/dev/torch"]
+    assert n["20 units/same predictions"] == 1
+    denied("planar", **{f"{k} unit{'s' * (k > 1)}/dev/manual": 0.5 for k in (1, 2, 3, 4, 5)})
+    denied("planar", **{f"{k} units/dev/manual": 0.7 for k in (4, 5)})
+    denied("planar", **{"5 units/same predictions": 0.99})
+    steps = {"steps/passed": n["steps"] - 1}
+    denied("planar", **steps)
+
+
 def test_a_claim_says_what_the_numbers_say() -> None:
     assert claim(True, "so", "not so").text == "so"
     assert claim(False, "so", "not so").text == "not so"
@@ -109,8 +132,8 @@ def test_a_claim_says_what_the_numbers_say() -> None:
         {},
         {"tensors": 0, "tensors/matching": 0, "tensors/difference": 0.0},
         {"tensors": 3, "tensors/matching": 2, "tensors/difference": 0.1},
-        {"trainings": 1, "steps": 9, "steps/passed": 8},
-        {"trainings": 0, "steps": 0, "steps/passed": 0},
+        {"trainings": 1, "steps": 9, "steps/passed": 8, "drift": 0.0, "envelope": 0.0},
+        {"trainings": 0, "steps": 0, "steps/passed": 0, "drift": 0.0, "envelope": 0.0},
     ],
 )
 def test_agreement_is_never_claimed_for_nothing_or_for_less_than_all(
