@@ -3,9 +3,11 @@
 from lessons import (
     activations,
     backprop,
+    bias_variance,
     forward,
     initialization,
     planar,
+    regularization,
     why_nonlinear,
 )
 from lessons.lesson import Lesson
@@ -18,6 +20,8 @@ LESSONS: dict[str, Lesson] = {
         why_nonlinear,
         backprop,
         initialization,
+        bias_variance,
+        regularization,
         planar,
     )
 }

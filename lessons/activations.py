@@ -97,7 +97,7 @@ def _means(n: Numbers) -> Claim:
     return claim(
         max(map(abs, tanh)) < 0.1 < 0.4 < min(sigmoid),
         f"tanh is centred on 0 and sigmoid is not: {found}.",
-        f"tanh is NOT better centred than sigmoid here: {found}.",
+        f"tanh is NOT centred on 0 as against sigmoid here: {found}.",
     )
 
 
@@ -110,7 +110,7 @@ def _at_zero(n: Numbers) -> Claim:
     return claim(
         relu[0] == relu[1] and leaky[0] == leaky[1] and n["share of z at 0"] < 0.01,
         f"At z = 0 both sides keep one convention, and it hardly matters: {found}.",
-        f"At z = 0 the convention matters: {found}.",
+        f"At z = 0 the sides do NOT agree on a convention, or it matters: {found}.",
     )
 
 

@@ -106,7 +106,7 @@ def _large(n: Numbers) -> Claim:
     return claim(
         flat < 0.5 * steep and worse < better,
         f"Large weights saturate the units: {found}.",
-        f"Large weights did NOT do harm here: {found}.",
+        f"Large weights did NOT both saturate the units and cost accuracy here: {found}.",
     )
 
 
@@ -117,7 +117,7 @@ def _small(n: Numbers) -> Claim:
     return claim(
         max(xavier, he) < 0.5 * small,
         f"In this deeper network 0.01 is too small, Xavier and He are right: {found}.",
-        f"0.01 is as good as Xavier or He here: {found}.",
+        f"Xavier and He are NOT far ahead of 0.01 here: {found}.",
     )
 
 

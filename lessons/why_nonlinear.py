@@ -98,7 +98,7 @@ def conclude(n: Numbers) -> tuple[Claim, ...]:
         claim(
             best["identity"] <= best["one layer"] + 0.1 and solved > best["identity"] + 0.2,
             f"On circles depth alone gains nothing, an activation does: {scores}.",
-            f"On these circles depth without activation was NOT useless: {scores}.",
+            f"On these circles the activation was NOT what made the difference: {scores}.",
         ),
     )
 

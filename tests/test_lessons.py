@@ -110,6 +110,28 @@ def test_initialization() -> None:
     assert np.abs(moved).max() > 1e-3, "the units are the same, but they do learn"
 
 
+def test_bias_variance() -> None:
+    n = concluded("bias-variance")
+    for side in ("manual", "torch"):
+        assert n[f"too small/bias/{side}"] > 0.2
+        assert n[f"trained longer/variance/{side}"] > 0.05 > n[f"more data/variance/{side}"]
+        denied("bias-variance", **{f"trained longer/bias/{side}": 0.9})
+        denied("bias-variance", **{f"bigger/high bias/{side}": 0.0})
+        denied("bias-variance", **{f"regularized/variance/{side}": 0.9})
+        denied("bias-variance", **{f"more data/high variance/{side}": 1.0})
+
+
+def test_regularization() -> None:
+    n = concluded("regularization")
+    for side in ("manual", "torch"):
+        assert n[f"L2 1/size/{side}"] < 0.8 * n[f"none/size/{side}"]
+        assert n[f"L2 1/slope/{side}"] < 0.8 * n[f"none/slope/{side}"]
+        denied("regularization", **{f"L2 1/size/{side}": 9.0})
+        denied("regularization", **{f"L2 1/slope/{side}": 9.0})
+        denied("regularization", **{f"L1 0.3/small/{side}": 0.0})
+    denied("regularization", routes=0.1)
+
+
 def test_planar() -> None:
     n = concluded("planar")
     assert n["logistic regression/dev/torch"] < 0.65 < 0.85 < n["4 units/dev/torch"]
