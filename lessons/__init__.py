@@ -4,7 +4,9 @@ from lessons import (
     activations,
     backprop,
     bias_variance,
+    dropout,
     forward,
+    gradient_check,
     initialization,
     planar,
     regularization,
@@ -22,6 +24,8 @@ LESSONS: dict[str, Lesson] = {
         initialization,
         bias_variance,
         regularization,
+        dropout,
+        gradient_check,
         planar,
     )
 }

@@ -84,6 +84,27 @@ def train(case: Case) -> Trained:
     return Trained(case, loaded, sides, record.params, tuple(kept), steps, passed)
 
 
+def noisy_moons(seed: int, **options: object) -> Case:
+    """A large network on 60 samples with much noise: one that learns them by heart if it may."""
+    base: dict[str, object] = {
+        "data": "moons",
+        "samples": 100,
+        "noise": 0.3,
+        "dev_fraction": 0.4,
+        "hidden": (30, 30),
+        "activation": "tanh",
+        "initializer": "xavier_normal",
+        "p": 0,
+        "l2": 0,
+        "lr": 0.2,
+        "steps": 250,
+        "batch": 60,
+        "log_every": 50,
+        "seed": seed,
+    }
+    return Case.model_validate(base | options)
+
+
 def slope(side: Side, activation: str, z: np.ndarray) -> np.ndarray:
     """g'(z): each side's backward of an upstream gradient of ones    # [m, n] -> [m, n]"""
     operation = OPERATIONS[activation]

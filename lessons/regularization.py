@@ -24,10 +24,9 @@ import torch
 from matplotlib.figure import Figure
 
 import manual
-from compare.case import Case
 from compare.judge import SIDES, Side
 from compare.witness import STEP
-from lessons.experiment import Trained, train
+from lessons.experiment import Trained, noisy_moons, train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
 from lessons.pictures import boundaries, grid, panels
 
@@ -46,7 +45,7 @@ SMALL = 0.01
 
 def measure(seed: int) -> Measured:
     """The same large network on few noisy moons, under each penalty."""
-    runs = {label: train(_case(seed, options)) for label, options in PENALTIES.items()}
+    runs = {label: train(noisy_moons(seed, **options)) for label, options in PENALTIES.items()}
     numbers = judged(runs.values())
     for label, trained in runs.items():
         for side in SIDES:
@@ -136,26 +135,6 @@ def _routes(n: Numbers) -> Claim:
         f"{n['routes']:.1e} of the largest apart.",
         f"weight_decay and a term of the loss end {n['routes']:.1e} of the largest weight apart.",
     )
-
-
-def _case(seed: int, options: dict[str, object]) -> Case:
-    base: dict[str, object] = {
-        "data": "moons",
-        "samples": 100,
-        "noise": 0.3,
-        "dev_fraction": 0.4,
-        "hidden": (30, 30),
-        "activation": "tanh",
-        "initializer": "xavier_normal",
-        "p": 0,
-        "l2": 0,
-        "lr": 0.2,
-        "steps": 250,
-        "batch": 60,
-        "log_every": 50,
-        "seed": seed,
-    }
-    return Case.model_validate(base | options)
 
 
 def _shown(n: Numbers, label: str, side: Side) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import manual
 from compare import threads
 from compare.cli import parity
 from compare.errors import InputError
-from lessons import LESSONS, backprop, command, forward, why_nonlinear
+from lessons import LESSONS, backprop, command, dropout, forward, gradient_check, why_nonlinear
 from lessons.lesson import Measured, Numbers, agree, claim
 
 SEED = 0
@@ -132,6 +132,39 @@ def test_regularization() -> None:
     denied("regularization", routes=0.1)
 
 
+def test_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = concluded("dropout")
+    for side in ("manual", "torch"):
+        assert all(abs(n[f"mean/{k}/{side}"] - 1) < 0.05 for k in (0.5, 0.8, 0.2))
+        assert n[f"p 0.5/gap/{side}"] < 0.5 * n[f"p 0/gap/{side}"]
+        assert n[f"keep_prob/dW1/{side}"] > 0.1
+        denied("dropout", **{f"mean/0.2/{side}": 0.2})
+        denied("dropout", **{f"dropped backward/{side}": 0.1})
+        denied("dropout", **{f"p 0.5/gap/{side}": 9.0})
+        denied("dropout", **{f"fresh_mask_backward/named/{side}": 0.0})
+    denied("dropout", **{"evaluation/torch": 0.1})
+    unscaled = lambda rng, shape, p: (rng.random(shape) >= p).astype(float)  # noqa: E731
+    monkeypatch.setattr(manual, "dropout_mask", unscaled)
+    mean, error = dropout.mean_kept("manual", 0.5, SEED)
+    denied("dropout", **{"mean/0.5/manual": mean, "error/0.5/manual": error})
+
+
+def test_gradient_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = concluded("gradient-check")
+    assert n["passes"] >= 2 * n["parameters"]
+    for side in ("manual", "torch"):
+        assert n[f"off by 0/{side}"] < 1e-9
+        assert n[f"off by 0/along/{side}"] < 1e-13 < 1e-3 < n[f"bug/along/{side}"]
+        denied("gradient-check", **{f"off by 0/{side}": 1e-6})
+        denied("gradient-check", **{f"bug/{side}": 1e-9})
+        denied("gradient-check", **{f"bug/along/{side}": 1e-15})
+    denied("gradient-check", gradcheck=0.0)
+    monkeypatch.setattr(gradient_check, "planted", lambda step, side: step.trace(side))
+    _, bug, _, around = gradient_check.conclude(gradient_check.measure(SEED).numbers)
+    assert "NOT found" in bug.text
+    assert not around.holds
+
+
 def test_planar() -> None:
     n = concluded("planar")
     assert n["logistic regression/dev/torch"] < 0.65 < 0.85 < n["4 units/dev/torch"]
@@ -141,6 +174,27 @@ def test_planar() -> None:
     denied("planar", **{"5 units/same predictions": 0.99})
     steps = {"steps/passed": n["steps"] - 1}
     denied("planar", **steps)
+
+
+# Of the notes; their first heading is the link to the lectures.
+HEADINGS = (
+    "计算神经网络的输出",
+    "激活函数",
+    "反向传播 （Back Propagation）",  # noqa: RUF001
+    "初始化参数",
+    "Bias和Variance",
+    "正则化",
+    "Grad check",
+    "What is L2-regularization actually doing?",
+    "Dropout",
+    "梯度检验",
+)
+
+
+def test_every_heading_of_the_notes_has_its_lesson() -> None:
+    covered = {heading for lesson in LESSONS.values() for heading in lesson.headings}
+    assert set(HEADINGS) <= covered
+    assert len(LESSONS) == 10
 
 
 def test_a_claim_says_what_the_numbers_say() -> None:
