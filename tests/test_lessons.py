@@ -231,6 +231,15 @@ def test_the_command_tells_draws_and_keeps(tmp_path: Path) -> None:
     assert any(name.startswith("events") for name in files)
 
 
+def test_sides_that_disagree_are_told_and_are_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manual, "sigmoid", manual.tanh)
+    result = CliRunner().invoke(parity, ["lesson", "forward", "--runs", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "do NOT agree" in " ".join(result.output.split())
+
+
 def test_an_unknown_lesson_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no lesson 'forwrd': did you mean 'forward'"):
         command.run(Console(), "forwrd", SEED, tmp_path)
