@@ -174,6 +174,31 @@ def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
         sys.exit(1)
 
 
+@parity.command()
+@click.argument("name", required=False)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Of the data, parameters and masks.",
+)
+@RUNS
+def lesson(name: str | None, seed: int, root: Path) -> None:
+    """List the lessons, or run the one called NAME on both sides, by the course's notes.
+
+    The exit status is 0 if both sides agreed throughout, 1 if they did not, 2 for bad input.
+    """
+    from rich.console import Console
+
+    from lessons.command import list_all, run
+
+    if name is None:
+        list_all(Console())
+    elif not run(Console(), name, seed, root):
+        sys.exit(1)
+
+
 def main() -> None:
     """The console command: bad input is one or two lines and status 2, never a traceback."""
     try:

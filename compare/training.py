@@ -6,7 +6,7 @@ curves from each side running on its own.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
@@ -30,6 +30,7 @@ class StepRecord:
     envelope the same between manual and a twin of it that is nudged by one unit in the last place
     at every step: what rounding alone may do to this run.
     stepping and judging are the seconds that the two judged steps and their judgement took.
+    params are those of the side that runs free by hand, after the step; torch's are in its module.
     """
 
     step: int
@@ -41,6 +42,7 @@ class StepRecord:
     envelope: float
     stepping: float
     judging: float
+    params: Tensors = field(default_factory=dict)
 
 
 def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
@@ -84,6 +86,7 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
                 envelope=_drift(params, twin_params),
                 stepping=cost[0],
                 judging=cost[1],
+                params=params,
             )
             if look_closer:
                 evaluate(record, data, pair, params, twin_params)

@@ -1,0 +1,31 @@
+"""The course as experiments, one file a lesson, each run on both sides; and their register."""
+
+from lessons import (
+    activations,
+    backprop,
+    bias_variance,
+    dropout,
+    forward,
+    gradient_check,
+    initialization,
+    planar,
+    regularization,
+    why_nonlinear,
+)
+from lessons.lesson import Lesson
+
+LESSONS: dict[str, Lesson] = {
+    module.LESSON.name: module.LESSON
+    for module in (
+        forward,
+        activations,
+        why_nonlinear,
+        backprop,
+        initialization,
+        bias_variance,
+        regularization,
+        dropout,
+        gradient_check,
+        planar,
+    )
+}

@@ -1,0 +1,182 @@
+"""Backpropagation: every line by hand, by torch and by exact derivative.
+
+A network of 2 inputs, 3 tanh units and 1 sigmoid unit, m samples as rows:
+
+  forward                       backward                             shapes
+  z1 = x @ W1.T + b1            dz1 = da1 (1 - tanh(z1)^2)           (m, 3)
+  a1 = tanh(z1)                 da1 = dz2 @ W2                       (m, 3)
+  z2 = a1 @ W2.T + b2           dz2 = da2 a2 (1 - a2) = (a2 - y)/m   (m, 1)
+  a2 = sigmoid(z2)              da2 = (a2 - y) / (a2 (1 - a2)) / m   (m, 1)
+                                dW2 = dz2.T @ a1, db2 = sum of dz2   (1, 3) (1,)
+                                dW1 = dz1.T @ x,  db1 = sum of dz1   (3, 2) (3,)
+
+  logistic loss     loss = -mean(y log a2 + (1 - y) log(1 - a2))
+  gradient descent  W := W - lr dW,  b := b - lr db
+
+The course has dZ2 = A2 - Y and puts 1/m in dW; here 1/m stands once, in the
+loss. The exact derivative is that of the forward line alone (complex step), so
+no backward formula can hide in it. One product over m samples is the mean of
+what the m samples give one by one.
+
+Source: course week 3, "gradient descent for neural networks" and
+"backpropagation intuition".
+"""
+
+import numpy as np
+
+from compare import data, pair
+from compare.case import Case
+from compare.judge import SIDES, Side
+from compare.recorded import Recorded, record
+from compare.witness import testify
+from lessons.experiment import train
+from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared, judged
+from lessons.pictures import curves
+from manual.network import Tensors
+
+SAMPLES, LR = 4, 0.5
+LINES = {
+    "da2": "(a2-y)/(a2(1-a2))/m",
+    "dz2": "da2 a2 (1-a2)",
+    "dW2": "dz2.T @ a1",
+    "db2": "sum of dz2",
+    "dh1": "dz2 @ W2 = da1",
+    "dz1": "da1 (1-tanh(z1)^2)",
+    "dW1": "dz1.T @ x",
+    "db1": "sum of dz1",
+}
+
+
+def measure(seed: int) -> Measured:
+    """One recorded step of a few samples, each sample of it alone, and a whole descent."""
+    step = _step(seed, slice(SAMPLES))
+    exact = {side: {line: exact_derivative(step, side, line) for line in LINES} for side in SIDES}
+    descent = train(_case(seed, batch=160, steps=200))
+    runs = {"descent": descent}
+    numbers = judged(runs.values()) | compared(step.manual, step.torch)
+    for side in SIDES:
+        t, start = step.trace(side), step.start
+        losses = descent.curve(side, "loss/train")
+        numbers |= {
+            f"exact/{side}": max(_gap(t[line], exact[side][line]) for line in LINES),
+            f"shortcut/{side}": _gap(t["dz2"], (t["a2"] - start["y"]) / SAMPLES),
+            f"one by one/{side}": _one_by_one(seed, step, side),
+            f"update/{side}": _gap(t["W1"], start["W1"] - LR * t["dW1"]),
+            f"loss before/{side}": losses[0],
+            f"loss after/{side}": losses[-1],
+        }
+    tables = (_forward_table(step), _backward_table(step, exact))
+    return Measured(numbers, tables, {"loss": curves(runs, "loss/train")}, runs)
+
+
+def exact_derivative(step: Recorded, side: Side, line: str) -> np.ndarray:
+    """Each entry of a gradient by complex step, from the forward line that it belongs to."""
+    trace = step.trace(side)
+    node = next(n for n in step.nodes if line in n.outputs)
+    known = {**trace, **step.start}
+    entries = [testify(node, line, i, known) for i in np.ndindex(trace[line].shape)]
+    return np.array(entries, dtype=np.float64).reshape(trace[line].shape)
+
+
+def conclude(n: Numbers) -> tuple[Claim, ...]:
+    """The lines are right, the shortcut holds, a product is a mean, and the loss falls."""
+    worst = {what: max(n[f"{what}/{s}"] for s in SIDES) for what in ("exact", "shortcut", "update")}
+    alone = max(n[f"one by one/{s}"] for s in SIDES)
+    before, after = ([n[f"loss {when}/{s}"] for s in SIDES] for when in ("before", "after"))
+    losses = f"from {before[0]:.4f} to {after[0]:.4f} by hand, to {after[1]:.4f} in torch"
+    return (
+        claim(
+            worst["exact"] <= 1e-12,
+            f"All {len(LINES)} backward lines are the exact derivative of their forward lines, to "
+            f"{worst['exact']:.1e} of each tensor's largest entry, on both sides.",
+            f"A backward line is WRONG: {worst['exact']:.1e} away from the exact derivative.",
+        ),
+        claim(
+            worst["shortcut"] <= 1e-12,
+            f"Logistic loss and sigmoid cancel: dz2 is (a2 - y)/m to {worst['shortcut']:.1e}.",
+            f"dz2 is NOT (a2 - y)/m: {worst['shortcut']:.1e} apart.",
+        ),
+        claim(
+            alone <= 1e-12,
+            f"One product for all samples is the mean of {SAMPLES} gradients taken one by one, to "
+            f"{alone:.1e}.",
+            f"One product for all samples is NOT the mean of theirs: {alone:.1e} apart.",
+        ),
+        claim(
+            worst["update"] <= 1e-12 and max(after) < min(before),
+            f"W := W - lr dW takes the loss down in 200 steps: {losses}.",
+            f"W := W - lr dW is NOT what took the loss in 200 steps {losses}: it is "
+            f"{worst['update']:.1e} away from the update.",
+        ),
+    )
+
+
+def _case(seed: int, batch: int = SAMPLES, steps: int = 1) -> Case:
+    return Case.model_validate(
+        {
+            "data": "moons",
+            "samples": 200,
+            "hidden": (3,),
+            "activation": "tanh",
+            "initializer": "xavier_normal",
+            "bias_scale": 0.3,
+            "p": 0,
+            "l2": 0,
+            "optimizer": "sgd",
+            "lr": LR,
+            "batch": batch,
+            "steps": steps,
+            "seed": seed,
+        }
+    )
+
+
+def _step(seed: int, rows: slice) -> Recorded:
+    """The first step of both sides on these samples."""
+    case = _case(seed)
+    loaded = data.load(case)
+    sides = pair.build(case, loaded)
+    return record(sides, loaded.x_train[rows], sides.targets.y_train[rows], count=1)[0]
+
+
+def _one_by_one(seed: int, step: Recorded, side: Side) -> float:
+    """How far the mean of the samples' own gradients is from the batch's."""
+    alone = [_step(seed, slice(i, i + 1)).trace(side) for i in range(SAMPLES)]
+    names = ("dW1", "db1", "dW2", "db2")
+    return max(
+        _gap(step.trace(side)[name], np.mean([t[name] for t in alone], axis=0)) for name in names
+    )
+
+
+def _gap(a: np.ndarray, b: np.ndarray) -> float:
+    """The greatest difference over the largest entry."""
+    return compared({"": a}, {"": b})["tensors/difference"]
+
+
+def _forward_table(step: Recorded) -> Table:
+    rows = tuple(
+        (
+            name,
+            str(step.manual[name].shape),
+            *(f"{step.trace(s)[name].flat[0]:.10f}" for s in SIDES),
+        )
+        for name in ("z1", "a1", "z2", "a2", "loss")
+    )
+    return Table("Forward, first entry of each", ("line", "shape", *SIDES), rows)
+
+
+def _backward_table(step: Recorded, exact: dict[Side, Tensors]) -> Table:
+    rows = tuple(
+        (
+            f"{line} = {formula}",
+            *(f"{step.trace(s)[line].flat[0]:.10f}" for s in SIDES),
+            f"{exact['manual'][line].flat[0]:.10f}",
+            f"{max(_gap(step.trace(s)[line], exact[s][line]) for s in SIDES):.1e}",
+        )
+        for line, formula in LINES.items()
+    )
+    columns = ("line", *SIDES, "exact", "gap")
+    return Table("Backward, first entry of each; the gap is that of all entries", columns, rows)
+
+
+LESSON = Lesson("backprop", ("反向传播 （Back Propagation）",), __doc__, measure, conclude)  # noqa: RUF001

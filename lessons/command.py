@@ -1,0 +1,90 @@
+"""`parity lesson`: the list of lessons, and one of them measured, told, drawn and kept."""
+
+import json
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+from torch.utils.tensorboard import SummaryWriter
+
+from compare import runs, threads
+from compare.dashboard import Dashboard
+from compare.errors import InputError, suggest
+from compare.numbers import plain
+from lessons import LESSONS
+from lessons.lesson import Claim, Lesson, Measured, Table, agree
+
+
+def list_all(console: Console) -> None:
+    """Every lesson: its idea, and the headings of the notes that it covers."""
+    table = RichTable("lesson", "what it shows", "in the notes", box=None, pad_edge=False)
+    for lesson in LESSONS.values():
+        table.add_row(lesson.name, escape(lesson.line), "; ".join(lesson.headings))
+    console.print(table)
+    console.print("\nparity lesson NAME runs one on both sides.", highlight=False)
+
+
+def run(console: Console, name: str, seed: int, root: Path) -> bool:
+    """Measure, draw, tell -> whether both sides agreed in all that was compared.
+
+    Raises:
+        InputError: there is no such lesson, or nothing can be written to the runs' folder.
+    """
+    if name not in LESSONS:
+        raise InputError(f"no lesson {name!r}: {suggest(name, LESSONS)}")
+    lesson = LESSONS[name]
+    folder = runs.create(root, None, default=name)
+    console.print(f"[bold]{name}[/], {'; '.join(lesson.headings)}\n", highlight=False)
+    console.print(escape(lesson.text), highlight=False)
+    with threads.limited(1):
+        measured = lesson.measure(seed)
+    claims = lesson.conclusion(measured.numbers)
+    for table in measured.tables:
+        _show(console, table)
+    console.print("[bold]Conclusion[/]")
+    for c in claims:
+        console.print(f"- {escape(c.text)}", highlight=False)
+    _keep(folder, lesson, seed, measured, claims)
+    console.print(
+        f"\nPictures: {', '.join(f'{folder}/{p}.png' for p in measured.figures)}\n"
+        f"TensorBoard: parity board {folder.name}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return agree(measured.numbers).holds
+
+
+def _show(console: Console, table: Table) -> None:
+    shown = RichTable(*map(escape, table.columns), box=None, pad_edge=False, title_justify="left")
+    for row in table.rows:
+        shown.add_row(*map(escape, row))
+    console.print(f"[bold]{escape(table.title)}[/]", highlight=False)
+    console.print(shown)
+    console.print()
+
+
+def _keep(
+    folder: Path, lesson: Lesson, seed: int, measured: Measured, claims: tuple[Claim, ...]
+) -> None:
+    """lesson.json, a PNG a picture, and TensorBoard: text, pictures, curves of each training."""
+    record = {
+        "lesson": lesson.name,
+        "seed": seed,
+        "numbers": plain(measured.numbers),
+        "conclusion": [asdict(c) for c in claims],
+    }
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    (folder / "lesson.json").write_text(text + "\n", "utf-8")
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_text("lesson", f"```\n{lesson.text}\n```")
+        writer.add_text("conclusion", "\n".join(f"- {c.text}" for c in claims))
+        for name, figure in measured.figures.items():
+            figure.savefig(folder / f"{name}.png", dpi=110)
+            writer.add_figure(name, figure)
+    for label, trained in measured.runs.items():
+        with closing(Dashboard(folder / label)) as dashboard:
+            for step in trained.records:
+                dashboard.write(step)

@@ -1,0 +1,204 @@
+"""Dropout: on in training alone, one mask both ways, expectation kept.
+
+  mask          0 with probability p, else 1/(1 - p)      keep_prob = 1 - p
+  forward       h = a * mask
+  backward      da = dh * mask, the same mask, its scale included
+  evaluation    h = a
+
+All are (m, n), units of m samples; each sample has a mask of its own. Dividing
+by keep_prob keeps the expected activation: E[h] = a for every keep_prob, so the
+evaluation needs no change. A network that cannot rely on any single unit does
+not learn its few samples by heart.
+
+The classical mistakes are planted one by one, on both sides, and the judge is
+not told which.
+
+Source: course 2 week 1, "dropout regularization"; programming assignment
+"regularization".
+"""
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+import manual
+from compare import data, pair
+from compare.causes.dropout import CAUSES
+from compare.judge import SIDES, Side
+from compare.recorded import record
+from lessons.experiment import Trained, noisy_moons, train
+from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared, judged
+from lessons.mistakes import plant_each
+from lessons.pictures import boundaries, panels
+from torch_ref.dropout import dropout
+
+KEPT = (0.5, 0.8, 0.2)
+DRAWS, UNITS = 4000, 20
+
+
+def measure(seed: int) -> Measured:
+    """The expectation, both passes, training against evaluation, and each mistake."""
+    runs = {f"p {p:g}": train(noisy_moons(seed, p=p)) for p in (0.0, 0.5)}
+    means = {(side, kept): mean_kept(side, kept, seed) for side in SIDES for kept in KEPT}
+    numbers = judged(runs.values()) | _one_step(seed)
+    for (side, kept), (mean, error) in means.items():
+        numbers |= {f"mean/{kept}/{side}": mean, f"error/{kept}/{side}": error}
+    for side in SIDES:
+        numbers |= {f"evaluation/{side}": evaluation_noise(runs["p 0.5"], side)}
+        for label, trained in runs.items():
+            train_loss, dev_loss = (trained.last(side, f"loss/{s}") for s in ("train", "dev"))
+            numbers |= {f"{label}/gap/{side}": dev_loss - train_loss}
+    numbers["training/torch"] = _training_noise(runs["p 0.5"])
+    planted, mistakes = plant_each(CAUSES)
+    numbers |= planted
+    tables = (_expectation(numbers), _losses(numbers, runs), mistakes)
+    figures = {"expectation": _draw(numbers), "boundaries": boundaries(runs, 2)}
+    return Measured(numbers, tables, figures, runs)
+
+
+def mean_kept(side: Side, kept: float, seed: int) -> tuple[float, float]:
+    """The mean of sum(h) / sum(a) over many masks, and its standard error; 1 is expected."""
+    rng = np.random.default_rng([seed, 4])
+    a = np.tile(manual.sigmoid(rng.standard_normal(UNITS)), (DRAWS, 1))
+    if side == "manual":
+        h = manual.dropout(a, manual.dropout_mask(rng, a.shape, 1 - kept))
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            h = dropout(1 - kept)(torch.tensor(a)).numpy()
+    ratios = h.sum(axis=1) / a.sum(axis=1)
+    return float(ratios.mean()), float(ratios.std(ddof=1) / np.sqrt(DRAWS))
+
+
+def evaluation_noise(trained: Trained, side: Side) -> float:
+    """How far two evaluations of the same samples are apart."""
+    first, second = (trained.output(side, trained.data.x_dev) for _ in range(2))
+    return float(np.abs(first - second).max())
+
+
+def conclude(n: Numbers) -> tuple[Claim, ...]:
+    """Expectation, mask, evaluation, regularization, mistakes."""
+    return _kept(n), _masked(n), _off(n), _regularizes(n), _found(n)
+
+
+def _kept(n: Numbers) -> Claim:
+    found = "; ".join(
+        f"keep_prob {kept}: "
+        + ", ".join(f"{n[f'mean/{kept}/{s}']:.4f} +- {n[f'error/{kept}/{s}']:.4f}" for s in SIDES)
+        for kept in KEPT
+    )
+    off = max(
+        abs(n[f"mean/{kept}/{s}"] - 1) / n[f"error/{kept}/{s}"] for kept in KEPT for s in SIDES
+    )
+    return claim(
+        off < 4,
+        f"The expected activation is kept, as h over a (manual, torch): {found}; 1 is never more "
+        f"than {off:.1f} standard errors away.",
+        f"The expected activation is NOT kept, as h over a (manual, torch): {found}; 1 is up to "
+        f"{off:.1f} standard errors away.",
+    )
+
+
+def _masked(n: Numbers) -> Claim:
+    left = max(n[f"dropped {way}/{s}"] for way in ("forward", "backward") for s in SIDES)
+    return claim(
+        left == 0 < n["dropped"],
+        f"One mask serves both passes: {n['dropped']:.0f} dropped entries are 0 in h and in da.",
+        f"The mask is NOT the same both ways: of {n['dropped']:.0f} dropped entries one is "
+        f"{left:.2g}.",
+    )
+
+
+def _off(n: Numbers) -> Claim:
+    still = max(n[f"evaluation/{s}"] for s in SIDES)
+    noise = n["training/torch"]
+    return claim(
+        still == 0 < noise,
+        f"Evaluation draws nothing: twice the same samples, difference {still:g}; left in train() "
+        f"the same network's answers differ by up to {noise:.2f}.",
+        f"Evaluation is NOT free of chance ({still:g}), or training is ({noise:.2f}).",
+    )
+
+
+def _regularizes(n: Numbers) -> Claim:
+    without, held = ([n[f"p {p}/gap/{s}"] for s in SIDES] for p in ("0", "0.5"))
+    found = f"dev loss over train loss by {without[0]:.3f} without it, {held[0]:.3f} with p = 0.5"
+    return claim(
+        max(held) < min(without),
+        f"Dropout regularizes: {found}.",
+        f"Dropout did NOT regularize here: {found}.",
+    )
+
+
+def _found(n: Numbers) -> Claim:
+    named = sum(n[f"{cause.name}/named/{s}"] for cause in CAUSES for s in SIDES)
+    planted = len(CAUSES) * len(SIDES)
+    return claim(
+        named == planted,
+        f"Each of the {len(CAUSES)} classical mistakes, on either side, was named by the judge, "
+        "and no other with it.",
+        f"Only {named:.0f} of {planted} planted mistakes were named alone: NOT all.",
+    )
+
+
+def _one_step(seed: int) -> dict[str, float]:
+    """The largest entry that is left of a dropped unit, forward and backward."""
+    case = noisy_moons(seed, p=0.5)
+    loaded = data.load(case)
+    sides = pair.build(case, loaded)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        step = record(sides, loaded.x_train, sides.targets.y_train, count=1)[0]
+    dropped = step.start["mask1"] == 0
+    numbers = compared(step.manual, step.torch) | {"dropped": float(dropped.sum())}
+    for side in SIDES:
+        for way, name in (("forward", "h1"), ("backward", "da1")):
+            left = np.abs(step.trace(side)[name][dropped]).max()
+            numbers[f"dropped {way}/{side}"] = float(left)
+    return numbers
+
+
+def _training_noise(trained: Trained) -> float:
+    """How far two answers are apart if one forgets eval()."""
+    net, x = trained.pair.torch.net.train(), torch.tensor(trained.data.x_dev)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(trained.case.seed)
+        return float((net(x) - net(x)).abs().max())
+
+
+def _expectation(n: Numbers) -> Table:
+    rows = tuple(
+        (
+            f"{kept}",
+            *(f"{n[f'mean/{kept}/{s}']:.4f} +- {n[f'error/{kept}/{s}']:.4f}" for s in SIDES),
+        )
+        for kept in KEPT
+    )
+    return Table(f"h over a, mean of {DRAWS} masks of {UNITS} units", ("keep_prob", *SIDES), rows)
+
+
+def _losses(n: Numbers, runs: dict[str, Trained]) -> Table:
+    rows = tuple(
+        (
+            label,
+            *(f"{t.last(s, f'loss/{split}'):.4f}" for split in ("train", "dev") for s in SIDES),
+        )
+        for label, t in runs.items()
+    )
+    return Table("Loss", ("", "train, manual", "torch", "dev, manual", "torch"), rows)
+
+
+def _draw(n: Numbers) -> Figure:
+    figure, (ax,) = panels(1, 1, width=5)
+    for shift, side in ((-0.01, "manual"), (0.01, "torch")):
+        means = [n[f"mean/{kept}/{side}"] for kept in KEPT]
+        errors = [n[f"error/{kept}/{side}"] for kept in KEPT]
+        ax.errorbar([k + shift for k in KEPT], means, errors, fmt="o", capsize=3, label=side)
+    ax.plot([0, 1], [0, 1], ":", color="grey", label="without 1/keep_prob")
+    ax.axhline(1, color="black", lw=0.8)
+    ax.set(xlabel="keep_prob", ylabel="E[h] / a")
+    ax.legend(frameon=False)
+    return figure
+
+
+LESSON = Lesson("dropout", ("Dropout",), __doc__, measure, conclude)

@@ -1,0 +1,122 @@
+"""One training of both sides in lockstep, kept as far as a lesson shows it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+import manual
+from compare import data, pair, training
+from compare.case import Case
+from compare.data import Data
+from compare.errors import InputError
+from compare.judge import Side
+from compare.operations import OPERATIONS
+from compare.pair import Pair
+from compare.training import StepRecord
+from manual.network import Tensors
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: params are those by hand, torch's live in pair.torch.
+
+    records are the steps at which train and dev were evaluated; passed counts the steps in which
+    the judge found every tensor right.
+    """
+
+    case: Case
+    data: Data
+    pair: Pair
+    params: Tensors
+    records: tuple[StepRecord, ...]
+    steps: int
+    passed: int
+
+    def curve(self, side: Side, name: str) -> list[float]:
+        """A curve of one side, such as accuracy/dev, one value a record."""
+        return [(r.manual if side == "manual" else r.torch)[name] for r in self.records]
+
+    def last(self, side: Side, curve: str) -> float:
+        """Where a curve ends."""
+        return self.curve(side, curve)[-1]
+
+    def before(self) -> "Trained":
+        """The same pair as it stood before the first step."""
+        built = pair.build(self.case, self.data)
+        return replace(self, pair=built, params=built.params)
+
+    def params_of(self, side: Side) -> Tensors:
+        """W1, b1... after the last step."""
+        return self.params if side == "manual" else self.pair.torch.params()
+
+    def trace(self, side: Side, x: np.ndarray) -> Tensors:
+        """The output (and by hand every tensor before it), dropout off."""
+        if side == "manual":
+            return manual.forward(self.pair.manual.net, self.params, x, {})
+        net = self.pair.torch.net.eval()
+        outputs, at = {}, torch.tensor(x)
+        with torch.no_grad():
+            for name, module in net.named_children():
+                outputs[name] = at = module(at)
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    def output(self, side: Side, x: np.ndarray) -> np.ndarray:
+        """a of the last layer                                  # [m, n_in] -> [m, n_out]"""
+        return self.trace(side, x)[f"a{self.pair.manual.net.depth}"]
+
+
+def train(case: Case) -> Trained:
+    """Train a case on both sides, every step judged.
+
+    Raises:
+        InputError: with this seed the training does not stay finite.
+    """
+    loaded = data.load(case)
+    sides = pair.build(case, loaded)
+    kept, steps, passed = [], 0, 0
+    for record in training.train(case, loaded, sides):
+        if not record.judgement.finite:
+            raise InputError(f"step {record.step} is not finite; try another --seed")
+        steps, passed = steps + 1, passed + record.judgement.passed
+        if "loss/train" in record.torch:
+            kept.append(record)
+    return Trained(case, loaded, sides, record.params, tuple(kept), steps, passed)
+
+
+def noisy_moons(seed: int, **options: object) -> Case:
+    """A large network on 60 samples with much noise: one that learns them by heart if it may."""
+    base: dict[str, object] = {
+        "data": "moons",
+        "samples": 100,
+        "noise": 0.3,
+        "dev_fraction": 0.4,
+        "hidden": (30, 30),
+        "activation": "tanh",
+        "initializer": "xavier_normal",
+        "p": 0,
+        "l2": 0,
+        "lr": 0.2,
+        "steps": 250,
+        "batch": 60,
+        "log_every": 50,
+        "seed": seed,
+    }
+    return Case.model_validate(base | options)
+
+
+def slope(side: Side, activation: str, z: np.ndarray) -> np.ndarray:
+    """g'(z): each side's backward of an upstream gradient of ones    # [m, n] -> [m, n]"""
+    operation = OPERATIONS[activation]
+    if side == "manual":
+        return operation.backward(np.ones_like(z), z)
+    at = torch.tensor(z, requires_grad=True)
+    operation.twin()(at).sum().backward()  # type: ignore[no-untyped-call]
+    assert at.grad is not None, "backward has just been called"
+    return at.grad.numpy()
+
+
+def value(side: Side, activation: str, z: np.ndarray) -> np.ndarray:
+    """g(z)                                                     # [m, n] -> [m, n]"""
+    operation = OPERATIONS[activation]
+    return operation.forward(z) if side == "manual" else operation.twin()(torch.tensor(z)).numpy()

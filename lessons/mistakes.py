@@ -1,0 +1,26 @@
+"""Known mistakes at work: each planted on both sides, and whether the judge named it."""
+
+from collections.abc import Iterable
+
+from compare.causes.cause import Cause
+from compare.faults_command import demonstrate
+from compare.judge import SIDES
+from lessons.lesson import Table
+
+
+def plant_each(causes: Iterable[Cause]) -> tuple[dict[str, float], Table]:
+    """Numbers NAME/named/SIDE (1 or 0) and NAME/dW1/SIDE (how far dW1 is off), and their table."""
+    numbers: dict[str, float] = {}
+    rows = []
+    for cause in causes:
+        for side in SIDES:
+            found = demonstrate(cause, side).judgement
+            named = found.diagnoses[side].names == (frozenset({cause.name}),)
+            off = next(d.relative for d in found.differences if d.name == "dW1")
+            numbers |= {f"{cause.name}/named/{side}": float(named), f"{cause.name}/dW1/{side}": off}
+        first = found.root.found.name if found.root else "nothing"
+        gaps = (f"{numbers[f'{cause.name}/dW1/{s}']:.0%}" for s in SIDES)
+        alone = all(numbers[f"{cause.name}/named/{s}"] for s in SIDES)
+        rows.append((cause.sentence, first, *gaps, "yes" if alone else "NO"))
+    columns = ("mistake", "first wrong", "dW1 off, manual", "torch", "named")
+    return numbers, Table("What goes wrong", columns, tuple(rows))

@@ -1,0 +1,68 @@
+"""What several lessons draw: curves and decision boundaries, both sides over one another."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from compare.judge import SIDES
+from lessons.experiment import Trained
+
+STYLE: dict[str, dict[str, Any]] = {
+    "manual": {"lw": 5, "alpha": 0.35},
+    "torch": {"lw": 1.2, "color": "black"},
+}
+
+
+def panels(rows: int, columns: int, width: float = 3.0) -> tuple[Figure, list[Axes]]:
+    """A figure of rows x columns panels, row by row."""
+    figure = Figure(figsize=(width * columns, 2.7 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(axes.flat)
+
+
+def curves(runs: Mapping[str, Trained], curve: str) -> Figure:
+    """One panel a training: the curve of each side, thick by hand and thin in torch."""
+    figure, axes = panels(1, len(runs), width=2.4)
+    for ax, (label, trained) in zip(axes, runs.items(), strict=True):
+        steps = [r.step for r in trained.records]
+        for side in SIDES:
+            ax.plot(steps, trained.curve(side, curve), label=side, **STYLE[side])
+        ax.set(title=label, xlabel="step")
+    axes[0].set_ylabel(curve)
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def grid(trained: Trained, side: int = 80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The plane of 2-D data in side x side points: x0 and x1 [side, side], rows [side^2, 2]."""
+    x = np.concatenate([trained.data.x_train, trained.data.x_dev])
+    low, high = x.min(axis=0) - 0.3, x.max(axis=0) + 0.3
+    x0, x1 = np.meshgrid(*(np.linspace(low[i], high[i], side) for i in (0, 1)))
+    return x0, x1, np.column_stack([x0.ravel(), x1.ravel()]).astype(trained.case.dtype)
+
+
+def boundaries(runs: Mapping[str, Trained], columns: int) -> Figure:
+    """Filled: the probability by hand; the black line: where torch's is one half."""
+    figure, axes = panels(-(-len(runs) // columns), columns)
+    for ax, (label, trained) in zip(axes, runs.items(), strict=False):
+        x0, x1, rows = grid(trained)
+        by_hand, in_torch = (trained.output(s, rows).reshape(x0.shape) for s in SIDES)
+        ax.contourf(x0, x1, by_hand, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.8)
+        if in_torch.min() < 0.5 < in_torch.max():
+            ax.contour(x0, x1, in_torch, levels=[0.5], colors="black", linewidths=1.2)
+        x, y = trained.data.x_train, trained.data.labels_train
+        ax.scatter(x[:, 0], x[:, 1], c=y, cmap="RdBu_r", s=9, edgecolors="white", linewidths=0.4)
+        ax.set(title=label, xticks=[], yticks=[])
+    for ax in axes[len(runs) :]:
+        ax.remove()
+    return figure
+
+
+def same_predictions(trained: Trained) -> float:
+    """The share of the grid's points to which both sides give the same class."""
+    _, _, rows = grid(trained)
+    by_hand, in_torch = (trained.output(side, rows) > 0.5 for side in SIDES)
+    return float(np.mean(by_hand == in_torch))

@@ -1,0 +1,255 @@
+"""Each lesson's conclusion, and that it would say otherwise if the numbers did."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+import manual
+from compare import threads
+from compare.cli import parity
+from compare.errors import InputError
+from lessons import LESSONS, backprop, command, dropout, forward, gradient_check, why_nonlinear
+from lessons.lesson import Measured, Numbers, agree, claim
+
+SEED = 0
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with threads.limited(1):
+        yield
+
+
+@cache
+def measured(name: str) -> Measured:
+    """Each lesson is run once, however many tests look at it."""
+    return LESSONS[name].measure(SEED)
+
+
+def concluded(name: str) -> Numbers:
+    """The numbers of a lesson all of whose claims hold."""
+    n = measured(name).numbers
+    for c in LESSONS[name].conclusion(n):
+        assert c.holds, f"{name}, seed {SEED}: {c.text}"
+    return n
+
+
+def denied(name: str, **changed: float) -> None:
+    """With these numbers in place of the measured ones, some claim no longer holds, and says so."""
+    n = {**measured(name).numbers, **changed}
+    before = LESSONS[name].conclusion(measured(name).numbers)
+    turned = [b for a, b in zip(before, LESSONS[name].conclusion(n), strict=True) if not b.holds]
+    assert turned, f"{name}, seed {SEED}: {changed} changed no claim"
+    assert not {c.text for c in turned} & {c.text for c in before}
+
+
+def test_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = measured("forward").numbers
+    assert max(n["gap/manual"], n["gap/torch"]) < 1e-14
+    assert (n["rows of W"], n["columns of W"]) == (4, 3)
+    same, _, agreed = LESSONS["forward"].conclusion(n)
+    assert same.holds
+    assert agreed.holds
+    monkeypatch.setattr(manual, "linear", lambda x, W, b: x @ W.T + b.sum())
+    same, _, agreed = LESSONS["forward"].conclusion(forward.measure(SEED).numbers)
+    assert not same.holds
+    assert "OTHER" in same.text
+    assert not agreed.holds
+
+
+def test_activations() -> None:
+    n = concluded("activations")
+    assert n["sigmoid/slope at 10/manual"] == pytest.approx(4.54e-5, rel=1e-3)
+    assert n["relu/slope at 0/torch"] == n["relu/slope at 0/manual"] == 0
+    assert n["leaky_relu/slope at 0/torch"] == 0.01
+    assert abs(n["tanh/mean/torch"]) < 0.05 < 0.45 < n["sigmoid/mean/torch"] < 0.55
+    denied("activations", **{"relu/slope at 10/torch": 0.0})
+    denied("activations", **{"tanh/mean/manual": 0.5})
+    denied("activations", **{"relu/slope at 0/torch": 1.0})
+    denied("activations", **{"tanh/formula/manual": 0.1})
+
+
+def test_why_nonlinear(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = concluded("why-nonlinear")
+    assert max(n["identity/gap/manual"], n["identity/gap/torch"]) < 1e-13
+    assert n["tanh/train/torch"] > 0.95
+    denied("why-nonlinear", **{"tanh/train/torch": 0.5})
+    monkeypatch.setitem(manual.network.ACTIVATIONS, "identity", (manual.tanh, manual.tanh_backward))
+    trained = measured("why-nonlinear").runs["identity"]
+    assert why_nonlinear.collapse_gap(trained, "manual") > 1e-2, "tanh by the name of identity"
+
+
+def test_backprop(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = concluded("backprop")
+    assert max(n["exact/manual"], n["exact/torch"], n["one by one/manual"]) < 1e-13
+    assert n["loss after/torch"] < 0.7 * n["loss before/torch"]
+    denied("backprop", **{"loss after/torch": n["loss before/torch"]})
+    for what in ("exact", "shortcut", "one by one", "update"):
+        denied("backprop", **{f"{what}/torch": 0.1})
+    slope_of_sigmoid = (manual.tanh, manual.sigmoid_backward)
+    monkeypatch.setitem(manual.network.ACTIVATIONS, "tanh", slope_of_sigmoid)
+    step = backprop._step(SEED, slice(4))
+    assert not np.allclose(step.manual["dz1"], backprop.exact_derivative(step, "manual", "dz1"))
+    assert np.allclose(step.torch["dz1"], backprop.exact_derivative(step, "torch", "dz1"))
+
+
+def test_initialization() -> None:
+    n = concluded("initialization")
+    for side in ("manual", "torch"):
+        assert n[f"zeros, sigmoid/spread/{side}"] < 1e-12 < n[f"He/spread/{side}"]
+        assert min(n[f"Xavier/dev/{side}"], n[f"He/dev/{side}"]) > 0.9
+        denied("initialization", **{f"zeros/spread/{side}": 0.5})
+        denied("initialization", **{f"normal 10/slope/{side}": 0.9})
+        denied("initialization", **{f"He/loss/{side}": 0.69})
+    moved = measured("initialization").runs["zeros, sigmoid"].params["W1"]
+    assert np.abs(moved).max() > 1e-3, "the units are the same, but they do learn"
+
+
+def test_bias_variance() -> None:
+    n = concluded("bias-variance")
+    for side in ("manual", "torch"):
+        assert n[f"too small/bias/{side}"] > 0.2
+        assert n[f"trained longer/variance/{side}"] > 0.05 > n[f"more data/variance/{side}"]
+        denied("bias-variance", **{f"trained longer/bias/{side}": 0.9})
+        denied("bias-variance", **{f"bigger/high bias/{side}": 0.0})
+        denied("bias-variance", **{f"regularized/variance/{side}": 0.9})
+        denied("bias-variance", **{f"more data/high variance/{side}": 1.0})
+
+
+def test_regularization() -> None:
+    n = concluded("regularization")
+    for side in ("manual", "torch"):
+        assert n[f"L2 1/size/{side}"] < 0.8 * n[f"none/size/{side}"]
+        assert n[f"L2 1/slope/{side}"] < 0.8 * n[f"none/slope/{side}"]
+        denied("regularization", **{f"L2 1/size/{side}": 9.0})
+        denied("regularization", **{f"L2 1/slope/{side}": 9.0})
+        denied("regularization", **{f"L1 0.3/small/{side}": 0.0})
+    denied("regularization", routes=0.1)
+
+
+def test_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = concluded("dropout")
+    for side in ("manual", "torch"):
+        assert all(abs(n[f"mean/{k}/{side}"] - 1) < 0.05 for k in (0.5, 0.8, 0.2))
+        assert n[f"p 0.5/gap/{side}"] < 0.5 * n[f"p 0/gap/{side}"]
+        assert n[f"keep_prob/dW1/{side}"] > 0.1
+        denied("dropout", **{f"mean/0.2/{side}": 0.2})
+        denied("dropout", **{f"dropped backward/{side}": 0.1})
+        denied("dropout", **{f"p 0.5/gap/{side}": 9.0})
+        denied("dropout", **{f"fresh_mask_backward/named/{side}": 0.0})
+    denied("dropout", **{"evaluation/torch": 0.1})
+    unscaled = lambda rng, shape, p: (rng.random(shape) >= p).astype(float)  # noqa: E731
+    monkeypatch.setattr(manual, "dropout_mask", unscaled)
+    mean, error = dropout.mean_kept("manual", 0.5, SEED)
+    denied("dropout", **{"mean/0.5/manual": mean, "error/0.5/manual": error})
+
+
+def test_gradient_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = concluded("gradient-check")
+    assert n["passes"] >= 2 * n["parameters"]
+    for side in ("manual", "torch"):
+        assert n[f"off by 0/{side}"] < 1e-9
+        assert n[f"off by 0/along/{side}"] < 1e-13 < 1e-3 < n[f"bug/along/{side}"]
+        denied("gradient-check", **{f"off by 0/{side}": 1e-6})
+        denied("gradient-check", **{f"bug/{side}": 1e-9})
+        denied("gradient-check", **{f"bug/along/{side}": 1e-15})
+    denied("gradient-check", gradcheck=0.0)
+    monkeypatch.setattr(gradient_check, "planted", lambda step, side: step.trace(side))
+    _, bug, _, around = gradient_check.conclude(gradient_check.measure(SEED).numbers)
+    assert "NOT found" in bug.text
+    assert not around.holds
+
+
+def test_planar() -> None:
+    n = concluded("planar")
+    assert n["logistic regression/dev/torch"] < 0.65 < 0.85 < n["4 units/dev/torch"]
+    assert n["20 units/same predictions"] == 1
+    denied("planar", **{f"{k} unit{'s' * (k > 1)}/dev/manual": 0.5 for k in (1, 2, 3, 4, 5)})
+    denied("planar", **{f"{k} units/dev/manual": 0.7 for k in (4, 5)})
+    denied("planar", **{"5 units/same predictions": 0.99})
+    steps = {"steps/passed": n["steps"] - 1}
+    denied("planar", **steps)
+
+
+# Of the notes; their first heading is the link to the lectures.
+HEADINGS = (
+    "计算神经网络的输出",
+    "激活函数",
+    "反向传播 （Back Propagation）",  # noqa: RUF001
+    "初始化参数",
+    "Bias和Variance",
+    "正则化",
+    "Grad check",
+    "What is L2-regularization actually doing?",
+    "Dropout",
+    "梯度检验",
+)
+
+
+def test_every_heading_of_the_notes_has_its_lesson() -> None:
+    covered = {heading for lesson in LESSONS.values() for heading in lesson.headings}
+    assert set(HEADINGS) <= covered
+    assert len(LESSONS) == 10
+
+
+def test_a_claim_says_what_the_numbers_say() -> None:
+    assert claim(True, "so", "not so").text == "so"
+    assert claim(False, "so", "not so").text == "not so"
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {},
+        {"tensors": 0, "tensors/matching": 0, "tensors/difference": 0.0},
+        {"tensors": 3, "tensors/matching": 2, "tensors/difference": 0.1},
+        {"trainings": 1, "steps": 9, "steps/passed": 8, "drift": 0.0, "envelope": 0.0},
+        {"trainings": 0, "steps": 0, "steps/passed": 0, "drift": 0.0, "envelope": 0.0},
+    ],
+)
+def test_agreement_is_never_claimed_for_nothing_or_for_less_than_all(
+    numbers: dict[str, float],
+) -> None:
+    assert not agree(numbers).holds
+    assert "NOT" in agree(numbers).text
+
+
+def test_the_command_tells_draws_and_keeps(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        parity, ["lesson", "forward", "--seed", "3", "--runs", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "Conclusion" in result.output
+    assert "计算神经网络的输出" in result.output
+    files = {p.name for p in (tmp_path / "forward").iterdir()}
+    assert {"lesson.json", "times.png"} <= files
+    assert any(name.startswith("events") for name in files)
+
+
+def test_sides_that_disagree_are_told_and_are_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manual, "sigmoid", manual.tanh)
+    result = CliRunner().invoke(parity, ["lesson", "forward", "--runs", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "do NOT agree" in " ".join(result.output.split())
+
+
+def test_an_unknown_lesson_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no lesson 'forwrd': did you mean 'forward'"):
+        command.run(Console(), "forwrd", SEED, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_has_every_lesson_in_one_line() -> None:
+    result = CliRunner().invoke(parity, ["lesson"], terminal_width=200)
+    assert result.exit_code == 0
+    for lesson in LESSONS.values():
+        assert lesson.name in result.output
+        assert len(lesson.line) <= 80
+        assert max(map(len, lesson.text.splitlines())) <= 80, lesson.name
