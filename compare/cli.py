@@ -127,6 +127,34 @@ def board(name: str | None, root: Path, port: int) -> None:
         sys.exit(0)
 
 
+@parity.command()
+@case_options
+@click.option("--after", type=click.IntRange(1), help="Check again after so many training steps.")
+@click.option("--scan-epsilon", is_flag=True, help="Error of two-sided differences by epsilon.")
+@click.option("--json", "as_json", is_flag=True, help="The report for machines.")
+@click.option("--name", help="Of a run to keep pictures of the errors in.")
+@RUNS
+def gradcheck(
+    case_file: Path | None,
+    after: int | None,
+    scan_epsilon: bool,
+    as_json: bool,
+    name: str | None,
+    root: Path,
+    **options: Any,
+) -> None:
+    """Hold both sides' gradients to the exact derivative of the forward, without a tolerance.
+
+    Two-sided differences and torch.autograd.gradcheck stand beside it. The exit status is 0 if
+    every gradient is right to rounding, 1 if any is not, 2 for bad input.
+    """
+    case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    from compare.gradcheck_command import run
+
+    if not run(case, after, scan_epsilon, as_json, name, root):
+        sys.exit(1)
+
+
 def main() -> None:
     """The console command: bad input is one or two lines and status 2, never a traceback."""
     try:

@@ -52,7 +52,7 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
     before: Tensors = {}  # torch's last gradients, should somebody have forgotten to clear them
     with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
         torch.manual_seed(case.seed)
-        for step, rows in enumerate(_batches(case, len(data.x_train)), start=1):
+        for step, rows in enumerate(batches(case, len(data.x_train)), start=1):
             x, y = data.x_train[rows], pair.targets.y_train[rows]
             began = perf_counter()
             by_torch, masks = pair.torch.step(x, y)
@@ -127,7 +127,7 @@ def score(output: np.ndarray, labels: np.ndarray, loss: str, classes: int) -> fl
     return float(np.mean(predicted == labels))
 
 
-def _batches(case: Case, m: int) -> Iterator[np.ndarray]:
+def batches(case: Case, m: int) -> Iterator[np.ndarray]:
     """Shuffled once an epoch; the last batch of an epoch is as short as it comes."""
     rng = np.random.default_rng([case.seed, 2])
     steps = 0

@@ -17,7 +17,7 @@ from manual.gradient_check import Contribution, contributions, gradients_of, rel
 from manual.network import Network
 from manual.tangents import STEP
 
-LOOPED = 16  # entries that the plain loop looks at besides
+LOOPED = 8  # entries that the plain loop looks at besides
 
 Tensors = Mapping[str, np.ndarray]
 Entry = tuple[str, tuple[int, ...]]
