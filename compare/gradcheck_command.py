@@ -81,8 +81,10 @@ def show(console: Console, c: Checked) -> None:
     console.print(t)
     if c.kinks:
         console.print(
-            f"{c.kinks} places within rounding of a kink: either slope counts as right there.",
+            f"{c.kinks} places within rounding of a kink (or at the floors of BCELoss): either "
+            "slope counts as right there.",
             highlight=False,
+            soft_wrap=True,
         )
     for line in c.lines:
         for w in (w for w in line.worst if w.share >= 0.01):

@@ -47,10 +47,13 @@ Tensors = Mapping[str, np.ndarray]
 @dataclass(frozen=True)
 class ExactGradient:
     """gradients and bounds by parameter (W1, b1...): a right gradient is within the bound, entry by
-    entry. kinks is the number of places where two slopes were both right."""
+    entry. jumps are the shares of the bounds that are no rounding: kinks is the number of places
+    where more than one slope is right (and where BCELoss, here as in torch, holds its slope at a
+    floor)."""
 
     gradients: dict[str, np.ndarray]
     bounds: dict[str, np.ndarray]
+    jumps: dict[str, np.ndarray]
     kinks: int
 
 
@@ -73,6 +76,7 @@ def exact_gradient(
     weight = float(np.imag(_reduced(net, samples)) / STEP) / samples
     gradients: dict[str, np.ndarray] = {}
     bounds: dict[str, np.ndarray] = {}
+    jumps: dict[str, np.ndarray] = {}
     kinks = sum(b.kinks for b in blocks)
     for layer in range(1, net.depth + 1):
         W = params[f"W{layer}"]
@@ -82,7 +86,8 @@ def exact_gradient(
         dW, db = _sum(_weights(dz, h, weight), penalty), _bias(dz, weight)
         gradients |= {f"W{layer}": dW.value, f"b{layer}": db.value}
         bounds |= {f"W{layer}": dW.bound, f"b{layer}": db.bound}
-    return ExactGradient(gradients, bounds, kinks)
+        jumps |= {f"W{layer}": dW.jump, f"b{layer}": db.jump}
+    return ExactGradient(gradients, bounds, jumps, kinks)
 
 
 class _Block:

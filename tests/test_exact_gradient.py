@@ -153,6 +153,8 @@ def test_at_a_kink_either_slope_is_right_and_nothing_else(activation: str) -> No
         dz = da * factor
         g = right | {"dW1": dz.T @ d.x, "db1": dz.sum(axis=0)}
         assert d.check(g).passed == passes, factor
+        if passes and factor > 0:
+            assert d.check(g).verdict == "right but for kinks"
 
 
 def test_a_weight_of_zero_under_l1_is_a_kink() -> None:
@@ -167,6 +169,19 @@ def test_a_weight_of_zero_under_l1_is_a_kink() -> None:
         g = right | {"dW2": right["dW2"].copy()}
         g["dW2"][1, 2] += shift * 0.4 / (2 * d.net.m)
         assert d.check(g).passed == passes, shift
+
+
+def test_where_torch_clamps_no_slope_is_called_exact() -> None:
+    """BCELoss holds a (1 - a) at 1e-12: its backward is then not the derivative of its forward."""
+    d = problem(1, loss="binary_cross_entropy", output="sigmoid", hidden=(), l2=0.0)
+    d = replace(d, params=d.params | {"b1": np.full(d.params["b1"].shape, -29.0)})
+    y = np.ones_like(d.y)
+    t = manual.forward(d.net, d.params, d.x, {})
+    g = manual.backward(d.net, d.params, t, y, {})
+    d = replace(d, y=y)
+    assert d.exact().kinks
+    assert d.check(g).verdict == "right but for kinks"
+    assert d.check(g | {"db1": -2 * g["db1"]}).wrong == ("b1",)
 
 
 def test_refusals() -> None:
