@@ -123,14 +123,15 @@ def peak() -> tuple[int, float, float]:
 @dataclass(frozen=True)
 class Surveyed:
     """One network. difference is the relative norm over all parameters, the worse of both sides;
-    found and missed are of the planted error (missed_by_torch None where torch was not asked)."""
+    found and missed_by_torch are of the planted error; None where every gradient is 0, and where
+    torch was not asked."""
 
     seed: int
     alarms: tuple[str, ...]
     difference: float
     bound: float
     by_kink: bool
-    found: bool
+    found: bool | None
     missed_by_torch: bool | None
 
 
@@ -138,7 +139,7 @@ def survey(seed: int, ask_torch: bool) -> Surveyed:
     """Both sides as they are, then the hand's with one entry off by ERROR."""
     d = draw(seed)
     checks = {"manual": d.check(d.manual), "torch": d.check(d.torch)}
-    wrong, name, index = with_error(d, seed, ERROR)
+    planted = with_error(d, seed, ERROR)
     exact = d.exact()
     both = (exact.bounds, exact.gradients)
     flat = [np.concatenate([a.ravel() for a in t.values()]) for t in both]
@@ -148,8 +149,8 @@ def survey(seed: int, ask_torch: bool) -> Surveyed:
         max(c.difference for c in checks.values()),
         float(np.linalg.norm(flat[0]) / max(2 * np.linalg.norm(flat[1]), 1e-300)),
         any(p.by_kink for c in checks.values() for p in c.parameters),
-        name in d.check(wrong).wrong,
-        torch_misses(d, name, index, ERROR) if ask_torch else None,
+        planted[1] in d.check(planted[0]).wrong if planted else None,
+        torch_misses(d, *planted[1:], ERROR) if ask_torch and planted else None,
     )
 
 
@@ -160,13 +161,14 @@ def _show_times(console: Console, seconds: dict[str, list[float]]) -> None:
     t = Table("", "median", "least", "greatest", "times ours", title=f"{SIZES}, {rounds} rounds")
     for name, s in seconds.items():
         cells = (f"{x * 1e3:,.1f} ms" for x in (medians[name], min(s), max(s)))
-        t.add_row(name, *cells, f"{medians[name] / ours:,.0f}")
+        t.add_row(name, *cells, f"{medians[name] / ours:,.3g}")
     console.print(t)
     console.print(f"(loop: {LOOPED} random entries, scaled to all)")
 
 
 def _show_survey(console: Console, found: list[Surveyed]) -> None:
     asked = [s for s in found if s.missed_by_torch is not None]
+    hits = [s.found for s in found if s.found is not None]
     smooth = [s.difference for s in found if not s.by_kink]
     over = [s for s in found if s.difference > 1e-13]
     console.print(
@@ -175,8 +177,8 @@ def _show_survey(console: Console, found: list[Surveyed]) -> None:
         f"relative norm: median {statistics.median(smooth):.1e}, greatest {max(smooth):.1e}; "
         f"over 1e-13 in {len(over)} (seed, difference, its bound): "
         f"{[(s.seed, f'{s.difference:.0e}', f'{s.bound:.0e}') for s in over]}\n"
-        f"planted {ERROR:g} found: {sum(s.found for s in found)} of {len(found)}; not in seeds "
-        f"{[s.seed for s in found if not s.found]}\n"
+        f"planted {ERROR:g} found: {sum(map(bool, hits))} of {len(hits)}; not in seeds "
+        f"{[s.seed for s in found if s.found is False]}\n"
         "torch.autograd.gradcheck at its defaults found "
         f"{sum(not s.missed_by_torch for s in asked)} of {len(asked)}",
         soft_wrap=True,

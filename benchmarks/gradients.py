@@ -62,13 +62,16 @@ def draw(seed: int, **fixed: Any) -> Drawn:
     return Drawn(built, built.params, x, y, masks, by_hand, by_torch)
 
 
-def with_error(d: Drawn, seed: int, size: float) -> tuple[Tensors, str, tuple[int, ...]]:
+def with_error(d: Drawn, seed: int, size: float) -> tuple[Tensors, str, tuple[int, ...]] | None:
     """The hand-written gradients with one entry off by a share of itself -> them, where.
 
-    As benchmarks/false_alarms.py: an entry that is not negligible in its tensor.
+    As benchmarks/false_alarms.py: an entry that is not negligible in its tensor. None where every
+    gradient is 0: all units are dead.
     """
     rng = np.random.default_rng([seed, 1])
     names = [n for n in d.params if d.manual["d" + n].any()]
+    if not names:
+        return None
     name = names[rng.integers(len(names))]
     wrong = d.manual["d" + name].copy()
     index = tuple(int(i) for i in rng.choice(np.argwhere(np.abs(wrong) >= 1e-3 * abs(wrong).max())))

@@ -65,8 +65,16 @@ def _metavar(annotation: Any) -> str:
 @parity.command()
 @case_options
 @click.option("--name", help="Of the run  [default: that of the data]")
+@click.option(
+    "--gradcheck",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Hold every Nth step's gradients to the exact derivative.",
+)
 @RUNS
-def train(case_file: Path | None, name: str | None, root: Path, **options: Any) -> None:
+def train(
+    case_file: Path | None, name: str | None, gradcheck: int | None, root: Path, **options: Any
+) -> None:
     """Train both sides on the same batches, judge every tensor of every step, draw the curves.
 
     The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input.
@@ -74,7 +82,7 @@ def train(case_file: Path | None, name: str | None, root: Path, **options: Any) 
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
     from compare.train_command import run
 
-    if not run(case, name, root):
+    if not run(case, name, root, gradcheck):
         sys.exit(1)
 
 

@@ -5,7 +5,7 @@ steps. The verdict therefore comes from steps that start from the same state (to
 curves from each side running on its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -43,8 +43,13 @@ class StepRecord:
     judging: float
 
 
-def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
-    """One record per step; stops early after a step that is no longer finite."""
+def train(
+    case: Case, data: Data, pair: Pair, watch: Callable[..., None] | None = None
+) -> Iterator[StepRecord]:
+    """One record per step; stops early after a step that is no longer finite.
+
+    watch is called as watch(step, params, x, y, masks, by_hand, by_torch) for each judged step.
+    """
     params, state = pair.params, pair.state  # of the side that runs free by hand
     at = (pair.params, pair.state)  # where torch stands, and each judged step starts
     twin_params, twin_state = params, state
@@ -70,6 +75,8 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
             if not judgement.finite:
                 yield StepRecord(step, judgement, {}, {}, {}, float("nan"), float("nan"), *cost)
                 return
+            if watch:
+                watch(step, at[0], x, y, masks, judged, by_torch)
             params, state = _carry(free, params), _carry(free, state)
             twin_params, twin_state = _carry(twin, params), _carry(twin, state)
             at = (_carry(by_torch, params), _carry(by_torch, state))

@@ -13,6 +13,7 @@ from compare.case import Case
 from compare.cli import main, parity
 from compare.errors import InputError
 from compare.gradcheck_pictures import brightness
+from compare.train_gradcheck import Gradchecks
 
 SMALL = ["gradcheck", "--data", "moons", "--hidden", "5,4", "--l1", "0.3", "--activation", "tanh"]
 
@@ -83,3 +84,44 @@ def test_a_run_that_diverges_is_refused() -> None:
     loaded = data.load(case)
     with pytest.raises(InputError, match="does not stay finite"):
         list(gradcheck.moments(case, loaded, pair.build(case, loaded), 50))
+
+
+TRAIN = ["train", "--data", "moons", "--hidden", "4", "--steps", "20", "--name", "t", "--runs"]
+
+
+def test_left_on_while_training(tmp_path: Path) -> None:
+    result = CliRunner().invoke(parity, [*TRAIN, str(tmp_path), "--gradcheck", "5"])
+    assert result.exit_code == 0, result.output
+    assert "4 steps held to the exact derivative" in result.output
+    assert "% of the run" in result.output
+    record = json.loads((tmp_path / "t" / "gradcheck.json").read_text())
+    assert (record["passed"], record["steps"]) == (True, [5, 10, 15, 20])
+
+
+def test_a_gradient_too_slightly_wrong_for_the_bands_fails_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong on both sides, in the same way: only a third witness sees it."""
+    look = Gradchecks.__call__
+
+    def both_wrong(self: Gradchecks, *args: object) -> None:
+        *start, by_hand, by_torch = args
+        wrong = [{**g, "dW1": g["dW1"] * (1 + 1e-9)} for g in (by_hand, by_torch)]  # type: ignore
+        look(self, *start, *wrong)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Gradchecks, "__call__", both_wrong)
+    result = CliRunner().invoke(parity, [*TRAIN, str(tmp_path), "--gradcheck", "10"])
+    assert result.exit_code == 1
+    assert "FAIL gradients, step 10, manual: wrong: W1" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--gradcheck", "21"], "none would be checked"), (["--dtype", "float32"], "in float64")],
+)
+def test_what_training_refuses(tmp_path: Path, options: list[str], words: str) -> None:
+    chosen = ["--gradcheck", "5"] if "--gradcheck" not in options else []
+    result = CliRunner().invoke(parity, [*TRAIN, str(tmp_path), *chosen, *options])
+    assert isinstance(result.exception, InputError)
+    assert words in str(result.exception)
+    assert not list(tmp_path.iterdir())
