@@ -171,9 +171,9 @@ class _Block:
             each = np.abs(slopes_of(lambda a: loss(a, y, "none"), a, True) * a)
             variance = variance + (FUNCTION_ROUNDOFF * each.sum(axis=1, keepdims=True)) ** 2
         if on_probabilities:
-            # torch's backward, and so ours, holds a (1 - a) at a floor: there any share of the
-            # slope, which is 1 at most, is right
-            held = (a * (1 - a) < 2 * SLOPE_FLOOR).astype(np.float64)
+            # torch's backward, and so ours, holds a (1 - a) at a floor: there any share of what an
+            # output adds to the slope, which is |a - y| at most, is right
+            held = np.where(a * (1 - a) < 2 * SLOPE_FLOOR, np.abs(a - y), 0)
             jump = jump + (held if elementwise else held.sum(axis=1, keepdims=True))
         self.kinks += int(np.count_nonzero(jump))
         head = Uncertain(*(np.asarray(t, np.float64) for t in (slopes.value, variance, jump)))

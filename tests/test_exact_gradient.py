@@ -187,6 +187,10 @@ def test_where_torch_clamps_no_slope_is_called_exact() -> None:
     assert d.exact().kinks
     assert d.check(g).verdict == "right but for kinks"
     assert d.check(g | {"db1": -2 * g["db1"]}).wrong == ("b1",)
+    well = replace(d, y=np.zeros_like(y))  # saturated, but right: no slope, and no licence either
+    g = manual.backward(d.net, d.params, t, well.y, {})
+    assert well.check(g).passed
+    assert well.check(g | {"db1": g["db1"] + 1e-9}).wrong == ("b1",)
 
 
 def test_refusals() -> None:
