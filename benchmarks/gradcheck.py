@@ -123,8 +123,8 @@ def peak() -> tuple[int, float, float]:
 @dataclass(frozen=True)
 class Surveyed:
     """One network. difference is the relative norm over all parameters, the worse of both sides;
-    found and missed_by_torch are of the planted error; None where every gradient is 0, and where
-    torch was not asked."""
+    found and missed_by_torch are of the planted error, torch_alarm is of none; each is None where
+    every gradient is 0, torch's where it was not asked."""
 
     seed: int
     alarms: tuple[str, ...]
@@ -133,6 +133,7 @@ class Surveyed:
     by_kink: bool
     found: bool | None
     missed_by_torch: bool | None
+    torch_alarm: bool | None
 
 
 def survey(seed: int, ask_torch: bool) -> Surveyed:
@@ -151,6 +152,7 @@ def survey(seed: int, ask_torch: bool) -> Surveyed:
         any(p.by_kink for c in checks.values() for p in c.parameters),
         planted[1] in d.check(planted[0]).wrong if planted else None,
         torch_misses(d, *planted[1:], ERROR) if ask_torch and planted else None,
+        not torch_misses(d, *planted[1:], 0.0) if ask_torch and planted else None,
     )
 
 
@@ -168,6 +170,7 @@ def _show_times(console: Console, seconds: dict[str, list[float]]) -> None:
 
 def _show_survey(console: Console, found: list[Surveyed]) -> None:
     asked = [s for s in found if s.missed_by_torch is not None]
+    by_torch = sum(not (s.missed_by_torch or s.torch_alarm) for s in asked)
     hits = [s.found for s in found if s.found is not None]
     smooth = [s.difference for s in found if not s.by_kink]
     over = [s for s in found if s.difference > 1e-13]
@@ -180,7 +183,7 @@ def _show_survey(console: Console, found: list[Surveyed]) -> None:
         f"planted {ERROR:g} found: {sum(map(bool, hits))} of {len(hits)}; not in seeds "
         f"{[s.seed for s in found if s.found is False]}\n"
         "torch.autograd.gradcheck at its defaults found "
-        f"{sum(not s.missed_by_torch for s in asked)} of {len(asked)}",
+        f"{by_torch} of {len(asked)}, with {sum(bool(s.torch_alarm) for s in asked)} false alarms",
         soft_wrap=True,
         highlight=False,
     )

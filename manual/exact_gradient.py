@@ -164,20 +164,40 @@ class _Block:
         on_probabilities = net.loss == "binary_cross_entropy"
         at = z.value.astype(np.longdouble) if on_probabilities else z.value
         slopes = uncertain_slopes(each_loss, at, z.variance, elementwise, net.output in KINKED)
-        jump, variance = slopes.jump, slopes.variance
         a = activation(z.value)
+        losses = loss(a, y, "none").size
         if net.loss != "cross_entropy" and net.output not in ELEMENTWISE:
             # backward multiplies the loss's slopes by those of a row, whose sum may cancel
             each = np.abs(slopes_of(lambda a: loss(a, y, "none"), a, True) * a)
-            variance = variance + (FUNCTION_ROUNDOFF * each.sum(axis=1, keepdims=True)) ** 2
+            variance = (FUNCTION_ROUNDOFF * each.sum(axis=1, keepdims=True)) ** 2
+            slopes = Uncertain(slopes.value, slopes.variance + variance, slopes.jump)
         if on_probabilities:
-            # torch's backward, and so ours, holds a (1 - a) at a floor: there any share of what an
-            # output adds to the slope, which is |a - y| at most, is right
-            held = np.where(a * (1 - a) < 2 * SLOPE_FLOOR, np.abs(a - y), 0)
-            jump = jump + (held if elementwise else held.sum(axis=1, keepdims=True))
-        self.kinks += int(np.count_nonzero(jump))
-        head = Uncertain(*(np.asarray(t, np.float64) for t in (slopes.value, variance, jump)))
-        return head, loss(a, y, "none").size
+            slopes = _on_probabilities(slopes, a, y, elementwise)
+        self.kinks += int(np.count_nonzero(slopes.jump))
+        parts = (slopes.value, slopes.variance, slopes.jump)
+        return Uncertain(*(np.asarray(t, np.float64) for t in parts)), losses
+
+
+def _on_probabilities(
+    slopes: Uncertain, a: np.ndarray, y: np.ndarray, elementwise: bool
+) -> Uncertain:
+    """Logistic loss behind a sigmoid or a softmax, near probabilities of 0 and 1.
+
+    There torch's backward, and so ours, holds a (1 - a) at a floor: any share of what an output
+    adds to the slope, a - y at most, is right. And of 1 - a even long double keeps few digits.
+    """
+    held = a * (1 - a) < 2 * SLOPE_FLOOR
+    share = np.where(held, np.abs(a - y), 0)
+    if not elementwise:
+        # what a forward says of the slope there may itself be off by as much
+        jump = slopes.jump + 2 * share.sum(axis=1, keepdims=True)
+        return Uncertain(slopes.value, slopes.variance, jump)
+    lost = 8 * float(np.finfo(np.longdouble).eps) / np.where(held, 1, 1 - a)
+    return Uncertain(
+        np.where(held, (a - y) / 2, slopes.value),
+        slopes.variance + (lost * np.abs(slopes.value)) ** 2,
+        share / 2,
+    )
 
 
 def _first(slopes: Uncertain, W: np.ndarray, units: slice) -> Uncertain:

@@ -193,6 +193,14 @@ def test_where_torch_clamps_no_slope_is_called_exact() -> None:
     assert well.check(g | {"db1": g["db1"] + 1e-9}).wrong == ("b1",)
 
 
+@pytest.mark.parametrize("seed", [5000128, 5000440])
+def test_a_wrong_sure_answer_keeps_few_digits_of_1_minus_a(seed: int) -> None:
+    """Drawn once as false alarms: at 1 - a = 1e-8 long double keeps 12 digits of the slope."""
+    d = draw(seed)
+    assert d.check(d.manual).passed
+    assert d.check(d.torch).passed
+
+
 def test_refusals() -> None:
     d = problem(9)
     with pytest.raises(ValueError, match="draw them once, with dropout_mask"):
