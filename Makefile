@@ -16,6 +16,7 @@ test: .venv/installed-dev
 survey: .venv/installed-dev
 	.venv/bin/python -m benchmarks.faults
 	.venv/bin/python -m benchmarks.false_alarms
+	.venv/bin/python -m benchmarks.gradcheck
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -2,7 +2,8 @@
 
 For code of your own: `given(case)` is what a step begins from, `check(mine, case)` judges what you
 made of it, and `assert_parity` does so in a test. For torch modules: `check_modules(a, b, x)`, and
-`check_module(module, mine, x)` against arrays by hand.
+`check_module(module, mine, x)` against arrays by hand. For a function and a backward of your own:
+`check_gradient(forward, backward, inputs, upstream)`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from compare.layout import COURSE, Layout
     from compare.mine import assert_parity, check
     from compare.modules.check import check_module, check_modules
+    from compare.own_gradient import check_gradient
     from compare.start import given
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Layout",
     "assert_parity",
     "check",
+    "check_gradient",
     "check_module",
     "check_modules",
     "given",
@@ -32,6 +35,7 @@ def __getattr__(name: str) -> Any:
 
     homes = {"COURSE": "layout", "Layout": "layout", "Case": "case", "given": "start"}
     homes |= {"check_module": "modules.check", "check_modules": "modules.check"}
+    homes["check_gradient"] = "own_gradient"
     if name not in __all__:
         raise AttributeError(f"module 'compare' has no attribute {name!r}")
     return getattr(import_module("compare." + homes.get(name, "mine")), name)

@@ -65,8 +65,16 @@ def _metavar(annotation: Any) -> str:
 @parity.command()
 @case_options
 @click.option("--name", help="Of the run  [default: that of the data]")
+@click.option(
+    "--gradcheck",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Hold every Nth step's gradients to the exact derivative.",
+)
 @RUNS
-def train(case_file: Path | None, name: str | None, root: Path, **options: Any) -> None:
+def train(
+    case_file: Path | None, name: str | None, gradcheck: int | None, root: Path, **options: Any
+) -> None:
     """Train both sides on the same batches, judge every tensor of every step, draw the curves.
 
     The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input.
@@ -74,7 +82,7 @@ def train(case_file: Path | None, name: str | None, root: Path, **options: Any) 
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
     from compare.train_command import run
 
-    if not run(case, name, root):
+    if not run(case, name, root, gradcheck):
         sys.exit(1)
 
 
@@ -196,6 +204,34 @@ def lesson(name: str | None, seed: int, root: Path) -> None:
     if name is None:
         list_all(Console())
     elif not run(Console(), name, seed, root):
+        sys.exit(1)
+
+
+@parity.command()
+@case_options
+@click.option("--after", type=click.IntRange(1), help="Check again after so many training steps.")
+@click.option("--scan-epsilon", is_flag=True, help="Error of two-sided differences by epsilon.")
+@click.option("--json", "as_json", is_flag=True, help="The report for machines.")
+@click.option("--name", help="Of a run to keep pictures of the errors in.")
+@RUNS
+def gradcheck(
+    case_file: Path | None,
+    after: int | None,
+    scan_epsilon: bool,
+    as_json: bool,
+    name: str | None,
+    root: Path,
+    **options: Any,
+) -> None:
+    """Hold both sides' gradients to the exact derivative of the forward, without a tolerance.
+
+    Two-sided differences and torch.autograd.gradcheck stand beside it. The exit status is 0 if
+    every gradient is right to rounding, 1 if any is not, 2 for bad input.
+    """
+    case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    from compare.gradcheck_command import run
+
+    if not run(case, after, scan_epsilon, as_json, name, root):
         sys.exit(1)
 
 

@@ -5,7 +5,7 @@ steps. The verdict therefore comes from steps that start from the same state (to
 curves from each side running on its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -45,8 +45,13 @@ class StepRecord:
     params: Tensors = field(default_factory=dict)
 
 
-def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
-    """One record per step; stops early after a step that is no longer finite."""
+def train(
+    case: Case, data: Data, pair: Pair, watch: Callable[..., None] | None = None
+) -> Iterator[StepRecord]:
+    """One record per step; stops early after a step that is no longer finite.
+
+    watch is called as watch(step, params, x, y, masks, by_hand, by_torch) for each judged step.
+    """
     params, state = pair.params, pair.state  # of the side that runs free by hand
     at = (pair.params, pair.state)  # where torch stands, and each judged step starts
     twin_params, twin_state = params, state
@@ -54,7 +59,7 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
     before: Tensors = {}  # torch's last gradients, should somebody have forgotten to clear them
     with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
         torch.manual_seed(case.seed)
-        for step, rows in enumerate(_batches(case, len(data.x_train)), start=1):
+        for step, rows in enumerate(batches(case, len(data.x_train)), start=1):
             x, y = data.x_train[rows], pair.targets.y_train[rows]
             began = perf_counter()
             by_torch, masks = pair.torch.step(x, y)
@@ -72,6 +77,8 @@ def train(case: Case, data: Data, pair: Pair) -> Iterator[StepRecord]:
             if not judgement.finite:
                 yield StepRecord(step, judgement, {}, {}, {}, float("nan"), float("nan"), *cost)
                 return
+            if watch:
+                watch(step, at[0], x, y, masks, judged, by_torch)
             params, state = _carry(free, params), _carry(free, state)
             twin_params, twin_state = _carry(twin, params), _carry(twin, state)
             at = (_carry(by_torch, params), _carry(by_torch, state))
@@ -130,7 +137,7 @@ def score(output: np.ndarray, labels: np.ndarray, loss: str, classes: int) -> fl
     return float(np.mean(predicted == labels))
 
 
-def _batches(case: Case, m: int) -> Iterator[np.ndarray]:
+def batches(case: Case, m: int) -> Iterator[np.ndarray]:
     """Shuffled once an epoch; the last batch of an epoch is as short as it comes."""
     rng = np.random.default_rng([case.seed, 2])
     steps = 0

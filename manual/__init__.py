@@ -24,7 +24,14 @@ from manual.binary_cross_entropy_with_logits import (
 )
 from manual.cross_entropy import cross_entropy, cross_entropy_backward
 from manual.dropout import dropout, dropout_backward, dropout_mask
-from manual.gradient_check import GradientCheck, gradient_check, numerical_gradient
+from manual.exact_check import ExactCheck, complex_step_gradient, exact_check
+from manual.exact_gradient import ExactGradient, exact_gradient
+from manual.gradient_check import (
+    GradientCheck,
+    epsilon_scan,
+    gradient_check,
+    numerical_gradient,
+)
 from manual.identity import identity, identity_backward
 from manual.initialization import kaiming_normal, normal, xavier_course, xavier_normal, zeros
 from manual.leaky_relu import leaky_relu, leaky_relu_backward
@@ -43,6 +50,8 @@ __all__ = [
     "SGD",
     "Adam",
     "Diagnosis",
+    "ExactCheck",
+    "ExactGradient",
     "GradientCheck",
     "Momentum",
     "MomentumCourse",
@@ -53,6 +62,7 @@ __all__ = [
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
+    "complex_step_gradient",
     "cost",
     "cross_entropy",
     "cross_entropy_backward",
@@ -60,6 +70,9 @@ __all__ = [
     "dropout",
     "dropout_backward",
     "dropout_mask",
+    "epsilon_scan",
+    "exact_check",
+    "exact_gradient",
     "forward",
     "gradient_check",
     "identity",

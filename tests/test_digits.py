@@ -28,7 +28,7 @@ def test_500_float64_steps_stay_within_1e_12() -> None:
 
 def test_a_short_last_batch_is_trained_on() -> None:
     case = Case(data="moons", samples=100, batch=32, steps=7, hidden=(4,))
-    sizes = [len(rows) for rows in training._batches(case, 80)]
+    sizes = [len(rows) for rows in training.batches(case, 80)]
     assert sizes == [32, 32, 16, 32, 32, 16, 32]
-    one_epoch = np.concatenate(list(training._batches(Case(batch=32, steps=3), 80)))
+    one_epoch = np.concatenate(list(training.batches(Case(batch=32, steps=3), 80)))
     assert sorted(one_epoch) == list(range(80))

@@ -97,3 +97,32 @@ def test_torchs_own_check_passes_on_the_twin_and_fails_on_a_wrong_backward() -> 
 
     with pytest.raises(GradcheckError):
         torch_gradient_check(lambda: loss(Wrong.apply(net(x)), y), net.parameters())
+
+
+def test_the_entries_that_contribute_most_are_named_first() -> None:
+    params, gradients, cost = problem()
+    wrong = gradients | {"dW2": gradients["dW2"].copy(), "db1": gradients["db1"].copy()}
+    wrong["dW2"][3, 1] += 2e-2
+    wrong["db1"][4] -= 1e-2
+    check = manual.gradient_check(cost, params, wrong)  # type: ignore[arg-type]
+    first, second, *_ = check.worst
+    assert (first.parameter, first.index) == ("W2", (3, 1))
+    assert (second.parameter, second.index) == ("b1", (4,))
+    assert (first.share, second.share) == pytest.approx((0.8, 0.2), rel=1e-3)
+    assert first.given - first.expected == pytest.approx(2e-2, rel=1e-3)
+
+
+def test_the_best_epsilon_lies_between_truncation_and_rounding() -> None:
+    params, gradients, cost = problem()
+    exact = {name: gradients["d" + name] for name in params}
+    scan = manual.epsilon_scan(cost, params, exact)  # type: ignore[arg-type]
+    best = min(scan, key=scan.__getitem__)
+    assert 1e-7 < best < 1e-3
+    assert scan[best] < 1e-9
+    assert scan[1e-1] > 1e-4
+    assert scan[1e-13] > 1e-5
+
+
+def test_torchs_fast_mode() -> None:
+    p = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    assert torch_gradient_check(lambda: (p**3).sum(), [p], fast_mode=True)

@@ -18,8 +18,10 @@ ROOT = Path(__file__).parent.parent
 # What the framework truly has no counterpart for, or the hand no need of.
 NO_TWIN = {
     "bias_variance": "three error rates and two subtractions: no tensor, so nothing for torch",
+    "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
     "reduction": "torch's losses take reduction as an argument",
     "shapes": "torch checks shapes itself",
+    "tangents": "torch.func carries tangents itself (and no bounds on their rounding)",
     "trace": "by hand every tensor is returned; torch needs hooks to show them",
 }
 
@@ -61,11 +63,12 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
     public = {
         n.name
         for file in (ROOT / "manual").glob("*.py")
-        if file.stem not in ("reduction", "shapes", "__init__")
+        if file.stem not in ("reduction", "shapes", "tangents", "__init__")
         for n in ast.parse(file.read_text("utf-8")).body
         if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")
     }
-    assert public - set(manual.__all__) == {"linear_backward_parameters"}
+    shared = {"band", "contributions", "gradients_of", "hold", "relative_norm"}  # by the checks
+    assert public - set(manual.__all__) == {"linear_backward_parameters"} | shared
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "momentum_course", "adam"])

@@ -1,0 +1,109 @@
+"""Random networks with the gradients of both sides, and one entry of them made wrong.
+
+The tests and the survey of gradient checks draw from here.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch.autograd.gradcheck import GradcheckError
+
+import manual
+from benchmarks.drawn import case_and_data
+from compare import pair
+from compare.torch_cost import torch_cost
+from manual.exact_check import hold
+from manual.network import Tensors
+from torch_ref.gradient_check import gradient_check
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One step's inputs, and what each side took for the gradients."""
+
+    pair: pair.Pair
+    params: Tensors
+    x: np.ndarray
+    y: np.ndarray
+    masks: Tensors
+    manual: Tensors
+    torch: Tensors
+
+    @property
+    def net(self) -> manual.Network:
+        """By hand."""
+        return self.pair.manual.net
+
+    def exact(self) -> manual.ExactGradient:
+        """From the forward alone."""
+        return manual.exact_gradient(self.net, self.params, self.x, self.y, self.masks)
+
+    @cached_property
+    def _exact(self) -> manual.ExactGradient:
+        return self.exact()
+
+    def check(self, gradients: Tensors) -> manual.ExactCheck:
+        """These gradients against it."""
+        return hold(self._exact, self.net, self.params, self.x, self.y, self.masks, gradients)
+
+
+def draw(seed: int, **fixed: Any) -> Drawn:
+    """A network of up to 5 layers, its data and the gradients of its first step."""
+    case, data = case_and_data(seed, depth=4, width=16, **fixed)
+    built = pair.build(case, data)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        by_torch, masks = built.torch.step(data.x_train, built.targets.y_train)
+    x, y = data.x_train, built.targets.y_train
+    by_hand = built.manual.step(built.params, built.state, x, y, masks)
+    return Drawn(built, built.params, x, y, masks, by_hand, by_torch)
+
+
+def with_error(d: Drawn, seed: int, size: float) -> tuple[Tensors, str, tuple[int, ...]] | None:
+    """The hand-written gradients with one entry off by a share of itself -> them, where.
+
+    As benchmarks/false_alarms.py: an entry that is not negligible in its tensor. None where every
+    gradient is 0: all units are dead.
+    """
+    rng = np.random.default_rng([seed, 1])
+    names = [n for n in d.params if d.manual["d" + n].any()]
+    if not names:
+        return None
+    name = names[rng.integers(len(names))]
+    wrong = d.manual["d" + name].copy()
+    index = tuple(int(i) for i in rng.choice(np.argwhere(np.abs(wrong) >= 1e-3 * abs(wrong).max())))
+    wrong[index] *= 1 + size
+    return d.manual | {"d" + name: wrong}, name, index
+
+
+class _WithError(torch.autograd.Function):
+    """p, whose backward is wrong in one entry by a share of itself."""
+
+    @staticmethod
+    def forward(ctx: Any, p: torch.Tensor, index: tuple[int, ...], size: float) -> torch.Tensor:
+        ctx.index, ctx.size = index, size
+        return p.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+        grad = grad.clone()
+        grad[ctx.index] *= 1 + ctx.size
+        return grad, None, None
+
+
+def torch_misses(d: Drawn, name: str, index: tuple[int, ...], size: float) -> bool:
+    """Whether torch.autograd.gradcheck, at its defaults, passes the same error on the twin."""
+    params = {n: torch.tensor(p, requires_grad=True) for n, p in d.params.items()}
+    at = torch_cost(d.pair.torch, d.x, d.y, d.masks)
+
+    def cost() -> torch.Tensor:
+        wrong = params | {name: _WithError.apply(params[name], index, size)}
+        return at(wrong)
+
+    try:
+        return gradient_check(cost, params.values())
+    except GradcheckError:
+        return False

@@ -1,0 +1,212 @@
+"""A function of your own and its backward: is the one the derivative of the other?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from manual.gradient_check import (
+    Contribution,
+    band,
+    contributions,
+    numerical_gradient,
+    relative_norm,
+)
+from manual.tangents import DEVIATIONS, ROUNDOFF, STEP
+
+EPSILON = 1e-5
+NOT_ANALYTIC = (
+    "the forward does not carry complex numbers, so this is two-sided differences and their bands; "
+    "for the exact check let it decide on x.real and keep x otherwise"
+)
+
+
+@dataclass(frozen=True)
+class CheckedGradient:
+    """method is "exact" or "two-sided"; difference is |g - n| / (|g| + |n|) over all inputs.
+
+    worst are the entries that contribute most to it, where it did not pass.
+    """
+
+    method: str
+    difference: float
+    passed: bool
+    verdict: str
+    wrong: tuple[str, ...]
+    worst: tuple[Contribution, ...]
+    note: str = ""
+
+    def __str__(self) -> str:
+        entries = "".join(
+            f"\n  d{w.parameter}{list(w.index)} is {w.given:.15g}, expected {w.expected:.15g}"
+            for w in self.worst
+        )
+        note = f"\n  {self.note}" if self.note else ""
+        return f"{self.verdict} ({self.method}, difference {self.difference:.1e}){entries}{note}"
+
+
+def check_gradient(
+    forward: Callable[..., np.ndarray],
+    backward: Callable[..., np.ndarray | tuple[np.ndarray, ...]],
+    inputs: Mapping[str, np.ndarray],
+    upstream: np.ndarray | None = None,
+) -> CheckedGradient:
+    """Hold backward(upstream, *inputs) to the exact derivative of sum(upstream * forward(*inputs)).
+
+    backward gives the gradients of the inputs in their order (one array for one input). A loss,
+    whose forward gives one number, leaves upstream out: backward(*inputs). In a test:
+
+        assert (c := check_gradient(f, f_backward, {"z": z}, da)).passed, c
+
+    A forward that takes complex numbers is derived by complex step, entry by entry. The bound of an
+    entry is what its derivative changes by when every input moves by one unit in the last place, up
+    or down by chance (which covers kinks, where either slope is right), and DEVIATIONS times the
+    rounding of a sum of its size. Any other forward gets two-sided differences, and passes below
+    1e-7.
+
+    Raises:
+        ValueError: inputs are not float64, forward is random, shapes do not fit, or upstream is
+            missing.
+    """
+    given = _given(forward, backward, inputs, upstream)
+
+    def cost(moved: Mapping[str, np.ndarray]) -> np.ndarray:
+        out = np.asarray(forward(*moved.values()))
+        return np.asarray(out if upstream is None else (upstream * out).sum())
+
+    exact = _complex_step(cost, inputs)
+    if exact is None or not _analytic(cost, inputs):
+        expected = numerical_gradient(lambda p: float(cost(p)), inputs, EPSILON)
+        return _two_sided(given, expected)
+    bounds = _bounds(cost, inputs, exact)
+    wrong = tuple(n for n, g in given.items() if not np.all(np.abs(g - exact[n]) <= bounds[n]))
+    return CheckedGradient(
+        "exact",
+        relative_norm(_flat(given), _flat(exact)),
+        not wrong,
+        f"wrong: {', '.join(wrong)}" if wrong else "right to rounding",
+        wrong,
+        tuple(c for n in wrong for c in contributions(n, given[n], exact[n])),
+    )
+
+
+def _given(
+    forward: Callable[..., np.ndarray],
+    backward: Callable[..., np.ndarray | tuple[np.ndarray, ...]],
+    inputs: Mapping[str, np.ndarray],
+    upstream: np.ndarray | None,
+) -> dict[str, np.ndarray]:
+    """The gradient of each input by backward, once all that could mislead is ruled out."""
+    if not inputs:
+        raise ValueError("check_gradient: no inputs, so nothing would be checked")
+    for name, a in inputs.items():
+        if a.dtype != np.float64:
+            raise ValueError(f"check_gradient: {name} is {a.dtype}, expected float64")
+    out = np.asarray(forward(*inputs.values()))
+    if not np.array_equal(out, forward(*inputs.values())):
+        raise ValueError(
+            "check_gradient: forward of the same inputs changed between two calls; fix its dropout "
+            "masks (or its NaN) first"
+        )
+    came = None if upstream is None else upstream.shape
+    if came != (out.shape or None):
+        raise ValueError(
+            f"check_gradient: forward gives {out.shape}, upstream is {came}; give one of the same "
+            "shape, none for a single number"
+        )
+    made = backward(*inputs.values()) if upstream is None else backward(upstream, *inputs.values())
+    gradients = made if isinstance(made, tuple) else (made,)
+    shapes, expected = [np.shape(g) for g in gradients], [a.shape for a in inputs.values()]
+    if shapes != expected:
+        raise ValueError(f"check_gradient: backward gives {shapes}, expected {expected}")
+    return dict(zip(inputs, (np.asarray(g) for g in gradients), strict=True))
+
+
+def _complex_step(
+    cost: Callable[[Mapping[str, np.ndarray]], np.ndarray], inputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray] | None:
+    """Every entry's derivative; None where complex numbers do not come through."""
+    slopes = {}
+    for name, a in inputs.items():
+        moved = a.astype(np.complex128)
+        slopes[name] = np.empty(a.shape)
+        for i in np.ndindex(a.shape):
+            moved[i] = a[i] + 1j * STEP
+            try:
+                out = cost({**inputs, name: moved})
+            except (TypeError, ValueError):
+                return None
+            if not np.iscomplexobj(out):
+                return None
+            slopes[name][i] = out.imag / STEP
+            moved[i] = a[i]
+    return slopes
+
+
+def _analytic(
+    cost: Callable[[Mapping[str, np.ndarray]], np.ndarray], inputs: Mapping[str, np.ndarray]
+) -> bool:
+    """Whether complex numbers carry the derivative: a forward may take them and yet lose it on the
+    way, in an abs for one. Differences along a random direction would not agree then, neither here
+    nor a little aside; at a kink they do not agree here."""
+    rng = np.random.default_rng(0)
+    for name, a in inputs.items():
+        v = rng.normal(size=a.shape)
+        aside = a + 1e-2 * np.abs(a).max(initial=1.0) * rng.uniform(-1, 1, a.shape)
+        if not any(_agrees(cost, inputs, name, at, v) for at in (a, aside)):
+            return False
+    return True
+
+
+def _agrees(
+    cost: Callable[[Mapping[str, np.ndarray]], np.ndarray],
+    inputs: Mapping[str, np.ndarray],
+    name: str,
+    at: np.ndarray,
+    v: np.ndarray,
+) -> bool:
+    try:
+        above, below = (float(cost({**inputs, name: at + s * v})) for s in (EPSILON, -EPSILON))
+        slope = float(np.imag(cost({**inputs, name: at + 1j * STEP * v}))) / STEP
+    except ValueError:  # aside of what the forward accepts
+        return False
+    rounding = 1e-12 * (abs(above) + abs(below)) / EPSILON
+    return abs((above - below) / (2 * EPSILON) - slope) <= 1e-3 * abs(slope) + rounding
+
+
+def _bounds(
+    cost: Callable[[Mapping[str, np.ndarray]], np.ndarray],
+    inputs: Mapping[str, np.ndarray],
+    exact: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    ways = {n: np.where(rng.random(a.shape) < 0.5, -np.inf, np.inf) for n, a in inputs.items()}
+    nudged = [
+        _complex_step(cost, {n: np.nextafter(a, side * ways[n]) for n, a in inputs.items()})
+        for side in (1, -1)
+    ]
+    terms = 3 + sum(a.size for a in inputs.values())
+    bounds = {}
+    for n, slope in exact.items():
+        change = np.max([np.abs(other[n] - slope) for other in nudged if other], axis=0)
+        size = np.abs(slope) + change
+        size = size + size.max(initial=0)
+        bounds[n] = change + DEVIATIONS * terms**0.5 * ROUNDOFF * size
+    return bounds
+
+
+def _two_sided(
+    given: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+) -> CheckedGradient:
+    difference = relative_norm(_flat(given), _flat(expected))
+    passed = difference < 1e-7
+    each = {n: relative_norm(g, expected[n]) for n, g in given.items()}
+    wrong = () if passed else tuple(n for n, d in each.items() if not d < 1e-7)
+    worst = tuple(c for n in wrong for c in contributions(n, given[n], expected[n]))
+    return CheckedGradient(
+        "two-sided", difference, passed, band(difference), wrong, worst, NOT_ANALYTIC
+    )
+
+
+def _flat(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([t.ravel() for t in tensors.values()])

@@ -1,0 +1,33 @@
+"""The cost of torch's twin as a function of its parameters, masks held fixed: what gradcheck and
+forward-mode tangents ask for."""
+
+import copy
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compare.pair import TorchSide
+from torch_ref.dropout import FixedDropout
+
+
+def torch_cost(
+    side: TorchSide, x: np.ndarray, y: np.ndarray, masks: Mapping[str, np.ndarray]
+) -> Callable[[Mapping[str, Tensor]], Tensor]:
+    """cost({W1, b1...}) = loss + penalties, whichever route the penalty's gradient takes."""
+    net = copy.deepcopy(side.net)
+    for name, mask in masks.items():
+        setattr(net, "h" + name.removeprefix("mask"), FixedDropout(torch.tensor(mask)))
+    net.train(bool(masks))
+    names = dict(zip(net.named_tensors(), (n for n, _ in net.named_parameters()), strict=True))
+    inputs, labels = torch.tensor(x), torch.tensor(y)
+
+    def cost(params: Mapping[str, Tensor]) -> Tensor:
+        theirs = {names[n]: p for n, p in params.items()}
+        output = torch.func.functional_call(net, theirs, (inputs,))
+        loss: Tensor = side.criterion(output, labels)
+        weights = [p for n, p in params.items() if n.startswith("W")]
+        return loss + side.penalty.value(weights)
+
+    return cost

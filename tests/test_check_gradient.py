@@ -1,0 +1,110 @@
+"""check_gradient: a user's own pair of functions, every row of the register, and mistakes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compare import check_gradient
+from compare.operations import OPERATIONS, Operation
+
+ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]
+IDS = [f"{op.name}-{'-'.join(map(str, options.values()))}".rstrip("-") for op, options in ROWS]
+
+
+def pair_of(op: Operation, options: dict[str, Any], seed: int) -> Any:
+    """(forward, backward, inputs, upstream) of the inputs that have a gradient."""
+    rng = np.random.default_rng(seed)
+    given = op.samples(rng, "float64")
+    inputs = {n: given[n] for n in op.differentiable}
+
+    def all_of(args: Any) -> Any:
+        return (given | dict(zip(inputs, args, strict=True))).values()
+
+    out = op.forward(*given.values(), **options)
+    return (
+        lambda *args: op.forward(*all_of(args), **options),
+        (lambda *args: op.backward(*all_of(args), **options))
+        if op.is_loss
+        else (lambda u, *args: op.backward(u, *all_of(args), **options)),
+        inputs,
+        None if op.is_loss else rng.normal(0, 2, out.shape),
+    )
+
+
+@pytest.mark.parametrize(("op", "options"), ROWS, ids=IDS)
+def test_every_operation_of_the_register(op: Operation, options: dict[str, Any]) -> None:
+    for seed in range(20):
+        forward, backward, inputs, upstream = pair_of(op, options, seed)
+        c = check_gradient(forward, backward, inputs, upstream)
+        assert c.method == "exact", f"seed {seed}: {c}"
+        assert c.passed, f"seed {seed}: {c}"
+        assert c.difference < 1e-13, f"seed {seed}: {c}"
+
+
+def spoilt(backward: Any, which: int) -> Any:
+    """The same backward, the largest entry of one gradient off by 1e-9 of itself."""
+
+    def wrong(*args: Any) -> Any:
+        made = backward(*args)
+        gradients = [g.copy() for g in (made if isinstance(made, tuple) else (made,))]
+        g = gradients[which]
+        g[np.unravel_index(np.abs(g).argmax(), g.shape)] *= 1 + 1e-9
+        return tuple(gradients)
+
+    return wrong
+
+
+@pytest.mark.parametrize(("op", "options"), ROWS, ids=IDS)
+def test_an_error_of_1e_9_in_one_entry_is_found(op: Operation, options: dict[str, Any]) -> None:
+    for seed in range(20):
+        forward, backward, inputs, upstream = pair_of(op, options, seed)
+        rng = np.random.default_rng(seed)
+        name = str(rng.choice(list(inputs)))
+
+        c = check_gradient(forward, spoilt(backward, [*inputs].index(name)), inputs, upstream)
+        assert c.wrong == (name,), f"seed {seed}: {c}"
+        assert c.worst[0].parameter == name
+
+
+Z = np.array([[0.3, -1.2], [2.0, 0.7]])
+
+
+def test_a_forward_without_complex_numbers_gets_differences_and_says_so() -> None:
+    """The first loses the complex part, the second only a part of the derivative."""
+    for forward, slope in (
+        (lambda z: np.abs(z) * 3, np.sign(Z) * 3),
+        (lambda z: z * np.abs(z), 2 * np.abs(Z)),
+    ):
+        c = check_gradient(forward, lambda u, z, s=slope: u * s, {"z": Z}, Z + 1)
+        assert (c.method, c.verdict, c.passed) == ("two-sided", "very likely right", True)
+        assert "does not carry complex numbers" in str(c)
+        c = check_gradient(forward, lambda u, z, s=slope: u * s * 1.01, {"z": Z}, Z + 1)
+        assert (c.verdict, c.passed, c.wrong) == ("wrong", False, ("z",))
+
+
+def test_either_slope_is_right_at_a_kink_and_no_other() -> None:
+    z = np.zeros((2, 2))
+    for slope, passes in ((0.0, True), (1.0, True), (1.5, False)):
+        c = check_gradient(
+            lambda z: np.where(z.real > 0, z, 0), lambda u, z, s=slope: u * s, {"z": z}, Z
+        )
+        assert c.passed == passes, slope
+
+
+def test_refusals() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="fix its dropout masks"):
+        check_gradient(lambda z: z * rng.random(), lambda u, z: u, {"z": Z}, Z)
+    with pytest.raises(ValueError, match="z is float32, expected float64"):
+        check_gradient(lambda z: z, lambda u, z: u, {"z": Z.astype("float32")}, Z)
+    with pytest.raises(ValueError, match=r"backward gives \[\(2,\)\], expected \[\(2, 2\)\]"):
+        check_gradient(lambda z: z, lambda u, z: u[0], {"z": Z}, Z)
+    with pytest.raises(ValueError, match=r"forward gives \(2, 2\), upstream is None"):
+        check_gradient(lambda z: z, lambda z: z, {"z": Z})
+    with pytest.raises(ValueError, match="no inputs"):
+        check_gradient(lambda: Z, lambda u: (), {}, Z)
+
+
+def test_a_gradient_of_nan_is_wrong() -> None:
+    assert not check_gradient(lambda z: z, lambda u, z: u * np.nan, {"z": Z}, Z).passed
