@@ -14,6 +14,7 @@ from torch.autograd.gradcheck import GradcheckError
 import manual
 from benchmarks.drawn import case_and_data
 from compare import pair
+from compare.gradcheck import Moment
 from compare.torch_cost import torch_cost
 from manual.exact_check import hold
 from manual.network import Tensors
@@ -21,16 +22,10 @@ from torch_ref.gradient_check import gradient_check
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One step's inputs, and what each side took for the gradients."""
+class Drawn(Moment):
+    """The first step of a random pair."""
 
     pair: pair.Pair
-    params: Tensors
-    x: np.ndarray
-    y: np.ndarray
-    masks: Tensors
-    manual: Tensors
-    torch: Tensors
 
     @property
     def net(self) -> manual.Network:
@@ -59,7 +54,7 @@ def draw(seed: int, **fixed: Any) -> Drawn:
         by_torch, masks = built.torch.step(data.x_train, built.targets.y_train)
     x, y = data.x_train, built.targets.y_train
     by_hand = built.manual.step(built.params, built.state, x, y, masks)
-    return Drawn(built, built.params, x, y, masks, by_hand, by_torch)
+    return Drawn(0, built.params, x, y, masks, by_hand, by_torch, built)
 
 
 def with_error(d: Drawn, seed: int, size: float) -> tuple[Tensors, str, tuple[int, ...]] | None:

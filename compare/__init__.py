@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from compare.case import Case
     from compare.layout import COURSE, Layout
-    from compare.mine import assert_parity, check
     from compare.modules.check import check_module, check_modules
+    from compare.own_arrays import assert_parity, check
     from compare.own_gradient import check_gradient
     from compare.start import given
 
@@ -38,4 +38,4 @@ def __getattr__(name: str) -> Any:
     homes["check_gradient"] = "own_gradient"
     if name not in __all__:
         raise AttributeError(f"module 'compare' has no attribute {name!r}")
-    return getattr(import_module("compare." + homes.get(name, "mine")), name)
+    return getattr(import_module("compare." + homes.get(name, "own_arrays")), name)

@@ -4,7 +4,7 @@ from rich.console import Console
 
 from compare import data, pair, report, threads, training
 from compare.case import Case
-from compare.machine import to_json
+from compare.judgement_json import to_json
 from compare.report import show_case, show_judgement
 from compare.training import StepRecord
 

@@ -9,7 +9,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary as Event
 from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 from compare.differences import Difference
-from compare.machine import to_json
+from compare.judgement_json import to_json
 from compare.result import Report
 from compare.summary import kind
 from compare.training import StepRecord

@@ -58,14 +58,14 @@ def diagnose(
     start: Mapping[str, np.ndarray],
     trace: Mapping[str, np.ndarray],
     replayed: tuple[Replayed, ...],
-    other: Mapping[str, np.ndarray] | None = None,
-    joined: tuple[Node, ...] | None = None,
+    other: Mapping[str, np.ndarray],
+    joined: tuple[Node, ...],
 ) -> Diagnosis | None:
     """Explain every wrong tensor of one side; None if there is none that can be judged.
 
     start may hold batch (the full batch size) and previous_dW1... (the gradients of the step
     before); other is the trace of the other side. They only serve causes that need them. joined
-    are the nodes that were replayed, where the trace has gaps.
+    are the nodes that were replayed: nodes themselves, unless the trace has gaps.
     """
     faulty = [r for r in replayed if not r.right and r.outcome != "not judged"]
     wrong = {r.name: i for i, r in enumerate(faulty)}
@@ -74,12 +74,11 @@ def diagnose(
     trace = _in_one_precision(start, trace)
     known = recorded_inputs(start, trace)
     known = filled(nodes, known)
-    known |= {f"other_{name}": a for name, a in (other or {}).items()}
+    known |= {f"other_{name}": a for name, a in other.items()}
     evidence = Evidence(nodes, known, trace)
-    replayed_nodes = nodes if joined is None else joined
     found: list[Explanation] = []
     for cause in CATALOGUE.values():
-        ways = (_explained(w, evidence, replayed_nodes, wrong) for w in cause.ways)
+        ways = (_explained(w, evidence, joined, wrong) for w in cause.ways)
         explained = set(chain.from_iterable(ways))
         if explained:
             found.append(Explanation(cause, tuple(sorted(explained, key=wrong.__getitem__))))

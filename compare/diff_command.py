@@ -16,7 +16,7 @@ from compare.files.stored import BROKEN, Stored
 from compare.files.streamed import compare_stored
 from compare.files.trace_file import GIVEN, MADE, TraceFile, load
 from compare.judge import Judgement, judge_traces
-from compare.machine import to_json
+from compare.judgement_json import to_json
 from compare.result import Report
 from compare.trace import Trace
 

@@ -41,7 +41,8 @@ def run(
                     bar.update(task, description="scanning epsilon")
                     scans.append(scan(sides, at))
     folder = runs.create(root, name, default="gradcheck") if name or scan_epsilon else None
-    drawn = folder is None or _draw(folder, checks, scans)
+    if folder:
+        _draw(folder, checks, scans)
     if as_json:
         console.print_json(json.dumps(plain(_record(checks, scans))))
     else:
@@ -51,9 +52,8 @@ def run(
             if scans:
                 _show_scan(console, scans[i])
         if folder:
-            hint = "" if drawn else "; for pictures as .png: pip install matplotlib"
             console.print(
-                f"Pictures: {escape(str(folder))} (parity board {escape(folder.name)}){hint}",
+                f"Pictures: {escape(str(folder))} (parity board {escape(folder.name)})",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -111,9 +111,10 @@ def _show_scan(console: Console, scan: dict[float, float]) -> None:
     console.print(t)
 
 
-def _draw(folder: Path, checks: list[Checked], scans: list[dict[float, float]]) -> bool:
-    drawn = gradcheck_pictures.write(folder, checks)
-    return drawn and all(gradcheck_pictures.write_scan(folder, s) for s in scans[-1:])
+def _draw(folder: Path, checks: list[Checked], scans: list[dict[float, float]]) -> None:
+    gradcheck_pictures.write(folder, checks)
+    for last in scans[-1:]:
+        gradcheck_pictures.write_scan(folder, last)
 
 
 def _record(checks: list[Checked], scans: list[dict[float, float]]) -> dict[str, Any]:

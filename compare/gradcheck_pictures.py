@@ -6,9 +6,9 @@ One row a unit, one column an input, the bias behind the last one. The scale is 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from compare.gradcheck import Checked
@@ -24,23 +24,19 @@ def brightness(errors: Mapping[str, np.ndarray], layer: int) -> np.ndarray:
     return np.clip(1 - exponent / LOWEST, 0, 1)
 
 
-def write(folder: Path, checks: list[Checked]) -> bool:
-    """TensorBoard images and, where matplotlib is installed, error.png -> whether it was."""
+def write(folder: Path, checks: list[Checked]) -> None:
+    """TensorBoard images, and error.png."""
     with SummaryWriter(str(folder)) as writer:
         for c in checks:
             for side, errors in c.errors.items():
                 for layer in range(1, len(errors) // 2 + 1):
                     image = brightness(errors, layer)[None]
                     writer.add_image(f"gradient error/{side}/layer {layer}", image, c.after)
-    plt = _matplotlib()
-    if plt is None:
-        return False
     rows = [(c, side) for c in checks for side in c.errors]
     layers = len(rows[0][0].errors[rows[0][1]]) // 2
     size = (3.2 * layers + 1, 2.4 * len(rows))
-    figure, axes = plt.subplots(
-        len(rows), layers, figsize=size, squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(rows), layers, squeeze=False)
     for of_row, (c, side) in zip(axes, rows, strict=True):
         for layer, ax in enumerate(of_row, start=1):
             image = LOWEST * (1 - brightness(c.errors[side], layer))
@@ -49,30 +45,13 @@ def write(folder: Path, checks: list[Checked]) -> bool:
             ax.set(xlabel="input, bias last", ylabel="unit")
     figure.colorbar(drawn, ax=axes, label="log10 of |g - n| / largest |n|")
     figure.savefig(folder / "error.png", dpi=110)
-    plt.close(figure)
-    return True
 
 
-def write_scan(folder: Path, scan: Mapping[float, float]) -> bool:
-    """epsilon.png, where matplotlib is installed -> whether it was."""
-    plt = _matplotlib()
-    if plt is None:
-        return False
-    figure, ax = plt.subplots(figsize=(5, 3.2), layout="constrained")
+def write_scan(folder: Path, scan: Mapping[float, float]) -> None:
+    """epsilon.png"""
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    ax = figure.subplots()
     ax.loglog(list(scan), list(scan.values()), marker="o")
     ax.set(xlabel="epsilon", ylabel="relative norm of the error")
     ax.set_title("rounding on the left, truncation on the right", fontsize=10)
     figure.savefig(folder / "epsilon.png", dpi=110)
-    plt.close(figure)
-    return True
-
-
-def _matplotlib() -> Any:
-    try:
-        import matplotlib
-    except ImportError:
-        return None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt

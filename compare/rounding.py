@@ -15,9 +15,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from compare.precise import higher, precise_matmul
+from compare.rounding_rules import COMPARISONS, RULES
+from compare.sum_drift import drift_of
 
-# exp, log, tanh...: NumPy and torch promise less than 4 units in the last place, and 1 is 2u.
-FUNCTION_UNITS = 8
 # The same formula in another order rounds elsewhere: torch takes exp(log_softmax) where the hand
 # takes softmax. Every rounding is therefore allowed for twice.
 VARIANTS = 2
@@ -32,7 +32,7 @@ class Bounded(NDArrayOperatorsMixin):
     The n roundings of a sum point either way, so they add up like a random walk to
     4 (sqrt(n) + 1) u sum|x|, or to (n + 4) u sum|x| where that is less. Terms that are alike round
     alike, though, and then the walk drifts (Higham and Mary 2019 show it on constant terms):
-    entries in doubt, a mask, are looked at again with the drift that their terms have (_drift).
+    entries in doubt, a mask, are looked at again with the drift that their terms have.
     """
 
     # what the sum just taken rounds away per unit that is added next: it may be one more term of it
@@ -105,7 +105,7 @@ class Bounded(NDArrayOperatorsMixin):
         drift: float | np.ndarray = 0.0
         if self.doubt is not None and n > 1:
             terms = self.value.reshape(-1, 1) if axis is None else np.moveaxis(self.value, axis, 0)
-            drift = _drift(terms.astype(np.float64), float(np.finfo(self.judged).eps))
+            drift = drift_of(terms.astype(np.float64), float(np.finfo(self.judged).eps))
             drift = drift.reshape(total.shape)
         return self._new(total, np.asarray(carried + self._sum_units(n - 1, drift) * sizes))
 
@@ -121,11 +121,11 @@ class Bounded(NDArrayOperatorsMixin):
         if method != "__call__" or options:
             return NotImplemented
         operands = [self._lift(x) for x in inputs]
-        if ufunc in _COMPARISONS:
+        if ufunc in COMPARISONS:
             return self._compared(ufunc, *operands)
         if ufunc is np.matmul:
             return self._matmul(*operands)
-        rule = _RULES.get(ufunc)
+        rule = RULES.get(ufunc)
         if rule is None:
             return NotImplemented
         with np.errstate(all="ignore"):
@@ -171,7 +171,7 @@ class Bounded(NDArrayOperatorsMixin):
             rows, columns = np.nonzero(self.doubt)
             for at in np.array_split(np.arange(rows.size), rows.size * n // TERMS_AT_ONCE + 1):
                 terms = values[0].T[:, rows[at]] * values[1][:, columns[at]]
-                drift[rows[at], columns[at]] = _drift(terms, float(np.finfo(self.judged).eps))
+                drift[rows[at], columns[at]] = drift_of(terms, float(np.finfo(self.judged).eps))
         units = self._sum_units(n, drift)
         error = units * (sizes_a @ sizes_b) + n * self.tiny
         if a.error.any() or b.error.any():
@@ -205,127 +205,3 @@ class Bounded(NDArrayOperatorsMixin):
         exact = isinstance(x, np.ndarray) or float(x).is_integer()
         error = np.zeros(value.shape) if exact else self.u * np.abs(value).astype(np.float64)
         return self._new(value, error)
-
-
-_COMPARISONS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}
-
-
-def _drift(terms: np.ndarray, eps: float) -> np.ndarray:
-    """How far the roundings of sums over axis 0 may drift one way, in units of u sum|x|.
-
-    A sum holds multiples of its last bit g, so adding x rounds away the part of x that is none:
-    the same part each time. Those parts are added up here, at the last bit that the greatest
-    partial sum has, and at those of smaller ones.
-    """
-    sizes = np.abs(terms).sum(axis=0)
-    drift = np.zeros(sizes.shape)
-    for halvings in range(len(terms).bit_length() + 1):
-        with np.errstate(all="ignore"):
-            last_bit = np.ldexp(eps, np.frexp(sizes)[1] - 1 - halvings)
-            parts = terms - last_bit * np.rint(terms / last_bit)
-            drift += np.nan_to_num(np.abs(parts.sum(axis=0)) / (eps / 2 * sizes))
-    return drift
-
-
-def _size(x: np.ndarray) -> np.ndarray:
-    return np.abs(x).astype(np.float64)
-
-
-def _rounded(b: Bounded, value: np.ndarray, units: float = 1) -> np.ndarray:
-    """What the operation itself rounds away: one u of its result, or the last subnormal bit."""
-    return np.asarray(units * b.u * _size(value) + b.tiny)
-
-
-def _add(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
-    """Sums may be taken in another order, so what counts is the size of the terms, not of the sum.
-
-    BLAS may begin a product's sum at the number that is added to it (torch's addmm does so with the
-    bias), and then rounds at that number's size once a term.
-    """
-    sizes = _size(x.value), _size(y.value)
-    begun = x.begun * sizes[1] + y.begun * sizes[0]
-    return np.asarray(x.error + y.error + begun + b.u * (sizes[0] + sizes[1]))
-
-
-def _subtract(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
-    return np.asarray(x.error + y.error + _rounded(b, value))
-
-
-def _multiply(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
-    """Nothing times nothing is exactly nothing: no bit of it can have underflowed."""
-    carried = _size(x.value) * y.error + _size(y.value) * x.error + x.error * y.error
-    return np.asarray(carried + np.where((value == 0) & (carried == 0), 0.0, _rounded(b, value)))
-
-
-def _divide(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
-    left = _size(y.value) - y.error
-    carried = (x.error + _size(value) * y.error) / left
-    return np.asarray(np.where(left > 0, carried + _rounded(b, value), np.inf))
-
-
-def _power(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
-    if not np.all(y.value == 2):
-        raise NotImplementedError("only squares have a rounding bound")
-    return _multiply(b, value, x, x)
-
-
-def _maximum(b: Bounded, value: np.ndarray, x: Bounded, y: Bounded) -> np.ndarray:
-    surely_x, surely_y = x.value - x.error >= y.value + y.error, y.value >= x.value + x.error
-    either = np.maximum(x.error, y.error)
-    return np.where(surely_x, x.error, np.where(surely_y, y.error, either))
-
-
-def _carry(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
-    return x.error
-
-
-def _sign(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
-    return np.where(_size(x.value) >= x.error, 0.0, 2.0)
-
-
-def _exp(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
-    # e^(x + error) - e^x, written so that a tiny e^x and a huge error do not make 0 * inf
-    carried = np.exp(x.value + x.error) * -np.expm1(-x.error)
-    return np.asarray(carried.astype(np.float64) + _rounded(b, value, FUNCTION_UNITS))
-
-
-def _log(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
-    return _log_of(b, value, _size(x.value), x.error)
-
-
-def _log1p(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
-    return _log_of(b, value, _size(1 + x.value), x.error)
-
-
-def _log_of(b: Bounded, value: np.ndarray, x: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """log 0 is -inf without any error; a number that may be 0 may have any logarithm."""
-    carried = np.where(error < x, error / (x - error), np.inf)
-    rounded = np.where(np.isfinite(value), _rounded(b, value, FUNCTION_UNITS), 0.0)
-    return np.where(error == 0, rounded, carried + rounded)
-
-
-def _sqrt(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
-    steep = np.where(value > 0, x.error / _size(value), np.inf)
-    return np.asarray(np.minimum(steep, np.sqrt(x.error)) + _rounded(b, value))
-
-
-def _tanh(b: Bounded, value: np.ndarray, x: Bounded) -> np.ndarray:
-    return np.asarray(x.error + _rounded(b, value, FUNCTION_UNITS))
-
-
-_RULES: dict[np.ufunc, Callable[..., np.ndarray]] = {
-    np.add: _add,
-    np.subtract: _subtract,
-    np.multiply: _multiply,
-    np.divide: _divide,
-    np.power: _power,
-    np.maximum: _maximum,
-    np.negative: _carry,
-    np.absolute: _carry,
-    np.sign: _sign,
-    np.exp: _exp,
-    np.log: _log,
-    np.log1p: _log1p,
-    np.sqrt: _sqrt,
-    np.tanh: _tanh,
-}
