@@ -230,6 +230,21 @@ def summarise(outcomes: list[Outcome]) -> dict[str, dict[str, float]]:
     return table
 
 
+def both_sides(rows: dict[str, dict[str, float]]) -> Iterator[str]:
+    """A line per kind: how many were named rightly, alone or among those equivalent."""
+    for kind in ("single", "pair", "unknown"):
+        of = [row for name, row in rows.items() if name.startswith(kind)]
+        planted, alone, among = (
+            sum(row[key] for row in of)
+            for key in ("planted", "unique and right", "ambiguous, right among")
+        )
+        total = max(planted, 1)
+        yield (
+            f"{kind}, both sides: {planted:,.0f} planted, {(alone + among) / total:.1%} named "
+            f"right, {among / total:.1%} among equivalent ones"
+        )
+
+
 @click.command()
 @click.option("--configurations", default=1000, show_default=True)
 @click.option("--seed", default=4_000_000, show_default=True, help="Of the first configuration.")
@@ -251,6 +266,8 @@ def main(configurations: int, seed: int, jobs: int, out: Path | None) -> None:
         cells = (f"{n:.0f} ({n / total:.2%})" for key, n in row.items() if key != "planted")
         table.add_row(name, f"{row['planted']:.0f}", *cells)
     console.print(table)
+    for line in both_sides(summarise(outcomes)):
+        console.print(line, highlight=False)
     console.print(
         f"{configurations} configurations, seeds from {seed}; not planted: {dict(skipped)}; "
         f"{len(CATALOGUE)} causes, {len(OPERATIONS)} operations; torch {torch.__version__}"
