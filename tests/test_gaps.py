@@ -9,7 +9,11 @@ from compare.causes import CATALOGUE
 from compare.judge import Judgement, judge_traces
 from compare.plant import plant, run
 from compare.recorded import Recorded
+from compare.rounding import Bounded
 from compare.trace import Trace
+from manual.leaky_relu import leaky_relu_backward
+from manual.linear import linear
+from manual.relu import relu_backward
 
 
 def recorded(seed: int, dtype: str = "float64") -> Recorded:
@@ -79,3 +83,31 @@ def test_a_mistake_in_a_gap_is_named_at_its_end(name: str) -> None:
         if planted == 3:
             return
     assert planted, "no configuration shows it"
+
+
+def test_right_operations_on_other_starts_are_no_rounding() -> None:
+    r = recorded(4101)
+    other = {**r.start, "W1": r.start["W1"] * (1 + 1e-9)}
+    moved = {**r.torch, "z1": linear(r.torch["h0"], other["W1"], other["b1"])}
+    names = ("h0", "z1")
+    first, second = ({n: t[n] for n in names} for t in (r.manual, moved))
+    j = judge_traces(Trace(r.start, first, r.nodes), Trace(other, second, r.nodes))
+    assert not j.passed
+    verdicts = {d.name: d.verdict for d in j.differences}
+    assert (verdicts["given W1"], verdicts["z1"]) == ("differs", "differs")
+
+
+def test_a_kink_that_rounding_decides_may_fall_either_way() -> None:
+    """z is 0.1 + 0.2 - 0.3, whose sign no computer in float64 knows; the second z is plainly 1."""
+    x, W, da = (
+        np.array([[0.1, 0.2, 0.3]]),
+        np.array([[1.0, 1, -1], [10, 0, 0]]),
+        np.array([[3.0, 5]]),
+    )
+    z = linear(Bounded.exact(x), Bounded.exact(W), Bounded.exact(np.zeros(2)))
+    dz = relu_backward(Bounded.exact(da), z)
+    assert dz.error[0, 0] >= 3
+    assert dz.error[0, 1] < 1e-14
+    sloped = leaky_relu_backward(Bounded.exact(da), z, 0.25)
+    assert sloped.error[0, 0] >= 0.75 * 3
+    assert sloped.error[0, 1] < 1e-14

@@ -167,3 +167,11 @@ def test_bounds_cover_a_float32_computation_of_any_formula() -> None:
         bounded = formula(Bounded.exact(x), Bounded.exact(y))
         assert np.all(np.abs(formula(x, y) - bounded.value) <= bounded.error)
         assert bounded.error.max() < 1e-3, "a bound that wide would be of no use"
+
+
+def test_what_only_lacks_its_inputs_is_no_mistake_of_its_own() -> None:
+    _, nodes, start, by_hand, by_torch = recorded("float64")
+    without = {n: a for n, a in by_hand.items() if n != "z1"}
+    verdict = judge(nodes, start, without, by_torch)
+    assert not verdict.passed
+    assert verdict.diagnoses["manual"].unexplained == ("z1",)
