@@ -29,8 +29,8 @@ import manual
 from benchmarks.drawn import case_and_data, steps
 from compare.case import Case
 from compare.data import Data
+from compare.judging.replay import Replayed, recorded_inputs, replay, replay_node
 from compare.recorded import Recorded
-from compare.replay import Replayed, recorded_inputs, replay, replay_node
 from manual.network import Tensors
 
 DTYPES = ("float32", "float64")

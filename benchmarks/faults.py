@@ -21,13 +21,13 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.drawn import case_and_data, steps
-from compare.causes import CATALOGUE
-from compare.causes.cause import Cause
-from compare.diagnosis import Diagnosis
-from compare.flow import Node
-from compare.judge import SIDES, Side
-from compare.operations import OPERATIONS
-from compare.plant import plant, run
+from compare.judging.causes import CATALOGUE
+from compare.judging.causes.cause import Cause
+from compare.judging.diagnosis import Diagnosis
+from compare.judging.flow import Node
+from compare.judging.judge import SIDES, Side
+from compare.judging.operations import OPERATIONS
+from compare.judging.plant import plant, run
 from compare.recorded import Recorded
 
 Tensors = dict[str, np.ndarray]

@@ -14,8 +14,8 @@ from torch.autograd.gradcheck import GradcheckError
 import manual
 from benchmarks.drawn import case_and_data
 from compare import pair
-from compare.gradcheck import Moment
-from compare.torch_cost import torch_cost
+from compare.gradients.gradcheck import Moment
+from compare.gradients.torch_cost import torch_cost
 from manual.exact_check import hold
 from manual.network import Tensors
 from torch_ref.gradient_check import gradient_check

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from compare.case import Case
-    from compare.layout import COURSE, Layout
+    from compare.gradients.own_gradient import check_gradient
     from compare.modules.check import check_module, check_modules
-    from compare.own_arrays import assert_parity, check
-    from compare.own_gradient import check_gradient
-    from compare.start import given
+    from compare.own.layout import COURSE, Layout
+    from compare.own.own_arrays import assert_parity, check
+    from compare.own.start import given
 
 __all__ = [
     "COURSE",
@@ -33,9 +33,9 @@ def __getattr__(name: str) -> Any:
     """Imported when asked for: torch takes a second, and the command line must not wait for it."""
     from importlib import import_module
 
-    homes = {"COURSE": "layout", "Layout": "layout", "Case": "case", "given": "start"}
+    homes = {"COURSE": "own.layout", "Layout": "own.layout", "Case": "case", "given": "own.start"}
     homes |= {"check_module": "modules.check", "check_modules": "modules.check"}
-    homes["check_gradient"] = "own_gradient"
+    homes["check_gradient"] = "gradients.own_gradient"
     if name not in __all__:
         raise AttributeError(f"module 'compare' has no attribute {name!r}")
-    return getattr(import_module("compare." + homes.get(name, "own_arrays")), name)
+    return getattr(import_module("compare." + homes.get(name, "own.own_arrays")), name)

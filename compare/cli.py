@@ -80,7 +80,7 @@ def train(
     The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
-    from compare.train_command import run
+    from compare.commands.train import run
 
     if not run(case, name, root, gradcheck):
         sys.exit(1)
@@ -97,7 +97,7 @@ def check(case_file: Path | None, as_json: bool, **options: Any) -> None:
     """
     given = {k: v for k, v in options.items() if v is not None}
     case = load_case(case_file, **({"steps": 3, "log_every": 1} | given))
-    from compare.check_command import run
+    from compare.commands.check import run
 
     if not run(case, as_json):
         sys.exit(1)
@@ -110,7 +110,7 @@ def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
     """List the known mistakes, or plant the one called NAME and watch the judge find it."""
     from rich.console import Console
 
-    from compare.faults_command import list_all, show
+    from compare.commands.faults import list_all, show
 
     if name is None:
         list_all(Console())
@@ -124,7 +124,7 @@ def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
 @click.option("--port", type=int, default=6006, show_default=True)
 def board(name: str | None, root: Path, port: int) -> None:
     """Open TensorBoard on the run NAME, or on the newest one."""
-    from compare.runs import find
+    from compare.reports.runs import find
 
     folder = find(root, name)
     click.echo(f"TensorBoard on {folder}; stop it with Ctrl-C")
@@ -155,7 +155,7 @@ def record(
     what momentum and Adam remember. docs/trace-format.md describes the file.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
-    from compare.record_command import run
+    from compare.commands.record import run
 
     click.echo(run(case, step, side, out, force))
 
@@ -176,7 +176,7 @@ def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
 
     The exit status is 0 if they agree, 1 if they do not, 2 for bad input.
     """
-    from compare.diff_command import run
+    from compare.commands.diff import run
 
     if not run(a, b, ignored, as_json):
         sys.exit(1)
@@ -229,7 +229,7 @@ def gradcheck(
     every gradient is right to rounding, 1 if any is not, 2 for bad input.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
-    from compare.gradcheck_command import run
+    from compare.commands.gradcheck import run
 
     if not run(case, after, scan_epsilon, as_json, name, root):
         sys.exit(1)

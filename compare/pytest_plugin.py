@@ -37,7 +37,7 @@ def pytest_runtest_makereport(
     found = yield
     folder: Path | None = item.config.getoption("--parity-report")
     if folder is not None and call.excinfo and isinstance(call.excinfo.value, ParityError):
-        from compare.dashboard import write_report
+        from compare.reports.dashboard import write_report
 
         kept = folder / re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
         write_report(kept, call.excinfo.value.report)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compare.flow import Node, flow
-from compare.judge import Judgement, Side, judge
+from compare.judging.flow import Node, flow
+from compare.judging.judge import Judgement, Side, judge
 from compare.pair import Pair
 from manual.network import Tensors
 

@@ -14,8 +14,8 @@ import torch
 
 from compare.case import Case
 from compare.data import Data
-from compare.flow import flow
-from compare.judge import Judgement, judge
+from compare.judging.flow import flow
+from compare.judging.judge import Judgement, judge
 from compare.pair import Pair
 from manual.network import Tensors
 

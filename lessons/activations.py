@@ -17,7 +17,7 @@ Source: course week 3, "activation functions" and their derivatives.
 import numpy as np
 from matplotlib.figure import Figure
 
-from compare.judge import SIDES
+from compare.judging.judge import SIDES
 from lessons.experiment import slope, value
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
 from lessons.pictures import STYLE, panels

@@ -26,9 +26,9 @@ import numpy as np
 
 from compare import data, pair
 from compare.case import Case
-from compare.judge import SIDES, Side
+from compare.judging.judge import SIDES, Side
+from compare.judging.witness import testify
 from compare.recorded import Recorded, record
-from compare.witness import testify
 from lessons.experiment import train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared, judged
 from lessons.pictures import curves

@@ -18,7 +18,7 @@ learning".
 from matplotlib.figure import Figure
 
 from compare.case import Case
-from compare.judge import SIDES, Side
+from compare.judging.judge import SIDES, Side
 from lessons.experiment import Trained, train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
 from lessons.pictures import boundaries, panels

@@ -10,10 +10,11 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from torch.utils.tensorboard import SummaryWriter
 
-from compare import runs, threads
-from compare.dashboard import Dashboard
+from compare import threads
 from compare.errors import InputError, suggest
 from compare.numbers import plain
+from compare.reports import runs
+from compare.reports.dashboard import Dashboard
 from lessons import LESSONS
 from lessons.lesson import Claim, Lesson, Measured, Table, agree
 

@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 
 import manual
 from compare import data, pair
-from compare.causes.dropout import CAUSES
-from compare.judge import SIDES, Side
+from compare.judging.causes.dropout import CAUSES
+from compare.judging.judge import SIDES, Side
 from compare.recorded import record
 from lessons.experiment import Trained, noisy_moons, train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared, judged

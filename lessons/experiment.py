@@ -10,8 +10,8 @@ from compare import data, pair, training
 from compare.case import Case
 from compare.data import Data
 from compare.errors import InputError
-from compare.judge import Side
-from compare.operations import OPERATIONS
+from compare.judging.judge import Side
+from compare.judging.operations import OPERATIONS
 from compare.pair import Pair
 from compare.training import StepRecord
 from manual.network import Tensors

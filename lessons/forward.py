@@ -21,8 +21,8 @@ import torch
 from matplotlib.figure import Figure
 
 import manual
-from compare.differences import compare
-from compare.judge import SIDES
+from compare.judging.differences import compare
+from compare.judging.judge import SIDES
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
 from lessons.pictures import panels
 from torch_ref.linear import linear

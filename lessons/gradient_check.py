@@ -29,11 +29,11 @@ from torch.autograd.gradcheck import GradcheckError
 import manual
 from compare import data, pair
 from compare.case import Case
-from compare.causes import CATALOGUE
-from compare.judge import SIDES, Side
-from compare.plant import plant, run
+from compare.judging.causes import CATALOGUE
+from compare.judging.judge import SIDES, Side
+from compare.judging.plant import plant, run
+from compare.judging.witness import STEP
 from compare.recorded import Recorded, record
-from compare.witness import STEP
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
 from lessons.pictures import STYLE, panels
 from manual.network import Tensors

@@ -17,7 +17,7 @@ initialization".
 import numpy as np
 
 from compare.case import Case
-from compare.judge import SIDES, Side
+from compare.judging.judge import SIDES, Side
 from lessons.experiment import Trained, slope, train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
 from lessons.pictures import curves

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.figure import Figure
 
-from compare.differences import compare
+from compare.judging.differences import compare
 from lessons.experiment import Trained
 
 Numbers = Mapping[str, float]

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from compare.causes.cause import Cause
-from compare.faults_command import demonstrate
-from compare.judge import SIDES
+from compare.commands.faults import demonstrate
+from compare.judging.causes.cause import Cause
+from compare.judging.judge import SIDES
 from lessons.lesson import Table
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.judge import SIDES
+from compare.judging.judge import SIDES
 from lessons.experiment import Trained
 
 STYLE: dict[str, dict[str, Any]] = {

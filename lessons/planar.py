@@ -15,7 +15,7 @@ one hidden layer".
 """
 
 from compare.case import Case
-from compare.judge import SIDES
+from compare.judging.judge import SIDES
 from lessons.experiment import Trained, train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
 from lessons.pictures import boundaries, curves, same_predictions

@@ -24,8 +24,8 @@ import torch
 from matplotlib.figure import Figure
 
 import manual
-from compare.judge import SIDES, Side
-from compare.witness import STEP
+from compare.judging.judge import SIDES, Side
+from compare.judging.witness import STEP
 from lessons.experiment import Trained, noisy_moons, train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
 from lessons.pictures import boundaries, grid, panels

@@ -18,8 +18,8 @@ import torch
 
 import manual
 from compare.case import Case
-from compare.differences import compare
-from compare.judge import SIDES, Side
+from compare.judging.differences import compare
+from compare.judging.judge import SIDES, Side
 from lessons.experiment import Trained, train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
 from lessons.pictures import boundaries, curves

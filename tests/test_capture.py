@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from compare.errors import InputError
-from compare.judge import judge_traces
+from compare.judging.judge import judge_traces
+from compare.judging.replay import replay
+from compare.judging.segments import join
 from compare.modules.capture import Capture, capture
-from compare.replay import replay
-from compare.segments import join
 
 SEED = 3
 

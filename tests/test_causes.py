@@ -11,19 +11,19 @@ import torch
 
 from benchmarks.drawn import case_and_data, steps
 from benchmarks.faults import summarise, survey
-from compare import witness
 from compare.case import Case
-from compare.causes import CATALOGUE
-from compare.causes.cause import Evidence, common_factor
 from compare.cli import main
+from compare.commands.faults import demonstrate
 from compare.data import Data
-from compare.faults_command import demonstrate
-from compare.flow import Node
-from compare.judge import SIDES, Judgement, Side, judge
-from compare.plant import plant, run
+from compare.judging import witness
+from compare.judging.causes import CATALOGUE
+from compare.judging.causes.cause import Evidence, common_factor
+from compare.judging.flow import Node
+from compare.judging.judge import SIDES, Judgement, Side, judge
+from compare.judging.plant import plant, run
+from compare.judging.replay import recorded_inputs
+from compare.judging.verdict import sentences, short
 from compare.recorded import Recorded
-from compare.replay import recorded_inputs
-from compare.verdict import sentences, short
 
 
 def third_step(seed: int = 31, **fixed: Any) -> Recorded:

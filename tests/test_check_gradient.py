@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compare import check_gradient
-from compare.operations import OPERATIONS, Operation
+from compare.judging.operations import OPERATIONS, Operation
 
 ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]
 IDS = [f"{op.name}-{'-'.join(map(str, options.values()))}".rstrip("-") for op, options in ROWS]

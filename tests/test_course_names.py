@@ -9,12 +9,12 @@ import torch
 
 from benchmarks.drawn import case_and_data, steps
 from compare import check_module
-from compare.causes import CATALOGUE
-from compare.course_names import course_names
-from compare.flow import Node
-from compare.judge import judge_traces
-from compare.plant import plant, run
-from compare.trace import Trace
+from compare.judging.causes import CATALOGUE
+from compare.judging.course_names import course_names
+from compare.judging.flow import Node
+from compare.judging.judge import judge_traces
+from compare.judging.plant import plant, run
+from compare.judging.trace import Trace
 
 FIXED = {"hidden": (6, 5), "loss": "cross_entropy", "output": "identity", "activation": "tanh"}
 NAMES = (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compare.differences import compare
+from compare.judging.differences import compare
 
 A = np.random.default_rng(0).normal(size=(5, 3))
 

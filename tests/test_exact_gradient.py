@@ -11,7 +11,7 @@ import torch
 
 import manual
 from benchmarks.gradients import Drawn, draw, torch_misses, with_error
-from compare.torch_cost import torch_cost
+from compare.gradients.torch_cost import torch_cost
 from manual.gradient_check import relative_norm
 from manual.network import Tensors
 from torch_ref.exact_gradient import exact_gradient as torch_exact_gradient

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from compare.diff_command import diff
+from compare.commands.diff import diff
 from compare.files.trace_file import TraceFile, load, save
 from torch_ref.binary_cross_entropy import binary_cross_entropy
 

@@ -17,10 +17,10 @@ import torch_ref.network
 from benchmarks.drawn import case_and_data
 from compare import pair
 from compare.case import Case
-from compare.causes import CATALOGUE
 from compare.cli import main, parity
-from compare.flow import flow
-from compare.judge import judge
+from compare.judging.causes import CATALOGUE
+from compare.judging.flow import flow
+from compare.judging.judge import judge
 
 SMALL = ("--data", "moons", "--hidden", "6,5", "--activation", "tanh")
 Run = Callable[..., tuple[int, str]]

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from benchmarks.drawn import case_and_data, steps
-from compare.causes import CATALOGUE
-from compare.judge import Judgement, judge_traces
-from compare.plant import plant, run
+from compare.judging.causes import CATALOGUE
+from compare.judging.judge import Judgement, judge_traces
+from compare.judging.plant import plant, run
+from compare.judging.rounding import Bounded
+from compare.judging.trace import Trace
 from compare.recorded import Recorded
-from compare.rounding import Bounded
-from compare.trace import Trace
 from manual.leaky_relu import leaky_relu_backward
 from manual.linear import linear
 from manual.relu import relu_backward

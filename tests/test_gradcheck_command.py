@@ -8,12 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 import manual
-from compare import data, gradcheck, pair
+from compare import data, pair
 from compare.case import Case
 from compare.cli import main, parity
 from compare.errors import InputError
-from compare.gradcheck_pictures import brightness
-from compare.train_gradcheck import Gradchecks
+from compare.gradients import gradcheck
+from compare.gradients.gradcheck_pictures import brightness
+from compare.gradients.train_gradcheck import Gradchecks
 
 SMALL = ["gradcheck", "--data", "moons", "--hidden", "5,4", "--l1", "0.3", "--activation", "tanh"]
 
@@ -46,7 +47,7 @@ def test_a_wrong_backward_fails_with_its_entries(monkeypatch: pytest.MonkeyPatch
         g["dW2"][1, 3] *= 1 + 1e-9
         return g
 
-    monkeypatch.setattr("compare.gradcheck.manual.backward", wrong)
+    monkeypatch.setattr("compare.gradients.gradcheck.manual.backward", wrong)
     result = CliRunner().invoke(parity, SMALL)
     assert result.exit_code == 1
     assert "FAIL manual: wrong: W2; torch: right to rounding" in result.output

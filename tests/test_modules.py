@@ -16,7 +16,7 @@ import manual
 from compare.errors import InputError
 from compare.modules.capture import capture
 from compare.modules.check import check_module, check_modules
-from compare.result import Report
+from compare.reports.result import Report
 
 SEED = 5
 NAMES = {"fc1": "layers.0", "act": "layers.1", "drop": "layers.2", "fc2": "layers.3"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import manual
 from benchmarks.drawn import case_and_data, steps
-from compare.judge import judge
+from compare.judging.judge import judge
 from torch_ref.network import Network
 from torch_ref.regularization import parameter_groups
 

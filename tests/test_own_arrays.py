@@ -12,8 +12,8 @@ import torch
 
 from compare import COURSE, Case, Layout, assert_parity, check, given
 from compare.errors import InputError, ParityError
-from compare.layout import recognise
-from compare.start import Given
+from compare.own.layout import recognise
+from compare.own.start import Given
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CASE = Case(data="moons", hidden=(6,), activation="tanh", p=0.3, l2=0.7, optimizer="adam")

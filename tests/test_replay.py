@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from benchmarks.drawn import case_and_data, steps
-from compare.judge import judge
-from compare.precise import precise_matmul
-from compare.replay import replay, replay_node
-from compare.rounding import Bounded
+from compare.judging.judge import judge
+from compare.judging.precise import precise_matmul
+from compare.judging.replay import replay, replay_node
+from compare.judging.rounding import Bounded
 from manual.linear import linear_backward
 
 FIXED = {"hidden": (6, 5), "loss": "cross_entropy", "output": "identity", "p": 0.3, "l2": 0.7}

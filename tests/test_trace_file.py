@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from compare.cli import main
-from compare.diff_command import diff
+from compare.commands.diff import diff
 from compare.errors import InputError
 from compare.files.nodes import SIGNATURES
 from compare.files.streamed import BLOCK
 from compare.files.trace_file import load, save
-from compare.operations import FUNCTIONS
+from compare.judging.operations import FUNCTIONS
 from tests.trace_samples import as_npz, as_safetensors, metadata, named, trace
 
 DOCS = Path(__file__).parents[1] / "docs" / "trace-format.md"
@@ -201,7 +201,7 @@ def test_large_tensors_are_compared_block_by_block(tmp_path: Path) -> None:
 MEASURE = """
 import sys
 from pathlib import Path
-from compare.diff_command import diff
+from compare.commands.diff import diff
 
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.diff_command import diff
-from compare.differences import BOUND
+from compare.commands.diff import diff
 from compare.errors import InputError
-from compare.result import Report
+from compare.judging.differences import BOUND
+from compare.reports.result import Report
 from tests.trace_samples import as_npz, as_safetensors, metadata, named, read_by_others, trace
 
 CHUNKS, FILES, SECONDS = 16, 150, 20  # 2,400 files, and so long at most for each

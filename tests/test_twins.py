@@ -11,7 +11,7 @@ import manual
 from compare import pair
 from compare.case import Case
 from compare.data import Data
-from compare.flow import flow
+from compare.judging.flow import flow
 
 ROOT = Path(__file__).parent.parent
 

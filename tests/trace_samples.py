@@ -13,8 +13,8 @@ from safetensors.numpy import load, save
 from compare import data, pair
 from compare.case import Case
 from compare.files.nodes import written
+from compare.judging.trace import Trace
 from compare.recorded import record
-from compare.trace import Trace
 
 SMALL = Case(data="moons", samples=20, hidden=(3,), batch=5, optimizer="adam", l2=0)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, TypeAdapter, ValidationError
 
 from compare.errors import InputError, suggest
-from compare.flow import Node, result
+from compare.judging.flow import Node, result
 
 MOST = 10_000  # nodes in a file; a hundred layers have about 1,500
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from compare.differences import BOUND, Difference, compare, largest
 from compare.files.stored import Entry, Stored
+from compare.judging.differences import BOUND, Difference, compare, largest
 
 BLOCK = 2**20  # entries at once; comparing takes about six arrays of that size
 
@@ -11,7 +11,7 @@ BLOCK = 2**20  # entries at once; comparing takes about six arrays of that size
 def compare_stored(
     manual: Stored, torch: Stored, called: tuple[str, str]
 ) -> tuple[Difference, ...]:
-    """What compare.differences.compare says of them, with no more in memory than a few blocks.
+    """What judging.differences.compare says of them, with no more in memory than a few blocks.
 
     Raises:
         ValueError: there is nothing to compare.

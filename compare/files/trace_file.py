@@ -20,7 +20,7 @@ from compare.files.nodes import NodeRecord, checked, written
 from compare.files.npz import read_npz
 from compare.files.safetensors import read_safetensors
 from compare.files.stored import NAME, Entry, Stored
-from compare.trace import Trace
+from compare.judging.trace import Trace
 
 FORMAT = "torch-parity trace"
 GIVEN, MADE = "given/", "made/"

@@ -28,11 +28,11 @@ import torch
 from torch import Tensor, nn
 
 from compare.errors import InputError
+from compare.judging.trace import Trace
 from compare.modules.nodes import added_up, kind, made_by, nodes_of
 from compare.modules.optimizer_nodes import grouped, memory, update_nodes
 from compare.modules.recorder import Call, Edge, Recorder, arguments, edge, named_tensors
 from compare.modules.unchanged import fresh, unchanged
-from compare.trace import Trace
 
 
 @dataclass(frozen=True)

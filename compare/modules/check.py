@@ -12,17 +12,17 @@ import numpy as np
 from torch import Tensor, nn
 
 from compare.errors import InputError, suggest
-from compare.flow import Node, result
-from compare.judge import judge_traces
+from compare.judging.flow import Node, result
+from compare.judging.judge import judge_traces
+from compare.judging.replay import recorded_inputs
+from compare.judging.trace import Trace
 from compare.modules.capture import Capture, Task, record
 from compare.modules.causes import Optimizers, explanations
 from compare.modules.nodes import made_by
 from compare.modules.recorder import numbers
 from compare.modules.renaming import inverse, renamed, with_names
 from compare.modules.unchanged import fresh, unchanged
-from compare.replay import recorded_inputs
-from compare.result import Report
-from compare.trace import Trace
+from compare.reports.result import Report
 
 
 def check_modules(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from compare.flow import Node
+from compare.judging.flow import Node
 from compare.modules.recorder import Call, Edge, Recorder, edge
 
 # (operation, options), or why the call is none of the register's

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compare.flow import Node
+from compare.judging.flow import Node
 
 SGD_PLAIN: dict[str, Any] = {
     "dampening": 0,

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from compare.errors import InputError, suggest
-from compare.flow import Node
+from compare.judging.flow import Node
 from compare.modules.capture import Capture
 
 # what the judge and the catalogue put before a tensor's name

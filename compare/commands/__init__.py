@@ -1,0 +1,1 @@
+"""One file a command of `parity`, imported when it is called."""

@@ -1,0 +1,35 @@
+"""`parity check`: a few steps of any case, every operation of each replayed, the whole report."""
+
+from rich.console import Console
+
+from compare import data, pair, threads, training
+from compare.case import Case
+from compare.reports import terminal
+from compare.reports.judgement_json import to_json
+from compare.reports.terminal import show_case, show_judgement
+from compare.training import StepRecord
+
+
+def run(case: Case, as_json: bool) -> bool:
+    """Judge every step closely; report the first that fails, else the last -> whether all passed.
+
+    Raises:
+        InputError: the case or its data cannot be used.
+    """
+    console = Console()
+    with threads.limited(case.threads):
+        loaded = data.load(case)
+        sides = pair.build(case, loaded)
+        last: StepRecord | None = None
+        for last in training.train(case, loaded, sides):
+            if not last.judgement.passed:
+                break
+    assert last is not None, "a case has at least one step"
+    if as_json:
+        console.print_json(to_json(last.judgement, step=last.step))
+    else:
+        show_case(console, case, loaded, sides)
+        terminal.show_step(console, last.step, case.steps)
+        show_judgement(console, last.judgement)
+        terminal.show_cost(console, last)
+    return last.judgement.passed

@@ -1,0 +1,135 @@
+"""`parity diff`: two traces from anywhere, judged as the built-in pair is."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from compare import threads
+from compare.errors import InputError, suggest
+from compare.files.stored import BROKEN, Stored
+from compare.files.streamed import compare_stored
+from compare.files.trace_file import GIVEN, MADE, TraceFile, load
+from compare.judging.differences import BOUND
+from compare.judging.judge import Judgement, judge_traces
+from compare.judging.trace import Trace
+from compare.reports.judgement_json import to_json
+from compare.reports.result import Report
+
+
+def run(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> bool:
+    """Judge two files and print the report -> whether they agree.
+
+    Raises:
+        InputError: see diff.
+    """
+    with threads.limited(1):
+        report = diff(a, b, ignored)
+    console = Console()
+    if as_json:
+        sides = {"called": dict(report.names), "notes": report.notes}
+        console.print_json(to_json(report.judgement, **sides))
+    else:
+        report.show(console)
+    return report.passed
+
+
+def diff(a: Path, b: Path, ignored: Iterable[str] = ()) -> Report:
+    """The judge's report on two trace files.
+
+    A tensor that only one of them has is a failure, unless a shell-style pattern in ignored names
+    it (as the file does: z1, given/W1); what is ignored is judged as if no file had held it.
+
+    Raises:
+        InputError: a file is no trace, both are one and the same, they have no tensor in common,
+            or what is ignored is not there or is needed.
+    """
+    files = load(a), load(b)
+    if a.samefile(b):
+        raise InputError(f"{a} and {b} are one and the same file, which proves nothing")
+    called = _called(a, b)
+    first, second = _without(files, list(ignored))
+    if not first.made.keys() & second.made.keys():
+        raise InputError(
+            f"{a} and {b} have no tensor in common that their steps made: {called[0]} has "
+            f"{_some(first.made)}, {called[1]} {_some(second.made)}"
+        )
+    judgement, notes = _judged(first, second, called)
+    return Report(judgement, called, notes=(*files[0].notes, *files[1].notes, *notes))
+
+
+def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgement, list[str]]:
+    """Nodes are replayed in memory; files without them are only compared, tensor by tensor.
+
+    So are files with an empty tensor: they fail, and what a product makes of one has no limit.
+    """
+    notes = [
+        f"{name} does not say which operation made what, so nothing of it was replayed."
+        for name, trace in zip(called, (a, b), strict=True)
+        if not trace.nodes
+    ]
+    stored = _one_mapping(a), _one_mapping(b)
+    empty = any(e.size == 0 for s in stored for e in s.entries.values())
+    if empty or not (a.nodes or b.nodes):
+        bounds = ", ".join(f"{bound:.1e} in {dtype}" for dtype, bound in BOUND.items())
+        notes.append(f"A match is a difference within this share of the largest entry: {bounds}.")
+        return Judgement(compare_stored(*stored, called)), notes
+    in_memory = [Trace(dict(t.given), dict(t.made), t.nodes) for t in (a, b)]
+    try:
+        with np.errstate(all="ignore"):
+            return judge_traces(in_memory[0], in_memory[1], called), notes
+    except BROKEN as error:
+        reason = error.args[-1] if error.args else type(error).__name__
+        raise InputError(
+            f"{called[0]} and {called[1]}: their tensors do not fit their nodes: {reason}"
+        ) from None
+
+
+def _one_mapping(trace: TraceFile) -> Stored:
+    """What was given, as the judge calls it, and what was made."""
+    given = {f"given {name}": e for name, e in trace.given.entries.items()}
+    return Stored({**given, **trace.made.entries})
+
+
+def _without(files: tuple[TraceFile, TraceFile], patterns: list[str]) -> list[TraceFile]:
+    """The traces as if the files did not hold what the patterns name."""
+    names = {name for t in files for name in (*_given_names(t), *t.made)}
+    for pattern in patterns:
+        if not _matching(names, [pattern]):
+            raise InputError(f"--ignore {pattern} names no tensor: {suggest(pattern, names)}")
+    out = _matching(names, patterns)
+    for t in files:
+        needed = {GIVEN + name for node in t.nodes for name in node.inputs}
+        if lost := sorted(out & needed & _given_names(t)):
+            raise InputError(f"--ignore {lost[0]}: the nodes need it, so it cannot be left out")
+    return [
+        replace(
+            t,
+            given=Stored({n: e for n, e in t.given.entries.items() if GIVEN + n not in out}),
+            made=Stored({n: e for n, e in t.made.entries.items() if n not in out}),
+        )
+        for t in files
+    ]
+
+
+def _given_names(trace: TraceFile) -> set[str]:
+    return {GIVEN + name for name in trace.given}
+
+
+def _matching(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
+    bare = [pattern.removeprefix(MADE) for pattern in patterns]
+    return {name for name in names if any(fnmatchcase(name, pattern) for pattern in bare)}
+
+
+def _called(a: Path, b: Path) -> tuple[str, str]:
+    """What the report calls them: the files' stems, as plain words, and not the same."""
+    one, other = (re.sub(r"[^\w.-]", "_", path.stem) for path in (a, b))
+    return (one, other) if one != other else (f"{one} (A)", f"{other} (B)")
+
+
+def _some(names: Mapping[str, object]) -> str:
+    return ", ".join([*names][:6]) + (", ..." if len(names) > 6 else "") or "none"

@@ -1,0 +1,127 @@
+"""`parity faults`: the catalogue of known mistakes, and each of them planted and found."""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from compare import data, pair, threads
+from compare.case import Case
+from compare.errors import InputError, suggest
+from compare.judging.causes import CATALOGUE
+from compare.judging.causes.cause import Cause
+from compare.judging.judge import Judgement, Side
+from compare.judging.plant import plant, run
+from compare.recorded import Recorded, record
+from compare.reports.terminal import show_judgement
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A mistake at work: the case, the side, and what the judge makes of the step."""
+
+    case: Case
+    side: Side
+    judgement: Judgement
+
+
+def list_all(console: Console) -> None:
+    """Every cause, a line each."""
+    table = Table("name", "the mistake", box=None, pad_edge=False)
+    for cause in CATALOGUE.values():
+        table.add_row(cause.name, escape(cause.sentence))
+    console.print(table)
+    console.print(f"\n{len(CATALOGUE)} known mistakes; parity faults NAME plants one.")
+
+
+def show(console: Console, name: str, side: Side) -> None:
+    """Plant one mistake, and let the judge find it.
+
+    Raises:
+        InputError: there is no cause of that name.
+    """
+    if name not in CATALOGUE:
+        raise InputError(f"no known mistake {name!r}: {suggest(name, CATALOGUE)}")
+    cause = CATALOGUE[name]
+    with threads.limited(1):
+        found = demonstrate(cause, side)
+    case = found.case
+    console.print(f"[bold]{name}[/]: {escape(cause.sentence)}\n")
+    console.print(
+        f"Planted on the {side} side of {case.data} (hidden {list(case.hidden)}, "
+        f"{case.activation}, {case.loss}, {case.optimizer}, p={case.p:g}, L2={case.l2:g}, "
+        f"L1={case.l1:g}). The judge is not told. It says:\n",
+        highlight=False,
+    )
+    show_judgement(console, found.judgement, wrong_only=True)
+    said = " or ".join("+".join(sorted(names)) for names in found.judgement.diagnoses[side].names)
+    console.print(f"\nPlanted: {name}. Found: {said}.", highlight=False)
+
+
+def demonstrate(cause: Cause, side: Side) -> Planted:
+    """The first of a list of small cases on which the mistake shows, and its judgement."""
+    for case in _cases():
+        layers = (None, *({k} for k in range(1, len(case.hidden) + 2)))
+        for way, where in itertools.product(range(len(cause.ways)), layers):
+            judgement = _try(cause, side, case, way, where)
+            if judgement is not None and not judgement.passed and judgement.diagnoses:
+                return Planted(case, side, judgement)
+    raise AssertionError(f"no small case shows {cause.name}")
+
+
+def _cases() -> Iterator[Case]:
+    """Small, and as wide as the batch in one layer, where a sum over the wrong axis even runs."""
+    for data_set, loss in (
+        ("digits", "cross_entropy"),
+        ("breast-cancer", "binary_cross_entropy"),
+        ("moons", "binary_cross_entropy_with_logits"),
+        ("digits", "mse_loss"),
+    ):
+        for activation, optimizer, p in itertools.product(
+            ("tanh", "relu", "sigmoid", "leaky_relu"), ("momentum", "adam"), (0.3, 0.0)
+        ):
+            yield Case.model_validate(
+                {
+                    "data": data_set,
+                    "loss": loss,
+                    "hidden": (16, 12),
+                    "activation": activation,
+                    "optimizer": optimizer,
+                    "p": p,
+                    "batch": 12,
+                    "bias_scale": 0.3,
+                    "samples": 60,
+                }
+            )
+
+
+def _try(
+    cause: Cause, side: Side, case: Case, way: int, layers: set[int] | None
+) -> Judgement | None:
+    step = _third_step(case)
+    known = step.known_to(side, 2 * case.batch)
+    rng = np.random.default_rng(case.seed)
+    wrong = plant(cause, step.nodes, known, step.trace(side), rng, way, layers)
+    if wrong is None:
+        return None
+    try:
+        return step.judge_instead(side, run(wrong, known, side), 2 * case.batch)
+    except (ValueError, RuntimeError):
+        return None  # the shapes of this case do not let the mistake run
+
+
+@functools.cache
+def _third_step(case: Case) -> Recorded:
+    """The first step hides momentum, Adam's t and stale gradients."""
+    loaded = data.load(case)
+    sides = pair.build(case, loaded)
+    x, y = loaded.x_train[: case.batch], sides.targets.y_train[: case.batch]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(case.seed)
+        return record(sides, x, y, count=3)[-1]

@@ -1,0 +1,52 @@
+"""`parity record`: one step of a case, of one side, as a file that anybody can judge theirs by."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from compare import data, pair, threads
+from compare.case import Case
+from compare.errors import InputError
+from compare.files.trace_file import save
+from compare.judging.judge import Side
+from compare.judging.trace import Trace
+from compare.recorded import record
+
+
+def run(case: Case, step: int, side: Side, out: Path, force: bool) -> str:
+    """Write what `side` computed in that step on the first batch -> a line that says so.
+
+    Both sides draw the same masks, so that two files of one case can be compared.
+
+    Raises:
+        InputError: the case cannot be used, its numbers do not stay finite, or the file exists.
+    """
+    if out.exists() and not force:
+        raise InputError(f"{out} exists already; give another --out, or --force to replace it")
+    with threads.limited(case.threads), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(case.seed)
+        loaded = data.load(case)
+        sides = pair.build(case, loaded)
+        x, y = loaded.x_train[: case.batch], sides.targets.y_train[: case.batch]
+        try:
+            last = record(sides, x, y, step)[-1]
+        except ArithmeticError as error:
+            raise InputError(f"{error}; try a smaller --lr") from None
+    start = {name: a for name, a in last.start.items() if not _unasked(name)}
+    given = {**start, "batch": np.asarray(case.batch)}
+    about = {
+        "case": case.model_dump(mode="json"),
+        "side": side,
+        "step": step,
+        "written_by": f"torch-parity {version('torch-parity')}, torch {torch.__version__}",
+    }
+    trace = Trace(given, last.trace(side), last.nodes)
+    save(out, trace, about)
+    return f"{out}: step {step} of {side}, {len(trace.made)} tensors made from {len(given)} given"
+
+
+def _unasked(name: str) -> bool:
+    """Of the step before, a cause may ask for the gradients of parameters alone."""
+    return name.startswith("previous_") and not name.startswith(("previous_dW", "previous_db"))

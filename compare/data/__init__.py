@@ -1,0 +1,202 @@
+"""Data sets: scikit-learn's real ones, drawn ones, and the user's own file, all as one record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn import datasets
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from compare.case import OUTPUTS, Case
+from compare.data.raw import Raw
+from compare.data.user_data import read
+from compare.errors import InputError, suggest
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows are samples. labels are class indices 0..classes-1, or numbers where classes is 0."""
+
+    name: str
+    x_train: np.ndarray
+    labels_train: np.ndarray
+    x_dev: np.ndarray
+    labels_dev: np.ndarray
+    classes: int
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The labels in the shape that the loss wants, and the width of the output layer."""
+
+    loss: str
+    output: str
+    n_out: int
+    y_train: np.ndarray
+    y_dev: np.ndarray
+
+
+def flower(samples: int, noise: float, rng: np.random.Generator) -> Raw:
+    """The course's planar flower: per class j, t = linspace(3.12 j, 3.12 (j + 1)) + noise,
+    r = 4 sin 4t + noise, points (r sin t, r cos t)."""
+    points, labels = [], []
+    for j, count in enumerate((samples - samples // 2, samples // 2)):
+        t = np.linspace(3.12 * j, 3.12 * (j + 1), count) + noise * rng.standard_normal(count)
+        r = 4 * np.sin(4 * t) + noise * rng.standard_normal(count)
+        points.append(np.column_stack([r * np.sin(t), r * np.cos(t)]))
+        labels.append(np.full(count, j))
+    return Raw(np.concatenate(points), np.concatenate(labels))
+
+
+def _bundled(load: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Callable[[Case], Raw]:
+    return lambda case: Raw(*load(return_X_y=True))
+
+
+def _drawn(draw: Callable[..., Raw], noise: float) -> Callable[[Case], Raw]:
+    return lambda case: draw(
+        case.samples,
+        noise if case.noise is None else case.noise,
+        np.random.default_rng(case.seed),
+    )
+
+
+def _moons(samples: int, noise: float, rng: np.random.Generator) -> Raw:
+    return Raw(*datasets.make_moons(samples, noise=noise, random_state=_seed(rng)))
+
+
+def _circles(samples: int, noise: float, rng: np.random.Generator) -> Raw:
+    return Raw(*datasets.make_circles(samples, noise=noise, factor=0.5, random_state=_seed(rng)))
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**32))
+
+
+SETS: dict[str, Callable[[Case], Raw]] = {
+    "digits": _bundled(datasets.load_digits),
+    "breast-cancer": _bundled(datasets.load_breast_cancer),
+    "moons": _drawn(_moons, noise=0.2),
+    "circles": _drawn(_circles, noise=0.1),
+    "flower": _drawn(flower, noise=0.2),
+}
+
+
+def load(case: Case) -> Data:
+    """The case's data, split, scaled and in the case's dtype.
+
+    Raises:
+        InputError: an unknown name, or a file that cannot be used (see compare/data/user_data.py).
+    """
+    if case.data in SETS:
+        if case.target is not None:
+            raise InputError(
+                f"target is {case.target!r}, but {case.data} has its own labels; leave --target out"
+            )
+        return _prepare(SETS[case.data](case), case)
+    if case.data.endswith((".csv", ".npz")):
+        return _prepare(read(case.data, case.target, case.loss == "mse_loss"), case)
+    raise InputError(
+        f"data is {case.data!r}: {suggest(case.data, SETS)} (or a path that ends in .csv or .npz)"
+    )
+
+
+def targets(case: Case, data: Data) -> Targets:
+    """The loss that `auto` stands for, and the labels as that loss wants them.
+
+    cross_entropy: class indices (m,); every other loss: numbers (m, n_out), where two classes are
+    one column of 0 and 1 and more are one-hot.
+
+    Raises:
+        InputError: a loss for classes on targets that are numbers.
+    """
+    by_classes = {0: "mse_loss", 2: "binary_cross_entropy"}
+    loss = by_classes.get(data.classes, "cross_entropy") if case.loss == "auto" else case.loss
+    if data.classes == 0 and loss != "mse_loss":
+        raise InputError(
+            f"loss is {loss}, but the target of {data.name} holds numbers, not classes; "
+            "use --loss mse_loss"
+        )
+    output = _output(case, data, loss)
+    if output == "softmax" and data.classes == 2:
+        raise InputError("output is softmax, but two classes have one output unit; use sigmoid")
+    n_out = {0: 1, 2: 1}.get(data.classes, data.classes)
+    if loss == "cross_entropy":
+        return Targets(loss, output, data.classes, data.labels_train, data.labels_dev)
+    encode = (lambda y: y[:, None]) if n_out == 1 else (lambda y: np.eye(n_out)[y])
+    y_train, y_dev = (encode(y).astype(case.dtype) for y in (data.labels_train, data.labels_dev))
+    return Targets(loss, output, n_out, y_train, y_dev)
+
+
+def _output(case: Case, data: Data, loss: str) -> str:
+    if case.output == "auto":
+        classes_by_mse = loss == "mse_loss" and data.classes > 0
+        return "sigmoid" if classes_by_mse else OUTPUTS[loss][0]
+    if case.output not in OUTPUTS[loss]:
+        fitting = " or ".join(OUTPUTS[loss])
+        raise InputError(f"output {case.output} does not fit loss {loss}: use {fitting}")
+    return case.output
+
+
+def _prepare(raw: Raw, case: Case) -> Data:
+    classes = 0 if raw.labels.dtype.kind == "f" else int(raw.labels.max()) + 1
+    x_train, y_train, x_dev, y_dev = _split(raw, case, classes)
+    for split, y in (("train", y_train), ("dev", y_dev)):
+        if classes == 0 and y.min() == y.max():
+            raise InputError(
+                f"{case.data}: {split} holds one and the same target, so R2 has no meaning there; "
+                "give more samples or another --dev-fraction"
+            )
+    with np.errstate(over="ignore", invalid="ignore"):
+        x_train, y_train, x_dev, y_dev = _scale(case, classes, x_train, y_train, x_dev, y_dev)
+    return Data(case.data, x_train, y_train, x_dev, y_dev, classes)
+
+
+def _scale(
+    case: Case,
+    classes: int,
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    x_dev: np.ndarray,
+    y_dev: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Features (and targets that are numbers) as the case wants them, in its dtype."""
+    if case.standardize:
+        scaler = StandardScaler().fit(x_train)
+        x_train, x_dev = scaler.transform(x_train), scaler.transform(x_dev)
+        if classes == 0:
+            mean, deviation = y_train.mean(), y_train.std()
+            y_train, y_dev = (y_train - mean) / deviation, (y_dev - mean) / deviation
+            y_train = y_train * (deviation / deviation)  # NaN where the deviation overflowed
+    x_train, x_dev = x_train.astype(case.dtype), x_dev.astype(case.dtype)
+    if classes == 0:
+        y_train, y_dev = y_train.astype(case.dtype), y_dev.astype(case.dtype)
+    if not all(np.isfinite(a).all() for a in (x_train, x_dev, y_train, y_dev)):
+        raise InputError(
+            f"{case.data}: its numbers do not stay finite in {case.dtype}; scale them down"
+        )
+    return x_train, y_train, x_dev, y_dev
+
+
+def _split(
+    raw: Raw, case: Case, classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The file's own dev set where it has one, else a split that keeps the share of each class."""
+    if raw.x_dev is not None and raw.labels_dev is not None:
+        return raw.x, raw.labels, raw.x_dev, raw.labels_dev
+    n_dev = round(len(raw.x) * case.dev_fraction)
+    if not 0 < n_dev < len(raw.x):
+        raise InputError(
+            f"{case.data}: {len(raw.x)} samples with dev_fraction {case.dev_fraction} leave "
+            f"{n_dev} for dev; expected at least 1 in train and in dev"
+        )
+    fewest = min(n_dev, len(raw.x) - n_dev)
+    stratify = classes and np.bincount(raw.labels).min() > 1 and classes <= fewest
+    x_train, x_dev, y_train, y_dev = train_test_split(
+        raw.x,
+        raw.labels,
+        test_size=n_dev,
+        random_state=case.seed % 2**32,
+        stratify=raw.labels if stratify else None,
+    )
+    return x_train, y_train, x_dev, y_dev

@@ -1,0 +1,107 @@
+"""The user's own .npz: plain arrays by name, never unpickled."""
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from compare.data.raw import Raw, whole_or_real
+from compare.errors import InputError, suggest
+
+Arrays = dict[str, np.ndarray]
+
+
+def read_npz(path: str, target: str, squared_error: bool) -> Raw:
+    """Features: the one other array with as many samples as the target, as rows or, as in the
+    course, as columns. If the target is train_Y and the file holds test_X and test_Y, they are the
+    dev set (dev_ and val_ do as well).
+
+    Raises:
+        InputError: no plain arrays, no such target, no features or several, a label out of range,
+            an entry that is no finite number.
+    """
+    arrays = _read(path)
+    if target not in arrays:
+        raise InputError(f"{path} has no array {target!r}: {suggest(target, arrays)}")
+    y = _finite(path, target, arrays).reshape(-1)
+    name = _features(path, arrays, target, len(y))
+    x = _finite(path, name, arrays)
+    as_columns = x.shape[0] != len(y)
+    x = x.T if as_columns else x
+    dev = _dev_names(arrays, name, target)
+    if dev is None:
+        return Raw(x, whole_or_real(y, f"{path}: {target}", squared_error) if len(y) else y)
+    x_dev, y_dev = _finite(path, dev[0], arrays), _finite(path, dev[1], arrays).reshape(-1)
+    if x_dev.ndim != 2 or x_dev.shape[as_columns] != len(y_dev) or not len(y_dev):
+        raise InputError(
+            f"{path}: {dev[0]} has shape {x_dev.shape} for {len(y_dev)} labels in {dev[1]}; "
+            f"expected samples as {'columns' if as_columns else 'rows'}, as in {name}, at least one"
+        )
+    x_dev = x_dev.T if as_columns else x_dev
+    if x_dev.shape[1] != x.shape[1]:
+        raise InputError(
+            f"{path}: {dev[0]} has {x_dev.shape[1]} features, expected {x.shape[1]} as in {name}"
+        )
+    both = whole_or_real(
+        np.concatenate([y, y_dev]), f"{path}: {target} and {dev[1]}", squared_error
+    )
+    return Raw(x, both[: len(y)], x_dev, both[len(y) :])
+
+
+def _read(path: str) -> Arrays:
+    """Whatever is wrong with the file, NumPy's own advice (to trust its pickles) is not ours."""
+    broken = (ValueError, OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error)
+    arrays: Arrays = {}
+    try:
+        with Path(path).open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
+            for name in file.files:
+                arrays[name] = file[name]
+    except (*broken, zipfile.BadZipFile):
+        raise InputError(
+            f"{path} cannot be read as .npz; expected plain arrays written by numpy.savez (no "
+            "pickled objects), in a file that is whole"
+        ) from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{path} cannot be read as .npz: {name!r} is no array")
+    return arrays
+
+
+def _features(path: str, arrays: Arrays, target: str, m: int) -> str:
+    """The name of the one array that can hold the target's features; train goes with train."""
+    fitting = [n for n, a in arrays.items() if n != target and a.ndim == 2 and m in a.shape]
+    of_train = [n for n in fitting if "train" in n]
+    if "train" in target and of_train:
+        fitting = of_train
+    if len(fitting) == 1:
+        return fitting[0]
+    shapes = ", ".join(f"{n} {a.shape}" for n, a in arrays.items())
+    remedy = "keep one" if fitting else "add their features, samples as rows or as columns"
+    raise InputError(
+        f"{path}: expected one 2-D array with the {m} samples of {target!r}, found {len(fitting)} "
+        f"(the file holds {shapes}); {remedy}"
+    )
+
+
+def _dev_names(arrays: Arrays, features: str, target: str) -> tuple[str, str] | None:
+    """train_X, train_Y -> test_X, test_Y (or dev_, val_), where the file holds both."""
+    for word in ("test", "dev", "val"):
+        x, y = (re.sub("train", word, name) for name in (features, target))
+        if x in arrays and y in arrays and x != features and y != target:
+            return x, y
+    return None
+
+
+def _finite(path: str, name: str, arrays: Arrays) -> np.ndarray:
+    array = arrays[name]
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{path}: {name} is of type {array.dtype}, expected numbers")
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float64)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        index = tuple(int(i) for i in bad[0])
+        raise InputError(f"{path}: {name}{list(index)} is {values[index]}, expected finite numbers")
+    return values

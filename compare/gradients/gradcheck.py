@@ -1,0 +1,190 @@
+"""Gradient checks of one step by every method: the exact one, the notes' and torch's.
+
+The exact check decides. Two-sided differences and torch.autograd.gradcheck stand beside it to be
+compared: near a kink they err by themselves, and below 1e-7 and 1e-3 they see nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch.autograd.gradcheck import GradcheckError
+
+import manual
+from compare.case import Case
+from compare.data import Data
+from compare.errors import InputError
+from compare.gradients.torch_cost import torch_cost
+from compare.pair import Pair
+from compare.training import batches
+from manual.exact_check import hold
+from manual.gradient_check import Contribution, gradients_of
+from manual.network import Tensors
+from torch_ref.gradient_check import gradient_check
+
+SAMPLED = 300  # entries that differences look at, where there are more
+SLOW_UP_TO = 3_000  # parameters that gradcheck's full mode takes some seconds for
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the gradients of one step were made from, and what each side made."""
+
+    after: int
+    params: Tensors
+    x: np.ndarray
+    y: np.ndarray
+    masks: Tensors
+    manual: Tensors
+    torch: Tensors
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method on one side's gradients.
+
+    difference is the notes' |g - n| / (|g| + |n|), None where the method tells none; entries is how
+    many it looked at; passed is None where the method does not decide.
+    """
+
+    side: str
+    method: str
+    difference: float | None
+    verdict: str
+    entries: int
+    seconds: float
+    passed: bool | None = None
+    worst: tuple[Contribution, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """All methods on one step.
+
+    errors holds, by side and parameter, |g - n| over the largest |n|.
+    """
+
+    after: int
+    parameters: int
+    kinks: int
+    lines: tuple[Line, ...]
+    errors: dict[str, Tensors]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the exact check found every gradient right."""
+        decided = [line.passed for line in self.lines if line.passed is not None]
+        return bool(decided) and all(decided)
+
+
+def moments(case: Case, data: Data, pair: Pair, after: int | None) -> Iterator[Moment]:
+    """The first step and, where asked for, the one after so many steps of torch's training.
+
+    Raises:
+        InputError: the case is not in float64, or a step does not stay finite.
+    """
+    if case.dtype != "float64":
+        raise InputError("gradients are checked in float64: leave --dtype float32 out")
+    wanted = {0, after or 0}
+    more = case.model_copy(update={"steps": max(wanted) + 1})
+    with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
+        torch.manual_seed(case.seed)
+        for step, rows in enumerate(batches(more, len(data.x_train))):
+            x, y = data.x_train[rows], pair.targets.y_train[rows]
+            params = pair.torch.params()
+            by_torch, masks = pair.torch.step(x, y)
+            if "dW1" not in by_torch or not np.isfinite(by_torch["dW1"]).all():
+                raise InputError(f"step {step + 1} does not stay finite; try a smaller lr or scale")
+            if step in wanted:
+                t = manual.forward(pair.manual.net, params, x, masks)
+                by_hand = manual.backward(pair.manual.net, params, t, y, masks)
+                yield Moment(step, params, x, y, masks, by_hand, by_torch)
+
+
+def check_moment(pair: Pair, at: Moment, done: Callable[[str], None]) -> Checked:
+    """Every method on both sides' gradients; done is told of each method that begins."""
+    net = pair.manual.net
+    done("exact")
+    began = perf_counter()
+    exact = manual.exact_gradient(net, at.params, at.x, at.y, at.masks)
+    shared = (perf_counter() - began) / 2
+    lines, errors = [], {}
+    for side, gradients in (("manual", at.manual), ("torch", at.torch)):
+        began = perf_counter()
+        c = hold(exact, net, at.params, at.x, at.y, at.masks, gradients)
+        seconds = shared + perf_counter() - began
+        worst = tuple(w for p in c.parameters if p.wrong for w in p.worst)
+        lines.append(
+            Line(side, "exact", c.difference, c.verdict, c.entries, seconds, c.passed, worst)
+        )
+        given = gradients_of(at.params, gradients)
+        errors[side] = {n: _error(g, exact.gradients[n]) for n, g in given.items()}
+    done("two-sided differences")
+    lines.append(_differences(pair, at))
+    total = sum(p.size for p in at.params.values())
+    if total <= SLOW_UP_TO:
+        done("torch.autograd.gradcheck")
+        lines.append(_gradcheck(pair, at, fast=False))
+    done("torch.autograd.gradcheck, fast mode")
+    lines.append(_gradcheck(pair, at, fast=True))
+    return Checked(at.after, total, exact.kinks, tuple(lines), errors)
+
+
+def scan(pair: Pair, at: Moment) -> dict[float, float]:
+    """The error of two-sided differences against epsilon, on the entries that they look at."""
+    exact = manual.exact_gradient(pair.manual.net, at.params, at.x, at.y, at.masks).gradients
+    cost, chosen = _sampled_cost(pair, at)
+    sampled = {n: at.params[n].ravel()[i] for n, i in chosen.items()}
+    return manual.epsilon_scan(cost, sampled, {n: exact[n].ravel()[i] for n, i in chosen.items()})
+
+
+def _differences(pair: Pair, at: Moment) -> Line:
+    """The notes' check, on the hand-written gradients."""
+    began = perf_counter()
+    cost, chosen = _sampled_cost(pair, at)
+    sampled = {n: at.params[n].ravel()[i] for n, i in chosen.items()}
+    given = {f"d{n}": at.manual["d" + n].ravel()[i] for n, i in chosen.items()}
+    check = manual.gradient_check(cost, sampled, given)
+    seconds, entries = perf_counter() - began, sum(i.size for i in chosen.values())
+    return Line("manual", "two-sided", check.difference, check.verdict, entries, seconds)
+
+
+def _sampled_cost(pair: Pair, at: Moment) -> tuple[Callable[..., float], dict[str, np.ndarray]]:
+    """The cost as a function of some entries of each parameter, and which they are (flat)."""
+    net, rng = pair.manual.net, np.random.default_rng(0)
+    sizes = {n: p.size for n, p in at.params.items()}
+    share = min(1.0, SAMPLED / sum(sizes.values()))
+    chosen = {
+        n: np.sort(rng.choice(size, max(1, int(size * share)), replace=False))
+        for n, size in sizes.items()
+    }
+    moved = {n: p.copy() for n, p in at.params.items()}
+
+    def cost(sampled: Tensors) -> float:
+        for n, values in sampled.items():
+            moved[n].reshape(-1)[chosen[n]] = values
+        t = manual.forward(net, moved, at.x, at.masks)
+        return float(list(manual.cost(net, moved, t[f"a{net.depth}"], at.y).values())[-1])
+
+    return cost, chosen
+
+
+def _gradcheck(pair: Pair, at: Moment, fast: bool) -> Line:
+    """torch's own, on the twin with its masks held fixed."""
+    began = perf_counter()
+    params = {n: torch.tensor(p, requires_grad=True) for n, p in at.params.items()}
+    cost = torch_cost(pair.torch, at.x, at.y, at.masks)
+    try:
+        gradient_check(lambda: cost(params), params.values(), fast_mode=fast)
+        verdict = "right to 1e-3"
+    except GradcheckError:
+        verdict = "wrong"
+    method = f"gradcheck ({'fast' if fast else 'full'})"
+    entries = len(params) if fast else sum(p.numel() for p in params.values())
+    return Line("torch", method, None, verdict, entries, perf_counter() - began)
+
+
+def _error(given: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    return np.abs(given - exact) / max(float(np.abs(exact).max()), 1e-300)

@@ -1,0 +1,97 @@
+"""The exact gradient check, left on while training: every so many steps, on the judged step."""
+
+import json
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+from rich.console import Console
+
+import manual
+from compare.errors import InputError
+from compare.judging.judge import SIDES
+from compare.numbers import plain
+from manual.exact_check import hold
+from manual.network import Network, Tensors
+
+
+@dataclass
+class Gradchecks:
+    """Looks at every step whose number `every` divides; keeps the first that is wrong."""
+
+    net: Network
+    every: int
+    steps: list[int] = field(default_factory=list)
+    difference: float = 0.0
+    kinks: int = 0
+    seconds: float = 0.0
+    failure: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """True only if something was checked and all of it was right."""
+        return bool(self.steps) and not self.failure
+
+    def __call__(
+        self,
+        step: int,
+        params: Tensors,
+        x: np.ndarray,
+        y: np.ndarray,
+        masks: Tensors,
+        by_hand: Tensors,
+        by_torch: Tensors,
+    ) -> None:
+        """What one judged step started from, and what each side made of it."""
+        if step % self.every:
+            return
+        began = perf_counter()
+        exact = manual.exact_gradient(self.net, params, x, y, masks)
+        for side, gradients in zip(SIDES, (by_hand, by_torch), strict=True):
+            c = hold(exact, self.net, params, x, y, masks, gradients)
+            self.difference = max(self.difference, c.difference)
+            if not c.passed and not self.failure:
+                self.failure = f"step {step}, {side}: {c.verdict}"
+        self.kinks += exact.kinks
+        self.steps.append(step)
+        self.seconds += perf_counter() - began
+
+    def json(self) -> str:
+        """For machines."""
+        record = {
+            "passed": self.passed,
+            "steps": self.steps,
+            "difference": self.difference,
+            "kinks": self.kinks,
+            "seconds": self.seconds,
+            "failure": self.failure,
+        }
+        return json.dumps(plain(record), indent=1)
+
+    def show(self, console: Console, whole: float) -> None:
+        """What it found, and its share of the seconds that the whole run took."""
+        cost = f"{self.seconds:.1f} s, {self.seconds / whole:.0%} of the run"
+        if self.failure:
+            console.print(f"[bold red]FAIL[/] gradients, {self.failure} ({cost})", highlight=False)
+            return
+        console.print(
+            f"Gradients: {len(self.steps)} steps held to the exact derivative, greatest "
+            f"difference {self.difference:.1e}, right to rounding ({cost})",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def prepare(net: Network, every: int | None, steps: int, dtype: str) -> Gradchecks | None:
+    """None where it is off.
+
+    Raises:
+        InputError: nothing would be checked, or not in float64.
+    """
+    if every is None:
+        return None
+    if every > steps:
+        raise InputError(f"--gradcheck {every}: there are {steps} steps, so none would be checked")
+    if dtype != "float64":
+        raise InputError("gradients are checked in float64: leave --dtype float32 out")
+    return Gradchecks(net, every)

@@ -1,0 +1,199 @@
+"""Replay: every recorded operation again, in higher precision, from the inputs that the same side
+recorded, and its output held to the bound that rounding allows it.
+
+Errors that came in with the inputs are not this operation's fault, so nothing adds up on the way
+and no kink can excuse anything: what is over its bound was computed by another formula.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from compare.judging.flow import Node, result
+from compare.judging.operations import FUNCTIONS, PRIMITIVES
+from compare.judging.rounding import Bounded
+
+TABLE = {**FUNCTIONS, **PRIMITIVES}
+
+Outcome = Literal["right", "wrong", "missing", "shape", "dtype", "not finite", "not judged"]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One recorded tensor against its replay.
+
+    use is the greatest |recorded - replayed| / bound over all entries, found at index, where the
+    two stood as came and expected. power is the smallest fault that any entry would have shown,
+    relative to the tensor's largest entry (the greatest bound that an entry has).
+    """
+
+    name: str
+    operation: str
+    outcome: Outcome
+    use: float = float("nan")
+    power: float = float("nan")
+    index: tuple[int, ...] = ()
+    expected: float = float("nan")
+    came: float = float("nan")
+    detail: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Within its bound."""
+        return self.outcome == "right"
+
+
+def replay(
+    nodes: tuple[Node, ...],
+    start: Mapping[str, np.ndarray],
+    trace: Mapping[str, np.ndarray],
+) -> tuple[Replayed, ...]:
+    """One Replayed per output of each node, in flow order.
+
+    start holds what the step was given (x, y, parameters, masks, optimizer state), trace what it
+    recorded.
+    """
+    known = recorded_inputs(start, trace)
+    return tuple(found for node in nodes for found in replay_node(node, known, trace))
+
+
+def recorded_inputs(
+    start: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Everything a node can ask for: W1 as it was given, new_W1 as the step left it."""
+    return {**trace, **{f"new_{name}": trace[name] for name in start if name in trace}, **start}
+
+
+def replay_node(
+    node: Node,
+    known: Mapping[str, np.ndarray],
+    trace: Mapping[str, np.ndarray],
+) -> list[Replayed]:
+    """The outputs of one node, from what is known."""
+    absent = [name for name in node.inputs if name not in known]
+    if absent:
+        detail = f"{node.operation} needs {', '.join(absent)}, which is not recorded"
+        return _all(node, "not judged", detail)
+    inputs = [known[name] for name in node.inputs]
+    foreign = next((n for n, a in zip(node.inputs, inputs, strict=True) if not numeric(a)), None)
+    if foreign:
+        detail = f"its input {foreign} is {known[foreign].dtype}, not numbers"
+        return _all(node, "not judged", detail)
+    broken = next((n for n, a in zip(node.inputs, inputs, strict=True) if not _finite(a)), None)
+    if broken:
+        return _all(node, "not judged", f"its input {broken} is not finite already")
+    try:
+        outputs = apply(node, TABLE, [_bounded(a) for a in inputs])
+    except (ValueError, IndexError, TypeError, ArithmeticError) as error:
+        return _all(node, "shape", str(error))
+    found = []
+    for i, (name, expected) in enumerate(zip(node.outputs, outputs, strict=True)):
+        seen = _judge(name, node.operation, trace.get(name), expected)
+        if seen.outcome == "wrong" and seen.use <= _greatest_gain(inputs):
+            doubt = np.abs(trace[name] - expected.value) > expected.error
+            closer = apply(node, TABLE, [_bounded(a, doubt) for a in inputs])[i]
+            seen = _judge(name, node.operation, trace[name], closer)
+        if seen.outcome == "wrong" and node.parts:
+            seen = replace(seen, detail=_way(node))
+        found.append(seen)
+    return found
+
+
+def apply(
+    node: Node, functions: Mapping[str, Callable[..., Any]], inputs: list[Any]
+) -> tuple[Any, ...]:
+    """The node's outputs, by its operation or by what stands in for it."""
+    if node.parts:
+        return _apply_parts(node, functions, dict(zip(node.inputs, inputs, strict=True)))
+    if node.formula is not None:
+        outputs = node.formula(functions, *inputs, **node.options)
+    else:
+        outputs = functions[node.operation](*inputs, **node.options)
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _apply_parts(
+    node: Node, functions: Mapping[str, Callable[..., Any]], known: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """One part after another; what was recorded is taken as it was, not as a part makes it."""
+    at = dict(known)
+    for part in node.parts:
+        outputs = apply(part, functions, [at[name] for name in part.inputs])
+        at = dict(zip((result(part, name) for name in part.outputs), outputs, strict=True)) | at
+    made = dict(zip(node.parts[-1].outputs, outputs, strict=True))
+    return tuple(made[name] for name in node.outputs)
+
+
+def _way(node: Node) -> str:
+    """What lies between a joined node's inputs and its output."""
+    read = {name for part in node.parts for name in part.inputs}
+    worked = (part for part in node.parts if part.operation != "identity")
+    inner = [n for part in worked for n in part.outputs if n in read and n not in node.inputs]
+    return f"the way to it leads over {', '.join(inner)}, not recorded" if inner else ""
+
+
+def _all(node: Node, outcome: Outcome, detail: str) -> list[Replayed]:
+    return [Replayed(name, node.operation, outcome, detail=detail) for name in node.outputs]
+
+
+def _bounded(recorded: np.ndarray, doubt: np.ndarray | None = None) -> Any:
+    """Class indices and step counters are no rounded numbers; they stay what they are."""
+    return Bounded.exact(recorded, doubt) if recorded.dtype.kind == "f" else recorded
+
+
+def _greatest_gain(inputs: list[np.ndarray]) -> float:
+    """How much a bound can grow at a closer look: from sqrt(n) to n, for n entries in a sum."""
+    return float(np.sqrt(max(a.size for a in inputs)))
+
+
+def _finite(array: np.ndarray) -> bool:
+    return bool(np.isfinite(array).all())
+
+
+def numeric(array: np.ndarray) -> bool:
+    """Real numbers of any precision; no booleans, objects or text."""
+    return array.dtype.kind in "fiu"
+
+
+def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any) -> Replayed:
+    if recorded is None:
+        return Replayed(name, operation, "missing", detail=f"{name} is not recorded")
+    if not numeric(recorded):
+        return Replayed(name, operation, "dtype", detail=f"{recorded.dtype}, expected numbers")
+    if recorded.size == 0:
+        return Replayed(name, operation, "shape", detail=f"{recorded.shape} has no entries")
+    if recorded.shape != expected.shape:
+        detail = f"{recorded.shape}, expected {expected.shape}"
+        return Replayed(name, operation, "shape", detail=detail)
+    if not isinstance(expected, Bounded):
+        expected = Bounded.exact(np.asarray(expected, np.float64))
+    elif recorded.dtype != expected.judged:
+        detail = f"{recorded.dtype}, expected {expected.judged}"
+        return Replayed(name, operation, "dtype", detail=detail)
+    gap = np.abs(recorded - expected.value).astype(np.float64)
+    gap = np.where(np.isfinite(recorded), gap, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        uses = np.where(gap == 0, 0.0, gap / expected.error)
+        unbounded = ~np.isfinite(expected.error) & (gap > 0)
+    at = int(uses.argmax())
+    index = tuple(int(i) for i in np.unravel_index(at, uses.shape))
+    largest = float(np.abs(expected.value).max(initial=0))
+    came = float(recorded[index])
+    if not np.isfinite(came):
+        detail = f"at {list(index)} is {came}: the numbers have outgrown {recorded.dtype}"
+        return Replayed(name, operation, "not finite", index=index, came=came, detail=detail)
+    if unbounded.any():
+        detail = "rounding alone could make it anything, so nothing about it can be judged"
+        return Replayed(name, operation, "not judged", index=index, came=came, detail=detail)
+    return Replayed(
+        name,
+        operation,
+        "right" if uses.flat[at] <= 1 else "wrong",
+        use=float(uses.flat[at]),
+        power=float(expected.error.max()) / largest if largest else 0.0,
+        index=index,
+        expected=float(expected.value[index]),
+        came=came,
+    )

@@ -1,0 +1,207 @@
+"""Bounds that derive themselves: run any hand-written function on Bounded numbers, and out comes
+what a computer with unit roundoff u may have got instead.
+
+This is running error analysis (Higham, Accuracy and Stability of Numerical Algorithms, 3.3): each
+number carries its value, in higher precision, and a bound on how far a computation in the judged
+precision may be off. Every operation adds what its inputs bring along, and its own rounding.
+
+No function has to be told its bound, so a new operation costs none.
+"""
+
+from collections.abc import Callable
+from typing import Any, Self, SupportsIndex
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from compare.judging.precise import higher, precise_matmul
+from compare.judging.rounding_rules import COMPARISONS, RULES
+from compare.judging.sum_drift import drift_of
+
+# The same formula in another order rounds elsewhere: torch takes exp(log_softmax) where the hand
+# takes softmax. Every rounding is therefore allowed for twice.
+VARIANTS = 2
+# How many terms of doubtful sums are looked at in one go; it bounds the memory.
+TERMS_AT_ONCE = 2**22
+
+
+class Bounded(NDArrayOperatorsMixin):
+    """value +- error, entry by entry; u is the unit roundoff of the precision that is judged
+    (VARIANTS times, and a little).
+
+    The n roundings of a sum point either way, so they add up like a random walk to
+    4 (sqrt(n) + 1) u sum|x|, or to (n + 4) u sum|x| where that is less. Terms that are alike round
+    alike, though, and then the walk drifts (Higham and Mary 2019 show it on constant terms):
+    entries in doubt, a mask, are looked at again with the drift that their terms have.
+    """
+
+    # what the sum just taken rounds away per unit that is added next: it may be one more term of it
+    begun: float | np.ndarray = 0.0
+
+    def __init__(
+        self,
+        value: np.ndarray,
+        error: np.ndarray,
+        dtype: np.dtype,
+        doubt: np.ndarray | None = None,
+        u: float | None = None,
+    ) -> None:
+        self.value, self.error, self.judged, self.doubt = value, error, dtype, doubt
+        # what the higher precision itself rounds away counts too: nothing for float32, a
+        # two-thousandth where long double has 64 bits, as much again where it is a plain double
+        here = float(np.finfo(dtype).eps / 2 + np.finfo(value.dtype).eps / 2)
+        self.u = VARIANTS * here if u is None else u
+        # below the smallest normal number nobody promises digits: torch's sigmoid gives 0 there
+        self.tiny = float(np.finfo(dtype).tiny)
+
+    @classmethod
+    def exact(cls, recorded: np.ndarray, doubt: np.ndarray | None = None) -> Self:
+        """A recorded tensor, which is what it is."""
+        value = recorded.astype(higher(recorded.dtype))
+        return cls(value, np.zeros(value.shape), recorded.dtype, doubt)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the value."""
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        """Of the value."""
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        """Of the value."""
+        return self.value.size
+
+    @property
+    def real(self) -> Self:
+        """Itself: complex numbers are for derivatives, not for bounds."""
+        return self
+
+    @property
+    def T(self) -> Self:
+        """Transposed."""
+        return self._new(self.value.T, self.error.T)
+
+    def copy(self) -> Self:
+        """In memory of its own."""
+        return self._new(self.value.copy(), self.error.copy())
+
+    def __getitem__(self, index: Any) -> Self:
+        return self._new(self.value[index], self.error[index])
+
+    def __setitem__(self, index: Any, item: Any) -> None:
+        item = self._lift(item)
+        self.value[index], self.error[index] = item.value, item.error
+
+    def sum(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
+        """n numbers added up, in whatever order."""
+        total = np.asarray(self.value.sum(axis=axis, keepdims=keepdims))
+        n = self.size // max(total.size, 1)
+        sizes = np.abs(self.value).sum(axis=axis, keepdims=keepdims).astype(np.float64)
+        carried = self.error.sum(axis=axis, keepdims=keepdims)
+        drift: float | np.ndarray = 0.0
+        if self.doubt is not None and n > 1:
+            terms = self.value.reshape(-1, 1) if axis is None else np.moveaxis(self.value, axis, 0)
+            drift = drift_of(terms.astype(np.float64), float(np.finfo(self.judged).eps))
+            drift = drift.reshape(total.shape)
+        return self._new(total, np.asarray(carried + self._sum_units(n - 1, drift) * sizes))
+
+    def max(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
+        """The greatest number; no rounding of its own."""
+        return self._new(
+            np.asarray(self.value.max(axis=axis, keepdims=keepdims)),
+            np.asarray(self.error.max(axis=axis, keepdims=keepdims)),
+        )
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        into = options.pop("out", None)  # dz -= 1 asks for its result in place
+        if method != "__call__" or options:
+            return NotImplemented
+        operands = [self._lift(x) for x in inputs]
+        if ufunc in COMPARISONS:
+            return self._compared(ufunc, *operands)
+        if ufunc is np.matmul:
+            return self._matmul(*operands)
+        rule = RULES.get(ufunc)
+        if rule is None:
+            return NotImplemented
+        with np.errstate(all="ignore"):
+            value = np.asarray(ufunc(*(x.value for x in operands)))
+            result = self._new(value, np.asarray(rule(self, value, *operands)))
+        if into is not None:
+            into[0].value, into[0].error = result.value, result.error
+            return into[0]
+        return result
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        if function is not np.where:
+            return NotImplemented
+        a, b = self._lift(args[1]), self._lift(args[2])
+        condition: Any = args[0]
+        undecided = np.asarray(False)
+        if isinstance(condition, Bounded):
+            undecided = condition.error > 0
+            condition = condition.value > 0
+        error = np.where(condition, a.error, b.error)
+        either = np.maximum(a.error, b.error) + np.abs(a.value - b.value).astype(np.float64)
+        return self._new(np.where(condition, a.value, b.value), np.where(undecided, either, error))
+
+    def _compared(self, ufunc: np.ufunc, x: "Bounded", y: "Bounded") -> Any:
+        """True or false; 1 or 0 with an error of 1 where rounding may decide it either way."""
+        decided = ufunc(x.value, y.value)
+        reach = x.error + y.error
+        undecided = (reach > 0) & (np.abs(x.value - y.value) <= reach)
+        if not undecided.any():
+            return decided
+        return self._new(decided.astype(self.value.dtype), undecided.astype(np.float64))
+
+    def _matmul(self, a: "Bounded", b: "Bounded") -> Self:
+        """Products of recorded tensors; each entry sums n products."""
+        values = [x.value.astype(np.float64) for x in (a, b)]
+        sizes_a, sizes_b = (np.abs(x) for x in values)
+        n = a.shape[-1]
+        drift: float | np.ndarray = 0.0
+        if self.doubt is not None and self.doubt.shape == (a.shape[0], b.shape[-1]):
+            drift = np.zeros(self.doubt.shape)
+            rows, columns = np.nonzero(self.doubt)
+            for at in np.array_split(np.arange(rows.size), rows.size * n // TERMS_AT_ONCE + 1):
+                terms = values[0].T[:, rows[at]] * values[1][:, columns[at]]
+                drift[rows[at], columns[at]] = drift_of(terms, float(np.finfo(self.judged).eps))
+        units = self._sum_units(n, drift)
+        error = units * (sizes_a @ sizes_b) + n * self.tiny
+        if a.error.any() or b.error.any():
+            error += a.error @ sizes_b + sizes_a @ b.error + a.error @ b.error
+        product = self._new(precise_matmul(a.value, b.value), error)
+        product.begun = units
+        return product
+
+    def _sum_units(self, n: int, drift: float | np.ndarray) -> Any:
+        """The error of a sum of n more terms, per unit of their size."""
+        return np.minimum(4 * (np.sqrt(n) + 1) + drift, n + 4) * self.u if n > 0 else 0.0
+
+    def _new(self, value: np.ndarray, error: np.ndarray) -> Self:
+        return type(self)(value, error, self.judged, self.doubt, self.u)
+
+    def lowered(self, unit_roundoff: float) -> Self:
+        """The same number rounded to a lower precision, which all that follows is judged by."""
+        u = VARIANTS * unit_roundoff
+        error = self.error + u * np.abs(self.value).astype(np.float64)
+        return type(self)(self.value, error, self.judged, self.doubt, u)
+
+    def reshape(self, shape: tuple[int, ...]) -> Self:
+        """In another shape."""
+        return self._new(self.value.reshape(shape), self.error.reshape(shape))
+
+    def _lift(self, x: Any) -> "Bounded":
+        """Arrays are exact; a Python number is rounded to the judged precision on its way in."""
+        if isinstance(x, Bounded):
+            return x
+        value = np.asarray(x, dtype=self.value.dtype)
+        exact = isinstance(x, np.ndarray) or float(x).is_integer()
+        error = np.zeros(value.shape) if exact else self.u * np.abs(value).astype(np.float64)
+        return self._new(value, error)

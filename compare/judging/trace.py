@@ -1,0 +1,25 @@
+"""What one side of a step recorded, wherever it comes from: a list of arrays by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from compare.judging.flow import Node
+
+Tensors = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """given is what the step began from (x, y, parameters, masks, optimizer state), made what it
+    computed, in order; W1 is in both: as it was given, and as the step left it.
+
+    nodes say which operation should have made what. Without them tensors can be compared, but
+    nobody can say who is right. Nodes whose outputs were not recorded are looked through: the next
+    recorded tensor answers for them as well (segments.py).
+    """
+
+    given: Tensors
+    made: Tensors
+    nodes: tuple[Node, ...] = ()

@@ -1,0 +1,1 @@
+"""Code of your own against torch: its start, its layout, its mistakes."""
