@@ -38,10 +38,15 @@ class ManualSide:
         """manual.step on this side's network and optimizer."""
         return manual.step(self.net, self.optimizer, params, state, x, y, masks)
 
-    def evaluate(self, params: Tensors, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """(loss without penalty, output), dropout off."""
-        output = manual.forward(self.net, params, x, {})[f"a{self.net.depth}"]
-        return float(manual.cost(self.net, params, output, y)["loss"]), output
+    def outputs(self, params: Tensors, x: np.ndarray) -> Tensors:
+        """z1, a1... to the output, dropout off."""
+        return manual.forward(self.net, params, x, {})
+
+    def evaluate(self, params: Tensors, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
+        """(loss without penalty, z1, a1... to the output), dropout off."""
+        outputs = self.outputs(params, x)
+        output = outputs[f"a{self.net.depth}"]
+        return float(manual.cost(self.net, params, output, y)["loss"]), outputs
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,22 @@ class TorchSide:
         """A copy of W1, b1, W2, b2..."""
         return {n: p.detach().numpy().copy() for n, p in self.net.named_tensors().items()}
 
-    def evaluate(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """(loss without penalty, output), dropout off."""
+    def outputs(self, x: np.ndarray) -> Tensors:
+        """z1, a1... to the output, dropout off."""
         self.net.eval()
+        outputs, at = {}, torch.tensor(x)
         with torch.no_grad():
-            output = self.net(torch.tensor(x))
-            if not output.isfinite().all():  # torch's losses refuse what a diverged run delivers
-                return float("nan"), output.numpy()
-            return float(self.criterion(output, torch.tensor(y))), output.numpy()
+            for name, module in self.net.named_children():
+                outputs[name] = at = module(at)
+        return _arrays(outputs)
+
+    def evaluate(self, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
+        """(loss without penalty, z1, a1... to the output), dropout off."""
+        outputs = self.outputs(x)
+        output = torch.from_numpy(outputs[f"a{self.net.depth}"])
+        if not output.isfinite().all():  # torch's losses refuse what a diverged run delivers
+            return float("nan"), outputs
+        return float(self.criterion(output, torch.tensor(y))), outputs
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ steps. The verdict therefore comes from steps that start from the same state (to
 curves from each side running on its own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -15,8 +15,9 @@ import torch
 from compare.case import Case
 from compare.data import Data
 from compare.judging.flow import flow
-from compare.judging.judge import Judgement, judge
+from compare.judging.judge import Judgement, Side, judge
 from compare.pair import Pair
+from compare.units import resting
 from manual.network import Tensors
 
 Curves = dict[str, float]
@@ -31,6 +32,8 @@ class StepRecord:
     at every step: what rounding alone may do to this run.
     stepping and judging are the seconds that the two judged steps and their judgement took.
     params are those of the side that runs free by hand, after the step; torch's are in its module.
+    traces, in the steps that are looked at closely, are what the curves' sides computed: manual's
+    own step from where it stands, and torch's.
     """
 
     step: int
@@ -43,6 +46,7 @@ class StepRecord:
     stepping: float
     judging: float
     params: Tensors = field(default_factory=dict)
+    traces: Mapping[Side, Tensors] = field(default_factory=dict)
 
 
 def train(
@@ -94,6 +98,7 @@ def train(
                 stepping=cost[0],
                 judging=cost[1],
                 params=params,
+                traces={"manual": free, "torch": by_torch} if look_closer else {},
             )
             if look_closer:
                 evaluate(record, data, pair, params, twin_params)
@@ -103,8 +108,9 @@ def train(
 def evaluate(
     record: StepRecord, data: Data, pair: Pair, params: Tensors, twin_params: Tensors
 ) -> None:
-    """Add loss and score on all of train and dev to the record's curves, dropout off."""
-    t = pair.targets
+    """Add loss and score on all of train and dev to the record's curves, dropout off, and the
+    share of units that no longer learn on train."""
+    t, net = pair.targets, pair.manual.net
     splits = {
         "train": (data.x_train, t.y_train, data.labels_train),
         "dev": (data.x_dev, t.y_dev, data.labels_dev),
@@ -115,9 +121,12 @@ def evaluate(
             (record.torch, pair.torch.evaluate(x, y)),
             (record.twin, pair.manual.evaluate(twin_params, x, y)),
         )
-        for curves, (loss, output) in sides:
+        for curves, (loss, outputs) in sides:
+            output = outputs[f"a{net.depth}"]
             curves[f"loss/{split}"] = loss
             curves[f"{score_name(data)}/{split}"] = score(output, labels, t.loss, data.classes)
+            if split == "train" and curves is not record.twin:
+                curves |= resting(net.activation, outputs)
 
 
 def score_name(data: Data) -> str:
@@ -129,12 +138,16 @@ def score(output: np.ndarray, labels: np.ndarray, loss: str, classes: int) -> fl
     """Share of samples classified rightly; for numbers R^2 = 1 - squared error / variance."""
     if classes == 0:
         return 1 - float(np.mean((output[:, 0] - labels) ** 2) / np.var(labels))
+    return float(np.mean(predict(output, loss) == labels))
+
+
+def predict(output: np.ndarray, loss: str) -> np.ndarray:
+    """The class of each sample: the greatest output, or which side of one half a single one is
+    (of 0 where it is a logit)                                           # [m, n_out] -> [m]"""
     if output.shape[1] > 1:
-        predicted = output.argmax(axis=1)
-    else:
-        threshold = 0.0 if loss == "binary_cross_entropy_with_logits" else 0.5
-        predicted = (output[:, 0] > threshold).astype(int)
-    return float(np.mean(predicted == labels))
+        return output.argmax(axis=1)
+    threshold = 0.0 if loss == "binary_cross_entropy_with_logits" else 0.5
+    return (output[:, 0] > threshold).astype(int)
 
 
 def batches(case: Case, m: int) -> Iterator[np.ndarray]:

@@ -14,6 +14,7 @@ from compare import threads
 from compare.errors import InputError, suggest
 from compare.numbers import plain
 from compare.reports import runs
+from compare.reports.charts import LAYOUT
 from compare.reports.dashboard import Dashboard
 from lessons import LESSONS
 from lessons.lesson import Claim, Lesson, Measured, Table, agree
@@ -80,6 +81,7 @@ def _keep(
     text = json.dumps(record, indent=1, ensure_ascii=False)
     (folder / "lesson.json").write_text(text + "\n", "utf-8")
     with SummaryWriter(str(folder)) as writer:
+        writer.add_custom_scalars(LAYOUT)
         writer.add_text("lesson", f"```\n{lesson.text}\n```")
         writer.add_text("conclusion", "\n".join(f"- {c.text}" for c in claims))
         for name, figure in measured.figures.items():

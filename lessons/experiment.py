@@ -54,12 +54,7 @@ class Trained:
         """The output (and by hand every tensor before it), dropout off."""
         if side == "manual":
             return manual.forward(self.pair.manual.net, self.params, x, {})
-        net = self.pair.torch.net.eval()
-        outputs, at = {}, torch.tensor(x)
-        with torch.no_grad():
-            for name, module in net.named_children():
-                outputs[name] = at = module(at)
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
+        return self.pair.torch.outputs(x)
 
     def output(self, side: Side, x: np.ndarray) -> np.ndarray:
         """a of the last layer                                  # [m, n_in] -> [m, n_out]"""

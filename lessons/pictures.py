@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.judging.judge import SIDES
+from compare.reports.pictures import boundary, plane
 from lessons.experiment import Trained
 
 STYLE: dict[str, dict[str, Any]] = {
@@ -38,10 +39,7 @@ def curves(runs: Mapping[str, Trained], curve: str) -> Figure:
 
 def grid(trained: Trained, side: int = 80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The plane of 2-D data in side x side points: x0 and x1 [side, side], rows [side^2, 2]."""
-    x = np.concatenate([trained.data.x_train, trained.data.x_dev])
-    low, high = x.min(axis=0) - 0.3, x.max(axis=0) + 0.3
-    x0, x1 = np.meshgrid(*(np.linspace(low[i], high[i], side) for i in (0, 1)))
-    return x0, x1, np.column_stack([x0.ravel(), x1.ravel()]).astype(trained.case.dtype)
+    return plane(np.concatenate([trained.data.x_train, trained.data.x_dev]), side)
 
 
 def boundaries(runs: Mapping[str, Trained], columns: int) -> Figure:
@@ -50,12 +48,9 @@ def boundaries(runs: Mapping[str, Trained], columns: int) -> Figure:
     for ax, (label, trained) in zip(axes, runs.items(), strict=False):
         x0, x1, rows = grid(trained)
         by_hand, in_torch = (trained.output(s, rows).reshape(x0.shape) for s in SIDES)
-        ax.contourf(x0, x1, by_hand, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.8)
-        if in_torch.min() < 0.5 < in_torch.max():
-            ax.contour(x0, x1, in_torch, levels=[0.5], colors="black", linewidths=1.2)
         x, y = trained.data.x_train, trained.data.labels_train
-        ax.scatter(x[:, 0], x[:, 1], c=y, cmap="RdBu_r", s=9, edgecolors="white", linewidths=0.4)
-        ax.set(title=label, xticks=[], yticks=[])
+        boundary(ax, x0, x1, by_hand, in_torch, x, y)
+        ax.set_title(label)
     for ax in axes[len(runs) :]:
         ax.remove()
     return figure

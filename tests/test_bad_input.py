@@ -524,6 +524,7 @@ class TestGoodRun:
         manual, torch = (_curves(Path("runs/moons", side)) for side in ("manual", "torch"))
         assert set(manual) == set(torch)
         sometimes = {f"{what}/{part}" for what in ("loss", "accuracy") for part in ("train", "dev")}
+        sometimes |= {"dead_units/layer1", "dead_units/layer2"}
         parameters = [f"{kind}{layer}" for kind in "Wb" for layer in (1, 2, 3)]
         always = {"loss/batch", "cost/batch"}
         always |= {f"{of}_norm/{name}" for of in ("gradient", "weight") for name in parameters}

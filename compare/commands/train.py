@@ -12,8 +12,8 @@ from compare import data, pair, threads, training
 from compare.case import Case
 from compare.gradients import train_gradcheck
 from compare.reports import runs, terminal
-from compare.reports.dashboard import Dashboard
 from compare.reports.summary import Tally
+from compare.reports.train_dashboard import TrainDashboard
 
 
 def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) -> bool:
@@ -33,7 +33,8 @@ def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) 
         (folder / "case.toml").write_text(tomli_w.dumps(case.model_dump(exclude_none=True)))
         terminal.show_case(console, case, loaded, sides)
         tally = Tally(training.score_name(loaded), case.base_error)
-        with closing(Dashboard(folder)) as dashboard:
+        with closing(TrainDashboard(folder, case, loaded, sides)) as dashboard:
+            dashboard.begin()
             began = perf_counter()
             steps = training.train(case, loaded, sides, exactly)
             for record in track(
@@ -45,8 +46,9 @@ def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) 
             ):
                 dashboard.write(record)
                 tally.add(record)
-        whole = perf_counter() - began
-        summary = tally.summary()
+            whole = perf_counter() - began
+            summary = tally.summary()
+            dashboard.finish(tally.last, summary)
         (folder / "summary.json").write_text(summary.json())
         terminal.show(console, summary, folder)
         if exactly:

@@ -16,7 +16,11 @@ from compare.errors import InputError, suggest
 
 @dataclass(frozen=True)
 class Data:
-    """Rows are samples. labels are class indices 0..classes-1, or numbers where classes is 0."""
+    """Rows are samples. labels are class indices 0..classes-1, or numbers where classes is 0.
+
+    images_dev, where the samples are pictures, holds dev's as they were before scaling
+    [m, height, width].
+    """
 
     name: str
     x_train: np.ndarray
@@ -24,6 +28,7 @@ class Data:
     x_dev: np.ndarray
     labels_dev: np.ndarray
     classes: int
+    images_dev: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ SETS: dict[str, Callable[[Case], Raw]] = {
     "circles": _drawn(_circles, noise=0.1),
     "flower": _drawn(flower, noise=0.2),
 }
+
+IMAGES = {"digits": (8, 8)}
 
 
 def load(case: Case) -> Data:
@@ -147,9 +154,10 @@ def _prepare(raw: Raw, case: Case) -> Data:
                 f"{case.data}: {split} holds one and the same target, so R2 has no meaning there; "
                 "give more samples or another --dev-fraction"
             )
+    images = x_dev.reshape(-1, *IMAGES[case.data]) if case.data in IMAGES else None
     with np.errstate(over="ignore", invalid="ignore"):
         x_train, y_train, x_dev, y_dev = _scale(case, classes, x_train, y_train, x_dev, y_dev)
-    return Data(case.data, x_train, y_train, x_dev, y_dev, classes)
+    return Data(case.data, x_train, y_train, x_dev, y_dev, classes, images)
 
 
 def _scale(

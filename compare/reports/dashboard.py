@@ -3,12 +3,16 @@
 A whole step is one event: add_scalar costs some 60 us a number, a number more in an event 3 us.
 """
 
+import io
 from pathlib import Path
 
+from matplotlib.figure import Figure
+from tensorboard.compat.proto.event_pb2 import Event as LogEvent
 from tensorboard.compat.proto.summary_pb2 import Summary as Event
 from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 from compare.judging.differences import Difference
+from compare.reports.histograms import histograms
 from compare.reports.judgement_json import to_json
 from compare.reports.result import Report
 from compare.reports.summary import kind
@@ -28,7 +32,7 @@ class Dashboard:
             writer.close()
 
     def write(self, record: StepRecord) -> None:
-        """One event a side."""
+        """One event a side: the curves, and histograms where the record holds its tensors."""
         parity = _by_kind(record.judgement.differences)
         parity |= {"drift/manual_to_torch": record.drift, "drift/one_ulp_twin": record.envelope}
         curves = {
@@ -37,9 +41,26 @@ class Dashboard:
             "twin": record.twin,
             "parity": parity,
         }
-        for side, numbers in curves.items():
+        drawn = {str(side): list(histograms(trace)) for side, trace in record.traces.items()}
+        for run, numbers in curves.items():
             values = [Event.Value(tag=tag, simple_value=v) for tag, v in numbers.items()]
-            self._writers[side].add_summary(Event(value=values), record.step)
+            self.add(run, Event(value=values + drawn.get(run, [])), record.step)
+
+    def picture(self, tag: str, figure: Figure, step: int) -> None:
+        """A figure on the Images page, among parity's."""
+        png = io.BytesIO()
+        figure.savefig(png, format="png")
+        width, height = figure.canvas.get_width_height()
+        image = Event.Image(encoded_image_string=png.getvalue(), width=width, height=height)
+        self.add("parity", Event(value=[Event.Value(tag=tag, image=image)]), step)
+
+    def add(self, run: str, event: Event, step: int | None = None) -> None:
+        """Anything else that TensorBoard understands."""
+        self._writers[run].add_summary(event, step)
+
+    def log(self, run: str, event: LogEvent) -> None:
+        """What is no summary: a graph."""
+        self._writers[run].add_event(event)
 
 
 def write_report(folder: Path, report: Report) -> None:

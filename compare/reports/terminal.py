@@ -1,6 +1,7 @@
 """The run on a terminal: one table, two scores, one verdict."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -62,30 +63,38 @@ def show(console: Console, summary: Summary, folder: Path) -> None:
     console.print(verdict(summary), highlight=False, soft_wrap=True)
 
 
-def table(summary: Summary) -> Table:
-    """One row per kind of tensor: its worst over all layers and steps.
+def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:
+    """Per kind of tensor its worst over all layers and steps -> (passed, cells).
 
-    difference is relative to the tensor's largest entry; bound used is the greatest share of its
-    rounding bound that either side's operation took up in a replay, so 100% is a fault.
+    difference is relative to the tensor's largest entry; of bound is the greatest share of its
+    rounding bound that the side's operation took up in a replay, so 100% is a fault.
     """
+    for group in by_kind(summary.worst.values()).values():
+        names = [w.difference.name for w in group]
+        w = worst_of(group)
+        d = w.difference
+        yield (
+            d.passed,
+            (
+                _span(names),
+                f"{d.relative:.1e}" if d.relative == d.relative else "none",
+                d.name,
+                str(w.step),
+                *(_use(uses, names) for uses in summary.use.values()),
+                d.verdict,
+            ),
+        )
+
+
+def table(summary: Summary) -> Table:
+    """The rows, with what is wrong in red."""
     t = Table(title="manual against torch, each step from the same state", box=SIMPLE_HEAD)
     for header in ("\ntensors", "greatest\ndifference", "\nin", "\nstep"):
         t.add_column(header, justify="left" if header in ("\ntensors", "\nin") else "right")
     for header in ("of bound:\nmanual", "\ntorch", "\nverdict"):
         t.add_column(header, justify="right")
-    for group in by_kind(summary.worst.values()).values():
-        names = [w.difference.name for w in group]
-        w = worst_of(group)
-        d = w.difference
-        colour = "green" if d.passed else "red"
-        t.add_row(
-            _span(names),
-            f"{d.relative:.1e}" if d.relative == d.relative else "none",
-            d.name,
-            str(w.step),
-            *(_use(uses, names) for uses in summary.use.values()),
-            f"[{colour}]{d.verdict}[/]",
-        )
+    for passed, cells in rows(summary):
+        t.add_row(*cells[:-1], f"[{'green' if passed else 'red'}]{cells[-1]}[/]")
     return t
 
 
