@@ -1,9 +1,12 @@
 """Every known way to a false PASS, tried and refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from compare.judging.differences import compare
+from compare.judging.differences import compare, difference
+from compare.judging.matches import PIECE
 
 A = np.random.default_rng(0).normal(size=(5, 3))
 
@@ -93,3 +96,48 @@ def test_integers_that_wrap_are_not_equal(dtype: str) -> None:
     assert (d.verdict, d.index, d.relative) == ("differs", (1,), 1.0)
     (d,) = compare({"t": np.array([2**62 + 1])}, {"t": np.array([2**62])})  # equal as float64
     assert d.verdict == "differs"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("seed", range(12))
+def test_many_at_once_say_what_each_alone_does(seed: int, dtype: str) -> None:
+    """Tensors that share a piece, that span several and that end on its border, with gaps, NaN and
+    infinity in one entry, anywhere."""
+    rng = np.random.default_rng([seed, 77])
+    sizes = [(3, 5), (1,), (), (PIECE,), (PIECE + 1,), (7, PIECE // 3), (2, 0), (41, 13), (4, 4)]
+    rng.shuffle(sizes)
+    manual, torch = {}, {}
+    for i, shape in enumerate(sizes):
+        a = np.asarray(rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 4)).astype(dtype)
+        b = np.asarray(a + a * np.finfo(dtype).eps * rng.integers(-1, 2, shape)).astype(dtype)
+        where = tuple(int(rng.integers(n)) for n in shape) if a.size else None
+        planted = (0.1, 1e-3, np.nan, np.inf, 0.0, 0.0)[rng.integers(6)]
+        if where is not None and planted:
+            (a if rng.random() < 0.3 else b)[where] += planted
+        manual[f"t{i}"], torch[f"t{i}"] = a, (b.T.copy().T if b.ndim == 2 else b)
+    manual["zero"] = torch["zero"] = np.zeros((3, 2), dtype)
+    verdicts = set()
+    for d in compare(manual, torch):
+        alone = difference(d.name, manual[d.name], torch[d.name], ("manual", "torch"))
+        verdicts.add(d.verdict)
+        if d.verdict == "match":
+            assert replace(alone, index=()) == d, (seed, d)
+        elif d.verdict != "not finite":
+            assert alone == d, (seed, d)
+        else:
+            assert (alone.verdict, alone.index) == (d.verdict, d.index), (seed, d)
+    assert {"match", "empty"} <= verdicts
+
+
+def test_nothing_of_a_tensor_is_left_out() -> None:
+    """One entry off, at each place of a tensor of several pieces, beside small ones."""
+    small = np.ones((2, 3))
+    large = np.ones(3 * PIECE + 5)
+    for at in (0, PIECE - 7, PIECE - 6, PIECE - 1, PIECE, 2 * PIECE, 3 * PIECE + 4):
+        off = large.copy()
+        off[at] += 1e-9
+        first, second, last = compare(
+            {"a": small, "b": large, "c": small}, {"a": small, "b": off, "c": small}
+        )
+        assert (second.verdict, second.index) == ("differs", (at,))
+        assert (first.verdict, last.verdict) == ("match", "match")

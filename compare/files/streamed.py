@@ -3,7 +3,7 @@
 import numpy as np
 
 from compare.files.stored import Entry, Stored
-from compare.judging.differences import BOUND, Difference, compare, largest
+from compare.judging.differences import BOUND, Difference, difference, largest
 
 BLOCK = 2**20  # entries at once; comparing takes about six arrays of that size
 
@@ -11,7 +11,7 @@ BLOCK = 2**20  # entries at once; comparing takes about six arrays of that size
 def compare_stored(
     manual: Stored, torch: Stored, called: tuple[str, str]
 ) -> tuple[Difference, ...]:
-    """What judging.differences.compare says of them, with no more in memory than a few blocks.
+    """What judging.differences says of each, with no more in memory than a few blocks.
 
     Raises:
         ValueError: there is nothing to compare.
@@ -22,8 +22,8 @@ def compare_stored(
         if name in large:
             found.append(_by_blocks(name, manual.entries[name], torch.entries[name], called))
         else:
-            one, other = ({name: s[name]} if name in s else {} for s in (manual, torch))
-            found += compare(one, other, called)
+            one, other = (s.get(name) for s in (manual, torch))
+            found.append(difference(name, one, other, called))
     return tuple(found)
 
 
@@ -41,7 +41,7 @@ def _by_blocks(name: str, manual: Entry, torch: Entry, called: tuple[str, str]) 
     absolute, size, at, values = -1.0, 0.0, 0, ("", "")
     blocks = zip(manual.blocks(BLOCK), torch.blocks(BLOCK), strict=True)
     for start, (one, other) in zip(range(0, manual.size, BLOCK), blocks, strict=True):
-        (d,) = compare({name: one}, {name: other}, called)
+        d = difference(name, one, other, called)
         if d.verdict == "not finite":
             index = _index(start + d.index[0], manual)
             detail = f"{d.detail.rpartition(' at ')[0]} at {list(index)}"

@@ -10,6 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from compare.judging.matches import greatest
+
 Verdict = Literal[
     "match", "rounding", "differs", "shape", "dtype", "not finite", "empty", "no manual", "no torch"
 ]
@@ -26,8 +28,9 @@ BOUND = {
 class Difference:
     """One tensor on both sides.
 
-    absolute is the greatest |manual - torch|, found at index; relative is that divided by the
-    tensor's largest entry on either side. Both are NaN where the verdict keeps them from existing.
+    absolute is the greatest |manual - torch|, found at index where it is no match; relative is that
+    divided by the tensor's largest entry on either side. Both are NaN where the verdict keeps them
+    from existing.
     """
 
     name: str
@@ -59,12 +62,38 @@ def compare(
     names = list(dict.fromkeys([*manual, *torch]))
     if not names:
         raise ValueError("compare: both traces are empty, and an empty comparison proves nothing")
-    return tuple(_difference(name, manual.get(name), torch.get(name), called) for name in names)
+    quick = _matches(manual, torch)
+    return tuple(
+        quick.get(name) or difference(name, manual.get(name), torch.get(name), called)
+        for name in names
+    )
 
 
-def _difference(
+def _matches(
+    manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray]
+) -> dict[str, Difference]:
+    """The tensors of floats that match: nearly all of a step, so they are looked at together."""
+    found: dict[str, Difference] = {}
+    for dtype, bound in BOUND.items():
+        pairs = {
+            name: (a, b)
+            for name, a in manual.items()
+            if (b := torch.get(name)) is not None
+            and a.dtype == b.dtype == dtype
+            and a.shape == b.shape
+            and a.size
+        }
+        for name, (absolute, size) in greatest(pairs).items():
+            relative = absolute / size if size else 0.0
+            if relative <= bound:
+                found[name] = Difference(name, "match", bound, absolute, relative)
+    return found
+
+
+def difference(
     name: str, manual: np.ndarray | None, torch: np.ndarray | None, called: tuple[str, str]
 ) -> Difference:
+    """One tensor looked at by itself, for a verdict of any kind."""
     first, second = called
     if manual is None:
         return Difference(name, "no manual", 0.0, detail=f"only {second} has {name}")
