@@ -182,7 +182,7 @@ def reference(here: Here, arguments: str) -> str:
     for found in sorted(source.public(arguments), key=lambda d: d.path):
         if found.path != file:
             file = found.path
-            parts.append(f"## {file}\n\n[`{file}`]({here.to(file)})")
+            parts.append(f"## {file}\n\n[source]({here.to(file)})")
         shown = fenced(found.signature, "python")
         parts.append(f"### {found.name} {{#{arguments}.{found.name}}}\n\n{shown}")
         if found.text:

@@ -98,39 +98,17 @@ def described(path: str, name: str) -> Described:
     """A name with its signature and docstring."""
     node = definitions(path)[name]
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return Described(name, path, _signature(node), ast.get_docstring(node) or "")
+        return Described(name, path, _signature(path, node), ast.get_docstring(node) or "")
     return Described(name, path, ast.unparse(node), "")
 
 
-def _signature(node: ast.FunctionDef | ast.ClassDef) -> str:
-    if isinstance(node, ast.FunctionDef):
-        returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-        whole = f"def {node.name}({ast.unparse(node.args)}){returned}"
-        if len(whole) <= 88:
-            return whole
-        arguments = ",\n    ".join(_arguments(node.args))
-        return f"def {node.name}(\n    {arguments},\n){returned}"
-    bases = f"({', '.join(map(ast.unparse, node.bases))})" if node.bases else ""
-    fields = [
-        f"    {n.target.id}: {ast.unparse(n.annotation)}"
-        for n in node.body
-        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name) and n.target.id[0] != "_"
-    ]
-    methods = [
-        textwrap.indent(_signature(n), "    ")
-        for n in node.body
-        if isinstance(n, ast.FunctionDef) and n.name[0] != "_" and ast.get_docstring(n)
-    ]
-    return "\n".join([f"class {node.name}{bases}:", *fields, *methods])
-
-
-def _arguments(arguments: ast.arguments) -> list[str]:
-    """Each argument with its type and default, as they stand between the brackets."""
-    whole = ast.unparse(arguments)
-    parts, depth, start = [], 0, 0
-    for i, letter in enumerate(whole):
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0:
-            parts.append(whole[start:i].strip())
-            start = i + 1
-    return [*parts, whole[start:].strip()]
+def _signature(path: str, node: ast.FunctionDef | ast.ClassDef) -> str:
+    """What stands above the docstring; of a class its public fields and methods as well."""
+    lines = text_of(path).splitlines()[node.lineno - 1 : node.body[0].lineno - 1]
+    parts = [textwrap.dedent("\n".join(lines))]
+    for inner in node.body if isinstance(node, ast.ClassDef) else ():
+        if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
+            parts.append(f"    {inner.target.id}: {ast.unparse(inner.annotation)}")
+        if isinstance(inner, ast.FunctionDef) and inner.name[0] != "_":
+            parts.append(textwrap.indent(_signature(path, inner), "    "))
+    return "\n".join(parts)

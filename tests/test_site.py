@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from compare.judging.causes import CATALOGUE
+
 pytestmark = pytest.mark.site
 
 
@@ -89,3 +91,10 @@ def test_each_page_of_one_language_has_one_in_the_other(site: Path) -> None:
     english = {p for p in pages(site) if not p.startswith("zh/")}
     assert pages(site / "zh") == english
     assert "本项目和 torch" in (site / "zh" / "lessons" / "dropout.html").read_text("utf-8")
+
+
+def test_the_catalogue_shows_each_mistake_planted_and_found(site: Path) -> None:
+    page = (site / "causes.html").read_text("utf-8")
+    for name in CATALOGUE:
+        assert f'id="{name}"' in page
+        assert f"Planted: {name}. Found: " in page
