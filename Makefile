@@ -1,7 +1,8 @@
-# Two commands do everything: `make demo` and `make test`. Each prints the plain lines it runs.
+# Three commands do everything: `make demo`, `make test`, `make docs`. Each prints the plain lines it
+# runs.
 PYTHON ?= python3
 
-.PHONY: demo test survey
+.PHONY: demo test docs survey
 
 demo: .venv/installed
 	.venv/bin/parity train
@@ -11,6 +12,11 @@ test: .venv/installed-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/pytest -n auto
+
+# The book, in build/site: open build/site/index.html.
+docs: .venv/installed-docs
+	.venv/bin/python -m book
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
 
 # The figures of the README; half an hour on two cores.
 survey: .venv/installed-dev
@@ -25,4 +31,8 @@ survey: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	.venv/bin/pip install --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+.venv/installed-docs: .venv/installed-dev
+	.venv/bin/pip install --constraint constraints.txt --editable ".[dev,docs]"
 	touch $@

@@ -179,4 +179,4 @@ def _backward_table(step: Recorded, exact: dict[Side, Tensors]) -> Table:
     return Table("Backward, first entry of each; the gap is that of all entries", columns, rows)
 
 
-LESSON = Lesson("backprop", ("反向传播 （Back Propagation）",), __doc__, measure, conclude)  # noqa: RUF001
+LESSON = Lesson("backprop", ("反向传播 （Back Propagation）",), __doc__, measure, conclude)

@@ -180,7 +180,7 @@ def test_planar() -> None:
 HEADINGS = (
     "计算神经网络的输出",
     "激活函数",
-    "反向传播 （Back Propagation）",  # noqa: RUF001
+    "反向传播 （Back Propagation）",
     "初始化参数",
     "Bias和Variance",
     "正则化",

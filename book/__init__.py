@@ -1,0 +1,21 @@
+"""The book: turns docs/ into pages that a site generator reads, all that is computed put in.
+
+`python -m book` reads docs/ and writes build/book/, plain Markdown; mkdocs.yml makes the site of it
+in build/site/ (`make docs`). A page of docs/ is ordinary Markdown. What must not drift is asked for
+by a comment on a line of its own (any other comment is an error):
+
+  <!-- twins: manual/dropout.py: dropout, dropout_backward | torch_ref/dropout.py: dropout -->
+      the source of these functions, side by side
+  <!-- code: examples/student/student.py -->      a whole file; after a further colon: some names
+  <!-- tables: dropout -->                        what the lesson measures, as tables
+  <!-- picture: dropout expectation | words -->   one of its pictures, and what there is to see
+  <!-- conclusion: dropout -->                    its conclusion
+  <!-- mistakes: keep_prob, dropout_missing -->   each with its remedy and what the judge says of it
+  <!-- output -->                                 what the code block just above prints
+  <!-- lessons -->  <!-- catalogue -->  <!-- reference: manual -->
+
+Every ```python and ```sh block is run, in the order of the page and in a folder that holds
+examples/ (tests/test_pages.py); a ```text block below is what it prints. A python block with
+title="name.py" is a file of that name instead. Formulas are LaTeX: $p$, or a ```math block. A page
+in Chinese is called PAGE.zh.md, and has the same code and the same comments.
+"""

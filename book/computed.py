@@ -1,0 +1,94 @@
+"""What pages show and the project computes: lessons, planted mistakes, printed output. Each is kept
+in build/cache, by the content of every source file that it follows from."""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from book import blocks
+from compare import threads
+from compare.commands import faults
+from lessons import LESSONS
+
+ROOT = Path(__file__).parent.parent
+CACHE = ROOT / "build" / "cache"
+SOURCES = ("manual", "torch_ref", "compare", "lessons", "examples", "book")
+LIBRARIES = ("numpy", "torch", "matplotlib", "scikit-learn", "rich")
+SEED = 0
+
+
+@cache
+def folder() -> Path:
+    """Where the results of these sources and these libraries are kept."""
+    key = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in LIBRARIES).encode())
+    for package in SOURCES:
+        for file in sorted((ROOT / package).rglob("*")):
+            if file.suffix in (".py", ".c"):
+                key.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
+    place = CACHE / key.hexdigest()[:16]
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _kept(name: str, compute: Callable[[], Any]) -> Any:
+    file = folder() / f"{name}.json"
+    if not file.exists():
+        made = file.with_suffix(f".{os.getpid()}")  # others may be reading
+        made.write_text(json.dumps(compute(), ensure_ascii=False), "utf-8")
+        made.replace(file)
+    return json.loads(file.read_text("utf-8"))
+
+
+def lesson(name: str) -> dict[str, Any]:
+    """tables, claims and pictures (file names in `folder()`) of a lesson.
+
+    Raises:
+        KeyError: there is no such lesson.
+    """
+    return _kept(f"lesson-{name}", lambda: _measure(name))
+
+
+def _measure(name: str) -> dict[str, Any]:
+    with threads.limited(1):
+        measured = LESSONS[name].measure(SEED)
+    pictures = {}
+    for title, figure in measured.figures.items():
+        pictures[title] = f"{name}-{title}.png"
+        figure.savefig(folder() / pictures[title], dpi=110)
+    return {
+        "tables": [asdict(table) for table in measured.tables],
+        "claims": [asdict(claim) for claim in LESSONS[name].conclusion(measured.numbers)],
+        "pictures": pictures,
+    }
+
+
+def fault(name: str) -> dict[str, str]:
+    """What the judge says of a planted mistake: the whole of `parity faults NAME`, and in short.
+
+    Raises:
+        InputError: there is no such cause.
+    """
+    return _kept(f"fault-{name}", lambda: _judge(name))
+
+
+def _judge(name: str) -> dict[str, str]:
+    printed = io.StringIO()
+    faults.show(Console(file=printed, width=100), name, "manual")
+    whole = printed.getvalue()
+    return {"whole": whole, "short": whole[whole.index("FAIL") : whole.index("Planted: ")]}
+
+
+def outputs(page: str) -> list[str]:
+    """What each block of a page that is code prints, in order."""
+    text = "\0".join(f"{b.language} {b.title} {b.text}" for b in blocks.find(page))
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _kept(f"page-{key}", lambda: [printed for _, printed in blocks.run(page)])

@@ -1,0 +1,199 @@
+"""What a comment on a page asks for, and the Markdown that takes its place."""
+
+import os
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from book import blocks, computed, source
+from book.words import WORDS
+from compare.judging import causes
+from compare.judging.causes import CATALOGUE
+from compare.judging.causes.cause import Cause
+from lessons import LESSONS
+
+ROOT = Path(__file__).parent.parent
+KINDS = {
+    "data": "Data and precision",
+    "linear": "The linear layer and its gradients",
+    "activation": "Activations",
+    "dropout": "Dropout",
+    "loss": "The loss, and where 1/m goes",
+    "penalty": "Penalties and weight decay",
+    "optimizer": "Optimizers",
+}
+
+
+@dataclass
+class Here:
+    """The page that a shorthand stands on: its language, its text, where it lies in the site, where
+    on it the shorthand stands, and what has been asked for so far."""
+
+    language: str
+    text: str
+    site: str
+    at: int = 0
+    linked: set[str] = field(default_factory=set)
+    pictures: dict[str, Path] = field(default_factory=dict)
+
+    def word(self, name: str) -> str:
+        """A word in the page's language."""
+        return WORDS[self.language][name]
+
+    def to(self, path: str) -> str:
+        """A link to a file of the repository, as if the page lay in docs/."""
+        start = PurePosixPath("docs", self.site).parent
+        return os.path.relpath(path, start).replace(os.sep, "/")
+
+
+def fenced(text: str, language: str = "text") -> str:
+    """A code block. Printed tables are called `output`: long lines of `text` alone are folded."""
+    lines = "\n".join(line.rstrip() for line in text.rstrip().splitlines())
+    table = language == "text" and "──" in text
+    return f"```{'output' if table else language}\n{lines}\n```"
+
+
+def twins(here: Here, arguments: str) -> str:
+    """Two columns: PATH: names | PATH: names."""
+    columns = []
+    for label, wanted in zip(("by hand", "in torch"), arguments.split("|"), strict=True):
+        path, names = _file_and_names(wanted)
+        head = f"**{here.word(label)}** [`{path}`]({here.to(path)})"
+        body = fenced(source.excerpt(path, names), "python")
+        columns.append(f"<div markdown>\n{head}\n\n{body}\n</div>")
+    return '<div class="twins" markdown>\n' + "\n".join(columns) + "\n</div>"
+
+
+def code(here: Here, arguments: str) -> str:
+    """One file, or some of its definitions: PATH or PATH: names."""
+    path, names = _file_and_names(arguments)
+    language = {".c": "c", ".toml": "toml"}.get(Path(path).suffix, "python")
+    return f"[`{path}`]({here.to(path)})\n\n{fenced(source.excerpt(path, names), language)}"
+
+
+def _file_and_names(text: str) -> tuple[str, list[str]]:
+    path, _, names = text.strip().partition(":")
+    return path.strip(), [name.strip() for name in names.split(",") if name.strip()]
+
+
+def tables(here: Here, arguments: str) -> str:
+    """All that the lesson measured."""
+    return "\n\n".join(_table(table) for table in computed.lesson(arguments)["tables"])
+
+
+def _table(table: dict[str, Any]) -> str:
+    head = " | ".join(_cell(c) for c in table["columns"])
+    rule = " | ".join("---" for _ in table["columns"])
+    rows = "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in table["rows"])
+    return f"**{_cell(table['title'])}**\n\n| {head} |\n| {rule} |\n{rows}"
+
+
+def _cell(text: str) -> str:
+    """Words that are words, not Markdown."""
+    for letter in "\\|*_`$<":
+        text = text.replace(letter, f"&#{ord(letter)};")
+    return text or "&nbsp;"
+
+
+def picture(here: Here, arguments: str) -> str:
+    """LESSON NAME | what there is to see."""
+    which, _, words = arguments.partition("|")
+    lesson, name = which.split()
+    file = computed.lesson(lesson)["pictures"][name]
+    here.pictures[f"docs/pictures/{file}"] = computed.folder() / file
+    return f"![{words.strip()}]({here.to(f'docs/pictures/{file}')})"
+
+
+def conclusion(here: Here, arguments: str) -> str:
+    """The claims that follow from the numbers."""
+    return "\n".join(
+        f"- {'✓' if claim['holds'] else '✗'} {_cell(claim['text'])}"
+        for claim in computed.lesson(arguments)["claims"]
+    )
+
+
+def mistakes(here: Here, arguments: str) -> str:
+    """Names of causes: each with its sentence, its remedy, what the judge says of it."""
+    return "\n\n".join(_mistake(here, name.strip()) for name in arguments.split(","))
+
+
+def _mistake(here: Here, name: str) -> str:
+    cause = CATALOGUE[name]
+    link = f"[`{name}`]({here.to('docs/causes.md')}#{name})"
+    said = fenced(computed.fault(name)["short"])
+    details = f'??? failure "{here.word("judge")}"\n\n' + _indented(said)
+    return f"**{link}** {cause.sentence}\n\n{_remedy(here, cause)}\n\n{details}"
+
+
+def _remedy(here: Here, cause: Cause) -> str:
+    return (
+        f"- {here.word('numpy remedy')}: `{cause.manual}`\n"
+        f"- {here.word('torch remedy')}: `{cause.torch}`"
+    )
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" if line else "" for line in text.splitlines())
+
+
+def output(here: Here, arguments: str) -> str:
+    """What the code block just above has printed."""
+    before = [b for b in blocks.find(here.text) if b.runs and not b.title and b.end <= here.at]
+    return fenced(computed.outputs(here.text)[len(before) - 1])
+
+
+def lessons(here: Here, arguments: str) -> str:
+    """The lessons in the course's order: those that have a page are links."""
+    lines = []
+    for name, lesson in LESSONS.items():
+        written = (ROOT / "docs" / "lessons" / f"{name}.md").is_file()
+        title = f"[{name}]({here.to(f'docs/lessons/{name}.md')})" if written else name
+        lines.append(f"1. **{title}** {lesson.line} `parity lesson {name}`")
+    return "\n".join(lines)
+
+
+def catalogue(here: Here, arguments: str) -> str:
+    """Every cause, kind by kind."""
+    with (ROOT / "docs" / "sources.toml").open("rb") as file:
+        met = tomllib.load(file)
+    parts = []
+    for kind, title in KINDS.items():
+        parts.append(f"## {title}")
+        parts += [_entry(here, cause, met) for cause in getattr(causes, kind).CAUSES]
+    return "\n\n".join(parts)
+
+
+def _entry(here: Here, cause: Cause, met: dict[str, list[dict[str, str]]]) -> str:
+    said = fenced(computed.fault(cause.name)["whole"])
+    links = [f"- [{_cell(s['title'])}]({s['url']})" for s in met.get(cause.name, [])]
+    sources = f"{here.word('met')}:\n\n" + "\n".join(links) + "\n\n" if links else ""
+    return (
+        f"### {cause.name} {{#{cause.name}}}\n\n{cause.sentence}\n\n{_remedy(here, cause)}\n\n"
+        f'{sources}??? example "parity faults {cause.name}"\n\n{_indented(said)}'
+    )
+
+
+def reference(here: Here, arguments: str) -> str:
+    """The public names of a package, file by file, with signatures and docstrings as they stand:
+    most are equations, which are no Markdown."""
+    parts, file = [], ""
+    for found in sorted(source.public(arguments), key=lambda d: d.path):
+        if found.path != file:
+            file = found.path
+            parts.append(f"## {file}\n\n[source]({here.to(file)})")
+        shown = fenced(found.signature, "python")
+        parts.append(f"### {found.name} {{#{arguments}.{found.name}}}\n\n{shown}")
+        if found.text:
+            parts.append(fenced(found.text))
+    return "\n\n".join(parts)
+
+
+EXPAND: dict[str, Callable[[Here, str], str]] = {
+    f.__name__: f
+    for f in (
+        *(twins, code, tables, picture, conclusion, mistakes, output),
+        *(lessons, catalogue, reference),
+    )
+}

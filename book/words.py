@@ -1,0 +1,20 @@
+"""The few words that shorthands put on a page, in both languages."""
+
+WORDS = {
+    "en": {
+        "by hand": "By hand",
+        "in torch": "In torch",
+        "numpy remedy": "Right in NumPy",
+        "torch remedy": "Right in torch",
+        "judge": "What the judge says",
+        "met": "Met by others",
+    },
+    "zh": {
+        "by hand": "手写（NumPy）",
+        "in torch": "torch 写法",
+        "numpy remedy": "NumPy 的正确写法",
+        "torch remedy": "torch 的正确写法",
+        "judge": "裁判的原话",
+        "met": "他人的遭遇",
+    },
+}

@@ -1,0 +1,159 @@
+"""The book takes what it shows from the sources, covers them, and refuses what it cannot find."""
+
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import compare
+import manual
+from book import computed, maths, source
+from book.page import Page, render
+from book.shorthand import EXPAND, KINDS, Here
+from compare.errors import InputError
+from compare.judging import causes
+from compare.judging.causes import CATALOGUE
+from lessons import LESSONS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+UNWRITTEN = {
+    *("forward", "activations", "why-nonlinear", "backprop", "initialization"),
+    *("bias-variance", "regularization", "gradient-check", "planar"),
+}
+BOTH = ("index", "numpy-to-pytorch", "lessons/index")  # in both languages, beside the lessons
+
+
+def written() -> set[str]:
+    return {p.name.removesuffix(".md") for p in (DOCS / "lessons").glob("*[a-z].md")} - {"index"}
+
+
+def test_lessons_and_table_are_there_in_both_languages() -> None:
+    english = {name for name in written() if not name.endswith(".zh")}
+    assert english == set(LESSONS) - UNWRITTEN
+    assert {name.removesuffix(".zh") for name in written() if name.endswith(".zh")} - {
+        "index"
+    } == english
+    for name in BOTH:
+        assert (DOCS / f"{name}.md").is_file()
+        assert (DOCS / f"{name}.zh.md").is_file()
+
+
+def rows(page: str) -> dict[str, str]:
+    """Of the table from NumPy to PyTorch: each name by hand, and the file that it links to."""
+    links = r"\[`(\w+)`\]\(\.\./(manual/\w+\.py)\)"
+    first = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| [")]
+    return dict(pair for cell in first for pair in re.findall(links, cell))
+
+
+@pytest.mark.parametrize("page", ["numpy-to-pytorch.md", "numpy-to-pytorch.zh.md"])
+def test_every_function_by_hand_is_in_the_table(page: str) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    found = rows(text)
+    assert set(found) == set(manual.__all__)
+    for name, path in found.items():
+        assert name in source.definitions(path), f"{path} does not define {name}"
+    assert set(rows(text.replace("[`softmax`]", "softmax"))) != set(manual.__all__)
+
+
+def test_sources_belong_to_causes_that_exist() -> None:
+    with (DOCS / "sources.toml").open("rb") as file:
+        met = tomllib.load(file)
+    assert set(met) <= set(CATALOGUE)
+    for name, found in met.items():
+        assert found, name
+        assert all(set(s) == {"title", "url"} for s in found), name
+        assert all(s["url"].startswith("https://") for s in found), name
+        assert len({s["url"] for s in found}) == len(found), name
+
+
+def test_the_catalogue_has_an_entry_for_every_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what the judge says of it, which tests/test_site.py looks for on the built page."""
+    listed = [cause.name for kind in KINDS for cause in getattr(causes, kind).CAUSES]
+    assert sorted(listed) == sorted(CATALOGUE)
+    monkeypatch.setattr(computed, "fault", lambda name: {"whole": f"said of {name}"})
+    page = EXPAND["catalogue"](Here("en", "", "causes.md"), "")
+    for name, cause in CATALOGUE.items():
+        entry = page.partition(f"### {name} {{#{name}}}")[2].partition("\n### ")[0]
+        for part in (cause.sentence, cause.manual, cause.torch, f"said of {name}\n"):
+            assert part in entry
+
+
+def test_what_the_judge_says_is_what_the_command_prints() -> None:
+    said = computed.fault("keep_prob")
+    assert "Cause (manual): keep_prob, seen in h1" in said["short"]
+    assert said["short"] in said["whole"]
+    assert said["whole"].rstrip().endswith("Planted: keep_prob. Found: keep_prob.")
+    assert said["short"].rstrip().endswith("nn.Dropout(p)  # p = 1 - keep_prob")
+
+
+def test_code_is_taken_from_the_files() -> None:
+    shown = source.excerpt("manual/dropout.py", ["dropout", "dropout_backward"])
+    assert (
+        shown
+        == f"{inspect.getsource(manual.dropout)}\n\n{inspect.getsource(manual.dropout_backward)}"
+    )
+    method = source.excerpt("manual/momentum.py", ["Momentum.update"])
+    assert method.startswith("def update(self")
+    assert source.excerpt("manual/momentum.py", ["Momentum"]).startswith(
+        "@dataclass(frozen=True)\n"
+    )
+    with pytest.raises(KeyError, match=r"manual/dropout\.py defines no 'drop'"):
+        source.excerpt("manual/dropout.py", ["drop"])
+
+
+@pytest.mark.parametrize("package", [compare, manual])
+def test_the_reference_has_every_public_name(package: object) -> None:
+    name = package.__name__  # type: ignore[attr-defined]
+    page = EXPAND["reference"](Here("en", "", f"reference/{name}.md"), name)
+    for public in package.__all__:  # type: ignore[attr-defined]
+        assert f"### {public} {{#{name}.{public}}}" in page
+
+
+def test_the_reference_shows_signatures_and_docstrings_as_they_stand() -> None:
+    shown = source.described("manual/adam.py", "adam")
+    written = inspect.getsource(manual.adam)
+    assert written.startswith(shown.signature)
+    assert shown.text == inspect.getdoc(manual.adam)
+    whole = source.described("manual/momentum.py", "Momentum").signature
+    assert whole.startswith("class Momentum:\n    lr: float\n")
+    assert "    def update(self, W: np.ndarray" in whole
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<!-- twin: manual/relu.py | torch_ref/relu.py -->", "<!-- twin --> is none of twins"),
+        ("Words <!-- output --> within a line.", "is no shorthand on a line of its own"),
+        ("[dead](nowhere.md)", "the link 'nowhere.md' leads to no file"),
+        ("[dead](../manual/nothing.py)", "leads to no file"),
+        ("<!-- mistakes: keep_probs -->", "keep_probs"),
+        ("<!-- tables: dropouts -->", "dropouts"),
+    ],
+)
+def test_a_page_that_asks_for_what_is_not_there_is_refused(
+    text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_: text)
+    with pytest.raises((ValueError, KeyError, InputError), match=re.escape(said)):
+        render(Page("docs/planted.md"))
+
+
+def test_links_lead_out_of_docs_to_a_page_that_shows_the_file() -> None:
+    page, linked, _ = render(Page("docs/numpy-to-pytorch.md"))
+    assert "](source/manual/linear-py.md)" in page
+    assert {"manual/linear.py", "torch_ref/linear.py"} <= linked
+    shown, _, _ = render(Page("manual/linear.py"))
+    assert (ROOT / "manual" / "linear.py").read_text("utf-8") in shown
+
+
+def test_formulas_become_mathml_and_code_stays() -> None:
+    assert maths.inline("a `$HOME$` b") == "a `$HOME$` b"
+    assert maths.inline("costs $5 and $6") == "costs $5 and $6"
+    made = maths.inline("of $a * b_1$, and $x_2 * y$")
+    assert made.count("<math") == made.count("</math>") == 2
+    assert "*" not in made
+    assert "_" not in made
+    assert maths.block("a\nb").count('display="block"') == 2
