@@ -2,7 +2,7 @@
 # runs.
 PYTHON ?= python3
 
-.PHONY: demo test docs survey
+.PHONY: demo test docs survey bench
 
 demo: .venv/installed
 	.venv/bin/parity train
@@ -24,6 +24,10 @@ survey: .venv/installed-dev
 	.venv/bin/python -m benchmarks.false_alarms
 	.venv/bin/python -m benchmarks.gradcheck
 
+# How fast it is; the JSON is kept in benchmarks/speed/results.json.
+bench: .venv/installed-bench
+	.venv/bin/python -m benchmarks.speed
+
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --constraint constraints.txt --editable .
@@ -31,6 +35,10 @@ survey: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	.venv/bin/pip install --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+.venv/installed-bench: .venv/installed-dev
+	.venv/bin/pip install --constraint constraints.txt --editable ".[dev,bench]"
 	touch $@
 
 .venv/installed-docs: .venv/installed-dev

@@ -1,0 +1,152 @@
+"""How time and memory grow with depth, width, batch and file size.
+
+Each size runs in a process of its own: what it holds at most, less what it held before, is the
+memory. An exponent of 1 is linear; the parameters grow as the square of the width.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from rich.table import Table
+from safetensors.numpy import save_file
+
+from benchmarks.speed.lockstep import Lockstep
+from benchmarks.speed.nets import Net
+from compare import threads
+from compare.commands.diff import diff
+from compare.judging.judge import judge
+from compare.recorded import record
+
+GROWN: dict[str, tuple[int, ...]] = {
+    "depth": (4, 8, 16, 32),
+    "width": (64, 128, 256, 512, 1024),
+    "batch": (64, 256, 1024, 4096),
+    "file, MB": (32, 64, 128, 256, 512),
+}
+HUGE = 2048
+
+
+def grow(what: str, size: int) -> dict[str, float]:
+    """Seconds and megabytes at one size, measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.speed.growth", what, str(size)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+@dataclass(frozen=True)
+class Grown:
+    """One measure by size; exponent is the slope of the larger half, in logarithms."""
+
+    of: str
+    measure: str
+    sizes: tuple[int, ...]
+    numbers: tuple[float, ...]
+
+    @property
+    def exponent(self) -> float | None:
+        """None where there is one size. What is paid once no longer counts in the larger half."""
+        half = max(0, len(self.sizes) // 2 - 1)
+        if len(self.sizes) < 2:
+            return None
+        x, y = np.log(self.sizes[half:]), np.log(np.maximum(self.numbers[half:], 1e-9))
+        return float(np.polyfit(x, y, 1)[0])
+
+
+def growth(huge: bool) -> list[Grown]:
+    """Every measure of every kind of growth, and of two files of 2 GB."""
+    found = []
+    for what, sizes in (*GROWN.items(), *([("file, MB", (HUGE,))] if huge else [])):
+        by_size = [grow(what, size) for size in sizes]
+        found += [
+            Grown(what, measure, sizes, tuple(f[measure] for f in by_size))
+            for measure in by_size[0]
+        ]
+    return found
+
+
+def table(found: list[Grown]) -> Table:
+    """Sizes and numbers in a row."""
+    t = Table("grows with", "", "sizes", "numbers", "exponent", title="Growth", box=None)
+    for g in found:
+        sizes, numbers = ", ".join(map(str, g.sizes)), ", ".join(f"{n:.3g}" for n in g.numbers)
+        shown = "" if g.exponent is None else f"{g.exponent:.2f}"
+        t.add_row(g.of, g.measure, sizes, numbers, shown)
+    return t
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _net(what: str, size: int) -> Net:
+    depth = size if what == "depth" else 3
+    width = size if what == "width" else 64
+    return Net((64, *[width] * (depth - 1), 10), size if what == "batch" else 64, 0.0)
+
+
+def _steps(what: str, size: int) -> dict[str, float]:
+    """A judged training step, and a step replayed as `parity check` does."""
+    sides = Lockstep(_net(what, size))
+    before = _peak()
+    trained, checked = [], []
+    for _ in range(3):
+        began = perf_counter()
+        (r,) = record(sides.pair, sides.x, sides.y, 1)
+        judge(r.nodes, r.start, r.manual, r.torch)
+        trained.append(perf_counter() - began)
+    train_memory = _peak() - before
+    for _ in range(3):
+        began = perf_counter()
+        judge(r.nodes, r.start, r.manual, r.torch, always_replay=True)
+        checked.append(perf_counter() - began)
+    return {
+        "train, ms": min(trained) * 1e3,
+        "train, MB": train_memory,
+        "check, ms": min(checked) * 1e3,
+        "check, MB": _peak() - before,
+    }
+
+
+def _file(size: int) -> dict[str, float]:
+    """diff of two files of `size` MB of float64 in tensors of 16 MB, one ulp apart."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, f"{name}.safetensors") for name in "ab"]
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.speed.growth", "write", str(size), *map(str, paths)],
+            check=True,
+        )
+        before, began = _peak(), perf_counter()
+        assert diff(*paths).passed
+        return {"diff, ms": (perf_counter() - began) * 1e3, "diff, MB": _peak() - before}
+
+
+def write(size: int, a: Path, b: Path) -> None:
+    """The two files; in a process of its own, which takes its memory with it."""
+    rng = np.random.default_rng(0)
+    tensors = {f"made/t{i}": rng.standard_normal((1024, 2048)) for i in range(size // 16)}
+    save_file(tensors, a)
+    save_file({n: np.nextafter(t, np.inf) for n, t in tensors.items()}, b)
+
+
+def main(what: str, size: int, *paths: str) -> None:
+    """What grow and _file start."""
+    if what == "write":
+        write(size, *map(Path, paths))
+        return
+    with threads.limited(1):
+        run: Callable[[], dict[str, float]] = (
+            (lambda: _file(size)) if what == "file, MB" else (lambda: _steps(what, size))
+        )
+        print(json.dumps(run()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,123 @@
+"""The networks that are timed, each with plain gradient descent, no dropout and no penalty, as
+every peer can do it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import manual
+from compare.pair import INITIALIZERS
+from manual.network import Tensors
+from torch_ref import network
+
+LR = 1e-3
+
+
+@dataclass(frozen=True)
+class Net:
+    """One network and batch; target is manual / torch eager at one thread."""
+
+    sizes: tuple[int, ...]
+    batch: int
+    target: float
+
+    @property
+    def name(self) -> str:
+        """784-256-128-10, batch 128"""
+        return f"{'-'.join(map(str, self.sizes))}, batch {self.batch}"
+
+    @property
+    def binary(self) -> bool:
+        """One sigmoid output and logistic loss; else softmax loss."""
+        return self.sizes[-1] == 1
+
+    @property
+    def products(self) -> float:
+        """Floating-point operations of the matrix products of a step: 2 m n_in n_out each, three a
+        layer but two in the first, which passes nothing back."""
+        layers = zip(self.sizes[:-1], self.sizes[1:], strict=True)
+        return sum(2.0 * self.batch * a * b * (2 + (k > 0)) for k, (a, b) in enumerate(layers))
+
+
+NETS = (
+    Net((2, 4, 1), 400, 0.15),
+    Net((12288, 20, 7, 5, 1), 209, 0.90),
+    Net((64, 128, 64, 10), 64, 0.40),
+    Net((784, 256, 128, 10), 128, 0.95),
+    Net((784, 1024, 1024, 10), 512, 1.05),
+)
+DIGITS, WIDEST = NETS[2], NETS[4]
+
+
+@dataclass
+class Problem:
+    """A batch and first parameters, the same for whoever is timed."""
+
+    net: Net
+    x: np.ndarray
+    y: np.ndarray
+    params: Tensors
+
+
+def problem(net: Net, dtype: str) -> Problem:
+    """Drawn numbers of the net's sizes."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((net.batch, net.sizes[0])).astype(dtype)
+    y = rng.integers(0, max(2, net.sizes[-1]), net.batch)
+    params: Tensors = {}
+    for k, (n_in, n_out) in enumerate(zip(net.sizes[:-1], net.sizes[1:], strict=True), start=1):
+        params[f"W{k}"] = INITIALIZERS["kaiming_normal"](rng, (n_out, n_in)).astype(dtype)
+        params[f"b{k}"] = np.zeros(n_out, dtype)
+    return Problem(net, x, y[:, None].astype(dtype) if net.binary else y, params)
+
+
+def by_hand(p: Problem) -> Callable[[], object]:
+    """manual.step, each step from where the last one ended, every tensor kept by name."""
+    loss, output = (
+        ("binary_cross_entropy", "sigmoid") if p.net.binary else ("cross_entropy", "identity")
+    )
+    net = manual.Network(p.net.sizes, output=output, loss=loss, m=p.net.batch)
+    optimizer = manual.SGD(LR)
+    params = dict(p.params)
+
+    def step() -> object:
+        t = manual.step(net, optimizer, params, {}, p.x, p.y, {})
+        for name in params:
+            params[name] = t[name]
+        return t
+
+    return step
+
+
+def module(p: Problem) -> tuple[torch.nn.Module, torch.nn.Module, torch.optim.Optimizer]:
+    """The twin of torch_ref, its loss and its optimizer, holding the same parameters."""
+    net = network.Network(p.net.sizes, output="sigmoid" if p.net.binary else "identity")
+    net.to(getattr(torch, str(p.x.dtype)))
+    with torch.no_grad():
+        for name, tensor in net.named_tensors().items():
+            tensor.copy_(torch.tensor(p.params[name]))
+    criterion = torch.nn.BCELoss() if p.net.binary else torch.nn.CrossEntropyLoss()
+    return net, criterion, torch.optim.SGD(net.parameters(), lr=LR)
+
+
+def in_torch(p: Problem, compiled: bool = False) -> Callable[[], object]:
+    """The loop that every tutorial shows: zero_grad, forward, loss, backward, step; nothing is
+    recorded. compiled hands forward and loss to torch.compile."""
+    net, criterion, optimizer = module(p)
+    x, y = torch.tensor(p.x), torch.tensor(p.y)
+
+    def loss() -> torch.Tensor:
+        return criterion(net(x), y)
+
+    run = torch.compile(loss) if compiled else loss
+
+    def step() -> object:
+        optimizer.zero_grad()
+        value = run()
+        value.backward()
+        optimizer.step()
+        return value
+
+    return step

@@ -1,0 +1,25 @@
+"""What a command line costs before it does anything, over a bare Python start."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+from benchmarks.interleaved import Timed, interleaved
+
+PARITY = "import sys; sys.argv = ['parity', '--help']; from compare.cli import main; main()"
+
+
+def startup(rounds: int) -> dict[str, Timed]:
+    """Seconds of `python -c pass`, `parity --help`, and of importing NumPy and torch alone."""
+    starts = {
+        "python": "pass",
+        "parity --help": PARITY,
+        "import numpy": "import numpy",
+        "import torch": "import torch",
+    }
+    return interleaved({name: _start(code) for name, code in starts.items()}, rounds)
+
+
+def _start(code: str) -> Callable[[], object]:
+    command = [sys.executable, "-c", code]
+    return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
