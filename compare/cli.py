@@ -137,6 +137,20 @@ def board(name: str | None, everything: bool, root: Path, port: int | None) -> N
 
 
 @parity.command()
+@click.argument("name", required=False)
+@RUNS
+def report(name: str | None, root: Path) -> None:
+    """Write the run NAME, or the newest one, as one HTML page that needs no server or network.
+
+    Of a training, a lesson, or what --parity-report DIR kept of a test (--runs DIR). The exit
+    status is 0 if the page was written, whatever its verdict, 2 for bad input.
+    """
+    from compare.commands.report import run
+
+    run(root, name)
+
+
+@parity.command()
 @case_options
 @click.option("--step", type=click.IntRange(1, 1000), default=3, show_default=True)
 @click.option("--side", type=click.Choice(["manual", "torch"]), default="torch", show_default=True)

@@ -15,6 +15,7 @@ from compare.errors import InputError, suggest
 from compare.numbers import plain
 from compare.reports import runs
 from compare.reports.dashboard import Dashboard
+from compare.reports.versions import versions
 from lessons import LESSONS
 from lessons.lesson import Claim, Lesson, Measured, Table, agree
 
@@ -73,7 +74,12 @@ def _keep(
     """lesson.json, a PNG a picture, and TensorBoard: text, pictures, curves of each training."""
     record = {
         "lesson": lesson.name,
+        "passed": agree(measured.numbers).holds,
+        "versions": versions(),
         "seed": seed,
+        "headings": lesson.headings,
+        "text": lesson.text,
+        "tables": [asdict(t) for t in measured.tables],
         "numbers": plain(measured.numbers),
         "conclusion": [asdict(c) for c in claims],
     }
