@@ -1,14 +1,10 @@
 """`parity board` as a process: it answers before it says so, stops when told, leaves nothing."""
 
 import json
-import os
-import re
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
@@ -16,8 +12,7 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from compare.commands.board import FIRST_PORT
-
-BOARD = (sys.executable, "-c", "from compare.cli import main; main()", "board")
+from tests.board_process import BOARD, started
 
 
 @pytest.fixture
@@ -29,26 +24,6 @@ def root(tmp_path: Path) -> Path:
         writer.add_custom_scalars({"curves": {"loss": ["Multiline", ["loss/train"]]}})
         writer.add_scalar("loss/train", 0.5, 1)
     return tmp_path
-
-
-@contextmanager
-def started(root: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], list[str], str]]:
-    """The process, all that it said up to how to stop it, and its address."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
-    command = [*BOARD, *args, "--runs", str(root)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, text=True, env=environment, **pipes) as process:  # type: ignore[call-overload]
-        try:
-            said = []
-            while not said or "Ctrl-C" not in said[-1]:
-                line = process.stdout.readline()
-                assert line, f"ended early, having said {said}"
-                said.append(line.rstrip("\n"))
-            address = re.search(r"http://localhost:\d+/\S*", "\n".join(said))
-            assert address, said
-            yield process, said, address[0]
-        finally:
-            process.kill()
 
 
 def fetched(address: str) -> str:
