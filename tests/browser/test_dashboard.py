@@ -5,6 +5,7 @@ PARITY_SCREENSHOT=docs/dashboard.png keeps a picture of what the dashboard opens
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -110,10 +111,16 @@ def test_the_pictures_of_a_lesson(browser: Browser, boards: dict[str, str]) -> N
 
 
 def test_the_dashboard_opens_on_curves(browser: Browser, boards: dict[str, str]) -> None:
-    browser.open(boards["digits"])
-    browser.until(lambda: browser.all("scalar-card line-chart, path.line"), "curves")
+    browser.open(boards["digits"].replace("?", "?forceSVG=true&", 1))
+    counts = [0]
+
+    def settled() -> bool:
+        time.sleep(1)
+        counts.append(len(browser.all("path.line, .series-view path")))
+        return counts[-1] == counts[-2] > 1
+
+    browser.until(settled, "curves, all that there are")
     if file := os.environ.get("PARITY_SCREENSHOT"):
-        browser.until(lambda: not browser.all("mat-spinner"), "all charts")
         assert browser.driver.save_screenshot(file)
 
 
