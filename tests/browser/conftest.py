@@ -10,9 +10,9 @@ from compare.cli import main
 from tests.browser.chromium import Browser, chromium
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One window for a file's tests: starting it takes seconds."""
+    """One window for all: starting it takes seconds."""
     with chromium(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
 
@@ -33,7 +33,7 @@ def parity(*args: str) -> None:
             main()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def root(window: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of digits and of moons, 60 steps each, and a lesson."""
     root = tmp_path_factory.mktemp("runs")
