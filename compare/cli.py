@@ -1,7 +1,6 @@
 """The command line. Imports torch only in commands that compute, so that --help answers at once."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -120,19 +119,35 @@ def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
 
 @parity.command()
 @click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every run, to sort and to compare them.")
 @RUNS
-@click.option("--port", type=int, default=6006, show_default=True)
-def board(name: str | None, root: Path, port: int) -> None:
-    """Open TensorBoard on the run NAME, or on the newest one."""
-    from compare.reports.runs import find
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="0 takes any free one.  [default: 6006, or the next free one]",
+)
+def board(name: str | None, everything: bool, root: Path, port: int | None) -> None:
+    """Open TensorBoard on the run NAME, on the newest one, or on all of them.
 
-    folder = find(root, name)
-    click.echo(f"TensorBoard on {folder}; stop it with Ctrl-C")
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
-    try:
-        sys.exit(subprocess.call([*command, "--port", str(port)]))
-    except KeyboardInterrupt:
-        sys.exit(0)
+    It prints the address when there is something to see, and runs until Ctrl-C.
+    """
+    from compare.commands.board import run
+
+    run(root, name, everything, port)
+
+
+@parity.command()
+@click.argument("name", required=False)
+@RUNS
+def report(name: str | None, root: Path) -> None:
+    """Write the run NAME, or the newest one, as one HTML page that needs no server or network.
+
+    Of a training, a lesson, or what --parity-report DIR kept of a test (--runs DIR). The exit
+    status is 0 if the page was written, whatever its verdict, 2 for bad input.
+    """
+    from compare.commands.report import run
+
+    run(root, name)
 
 
 @parity.command()

@@ -18,9 +18,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from compare.judging.judge import SIDES
+from compare.reports.curves import STYLE
 from lessons.experiment import slope, value
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
-from lessons.pictures import STYLE, panels
+from lessons.pictures import panels
 
 NAMES = ("sigmoid", "tanh", "relu", "leaky_relu")
 POINTS = (-10.0, -1.0, 0.0, 1.0, 10.0)

@@ -14,8 +14,9 @@ from compare import threads
 from compare.errors import InputError, suggest
 from compare.numbers import plain
 from compare.reports import runs
-from compare.reports.charts import LAYOUT
 from compare.reports.dashboard import Dashboard
+from compare.reports.scalars_layout import LAYOUT
+from compare.reports.versions import versions
 from lessons import LESSONS
 from lessons.lesson import Claim, Lesson, Measured, Table, agree
 
@@ -74,7 +75,12 @@ def _keep(
     """lesson.json, a PNG a picture, and TensorBoard: text, pictures, curves of each training."""
     record = {
         "lesson": lesson.name,
+        "passed": agree(measured.numbers).holds,
+        "versions": versions(),
         "seed": seed,
+        "headings": lesson.headings,
+        "text": lesson.text,
+        "tables": [asdict(t) for t in measured.tables],
         "numbers": plain(measured.numbers),
         "conclusion": [asdict(c) for c in claims],
     }

@@ -34,8 +34,9 @@ from compare.judging.judge import SIDES, Side
 from compare.judging.plant import plant, run
 from compare.judging.witness import STEP
 from compare.recorded import Recorded, record
+from compare.reports.curves import STYLE
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
-from lessons.pictures import STYLE, panels
+from lessons.pictures import panels
 from manual.network import Tensors
 from torch_ref.gradient_check import gradient_check as gradcheck
 

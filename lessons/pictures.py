@@ -1,20 +1,15 @@
 """What several lessons draw: curves and decision boundaries, both sides over one another."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.judging.judge import SIDES
+from compare.reports.curves import STYLE
 from compare.reports.pictures import boundary, plane
 from lessons.experiment import Trained
-
-STYLE: dict[str, dict[str, Any]] = {
-    "manual": {"lw": 5, "alpha": 0.35},
-    "torch": {"lw": 1.2, "color": "black"},
-}
 
 
 def panels(rows: int, columns: int, width: float = 3.0) -> tuple[Figure, list[Axes]]:

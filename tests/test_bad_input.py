@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from compare.case import Case
 from compare.cli import main
+from compare.commands import board
 
 TINY = ("--hidden", "5,4", "--steps", "5")
 MOONS = ("train", "--data", "moons", *TINY)
@@ -69,13 +70,13 @@ def refused(parity: Parity, monkeypatch: pytest.MonkeyPatch) -> Refused:
     says holds what the user has to find in it: the thing, what came, and what to do.
     """
 
-    def no_board(command: list[str]) -> NoReturn:
-        pytest.fail(f"started {command}")
+    def no_board(folder: Path, port: int | None) -> NoReturn:
+        pytest.fail(f"started TensorBoard on {folder}")
 
     def run(*args: str, says: tuple[str, ...]) -> str:
         before = _everything()
         with monkeypatch.context() as patch:
-            patch.setattr(subprocess, "call", no_board)
+            patch.setattr(board, "_serve", no_board)
             ended = parity(*args)
         check_refusal(ended, says)
         assert _everything() == before, "something was written, moved or changed"
@@ -464,15 +465,25 @@ class TestBoard:
     ) -> None:
         for age, run in enumerate(["new", "old"]):
             (Path("runs") / run).mkdir(parents=True)
+            _write(f"runs/{run}/events.out.tfevents.1", b"")
             os.utime(Path("runs") / run, (1e9 - age, 1e9 - age))
-        started: list[list[str]] = []
-        monkeypatch.setattr(subprocess, "call", lambda command: started.append(command) or 3)
-        ended = parity("board", *name, "--port", "7007")
-        assert ended.status == 3, "TensorBoard's own status is passed on"
-        (command,) = started
-        assert command[:3] == [sys.executable, "-m", "tensorboard.main"]
-        assert command[command.index("--logdir") + 1] == str(Path("runs") / folder)
-        assert command[command.index("--port") + 1] == "7007"
+        started: list[tuple[Path, int | None]] = []
+
+        def stopped(*asked: Any) -> NoReturn:
+            started.append(asked)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(board, "_serve", stopped)
+        assert parity("board", *name, "--port", "7007").status == 0
+        assert started == [(Path("runs") / folder, 7007)]
+
+    def test_a_run_without_events(self, refused: Refused) -> None:
+        Path("runs/moons").mkdir(parents=True)
+        refused("board", says=("runs/moons", "nothing that TensorBoard could show", "parity train"))
+
+    def test_all_and_one(self, refused: Refused) -> None:
+        Path("runs/moons").mkdir(parents=True)
+        refused("board", "moons", "--all", says=("--all", "'moons'"))
 
 
 def _curves(folder: Path) -> dict[str, dict[int, float]]:

@@ -18,9 +18,9 @@ from compare import data, pair
 from compare.case import load
 from compare.commands.train import run
 from compare.judging.flow import flow
-from compare.reports.charts import LAYOUT
 from compare.reports.histograms import histogram
 from compare.reports.pictures import boundary, confusion, misclassified, plane
+from compare.reports.scalars_layout import LAYOUT
 from compare.reports.train_dashboard import markdown, moments
 from compare.units import resting
 

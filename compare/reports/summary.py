@@ -10,6 +10,7 @@ from compare.judging.differences import Difference
 from compare.judging.judge import Side
 from compare.judging.verdict import sentences
 from compare.numbers import plain
+from compare.reports.versions import versions
 from compare.training import StepRecord
 from manual.bias_variance import Diagnosis, diagnose
 
@@ -58,7 +59,7 @@ class Summary:
 
     def json(self) -> str:
         """Every tensor, for machines."""
-        record = {"passed": self.passed, **dataclasses.asdict(self)}
+        record = {"passed": self.passed, "versions": versions(), **dataclasses.asdict(self)}
         return json.dumps(plain(record), indent=1)
 
 

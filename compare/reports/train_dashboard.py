@@ -15,10 +15,10 @@ from compare.data import Data
 from compare.judging.flow import flow
 from compare.judging.judge import SIDES, Side
 from compare.pair import Pair
-from compare.reports.charts import LAYOUT
 from compare.reports.dashboard import Dashboard
 from compare.reports.graph import graph
 from compare.reports.pictures import boundary, confusion, misclassified, plane
+from compare.reports.scalars_layout import LAYOUT
 from compare.reports.summary import Summary
 from compare.reports.terminal import rows, verdict
 from compare.training import StepRecord, predict, score_name

@@ -1,0 +1,1 @@
+"""What a person sees: the dashboard and the HTML page in a headless Chromium."""

@@ -1,31 +1,43 @@
-"""A real browser, where there is one."""
+"""A window, and a fresh run of each kind to look at."""
 
-import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
+from compare.cli import main
+from tests.browser.chromium import Browser, chromium
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Chromium without a window, and without a memory of earlier runs."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no chromium and chromedriver here")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    profile: Path = tmp_path_factory.mktemp("profile")
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    chrome.set_page_load_timeout(30)
-    yield chrome
-    chrome.quit()
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One window for all: starting it takes seconds."""
+    with chromium(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(window: Browser) -> Iterator[Browser]:
+    """The window, as wide as a desk's; a test after which the console holds errors fails."""
+    window.look(1400)
+    yield window
+    assert window.errors() == []
+
+
+def parity(*args: str) -> None:
+    """Run the command, which must succeed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["parity", *args])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main()
+
+
+@pytest.fixture(scope="session")
+def root(window: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of digits and of moons, 60 steps each, and a lesson."""
+    root = tmp_path_factory.mktemp("runs")
+    parity("train", "--data", "digits", "--hidden", "32", "--steps", "60", "--runs", str(root))
+    parity("train", "--data", "moons", "--hidden", "8,6", "--steps", "60", "--runs", str(root))
+    parity("lesson", "activations", "--runs", str(root))
+    return root

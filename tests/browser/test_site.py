@@ -1,42 +1,38 @@
 """The book as a reader sees it: a lesson in both languages, the catalogue, on a phone too."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from selenium.webdriver.support.wait import WebDriverWait
 
-pytestmark = pytest.mark.site
+from tests.browser.chromium import Browser
+
+pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PHONE, DESK = 390, 1400
 
 
-def show(browser: Any, page: Path, width: int, anchor: str = "") -> None:
+def show(browser: Browser, page: Path, width: int, anchor: str = "") -> None:
     """Open a page of the built site from its file, at this width."""
-    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width == PHONE}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    browser.get("about:blank")
-    browser.get(page.as_uri() + anchor)
+    browser.look(width)
+    browser.open(page.as_uri() + anchor)
 
 
-def texts(browser: Any, selector: str) -> list[str]:
+def texts(browser: Browser, selector: str) -> list[str]:
     """What stands in these elements, seen or folded away."""
     script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
-    return list(browser.execute_script(script, selector))
+    return list(browser.run(script, selector))
 
 
-def boxes(browser: Any, selector: str) -> list[dict[str, float]]:
+def boxes(browser: Browser, selector: str) -> list[dict[str, float]]:
     """Where these elements stand."""
     script = """return [...document.querySelectorAll(arguments[0])].map(
         e => e.getBoundingClientRect().toJSON())"""
-    return list(browser.execute_script(script, selector))
+    return list(browser.run(script, selector))
 
 
-def fits(browser: Any) -> bool:
+def fits(browser: Browser) -> bool:
     """Whether nothing makes the page wider than the screen."""
-    return bool(
-        browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-    )
+    return bool(browser.run("return document.documentElement.scrollWidth <= window.innerWidth"))
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
@@ -48,7 +44,7 @@ def fits(browser: Any) -> bool:
     ],
 )
 def test_a_lesson_in_both_languages(
-    browser: Any, site: Path, page: str, title: str, columns: list[str], width: int
+    browser: Browser, site: Path, page: str, title: str, columns: list[str], width: int
 ) -> None:
     show(browser, site / page, width)
     assert texts(browser, "h1")[0].rstrip("¶") == title
@@ -70,7 +66,7 @@ def test_a_lesson_in_both_languages(
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
-def test_the_catalogue(browser: Any, site: Path, width: int) -> None:
+def test_the_catalogue(browser: Browser, site: Path, width: int) -> None:
     show(browser, site / "causes.html", width, "#keep_prob")
     entries = [text.rstrip("¶") for text in texts(browser, "h3")]
     assert len(entries) >= 30
@@ -79,26 +75,26 @@ def test_the_catalogue(browser: Any, site: Path, width: int) -> None:
     assert 0 <= top < 300, "the link to an entry leads to it"
     details = "#keep_prob ~ details"
     folded = boxes(browser, details)[0]["height"]
-    summary = browser.find_element("css selector", f"{details} summary")
-    browser.execute_script("arguments[0].click()", summary)
+    summary = browser.driver.find_element("css selector", f"{details} summary")
+    browser.run("arguments[0].click()", summary)
     assert boxes(browser, details)[0]["height"] > folded + 100
     assert "Planted: keep_prob. Found: keep_prob." in "\n".join(texts(browser, "details[open] pre"))
     assert fits(browser)
 
 
-def test_the_language_switch_leads_to_the_same_page(browser: Any, site: Path) -> None:
+def test_the_language_switch_leads_to_the_same_page(browser: Browser, site: Path) -> None:
     show(browser, site / "lessons" / "dropout.html", DESK)
-    to = browser.find_element("css selector", "a[hreflang=zh]").get_property("href")
+    to = browser.driver.find_element("css selector", "a[hreflang=zh]").get_property("href")
     assert to == (site / "zh" / "lessons" / "dropout.html").as_uri()
 
 
-def test_light_and_dark(browser: Any, site: Path) -> None:
+def test_light_and_dark(browser: Browser, site: Path) -> None:
     show(browser, site / "index.html", DESK)
     colour = "return getComputedStyle(document.body).backgroundColor"
-    before = browser.execute_script(colour)
+    before = browser.run(colour)
     switch = "form[data-md-component=palette] label:not([hidden])"
-    browser.execute_script("document.querySelector(arguments[0]).click()", switch)
-    assert browser.execute_script(colour) != before
+    browser.run("document.querySelector(arguments[0]).click()", switch)
+    assert browser.run(colour) != before
 
 
 @pytest.mark.parametrize(
@@ -106,9 +102,9 @@ def test_light_and_dark(browser: Any, site: Path) -> None:
     [("index.html", "keep_prob", "keep_prob"), ("zh/index.html", "随机", "Dropout")],
 )
 def test_search_works_without_a_server(
-    browser: Any, site: Path, page: str, words: str, found: str
+    browser: Browser, site: Path, page: str, words: str, found: str
 ) -> None:
     show(browser, site / page, DESK)
-    browser.find_element("css selector", "input.md-search__input").send_keys(words)
-    listed = WebDriverWait(browser, 20).until(lambda b: texts(b, ".md-search-result__item"))
+    browser.driver.find_element("css selector", "input.md-search__input").send_keys(words)
+    listed = browser.until(lambda: texts(browser, ".md-search-result__item"), "a result")
     assert any(found in text for text in listed)

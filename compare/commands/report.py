@@ -1,0 +1,24 @@
+"""`parity report`: a run as one HTML page beside its files."""
+
+from pathlib import Path
+
+import click
+
+from compare.errors import InputError
+from compare.reports import html, runs
+
+
+def run(root: Path, name: str | None) -> None:
+    """Write report.html into the run's folder, and say where.
+
+    Raises:
+        InputError: there is no such run, a file of it is damaged, or nothing can be written there.
+    """
+    folder = runs.find(root, name)
+    page = html.page(folder)
+    file = folder / "report.html"
+    try:
+        file.write_text(page, "utf-8")
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror}") from None
+    click.echo(f"Report: {file}")

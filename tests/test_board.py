@@ -1,0 +1,83 @@
+"""`parity board` as a process: it answers before it says so, stops when told, leaves nothing."""
+
+import json
+import signal
+import socket
+import subprocess
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+from torch.utils.tensorboard import SummaryWriter
+
+from compare.commands.board import FIRST_PORT
+from tests.board_process import BOARD, started
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A run with a layout of custom scalars, and one without."""
+    with SummaryWriter(str(tmp_path / "plain")) as writer:
+        writer.add_scalar("loss/train", 0.5, 1)
+    with SummaryWriter(str(tmp_path / "laid-out")) as writer:
+        writer.add_custom_scalars({"curves": {"loss": ["Multiline", ["loss/train"]]}})
+        writer.add_scalar("loss/train", 0.5, 1)
+    return tmp_path
+
+
+def fetched(address: str) -> str:
+    """What the server answers, asked without any proxy."""
+    with build_opener(ProxyHandler({})).open(address, timeout=20) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_told_to_stop(root: Path, stop: signal.Signals) -> None:
+    with started(root, "plain", "--port", "0") as (process, said, address):
+        assert len(said) == 2, "nothing but the address and how to stop it"
+        assert "TensorBoard" in fetched(address)
+        runs = fetched(address.partition("?")[0] + "data/runs")
+        assert runs.strip() == '["."]', "the run has been read before the address is printed"
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        if children.exists():
+            assert children.read_text() == "", "no process of its own that could stay behind"
+        process.send_signal(stop)
+        assert process.wait(timeout=20) == 0
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+
+
+def test_opens_on_the_layout_where_the_run_has_one(root: Path) -> None:
+    with started(root, "laid-out", "--port", "0") as (_, _, address):
+        assert address.endswith("#custom_scalars&_smoothingWeight=0")
+
+
+def test_all_runs(root: Path) -> None:
+    with started(root, "--all", "--port", "0") as (_, said, address):
+        assert f"TensorBoard on {root}: " in said[0]
+        runs = fetched(address.partition("?")[0] + "data/runs")
+        assert set(json.loads(runs)) == {"plain", "laid-out"}
+
+
+def test_a_taken_port_is_refused(root: Path) -> None:
+    with socket.create_server(("localhost", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [*BOARD, "plain", "--runs", str(root), "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"parity: port {port} is taken")
+    assert "--port" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_a_port_the_next_free_one_is_taken_and_said(root: Path) -> None:
+    with ExitStack() as stack:
+        with suppress(OSError):  # somebody else's TensorBoard does as well
+            stack.enter_context(socket.create_server(("localhost", FIRST_PORT)))
+        with started(root, "plain") as (_, said, address):
+            assert f"Port {FIRST_PORT} is taken" in said[0]
+            assert f":{FIRST_PORT}/" not in address
+            assert "TensorBoard" in fetched(address)

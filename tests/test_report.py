@@ -1,0 +1,358 @@
+"""`parity report`: the page says what the run's files say, and of broken files never PASS."""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+import compare
+from compare.cli import main
+from compare.reports.dashboard import write_report
+from lessons import LESSONS
+from lessons.lesson import Lesson, Measured, Table, claim
+
+MOONS = ("train", "--data", "moons", "--hidden", "5,4", "--steps", "12", "--log-every", "3")
+
+Parity = Callable[..., int]
+Page = Callable[..., str]
+
+
+@pytest.fixture
+def parity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parity:
+    """Runs the command in a folder of its own -> its exit status."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["parity", *args])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run_of_moons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one run that passed, which no test changes."""
+    root = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["parity", *MOONS, "--gradcheck", "5", "--runs", str(root)])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main()
+    return root / "moons"
+
+
+@pytest.fixture
+def moons(run_of_moons: Path, parity: Parity) -> Path:
+    """A copy of it, to be damaged; without its gradient check."""
+    shutil.copytree(run_of_moons, "runs/moons")
+    Path("runs/moons/gradcheck.json").unlink()
+    return Path("runs/moons")
+
+
+@pytest.fixture
+def bare(moons: Path) -> Path:
+    """A copy without curves, which take their time to draw."""
+    for side in ("manual", "torch", "twin", "parity"):
+        shutil.rmtree(moons / side)
+    return moons
+
+
+@pytest.fixture
+def page(parity: Parity) -> Page:
+    """The page about a run."""
+
+    def write(name: str, root: str = "runs") -> str:
+        assert parity("report", name, "--runs", root) == 0
+        return (Path(root) / name / "report.html").read_text("utf-8")
+
+    return write
+
+
+@pytest.fixture
+def refused(parity: Parity, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What the command says of a run of which no page can be made."""
+
+    def ask(name: str) -> str:
+        capsys.readouterr()
+        assert parity("report", name) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("parity: ")
+        assert len(said.err.splitlines()) <= 2
+        assert not (Path("runs") / name / "report.html").exists()
+        return said.err
+
+    return ask
+
+
+def verdict(page: str) -> str:
+    """The words of the verdict, tags left out."""
+    (section,) = re.findall(r'<section class="verdict.*?</section>', page, re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", section)).split())
+
+
+def rows(page: str, table: str) -> list[list[str]]:
+    """The cells of a table's body, row by row."""
+    (found,) = re.findall(rf'<table id="{table}">.*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    cells = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in found.split("</tr>")[:-1])
+    return [[unescape(cell) for cell in row] for row in cells]
+
+
+def test_a_run_that_passed(moons: Path, page: Page) -> None:
+    html = page("moons")
+    summary = json.loads(Path("runs/moons/summary.json").read_text())
+    tensors, replays = len(summary["worst"]), summary["replays"]
+    assert verdict(html).startswith(f"PASS {tensors} tensors x 12 steps match")
+    assert f"every operation of {replays} steps" in verdict(html)
+    shown = {row[0]: row for row in rows(html, "tensors")}
+    assert list(shown) == list(summary["worst"])
+    for name, worst in summary["worst"].items():
+        _, gap, at, step, _, _, said = shown[name]
+        assert float(gap) == pytest.approx(worst["difference"]["relative"], rel=0.06)
+        assert (at or "[]") == str(worst["difference"]["index"])
+        assert (int(step), said) == (worst["step"], "match")
+    used = {
+        side: {name: f"{use:.0%}" for name, use in summary["use"][side].items()}
+        for side in summary["use"]
+    }
+    assert {name: row[4] for name, row in shown.items()} == used["manual"]
+    assert {name: row[5] for name, row in shown.items()} == used["torch"]
+    for side, train, dev in rows(html, "scores"):
+        of_side = summary["scores"][side]
+        assert [train, dev] == [f"{of_side[f'accuracy/{s}']:.2%}" for s in ("train", "dev")]
+    assert "Diagnosis:" in html
+    for name, number in summary["versions"].items():
+        assert f"{name} {number}" in html
+    assert ">moons</dd>" in html
+    assert f"{summary['envelope']:.1e}" in html
+
+
+def test_both_sides_are_drawn_on_train_and_dev_over_the_envelope(moons: Path, page: Page) -> None:
+    html = page("moons")
+    drawn = {
+        name: re.findall(r'<path d="([^"]+)"', body)
+        for name, body in re.findall(r'<g id="((?:manual|torch) \S+)">(.*?)</g>', html, re.DOTALL)
+    }
+    for what in ("loss", "accuracy"):
+        for split in ("train", "dev"):
+            by_hand, in_torch = (drawn[f"{side} {what}/{split}"][0] for side in ("manual", "torch"))
+            assert len(by_hand.split("L")) == 5, "steps 1, 3, 6, 9 and 12"
+            numbers = [[float(n) for n in re.findall(r"[\d.]+", d)] for d in (by_hand, in_torch)]
+            np.testing.assert_allclose(*numbers, rtol=1e-4)
+    assert 'id="envelope"' in html
+    assert 'id="drift"' in html
+
+
+def test_the_page_asks_nobody_for_anything(moons: Path, page: Page) -> None:
+    html = page("moons")
+    assert "<script" not in html
+    assert "default-src 'none'" in html
+    links = re.findall(r"""(?:src|href)="([^"]*)"|url\(([^)]*)\)|@import""", html)
+    assert all((a or b).startswith(("#", "data:image/")) for a, b in links), links
+
+
+def test_a_planted_mistake(parity: Parity, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manual.network.dropout_backward", lambda dh, mask: dh)
+    assert parity(*MOONS, "--p", "0.4") == 1
+    html = page("moons")
+    said = verdict(html)
+    assert said.startswith("FAIL In step 1: First wrong: manual's dropout_backward -> da2")
+    assert "manual is wrong, torch is right" in said
+    assert "Cause (manual): mask_not_applied_backward" in said
+    assert "<code>da = dh * mask</code>" in html
+    assert "PASS" not in html
+    wrong = {row[0]: row[-1] for row in rows(html, "tensors")}
+    assert wrong["da2"] == "manual wrong"
+    assert wrong["z1"] == "match"
+
+
+def test_a_run_that_diverged(parity: Parity, page: Page) -> None:
+    assert parity(*MOONS, "--lr", "1e308") == 1
+    html = page("moons")
+    assert verdict(html).startswith("FAIL In step ")
+    assert "training diverged" in html
+    assert "PASS" not in html
+
+
+def test_a_run_that_was_stopped(moons: Path, page: Page) -> None:
+    (moons / "summary.json").unlink()
+    html = page("moons")
+    assert verdict(html).startswith("UNFINISHED")
+    assert "end at step 12 of 12" in html
+    assert "PASS" not in html
+    assert 'id="torch loss/train"' in html
+
+
+def test_a_run_without_its_curves(bare: Path, page: Page) -> None:
+    html = page(bare.name)
+    assert verdict(html).startswith("PASS")
+    assert "The curves end at step 0 of 12" in html
+    assert "<svg" not in html
+
+
+def test_fewer_steps_than_the_case_has_are_no_pass(bare: Path, page: Page) -> None:
+    case = Path("runs/moons/case.toml")
+    case.write_text(case.read_text().replace("steps = 12", "steps = 13"))
+    assert verdict(page("moons")) == "UNFINISHED Only 12 of 13 steps were judged."
+
+
+@pytest.mark.parametrize("damage", ["passed", "tensor", "no tensors"])
+def test_no_pass_unless_all_of_the_summary_says_so(bare: Path, page: Page, damage: str) -> None:
+    file = Path("runs/moons/summary.json")
+    summary = json.loads(file.read_text())
+    if damage == "passed":
+        summary["passed"] = False
+    elif damage == "tensor":
+        summary["worst"]["z1"]["difference"]["verdict"] = "differs"
+    else:
+        summary["worst"] = {}
+    file.write_text(json.dumps(summary))
+    assert verdict(page("moons")).startswith("FAIL")
+
+
+def test_gradients_that_are_wrong_are_no_pass(bare: Path, run_of_moons: Path, page: Page) -> None:
+    record = json.loads((run_of_moons / "gradcheck.json").read_text())
+    file = bare / "gradcheck.json"
+    file.write_text(json.dumps(record))
+    assert "The gradients of 2 steps are right to the exact derivative" in page("moons")
+    file.write_text(json.dumps(record | {"passed": False, "failure": "step 5, torch: db2"}))
+    assert verdict(page("moons")) == "FAIL Gradients: step 5, torch: db2"
+
+
+@pytest.mark.parametrize("kept", [0, 1, 300, -2])
+def test_a_summary_cut_off(bare: Path, refused: Callable[..., str], kept: int) -> None:
+    file = Path("runs/moons/summary.json")
+    file.write_text(file.read_text()[:kept])
+    said = refused("moons")
+    assert "summary.json is no whole JSON" in said
+    assert "make the run again" in said
+
+
+def test_a_summary_of_something_else(bare: Path, refused: Callable[..., str]) -> None:
+    Path("runs/moons/summary.json").write_text('{"passed": true}')
+    assert "summary.json is not as this version writes it" in refused("moons")
+    Path("runs/moons/summary.json").write_bytes(b"\xff\xfe\x00")
+    assert "no text in UTF-8" in refused("moons")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+def test_damaged_events(moons: Path, page: Page, damage: str) -> None:
+    (file,) = Path("runs/moons/parity").iterdir()
+    held = bytearray(file.read_bytes())
+    middle = len(held) // 2
+    held[middle] ^= 0xFF
+    file.write_bytes({"cut": held[:middle], "flipped": held, "empty": b""}[damage])
+    ends = re.search(r"The curves end at step (\d+) of 12", page("moons"))
+    assert ends
+    assert 0 <= int(ends[1]) < 12
+
+
+def test_a_folder_that_is_no_run(refused: Callable[..., str]) -> None:
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/notes.txt").write_text("dear to me")
+    assert "runs/mine is no run" in refused("mine")
+    assert "did you mean 'mine'?" in refused("mnie")
+
+
+def test_what_the_files_say_is_never_markup(parity: Parity, page: Page) -> None:
+    data = Path("<script>alert(1)<", "script>.csv")
+    data.parent.mkdir()
+    data.write_text("a,b,y\n" + "".join(f"{i / 2},{-i},{i % 2}\n" for i in range(20)))
+    assert (
+        parity("train", "--data", str(data), "--target", "y", "--steps", "2", "--name", "mine") == 0
+    )
+    html = page("mine")
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;.csv" in html
+    folder = Path("runs/<img src=x onerror=alert(1)>")
+    shutil.copytree("runs/mine", folder)
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_image("<img src=y>", np.zeros((3, 4, 4)))
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["failure"] = {"step": 1, "words": ["<b>first</b>", "  Right in NumPy: <i>a</i>"]}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    html = page(folder.name)
+    assert not re.search(r"<img src=[xy]|<b>|<i>", html)
+    assert "&lt;b&gt;first" in html
+
+
+def test_the_pictures_of_a_run(moons: Path, page: Page) -> None:
+    with SummaryWriter("runs/moons/manual") as writer:
+        for step in (1, 12):
+            writer.add_image("boundary/plane", np.full((3, 6, 7), step / 12), step)
+    html = page("moons")
+    assert html.count('src="data:image/png;base64,') == 1
+    assert "boundary/plane, step 12" in html
+
+
+def test_a_lesson_with_its_trainings(
+    parity: Parity, moons: Path, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    table = Table("counts", ("side", "x < y"), (("manual", "12"), ("torch", "13")))
+    agreeing = {"tensors": 3, "tensors/matching": 3, "tensors/difference": 1e-16}
+    tiny = Lesson(
+        "tiny",
+        ("a & b",),
+        "The idea.\n  y = <x>",
+        lambda seed: Measured(agreeing, (table,), {"drawn": figure}),
+        lambda n: (claim(False, "it is so", "it is not so"),),
+    )
+    monkeypatch.setitem(LESSONS, "tiny", tiny)
+    assert parity("lesson", "tiny") == 0
+    for name in ("20 units", "3 units"):
+        shutil.copytree(moons, Path("runs/tiny", name))
+    html = page("tiny")
+    assert verdict(html).startswith("PASS Manual and torch agree: 3 of 3 tensors match")
+    assert '<li class="denied">it is not so</li>' in html
+    assert "The idea.\n  y = &lt;x&gt;" in html
+    assert "a &amp; b (seed 0)" in html
+    assert '<th scope="col">x &lt; y</th>' in html
+    assert "<td>torch</td><td>13</td>" in html
+    assert html.index(">3 units<") < html.index(">20 units<")
+    assert html.count('id="torch loss/train"') == 2
+    assert html.count("data:image/png;base64,") == 1, "the picture is not shown twice"
+    kept = json.loads(Path("runs/tiny/lesson.json").read_text())
+    kept["conclusion"][-1] = {"holds": False, "text": "Manual and torch do NOT agree."}
+    Path("runs/tiny/lesson.json").write_text(json.dumps(kept | {"passed": False}))
+    for name in ("20 units", "3 units"):
+        shutil.rmtree(Path("runs/tiny", name))
+    assert verdict(page("tiny")) == "FAIL Manual and torch do NOT agree."
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_the_report_that_a_test_left(page: Page, wrong: bool) -> None:
+    at = compare.given(compare.Case(data="moons", hidden=(5,), activation="tanh", p=0))
+    a1 = np.tanh(at["x"] @ at["W1"].T + at["b1"])
+    a2 = 1 / (1 + np.exp(-(a1 @ at["W2"].T + at["b2"])))
+    dz2 = (a2 - at["y"]) / len(a2)
+    dz1 = dz2 @ at["W2"] * (a1 * (1 - a1) if wrong else 1 - a1**2)
+    write_report(Path("kept/test_it"), compare.check({"dz2": dz2, "db1": dz1.sum(axis=0)}, at))
+    html = page("test_it", "kept")
+    verdicts = {row[0]: row[-1] for row in rows(html, "tensors")}
+    if wrong:
+        assert verdict(html).startswith("FAIL First wrong: mine's")
+        assert "slope_of_another_activation" in verdict(html)
+        assert "PASS" not in html
+        assert verdicts["db1"] == "mine wrong"
+    else:
+        assert verdict(html).startswith("PASS")
+        assert verdicts["db1"] == "match"
+    assert "of bound: mine" in html
+
+
+def test_a_folder_of_pictures_has_no_verdict(parity: Parity, page: Page) -> None:
+    assert parity("gradcheck", "--data", "moons", "--hidden", "3", "--name", "look") == 0
+    html = page("look")
+    assert verdict(html).startswith("NO VERDICT")
+    assert html.count("data:image/png;base64,") == 5, "error.png, and a layer of each side"
