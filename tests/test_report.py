@@ -290,8 +290,9 @@ def test_the_pictures_of_a_run(moons: Path, page: Page) -> None:
         for step in (1, 12):
             writer.add_image("boundary/plane", np.full((3, 6, 7), step / 12), step)
     html = page("moons")
-    assert html.count('src="data:image/png;base64,') == 1
-    assert "boundary/plane, step 12" in html
+    assert html.count('src="data:image/png;base64,') == 3
+    for name in ("boundary/plane, step 12", "confusion, step 12", "decision boundary, step 12"):
+        assert name in html
 
 
 def test_a_lesson_with_its_trainings(
