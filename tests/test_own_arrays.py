@@ -1,7 +1,6 @@
 """Code of one's own against torch: layouts, names, kinds of arrays, and what cannot be judged."""
 
 import importlib.util
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -260,12 +259,3 @@ def test_all_three_mistakes_of_the_student_are_named() -> None:
         "slope_of_another_activation",
     }
     assert sys.modules.get("student") is None
-
-
-def test_the_example_of_the_readme_prints_what_it_says(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    text = (EXAMPLES.parent / "README.md").read_text("utf-8").partition("## Your own code")[2]
-    code, said = re.findall(r"```(?:python)?\n(.*?)```", text, re.S)[:2]
-    exec(code, {})
-    assert capsys.readouterr().out == said

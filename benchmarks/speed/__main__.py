@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.interleaved import Timed, machine, ratio
-from benchmarks.speed import growth, lockstep, peers, startup, steps
+from benchmarks.speed import growth, lockstep, page, peers, startup, steps
 
 KEPT = Path(__file__).parent / "results.json"
 
@@ -19,23 +19,20 @@ KEPT = Path(__file__).parent / "results.json"
 @click.option("--rounds", default=15, type=click.IntRange(3), show_default=True)
 @click.option("--huge/--no-huge", default=True, help="Two files of 2 GB, in the temp folder.")
 @click.option("--compiled/--no-compiled", default=True, help="torch.compile as well.")
-@click.option("--out", default=KEPT, type=click.Path(dir_okay=False, path_type=Path))
-def main(rounds: int, huge: bool, compiled: bool, out: Path) -> None:
-    """Time everything; half an hour on two cores."""
+def main(rounds: int, huge: bool, compiled: bool) -> None:
+    """Time everything, keep the JSON, write docs/speed.md; half an hour on two cores."""
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(machine(), highlight=False)
-    stepped = steps.steps(rounds, compiled)
-    console.print(steps.table(stepped))
+    tables = [steps.table(stepped := steps.steps(rounds, compiled))]
     timed, missing = peers.peers(rounds)
-    console.print(peers.table(timed, missing))
+    tables.append(peers.table(timed, missing))
     pairs, judged = lockstep.together(max(3, rounds // 3)), lockstep.judging(rounds)
     logged = lockstep.logging(rounds)
-    for table in lockstep.tables(pairs, judged, logged):
+    tables += lockstep.tables(pairs, judged, logged)
+    tables.append(_starts(started := startup.startup(rounds)))
+    tables.append(growth.table(grown := growth.growth(huge)))
+    for table in tables:
         console.print(table)
-    started = startup.startup(rounds)
-    console.print(_starts(started))
-    grown = growth.growth(huge)
-    console.print(growth.table(grown))
     record = {
         "machine": machine(),
         "steps": [asdict(s) for s in stepped],
@@ -46,7 +43,8 @@ def main(rounds: int, huge: bool, compiled: bool, out: Path) -> None:
         "startup": _seconds(started),
         "growth": [asdict(g) for g in grown],
     }
-    out.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    KEPT.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    page.write(tables, machine())
 
 
 def _seconds(timed: dict[str, Timed]) -> dict[str, dict[str, object]]:

@@ -171,7 +171,7 @@ def table(timed: dict[str, Timed], missing: list[str]) -> Table:
     for name, taken in timed.items():
         share = ratio(timed, "manual", name)
         target = TARGETS.get(name)
-        colour = "[red]" if target and share > target else ""
-        cells = (f"{taken.median * 1e3:.3f}", f"{colour}{share:.2f}")
+        missed = " !" if target and share > target else ""
+        cells = (f"{taken.median * 1e3:.3f}", f"{share:.2f}{missed}")
         t.add_row(name, *cells, "" if target is None else f"{target:.2f}")
     return t

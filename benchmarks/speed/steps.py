@@ -79,7 +79,7 @@ def table(found: list[Step]) -> Table:
             f"{s.manual:.3f}",
             f"{s.eager:.3f}",
             "" if s.compiled is None else f"{s.compiled:.3f}",
-            f"{'[red]' if missed else ''}{s.ratio:.2f}",
+            f"{s.ratio:.2f}{' !' if missed else ''}",
             "" if s.target is None else f"{s.target:.2f}",
             f"{s.peak:.0%}",
         )

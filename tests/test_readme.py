@@ -1,0 +1,40 @@
+"""The first page keeps its word: every command runs, and what it shows is what comes out."""
+
+import re
+from pathlib import Path
+
+from book import blocks, computed
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = blocks.find(README)
+
+
+def test_every_command_runs_and_every_example_prints_what_stands_below_it() -> None:
+    printed = list(blocks.run(README))
+    assert [block.language for block, _ in printed] == ["python", "sh"]
+    (example, verdict), (commands, _) = printed
+    assert BLOCKS[BLOCKS.index(example) + 1].text == verdict
+    assert len(commands.text.splitlines()) >= 6
+
+
+def test_make_has_what_is_asked_of_it() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    asked = set(re.findall(r"make (\w+)", README)) - {"it"}
+    assert {"demo", "test", "docs"} <= asked <= targets
+
+
+def test_the_planted_mistake_is_shown_as_the_judge_puts_it() -> None:
+    (shown,) = (b.text for b in BLOCKS if b.text.startswith("FAIL First wrong: manual's"))
+    said = computed.fault("mask_not_applied_backward")["short"]
+    assert "".join(shown.split()) in "".join(said.split())
+
+
+def test_links_and_pictures_are_there() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(links) >= 8
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_two_screens() -> None:
+    assert len(README.splitlines()) <= 110
