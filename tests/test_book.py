@@ -20,7 +20,7 @@ from lessons import LESSONS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 UNWRITTEN = {
-    *("why-nonlinear", "backprop", "initialization"),
+    *("backprop", "initialization"),
     *("bias-variance", "regularization", "gradient-check", "planar"),
 }
 BOTH = ("index", "numpy-to-pytorch", "lessons/index")  # in both languages, beside the lessons
