@@ -20,7 +20,6 @@ from lessons import LESSONS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 UNWRITTEN = {
-    *("initialization",),
     *("bias-variance", "regularization", "gradient-check", "planar"),
 }
 BOTH = ("index", "numpy-to-pytorch", "lessons/index")  # in both languages, beside the lessons
