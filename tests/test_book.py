@@ -135,7 +135,14 @@ def test_the_reference_shows_signatures_and_docstrings_as_they_stand() -> None:
 def test_a_page_that_asks_for_what_is_not_there_is_refused(
     text: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda *_: text)
+    read = Path.read_text  # others read as well: importlib.metadata, for the cache's name
+    monkeypatch.setattr(
+        Path,
+        "read_text",
+        lambda file, *args, **named: (
+            text if file.name == "planted.md" else read(file, *args, **named)
+        ),
+    )
     with pytest.raises((ValueError, KeyError, InputError), match=re.escape(said)):
         render(Page("docs/planted.md"))
 
