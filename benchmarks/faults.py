@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.drawn import case_and_data, steps
-from compare.judging.causes import CATALOGUE
+from compare.judging.causes import CATALOGUE, distributed
 from compare.judging.causes.cause import Cause
 from compare.judging.diagnosis import Diagnosis
 from compare.judging.flow import Node
@@ -78,7 +78,7 @@ Planted = tuple[str, Flow | None, tuple[str, ...], Side, tuple[Flow, ...]]
 
 
 def _planted(r: Recorded, rng: np.random.Generator) -> Iterator[Planted]:
-    causes = list(CATALOGUE.values())
+    causes = [c for c in CATALOGUE.values() if c not in distributed.CAUSES]  # one process here
     for i, cause in enumerate(causes[i] for i in rng.choice(len(causes), SINGLES, replace=False)):
         side = SIDES[(i + int(rng.integers(2))) % 2]
         yield "single", _plant(cause, r, r.nodes, side, rng), (cause.name,), side, ()

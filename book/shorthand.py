@@ -23,6 +23,7 @@ KINDS = {
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",
     "optimizer": "Optimizers",
+    "distributed": "Many ranks",
 }
 
 

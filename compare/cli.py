@@ -198,6 +198,40 @@ def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
 
 
 @parity.command()
+@case_options
+@click.option(
+    "--shards",
+    default="4",
+    show_default=True,
+    help="How many, or the share of the training rows that each has, as 4,3,2,2.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+def shard(case_file: Path | None, shards: str, out: Path, **options: Any) -> None:
+    """Write a case as a folder of shards, for torchrun to train on any number of ranks.
+
+    docs/distributed.md says how to start them, on one machine or on several.
+    """
+    case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    from compare.commands.shard import run, shares_of
+
+    click.echo(run(case, shares_of(shards), out))
+
+
+@parity.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def ranks(folder: Path) -> None:
+    """Judge the steps that the ranks of a run recorded: torchrun ... FOLDER --traces 3.
+
+    N ranks, the same shards by hand, and one process with the whole batch must take the same step.
+    The exit status is 0 if they do, 1 if they do not, 2 for bad input.
+    """
+    from compare.commands.ranks import run
+
+    if not run(folder):
+        sys.exit(1)
+
+
+@parity.command()
 @click.argument("name", required=False)
 @click.option(
     "--seed",

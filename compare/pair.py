@@ -1,9 +1,9 @@
 """The pair: one case, built on both sides from the same data, parameters and masks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import manual
 from compare.case import Case
 from compare.data import Data, Targets, targets
 from manual.network import Optimizer, Tensors
-from torch_ref import adam, momentum, network, sgd
+from torch_ref import network, trace
 from torch_ref.regularization import Penalty, parameter_groups
 
 INITIALIZERS: dict[str, Callable[..., np.ndarray]] = {
@@ -76,6 +76,10 @@ class TorchSide:
         """A copy of W1, b1, W2, b2..."""
         return {n: p.detach().numpy().copy() for n, p in self.net.named_tensors().items()}
 
+    def state(self) -> Tensors:
+        """A copy of what the optimizer remembers: vW1, vb1...; nothing before its first step."""
+        return _arrays(trace.state(self.optimizer, self.slots, self.net.named_tensors()))
+
     def outputs(self, x: np.ndarray) -> Tensors:
         """z1, a1... to the output, dropout off."""
         self.net.eval()
@@ -128,7 +132,8 @@ def build(case: Case, data: Data) -> Pair:
         ),
         _manual_optimizer(case),
     )
-    in_torch = _torch_side(case, sizes, t, len(data.x_train), params)
+    constants = asdict(cast(Any, by_hand.optimizer))
+    in_torch = _torch_side(case, sizes, t, len(data.x_train), params, constants)
     return Pair(by_hand, in_torch, t, params, manual.initial_state(by_hand.optimizer, params))
 
 
@@ -154,7 +159,12 @@ def _manual_optimizer(case: Case) -> Optimizer:
 
 
 def _torch_side(
-    case: Case, sizes: tuple[int, ...], t: Targets, m: int, params: Tensors
+    case: Case,
+    sizes: tuple[int, ...],
+    t: Targets,
+    m: int,
+    params: Tensors,
+    constants: dict[str, float],
 ) -> TorchSide:
     net = network.Network(sizes, case.activation, t.output, case.negative_slope, case.p)
     net.to(getattr(torch, case.dtype))
@@ -162,21 +172,9 @@ def _torch_side(
         for name, p in net.named_tensors().items():
             p.copy_(torch.tensor(params[name]))
     penalty = Penalty(case.l1, case.l2, m, case.l2_route)
-    groups = parameter_groups(net, penalty.weight_decay)
-    optimizers: dict[str, tuple[Callable[[], Any], network.Slots]] = {
-        "sgd": (lambda: sgd.sgd(groups, case.lr), sgd.slots),
-        "momentum": (lambda: momentum.momentum(groups, case.lr, case.momentum), momentum.slots),
-        "momentum_course": (
-            lambda: momentum.momentum_course(groups, case.lr, case.momentum),
-            momentum.slots_course,
-        ),
-        "adam": (
-            lambda: adam.adam(groups, case.lr, case.beta1, case.beta2, case.eps),
-            adam.slots,
-        ),
-    }
-    make, slots = optimizers[case.optimizer]
-    return TorchSide(net, network.LOSSES[t.loss](case.reduction), make(), slots, penalty)
+    make, slots = network.OPTIMIZERS[case.optimizer]
+    optimizer = make(parameter_groups(net, penalty.weight_decay), **constants)
+    return TorchSide(net, network.LOSSES[t.loss](case.reduction), optimizer, slots, penalty)
 
 
 def _arrays(tensors: dict[str, torch.Tensor]) -> Tensors:

@@ -1,11 +1,15 @@
 """A step of both sides, recorded from the same start: what the judge judges."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+import manual
 from compare.judging.flow import Node, flow
 from compare.judging.judge import Judgement, Side, judge
+from compare.judging.plant import run
+from compare.judging.sharded_flow import of_all_ranks, sharded_flow
 from compare.pair import Pair
 from manual.network import Tensors
 
@@ -60,4 +64,26 @@ def record(pair: Pair, x: np.ndarray, y: np.ndarray, count: int) -> list[Recorde
         recorded.append(Recorded(pair, nodes, start, by_hand, by_torch))
         at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
         before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
+    return recorded
+
+
+def record_sharded(
+    pair: Pair, x: np.ndarray, y: np.ndarray, rows: Sequence[int], count: int
+) -> list[Recorded]:
+    """As record, with the batch on len(rows) ranks, rank r with the next rows[r] of it.
+
+    torch's side runs its own arithmetic node by node: real ranks are judged by compare/ranks.py.
+    """
+    net, optimizer = pair.manual.net, pair.manual.optimizer
+    params, state = pair.params, pair.state
+    recorded = []
+    for _ in range(count):
+        _, masks = pair.torch.step(x, y)
+        nodes = sharded_flow(net, optimizer, masks, rows)
+        by_hand = manual.sharded_step(net, optimizer, params, state, x, y, masks, rows)
+        given = of_all_ranks([params | state] * len(rows))
+        start = {"x": x, "y": y, **masks, **given}
+        made = of_all_ranks(by_hand)
+        recorded.append(Recorded(pair, nodes, start, made, run(nodes, start, "torch")))
+        params, state = ({n: by_hand[0][n] for n in kept} for kept in (params, state))
     return recorded

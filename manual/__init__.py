@@ -23,6 +23,7 @@ from manual.binary_cross_entropy_with_logits import (
     binary_cross_entropy_with_logits_backward,
 )
 from manual.cross_entropy import cross_entropy, cross_entropy_backward
+from manual.distributed import all_reduce, sharded_step, shares
 from manual.dropout import dropout, dropout_backward, dropout_mask
 from manual.exact_check import ExactCheck, complex_step_gradient, exact_check
 from manual.exact_gradient import ExactGradient, exact_gradient
@@ -57,6 +58,7 @@ __all__ = [
     "MomentumCourse",
     "Network",
     "adam",
+    "all_reduce",
     "backward",
     "binary_cross_entropy",
     "binary_cross_entropy_backward",
@@ -96,6 +98,8 @@ __all__ = [
     "relu",
     "relu_backward",
     "sgd",
+    "sharded_step",
+    "shares",
     "sigmoid",
     "sigmoid_backward",
     "softmax",

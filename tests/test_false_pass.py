@@ -12,8 +12,6 @@ import torch
 from torch import nn
 
 import manual.network
-import torch_ref.momentum
-import torch_ref.network
 from benchmarks.drawn import case_and_data
 from compare import pair
 from compare.case import Case
@@ -21,6 +19,7 @@ from compare.cli import main, parity
 from compare.judging.causes import CATALOGUE
 from compare.judging.flow import flow
 from compare.judging.judge import judge
+from torch_ref.network import OPTIMIZERS
 
 SMALL = ("--data", "moons", "--hidden", "6,5", "--activation", "tanh")
 Run = Callable[..., tuple[int, str]]
@@ -66,7 +65,7 @@ def test_a_mistake_in_torch_ends_with_status_1(
     def wrong(groups: Any, lr: float, momentum: float) -> torch.optim.SGD:
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True)
 
-    monkeypatch.setattr(torch_ref.momentum, "momentum", wrong)
+    monkeypatch.setitem(OPTIMIZERS, "momentum", (wrong, OPTIMIZERS["momentum"][1]))
     status, out = command(*args, *SMALL)
     assert status == 1
     assert "torch is wrong, manual is right" in out
@@ -85,7 +84,7 @@ def test_one_step_would_hide_what_three_show(command: Run, monkeypatch: pytest.M
         optimizer.register_step_pre_hook(forget)
         return optimizer
 
-    monkeypatch.setattr(torch_ref.momentum, "momentum", wrong)
+    monkeypatch.setitem(OPTIMIZERS, "momentum", (wrong, OPTIMIZERS["momentum"][1]))
     assert command("check", *SMALL, "--steps", "1")[0] == 0
     status, out = command("check", *SMALL)
     assert status == 1

@@ -18,7 +18,9 @@ ROOT = Path(__file__).parent.parent
 # What the framework truly has no counterpart for, or the hand no need of.
 NO_TWIN = {
     "bias_variance": "three error rates and two subtractions: no tensor, so nothing for torch",
+    "checkpoint": "a run on many ranks has to outlive them; by hand a step is a function",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
+    "job": "what many processes have to read; by hand it is an argument",
     "reduction": "torch's losses take reduction as an argument",
     "shapes": "torch checks shapes itself",
     "tangents": "torch.func carries tangents itself (and no bounds on their rounding)",

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torch_ref import adam, momentum, sgd
 from torch_ref.binary_cross_entropy import binary_cross_entropy
 from torch_ref.binary_cross_entropy_with_logits import binary_cross_entropy_with_logits
 from torch_ref.cross_entropy import cross_entropy
@@ -42,6 +43,12 @@ LOSSES: dict[str, Callable[[str], nn.Module]] = {
     "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
     "cross_entropy": cross_entropy,
     "mse_loss": mse_loss,
+}
+OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], Slots]] = {
+    "sgd": (sgd.sgd, sgd.slots),
+    "momentum": (momentum.momentum, momentum.slots),
+    "momentum_course": (momentum.momentum_course, momentum.slots_course),
+    "adam": (adam.adam, adam.slots),
 }
 
 
@@ -84,10 +91,12 @@ def step(
     penalty: Penalty,
     x: Tensor,
     y: Tensor,
+    wrapper: nn.Module | None = None,
 ) -> tuple[Tensors, Tensors]:
     """One training step -> (every tensor by name in flow order, the dropout masks it drew).
 
-    slots names what the optimizer remembers of a parameter. A forward pass that ends in NaN or
+    slots names what the optimizer remembers of a parameter; wrapper is what to call in place of
+    net, such as DistributedDataParallel(net). A forward pass that ends in NaN or
     infinity ends the step, and the trace, there: no loss has a meaning then. The penalty runs its
     backward after the loss, which adds up to the backward of their sum and shows the two shares
     apart.
@@ -98,7 +107,7 @@ def step(
     net.train()
     optimizer.zero_grad()
     with Recorder(net) as recorder:
-        output = net(x)
+        output = (wrapper or net)(x)
         if not output.isfinite().all():
             return recorder.tensors, recorder.masks
         loss = criterion(output, y)

@@ -14,19 +14,23 @@ from rich.table import Table
 from compare import data, pair, threads
 from compare.case import Case
 from compare.errors import InputError, suggest
-from compare.judging.causes import CATALOGUE
+from compare.judging.causes import CATALOGUE, distributed
 from compare.judging.causes.cause import Cause
 from compare.judging.judge import Judgement, Side
 from compare.judging.plant import plant, run
-from compare.recorded import Recorded, record
+from compare.recorded import Recorded, record, record_sharded
 from compare.reports.terminal import show_judgement
+
+ROWS = (5, 4, 3)  # of each rank, for the mistakes that need ranks: a batch of _cases, unevenly
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A mistake at work: the case, the side, and what the judge makes of the step."""
+    """A mistake at work: the case, each rank's rows if there are ranks, the side, and what the
+    judge makes of the step."""
 
     case: Case
+    rows: tuple[int, ...]
     side: Side
     judgement: Judgement
 
@@ -53,10 +57,11 @@ def show(console: Console, name: str, side: Side) -> None:
         found = demonstrate(cause, side)
     case = found.case
     console.print(f"[bold]{name}[/]: {escape(cause.sentence)}\n")
+    on_ranks = f", on {len(found.rows)} ranks with {found.rows} rows" if found.rows else ""
     console.print(
         f"Planted on the {side} side of {case.data} (hidden {list(case.hidden)}, "
         f"{case.activation}, {case.loss}, {case.optimizer}, p={case.p:g}, L2={case.l2:g}, "
-        f"L1={case.l1:g}). The judge is not told. It says:\n",
+        f"L1={case.l1:g}, loss a {case.reduction}{on_ranks}). The judge is not told. It says:\n",
         highlight=False,
     )
     show_judgement(console, found.judgement, wrong_only=True)
@@ -66,22 +71,26 @@ def show(console: Console, name: str, side: Side) -> None:
 
 def demonstrate(cause: Cause, side: Side) -> Planted:
     """The first of a list of small cases on which the mistake shows, and its judgement."""
+    rows = ROWS if cause in distributed.CAUSES else ()
     for case in _cases():
         layers = (None, *({k} for k in range(1, len(case.hidden) + 2)))
         for way, where in itertools.product(range(len(cause.ways)), layers):
-            judgement = _try(cause, side, case, way, where)
+            judgement = _try(cause, side, case, rows, way, where)
             if judgement is not None and not judgement.passed and judgement.diagnoses:
-                return Planted(case, side, judgement)
+                return Planted(case, rows, side, judgement)
     raise AssertionError(f"no small case shows {cause.name}")
 
 
 def _cases() -> Iterator[Case]:
     """Small, and as wide as the batch in one layer, where a sum over the wrong axis even runs."""
-    for data_set, loss in (
-        ("digits", "cross_entropy"),
-        ("breast-cancer", "binary_cross_entropy"),
-        ("moons", "binary_cross_entropy_with_logits"),
-        ("digits", "mse_loss"),
+    for reduction, (data_set, loss) in itertools.product(
+        ("mean", "sum"),
+        (
+            ("digits", "cross_entropy"),
+            ("breast-cancer", "binary_cross_entropy"),
+            ("moons", "binary_cross_entropy_with_logits"),
+            ("digits", "mse_loss"),
+        ),
     ):
         for activation, optimizer, p in itertools.product(
             ("tanh", "relu", "sigmoid", "leaky_relu"), ("momentum", "adam"), (0.3, 0.0)
@@ -90,6 +99,7 @@ def _cases() -> Iterator[Case]:
                 {
                     "data": data_set,
                     "loss": loss,
+                    "reduction": reduction,
                     "hidden": (16, 12),
                     "activation": activation,
                     "optimizer": optimizer,
@@ -102,9 +112,14 @@ def _cases() -> Iterator[Case]:
 
 
 def _try(
-    cause: Cause, side: Side, case: Case, way: int, layers: set[int] | None
+    cause: Cause,
+    side: Side,
+    case: Case,
+    rows: tuple[int, ...],
+    way: int,
+    layers: set[int] | None,
 ) -> Judgement | None:
-    step = _third_step(case)
+    step = _third_step(case, rows)
     known = step.known_to(side, 2 * case.batch)
     rng = np.random.default_rng(case.seed)
     wrong = plant(cause, step.nodes, known, step.trace(side), rng, way, layers)
@@ -117,11 +132,13 @@ def _try(
 
 
 @functools.cache
-def _third_step(case: Case) -> Recorded:
+def _third_step(case: Case, rows: tuple[int, ...]) -> Recorded:
     """The first step hides momentum, Adam's t and stale gradients."""
     loaded = data.load(case)
     sides = pair.build(case, loaded)
     x, y = loaded.x_train[: case.batch], sides.targets.y_train[: case.batch]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(case.seed)
+        if rows:
+            return record_sharded(sides, x, y, rows, count=3)[-1]
         return record(sides, x, y, count=3)[-1]

@@ -190,6 +190,10 @@ def _penalties_backward(dW: Any, W: Any, l1: float, l2: float, m: int) -> Any:
     return dW + (by_l1 + by_l2)
 
 
+def _all_reduce(*parts: Any, rows: tuple[int, ...], reduction: Any) -> Any:
+    return manual.all_reduce(parts, manual.shares(rows, reduction))
+
+
 def _state_first(update: Callable[..., Any]) -> Callable[..., Any]:
     """(W, v) -> (v, W): a step records what it remembers before the parameter that follows."""
 
@@ -222,6 +226,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "penalty_backward": _penalties_backward,
     "cost": lambda loss, penalty: loss + penalty,
     "count": lambda t: t + 1,
+    "shard": lambda batch, begin, end: batch[begin:end],
+    "all_reduce": _all_reduce,
     "sgd": manual.sgd,
     "momentum": _state_first(manual.momentum),
     "momentum_course": _state_first(manual.momentum_course),
@@ -235,4 +241,5 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     "sign": np.sign,
     "like": lambda array, reference: array,
     "lower": _lower,
+    "weigh": manual.all_reduce,
 }

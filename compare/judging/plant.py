@@ -180,12 +180,15 @@ IN_TORCH: dict[str, Callable[..., Any]] = {
     "penalty_backward": _penalties_backward,
     "cost": lambda loss, penalty: loss + penalty,
     "count": lambda t: t + 1,
+    "shard": FUNCTIONS["shard"],
+    "all_reduce": FUNCTIONS["all_reduce"],
     "sgd": _optimizer(sgd.sgd, sgd.slots, ()),
     "momentum": _optimizer(momentum.momentum, momentum.slots, ("momentum_buffer",)),
     "momentum_course": _optimizer(
         momentum.momentum_course, momentum.slots_course, ("momentum_buffer",)
     ),
     "adam": _optimizer(adam.adam, adam.slots, ("exp_avg", "exp_avg_sq", "step")),
+    "weigh": PRIMITIVES["weigh"],
     "log": torch.log,
     "sqrt": torch.sqrt,
     "sign": torch.sign,

@@ -1,10 +1,19 @@
 """The catalogue of causes: every known mistake, by name."""
 
-from compare.judging.causes import activation, data, dropout, linear, loss, optimizer, penalty
+from compare.judging.causes import (
+    activation,
+    data,
+    distributed,
+    dropout,
+    linear,
+    loss,
+    optimizer,
+    penalty,
+)
 from compare.judging.causes.cause import Cause
 
 CATALOGUE: dict[str, Cause] = {
     cause.name: cause
-    for module in (data, linear, activation, dropout, loss, penalty, optimizer)
+    for module in (data, linear, activation, dropout, loss, penalty, optimizer, distributed)
     for cause in module.CAUSES
 }

@@ -110,7 +110,7 @@ def _batch(node: Node, e: Evidence) -> float:
     return float(node.options["m"] / len(e.known["y"]))
 
 
-def _scaled_everywhere(factor: Callable[[Node, Evidence], float]) -> tuple[tuple[Effect, ...], ...]:
+def scaled_everywhere(factor: Callable[[Node, Evidence], float]) -> tuple[tuple[Effect, ...], ...]:
     """In the gradient alone (weight_decay does not show in the cost), or in the cost as well."""
     change = _lambda(factor)
     return ((Effect(GRADIENT, change), Effect(COST, change)), one(change, GRADIENT))
@@ -122,28 +122,28 @@ CAUSES = (
         "The gradient carries 2 lambda: the 2 of the square was not cancelled by the 1/2.",
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)",
-        _scaled_everywhere(lambda n, e: 2.0),
+        scaled_everywhere(lambda n, e: 2.0),
     ),
     Cause(
         "lambda_halved",
         "The gradient carries lambda/(2m): the 1/2 of the cost was carried over.",
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)",
-        _scaled_everywhere(lambda n, e: 0.5),
+        scaled_everywhere(lambda n, e: 0.5),
     ),
     Cause(
         "lambda_not_divided_by_m",
         "lambda itself is used where lambda/m is meant.",
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)  # not weight_decay=lambd",
-        _scaled_everywhere(lambda n, e: float(n.options["m"])),
+        scaled_everywhere(lambda n, e: float(n.options["m"])),
     ),
     Cause(
         "lambda_divided_by_the_batch",
         "lambda is divided by the size of the batch instead of the fixed m.",
         "dW = dW_loss + lambd / m * W  # m of the training set",
         "SGD(..., weight_decay=lambd / m)  # m of the training set",
-        _scaled_everywhere(_batch),
+        scaled_everywhere(_batch),
     ),
     Cause(
         "another_lambda",

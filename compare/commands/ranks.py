@@ -1,0 +1,58 @@
+"""`parity ranks`: what the ranks of a distributed run recorded, judged step by step."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from compare import threads
+from compare.ranks import RankedStep, judge_run
+from compare.reports.result import Report
+from compare.reports.terminal import show_judgement
+
+
+def run(folder: Path) -> bool:
+    """Judge every recorded step, show them up to the first that fails -> whether all passed.
+
+    Raises:
+        InputError: see compare.ranks.judge_run.
+    """
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for header in ("step", "against", "tensors", "greatest difference", "of bound"):
+        table.add_column(header, justify="left" if header == "against" else "right")
+    with threads.limited(1):
+        last: RankedStep | None = None
+        for last in judge_run(folder):
+            for report in (last.by_hand, last.one_process):
+                table.add_row(str(last.step), *_cells(report))
+            if not last.passed:
+                break
+    assert last is not None, "a run without traces is bad input"
+    console.print(table)
+    if last.passed:
+        console.print(
+            f"[bold green]PASS[/] {last.ranks} ranks, the same shards by hand and one process take "
+            f"the same step, {last.step} times",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return True
+    failed = last.one_process if last.by_hand.passed else last.by_hand
+    console.print(f"step {last.step}:", highlight=False)
+    show_judgement(console, failed.judgement, wrong_only=True, called=failed.names)
+    return False
+
+
+def _cells(report: Report) -> tuple[str, ...]:
+    """Against whom, how many tensors, the worst difference, the greatest share of any bound."""
+    j = report.judgement
+    worst = max(j.differences, key=lambda d: (not d.passed, d.relative))
+    uses = [r.use for replayed in j.replays.values() for r in replayed]
+    use = max((u for u in uses if u == u), default=float("nan"))
+    return (
+        report.called[0],
+        str(len(j.differences)),
+        f"{worst.relative:.1e} {worst.name}",
+        f"{use:.0%}" if use < 10 else "over",
+    )

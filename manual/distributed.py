@@ -1,0 +1,100 @@
+"""The same step on many ranks: each has its own rows, and the gradients meet in an all-reduce.
+
+A rank's loss is a mean over its own m_r rows, so its gradient weighs m_r / m in that of the whole
+batch; the plain mean over ranks is right only where all have as many rows. The penalty is no sum
+over rows: it is added once, after the all-reduce.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from manual.network import LOSSES, Network, Optimizer, Tensors, backward, forward, update
+from manual.reduction import Reduction
+from manual.regularization import l1_penalty, l1_penalty_backward, l2_penalty, l2_penalty_backward
+
+
+def shares(rows: Sequence[int], reduction: Reduction) -> list[float]:
+    """What each rank's gradient weighs: m_r / m for "mean", 1 for "sum"."""
+    return [m_r / sum(rows) if reduction == "mean" else 1.0 for m_r in rows]
+
+
+def all_reduce(parts: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """sum over ranks r of weights[r] * parts[r]: dW = sum_r (m_r / m) dW_r   # [...]... -> [...]"""
+    weighed = [part * weight for part, weight in zip(parts, weights, strict=True)]
+    return sum(weighed[1:], start=weighed[0])
+
+
+def sharded_step(
+    net: Network,
+    optimizer: Optimizer,
+    params: Mapping[str, np.ndarray],
+    state: Mapping[str, np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+    rows: Sequence[int],
+) -> list[Tensors]:
+    """One training step of len(rows) ranks -> every tensor of each, in the order it is computed.
+
+    x, y and the masks are the whole batch's, and rank r takes the next rows[r] of them. loss_own,
+    dW1_own... come from a rank's rows alone; loss, dW1... are the same on every rank.
+    """
+    ranks = [
+        _own(net, params, x[begin:end], y[begin:end], _rows(masks, begin, end))
+        for begin, end in pairwise(accumulate(rows, initial=0))
+    ]
+    weights = shares(rows, net.reduction)
+    return [own | _together(net, optimizer, params, state, ranks, weights) for own in ranks]
+
+
+def _own(
+    net: Network,
+    params: Mapping[str, np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+) -> Tensors:
+    """What a rank computes by itself; the penalty is not its business."""
+    net = replace(net, l1=0.0, l2=0.0)
+    t = {"x": x.copy(), "y": y.copy(), **masks, **forward(net, params, x, masks)}
+    t["loss_own"] = np.asarray(LOSSES[net.loss][0](t[f"a{net.depth}"], y, net.reduction))
+    gradients = backward(net, params, t, y, masks)
+    return t | {f"{n}_own" if n[1:] in params else n: g for n, g in gradients.items()}
+
+
+def _together(
+    net: Network,
+    optimizer: Optimizer,
+    params: Mapping[str, np.ndarray],
+    state: Mapping[str, np.ndarray],
+    ranks: Sequence[Tensors],
+    weights: Sequence[float],
+) -> Tensors:
+    """The all-reduce, and what every rank does with it, each for itself and all the same."""
+
+    def reduced(name: str) -> np.ndarray:
+        return all_reduce([own[f"{name}_own"] for own in ranks], weights)
+
+    t: Tensors = {"loss": np.asarray(reduced("loss"))}
+    gradients = {f"d{name}": reduced(f"d{name}") for name in params}
+    if net.l1 or net.l2:
+        of_weights = [W for name, W in params.items() if name.startswith("W")]
+        t["penalty"] = np.asarray(
+            l1_penalty(of_weights, net.l1, net.m) + l2_penalty(of_weights, net.l2, net.m)
+        )
+        t["cost"] = np.asarray(t["loss"] + t["penalty"])
+        for name, W in params.items():
+            if name.startswith("W"):
+                dW = t[f"d{name}_loss"] = gradients[f"d{name}"]
+                gradients[f"d{name}"] = dW + (
+                    l1_penalty_backward(W, net.l1, net.m) + l2_penalty_backward(W, net.l2, net.m)
+                )
+    t |= gradients
+    return t | update(optimizer, params, t, state)
+
+
+def _rows(masks: Mapping[str, np.ndarray], begin: int, end: int) -> Tensors:
+    return {name: mask[begin:end].copy() for name, mask in masks.items()}

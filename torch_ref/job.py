@@ -1,0 +1,107 @@
+"""What to train, as a folder: job.json, start.safetensors with the parameters, and a file of rows
+for each shard.
+
+How many ranks share the shards is settled when the run starts, and may change when it restarts with
+fewer. Which rows make a step depends on the job alone, so it is the same step for any number.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Job:
+    """rows holds the number of samples of each shard, m is their sum; options are the optimizer's.
+
+    batch is the most samples of a step over all ranks.
+    """
+
+    sizes: tuple[int, ...]
+    activation: str
+    output: str
+    loss: str
+    reduction: Literal["mean", "sum"]
+    negative_slope: float
+    p: float
+    l1: float
+    l2: float
+    l2_route: Literal["weight_decay", "loss"]
+    optimizer: str
+    options: dict[str, float]
+    dtype: str
+    steps: int
+    batch: int
+    seed: int
+    rows: tuple[int, ...]
+
+    @property
+    def m(self) -> int:
+        """Samples in all shards."""
+        return sum(self.rows)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """ceil(m / batch)."""
+        return -(-self.m // self.batch)
+
+    def rows_of(self, shard: int, step: int) -> Tensor:
+        """Which rows of a shard belong to a step, counted from 1; each epoch has each row once.
+
+        Every shard is shuffled anew each epoch and cut into as many parts as the epoch has steps,
+        so a rank needs no word from the others to know its rows and theirs.
+        """
+        epoch, part = divmod(step - 1, self.steps_per_epoch)
+        seed = self.seed + epoch * len(self.rows) + shard
+        return _shuffled(self.rows[shard], seed).tensor_split(self.steps_per_epoch)[part]
+
+    def cuts(self, step: int, world: int) -> list[int]:
+        """Where each rank's rows begin in the step's whole batch, and where the last one's end.
+
+        Rank r has the shards from shards * r // world on, so the whole batch is in the order of the
+        shards for any number of ranks.
+        """
+        counts = [len(self.rows_of(shard, step)) for shard in range(len(self.rows))]
+        begins = [0, *accumulate(counts)]
+        return [begins[len(self.rows) * rank // world] for rank in range(world + 1)]
+
+    def shards_of(self, rank: int, world: int) -> range:
+        """The shards that a rank reads."""
+        return range(len(self.rows) * rank // world, len(self.rows) * (rank + 1) // world)
+
+    def write(self, folder: Path, start: Tensors, shards: list[Tensors]) -> None:
+        """The whole folder: start are the parameters, a shard is {"x": ..., "y": ...}."""
+        (folder / "job.json").write_text(json.dumps(asdict(self), indent=1))
+        save_file(start, folder / "start.safetensors")
+        for i, shard in enumerate(shards):
+            save_file(shard, folder / f"shard-{i}.safetensors")
+
+
+def read(folder: Path) -> Job:
+    """The job in this folder.
+
+    Raises:
+        OSError: there is none.
+    """
+    values = json.loads((folder / "job.json").read_text())
+    return Job(**values | {"sizes": tuple(values["sizes"]), "rows": tuple(values["rows"])})
+
+
+def read_shard(folder: Path, shard: int) -> tuple[Tensor, Tensor]:
+    """(x, y) of one shard."""
+    tensors = load_file(folder / f"shard-{shard}.safetensors")
+    return tensors["x"], tensors["y"]
+
+
+@lru_cache(maxsize=64)
+def _shuffled(rows: int, seed: int) -> Tensor:
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
