@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 UNWRITTEN = {
     *("forward", "activations", "why-nonlinear", "backprop", "initialization"),
-    "planar",
 }
 BOTH = ("index", "numpy-to-pytorch", "lessons/index")  # in both languages, beside the lessons
 
