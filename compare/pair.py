@@ -71,6 +71,27 @@ class TorchSide:
         """A copy of W1, b1, W2, b2..."""
         return {n: p.detach().numpy().copy() for n, p in self.net.named_tensors().items()}
 
+    def memory(self) -> Tensors:
+        """Copies of what torch's optimizer keeps, under torch's names: 0/momentum_buffer is that of
+        the first parameter. (A trace has the course's names for it, and with them its scale.)"""
+        kept = self.optimizer.state_dict()["state"]
+        return {
+            f"{i}/{name}": value.numpy().copy()
+            for i, slots in kept.items()
+            for name, value in slots.items()
+        }
+
+    def restore(self, params: Tensors, memory: Tensors) -> None:
+        """Put both back to what they were, bit for bit."""
+        with torch.no_grad():
+            for name, p in self.net.named_tensors().items():
+                p.copy_(torch.tensor(params[name]))
+        kept: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in memory.items():
+            i, name = key.split("/")
+            kept.setdefault(int(i), {})[name] = torch.tensor(value)
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
+
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
         """(loss without penalty, output), dropout off."""
         self.net.eval()

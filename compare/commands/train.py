@@ -35,7 +35,7 @@ def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) 
         tally = Tally(training.score_name(loaded), case.base_error)
         with closing(Dashboard(folder)) as dashboard:
             began = perf_counter()
-            steps = training.train(case, loaded, sides, exactly)
+            steps = training.Training(case, loaded, sides, exactly)
             for record in track(
                 steps,
                 "training both sides",
