@@ -124,14 +124,15 @@ class Training:
         )
 
     def __iter__(self) -> Iterator[StepRecord]:
-        with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
-            torch.set_rng_state(self._generator)
-            for rows in islice(batches(self.case, len(self.data.x_train)), self.step, None):
+        for rows in islice(batches(self.case, len(self.data.x_train)), self.step, None):
+            # Step by step, so that nobody who draws between two steps changes the masks.
+            with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
+                torch.set_rng_state(self._generator)
                 record = self._take(self.step + 1, rows)
                 self._generator = torch.get_rng_state()
-                yield record
-                if not record.judgement.finite:
-                    return
+            yield record
+            if not record.judgement.finite:
+                return
 
     def _take(self, step: int, rows: np.ndarray) -> StepRecord:
         """One step of every side; a step that is not finite moves none of them."""

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 
 from compare import data, pair
 from compare.case import Case
@@ -84,3 +85,23 @@ def test_a_state_does_not_change_while_training_goes_on() -> None:
     before = numbers()
     next(steps)
     assert numbers() == before
+
+
+def test_whoever_draws_between_two_steps_changes_nothing() -> None:
+    case = case_of("momentum", "float32")
+    expected = [made for _, made, _ in traces(case)]
+    drawn = []
+    for _, made, _ in traces(case):
+        torch.manual_seed(1)
+        torch.rand(3)
+        drawn.append(made)
+    assert drawn == expected
+
+
+def test_a_training_that_is_dropped_leaves_torch_alone() -> None:
+    loaded = data.load(case := case_of("momentum", "float64"))
+    sides = pair.build(case, loaded)
+    before = torch.get_rng_state()
+    dropped = iter(Training(case, loaded, sides))
+    next(dropped)
+    assert torch.equal(torch.get_rng_state(), before)
