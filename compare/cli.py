@@ -70,19 +70,35 @@ def _metavar(annotation: Any) -> str:
     metavar="N",
     help="Hold every Nth step's gradients to the exact derivative.",
 )
+@click.option(
+    "--resume",
+    metavar="NAME",
+    help="Go on with this run where it was killed or stopped; no other option is needed.",
+)
 @RUNS
 def train(
-    case_file: Path | None, name: str | None, gradcheck: int | None, root: Path, **options: Any
+    case_file: Path | None,
+    name: str | None,
+    gradcheck: int | None,
+    resume: str | None,
+    root: Path,
+    **options: Any,
 ) -> None:
     """Train both sides on the same batches, judge every tensor of every step, draw the curves.
 
-    The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input.
+    The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input; 130 if
+    Ctrl-C stopped it, and 143 if SIGTERM did.
     """
+    if resume is not None and name is not None:
+        raise InputError("--resume goes on under the run's own name: leave --name out")
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    if resume is not None:
+        from compare.commands.resume import run as go_on
+
+        sys.exit(go_on(resume, root, case, gradcheck))
     from compare.commands.train import run
 
-    if not run(case, name, root, gradcheck):
-        sys.exit(1)
+    sys.exit(run(case, name, root, gradcheck))
 
 
 @parity.command()

@@ -80,6 +80,27 @@ class TorchSide:
         """A copy of what the optimizer remembers: vW1, vb1...; nothing before its first step."""
         return _arrays(trace.state(self.optimizer, self.slots, self.net.named_tensors()))
 
+    def memory(self) -> Tensors:
+        """Copies of what torch's optimizer keeps, under torch's names: 0/momentum_buffer is that of
+        the first parameter. (A trace has the course's names for it, and with them its scale.)"""
+        kept = self.optimizer.state_dict()["state"]
+        return {
+            f"{i}/{name}": value.numpy().copy()
+            for i, slots in kept.items()
+            for name, value in slots.items()
+        }
+
+    def restore(self, params: Tensors, memory: Tensors) -> None:
+        """Put both back to what they were, bit for bit."""
+        with torch.no_grad():
+            for name, p in self.net.named_tensors().items():
+                p.copy_(torch.tensor(params[name]))
+        kept: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in memory.items():
+            i, name = key.split("/")
+            kept.setdefault(int(i), {})[name] = torch.tensor(value)
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
+
     def outputs(self, x: np.ndarray) -> Tensors:
         """z1, a1... to the output, dropout off."""
         self.net.eval()

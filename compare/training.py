@@ -7,7 +7,9 @@ curves from each side running on its own.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,60 +51,137 @@ class StepRecord:
     traces: Mapping[Side, Tensors] = field(default_factory=dict)
 
 
-def train(
-    case: Case, data: Data, pair: Pair, watch: Callable[..., None] | None = None
-) -> Iterator[StepRecord]:
-    """One record per step; stops early after a step that is no longer finite.
+@dataclass(frozen=True)
+class Standing:
+    """One side between two steps: its parameters (W1, b1...), and what its optimizer remembers of
+    them (vW1...). The arrays are never written to."""
 
-    watch is called as watch(step, params, x, y, masks, by_hand, by_torch) for each judged step.
+    params: Tensors
+    memory: Tensors
+
+    def after(self, trace: Tensors) -> "Standing":
+        """The same names, as a step has left them."""
+        return Standing(
+            {name: trace[name] for name in self.params}, {name: trace[name] for name in self.memory}
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the steps after this one depend on, besides the case and its data: a training that
+    starts from it takes the very same steps.
+
+    manual and twin run free; torch is where every judged step starts. before holds torch's last
+    gradients, optimizer what its own optimizer keeps (TorchSide.memory); generator is the state of
+    torch's generator, which draws the masks, nudges that of the twin's.
     """
-    params, state = pair.params, pair.state  # of the side that runs free by hand
-    at = (pair.params, pair.state)  # where torch stands, and each judged step starts
-    twin_params, twin_state = params, state
-    nudges = np.random.default_rng([case.seed, 3])
-    before: Tensors = {}  # torch's last gradients, should somebody have forgotten to clear them
-    with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
-        torch.manual_seed(case.seed)
-        for step, rows in enumerate(batches(case, len(data.x_train)), start=1):
-            x, y = data.x_train[rows], pair.targets.y_train[rows]
-            began = perf_counter()
-            by_torch, masks = pair.torch.step(x, y)
-            judged = pair.manual.step(*at, x, y, masks)
-            stepping = perf_counter() - began
-            free = pair.manual.step(params, state, x, y, masks)
-            twin = pair.manual.step(_nudged(twin_params, nudges), twin_state, x, y, masks)
-            start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
-            start["batch"] = np.asarray(case.batch)
-            nodes = flow(pair.manual.net, pair.manual.optimizer, masks)
-            look_closer = step % case.log_every == 0 or step in (1, case.steps)
-            began = perf_counter()
-            judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
-            cost = (stepping, perf_counter() - began)
-            if not judgement.finite:
-                yield StepRecord(step, judgement, {}, {}, {}, float("nan"), float("nan"), *cost)
-                return
-            if watch:
-                watch(step, at[0], x, y, masks, judged, by_torch)
-            params, state = _carry(free, params), _carry(free, state)
-            twin_params, twin_state = _carry(twin, params), _carry(twin, state)
-            at = (_carry(by_torch, params), _carry(by_torch, state))
-            before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
-            record = StepRecord(
-                step,
-                judgement,
-                _curves(free, list(params)),
-                _curves(by_torch, list(params)),
-                {"loss/batch": float(twin["loss"])},
-                drift=_drift(params, at[0]),
-                envelope=_drift(params, twin_params),
-                stepping=cost[0],
-                judging=cost[1],
-                params=params,
-                traces={"manual": free, "torch": by_torch} if look_closer else {},
-            )
-            if look_closer:
-                evaluate(record, data, pair, params, twin_params)
+
+    step: int
+    manual: Standing
+    torch: Standing
+    twin: Standing
+    before: Tensors
+    optimizer: Tensors
+    generator: np.ndarray
+    nudges: dict[str, Any]
+
+
+class Training:
+    """Both sides side by side: iterate it, once, for one record a step.
+
+    It stops early after a step that is no longer finite. watch is called as
+    watch(step, params, x, y, masks, by_hand, by_torch) for each judged step.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        data: Data,
+        pair: Pair,
+        watch: Callable[..., None] | None = None,
+        start: State | None = None,
+    ) -> None:
+        self.case, self.data, self.pair, self.watch = case, data, pair, watch
+        self.step = 0
+        self.manual = self.torch = self.twin = Standing(pair.params, pair.state)
+        self.before: Tensors = {}  # should somebody have forgotten to clear the gradients
+        self._nudges = np.random.default_rng([case.seed, 3])
+        self._generator = torch.Generator().manual_seed(case.seed).get_state()
+        if start:
+            self.step, self.before = start.step, start.before
+            self.manual, self.torch, self.twin = start.manual, start.torch, start.twin
+            self._nudges.bit_generator.state = start.nudges
+            self._generator = torch.tensor(start.generator)
+            pair.torch.restore(start.torch.params, start.optimizer)
+
+    def state(self) -> State:
+        """Where it stands after the last record."""
+        return State(
+            self.step,
+            self.manual,
+            self.torch,
+            self.twin,
+            self.before,
+            self.pair.torch.memory(),
+            self._generator.numpy(),
+            dict(self._nudges.bit_generator.state),
+        )
+
+    def __iter__(self) -> Iterator[StepRecord]:
+        for rows in islice(batches(self.case, len(self.data.x_train)), self.step, None):
+            # Step by step, so that nobody who draws between two steps changes the masks.
+            with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
+                torch.set_rng_state(self._generator)
+                record = self._take(self.step + 1, rows)
+                self._generator = torch.get_rng_state()
             yield record
+            if not record.judgement.finite:
+                return
+
+    def _take(self, step: int, rows: np.ndarray) -> StepRecord:
+        """One step of every side; a step that is not finite moves none of them."""
+        case, pair = self.case, self.pair
+        x, y = self.data.x_train[rows], pair.targets.y_train[rows]
+        began = perf_counter()
+        by_torch, masks = pair.torch.step(x, y)
+        at = self.torch
+        judged = pair.manual.step(at.params, at.memory, x, y, masks)
+        stepping = perf_counter() - began
+        start = {"x": x, "y": y, **at.params, **at.memory, **masks, **self.before}
+        start["batch"] = np.asarray(case.batch)
+        nodes = flow(pair.manual.net, pair.manual.optimizer, masks)
+        look_closer = step % case.log_every == 0 or step in (1, case.steps)
+        began = perf_counter()
+        judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
+        cost = (stepping, perf_counter() - began)
+        if not judgement.finite:
+            return StepRecord(step, judgement, {}, {}, {}, float("nan"), float("nan"), *cost)
+        if self.watch:
+            self.watch(step, at.params, x, y, masks, judged, by_torch)
+        free = pair.manual.step(self.manual.params, self.manual.memory, x, y, masks)
+        nudged = _nudged(self.twin.params, self._nudges)
+        twin = pair.manual.step(nudged, self.twin.memory, x, y, masks)
+        self.step = step
+        self.manual, self.twin = self.manual.after(free), self.twin.after(twin)
+        self.torch = at.after(by_torch)
+        self.before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
+        names = list(at.params)
+        record = StepRecord(
+            step,
+            judgement,
+            _curves(free, names),
+            _curves(by_torch, names),
+            {"loss/batch": float(twin["loss"])},
+            drift=_drift(self.manual.params, self.torch.params),
+            envelope=_drift(self.manual.params, self.twin.params),
+            stepping=cost[0],
+            judging=cost[1],
+            params=self.manual.params,
+            traces={"manual": free, "torch": by_torch} if look_closer else {},
+        )
+        if look_closer:
+            evaluate(record, self.data, pair, self.manual.params, self.twin.params)
+        return record
 
 
 def evaluate(
@@ -161,11 +240,6 @@ def batches(case: Case, m: int) -> Iterator[np.ndarray]:
                 return
             steps += 1
             yield order[start : start + case.batch]
-
-
-def _carry(trace: Tensors, names: Tensors) -> Tensors:
-    """The updated values of these names, for the next step to start from."""
-    return {name: trace[name] for name in names}
 
 
 def _curves(trace: Tensors, params: list[str]) -> Curves:

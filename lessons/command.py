@@ -15,8 +15,8 @@ from compare.errors import InputError, suggest
 from compare.numbers import plain
 from compare.reports import runs
 from compare.reports.dashboard import Dashboard
+from compare.reports.made_with import made_with
 from compare.reports.scalars_layout import LAYOUT
-from compare.reports.versions import versions
 from lessons import LESSONS
 from lessons.lesson import Claim, Lesson, Measured, Table, agree
 
@@ -76,7 +76,7 @@ def _keep(
     record = {
         "lesson": lesson.name,
         "passed": agree(measured.numbers).holds,
-        "versions": versions(),
+        "made_with": made_with(),
         "seed": seed,
         "headings": lesson.headings,
         "text": lesson.text,

@@ -70,7 +70,7 @@ def train(case: Case) -> Trained:
     loaded = data.load(case)
     sides = pair.build(case, loaded)
     kept, steps, passed = [], 0, 0
-    for record in training.train(case, loaded, sides):
+    for record in training.Training(case, loaded, sides):
         if not record.judgement.finite:
             raise InputError(f"step {record.step} is not finite; try another --seed")
         steps, passed = steps + 1, passed + record.judgement.passed

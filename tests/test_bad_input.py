@@ -507,7 +507,8 @@ class TestGoodRun:
         assert ended.err.strip() == ""
         assert sorted(p.name for p in Path("runs").iterdir()) == ["moons"]
         names = sorted(p.name for p in Path("runs/moons").iterdir())
-        assert names == ["case.toml", "manual", "parity", "summary.json", "torch", "twin"]
+        files = ["case.toml", "checkpoints", "lock", "manual", "parity", "summary.json"]
+        assert names == [*files, "torch", "twin"]
         for side in ("manual", "torch", "twin", "parity"):
             assert len(list(Path("runs/moons", side).iterdir())) == 1, "one log, one run"
 

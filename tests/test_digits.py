@@ -12,7 +12,7 @@ def test_500_float64_steps_stay_within_1e_12() -> None:
     case = Case(steps=500, log_every=100)
     loaded = data.load(case)
     seen = 0
-    for record in training.train(case, loaded, pair.build(case, loaded)):
+    for record in training.Training(case, loaded, pair.build(case, loaded)):
         seen += 1
         for d in record.judgement.differences:
             assert d.verdict == "match", f"step {record.step}: {d}"

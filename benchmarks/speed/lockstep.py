@@ -134,7 +134,7 @@ def logging(rounds: int) -> dict[str, float]:
     with threads.limited(1), tempfile.TemporaryDirectory() as folder:
         loaded = data.load(case)
         sides = pair.build(case, loaded)
-        records = list(training.train(case, loaded, sides))
+        records = list(training.Training(case, loaded, sides))
         plain = next(r for r in reversed(records) if not r.traces)
         curves = (plain.manual, plain.torch, plain.twin)
         kinds = {kind(d.name) for d in plain.judgement.differences}
@@ -170,7 +170,7 @@ def _share_of_a_run(folder: Path) -> float:
     began = perf_counter()
     with closing(TrainDashboard(folder, case, loaded, sides)) as dashboard:
         logging(dashboard.begin)
-        for step in training.train(case, loaded, sides):
+        for step in training.Training(case, loaded, sides):
             logging(dashboard.write, step)
             tally.add(step)
         logging(dashboard.finish, tally.last, tally.summary())

@@ -21,7 +21,7 @@ def run(case: Case, as_json: bool) -> bool:
         loaded = data.load(case)
         sides = pair.build(case, loaded)
         last: StepRecord | None = None
-        for last in training.train(case, loaded, sides):
+        for last in training.Training(case, loaded, sides):
             if not last.judgement.passed:
                 break
     assert last is not None, "a case has at least one step"

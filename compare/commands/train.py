@@ -1,6 +1,8 @@
 """`parity train`: everything is checked before the run's folder exists, then data flows one way."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -8,50 +10,148 @@ import tomli_w
 from rich.console import Console
 from rich.progress import track
 
-from compare import data, pair, threads, training
+from compare import data, pair, progress, threads, training
 from compare.case import Case
+from compare.commands.stopping import Asked, listening
+from compare.data import Data
+from compare.files import atomic
 from compare.gradients import train_gradcheck
-from compare.reports import runs, terminal
-from compare.reports.summary import Tally
+from compare.gradients.train_gradcheck import Gradchecks
+from compare.pair import Pair
+from compare.progress import Progress
+from compare.reports import event_file, runs, terminal
+from compare.reports.held import Held
+from compare.reports.made_with import made_with
+from compare.reports.summary import Summary, Tally
 from compare.reports.train_dashboard import TrainDashboard
+from compare.training import State, Training
+
+STORE_EVERY = 100  # steps between two checkpoints, which cost some milliseconds
 
 
-def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) -> bool:
-    """Train, log, report -> whether every tensor of every step agreed.
+def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) -> int:
+    """Train, log, report -> the exit status: 0 if every tensor of every step agreed, 1 if not, 128
+    and the signal if one stopped it.
 
     gradcheck, where given, also holds every so many steps' gradients to the exact ones.
 
     Raises:
         InputError: the case, its data or the run's folder cannot be used.
     """
-    console = Console()
     with threads.limited(case.threads):
         loaded = data.load(case)
         sides = pair.build(case, loaded)
         exactly = train_gradcheck.prepare(sides.manual.net, gradcheck, case.steps, case.dtype)
         folder = runs.create(root, name, default=Path(case.data).stem)
-        (folder / "case.toml").write_text(tomli_w.dumps(case.model_dump(exclude_none=True)))
-        terminal.show_case(console, case, loaded, sides)
         tally = Tally(training.score_name(loaded), case.base_error)
-        with closing(TrainDashboard(folder, case, loaded, sides)) as dashboard:
-            dashboard.begin()
-            began = perf_counter()
-            steps = training.train(case, loaded, sides, exactly)
-            for record in track(
-                steps,
-                "training both sides",
-                total=case.steps,
-                console=Console(stderr=True),
-                transient=True,
-            ):
+        with Held(folder) as held:
+            text = tomli_w.dumps(case.model_dump(exclude_none=True))
+            with held.writing():
+                atomic.write(folder / "case.toml", text.encode())
+            console = Console()
+            terminal.show_case(console, case, loaded, sides)
+            return Run(case, loaded, sides, held, tally, exactly).go(console)
+
+
+@dataclass
+class Run:
+    """One run under way, from its first step or from where it stopped: start, seconds and notes are
+    what an earlier process left."""
+
+    case: Case
+    data: Data
+    pair: Pair
+    held: Held
+    tally: Tally
+    exactly: Gradchecks | None
+    start: State | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def go(self, console: Console) -> int:
+        """To the last step, or until asked to stop -> the exit status.
+
+        Raises:
+            InputError: the folder can no longer be written.
+        """
+        self._began = perf_counter() - self.seconds
+        self._digest = progress.digest(self.data)
+        self._made_with = made_with()
+        steps = Training(self.case, self.data, self.pair, self.exactly, self.start)
+        with listening() as asked:
+            with self._dashboard() as dashboard:
+                if self.start is None:
+                    with self.held.writing():
+                        dashboard.begin()
+                    self._store(steps, dashboard)
+                stopped = self._take(steps, dashboard, asked)
+                summary = self.tally.summary(self.case.steps, stopped, self._made_with, self.notes)
+                with self.held.writing():
+                    dashboard.finish(steps.manual.params, summary)
+            passed = self._report(console, stopped, summary)
+        return asked.status if stopped else 0 if passed else 1
+
+    def _take(self, steps: Training, dashboard: TrainDashboard, asked: Asked) -> bool:
+        """Every step that is left and can be judged -> whether it was asked to stop before that."""
+        shown = track(
+            steps,
+            "training both sides",
+            total=self.case.steps,
+            completed=steps.step,
+            console=Console(stderr=True),
+            transient=True,
+        )
+        for record in shown:
+            with self.held.writing():
                 dashboard.write(record)
-                tally.add(record)
-            whole = perf_counter() - began
-            summary = tally.summary()
-            dashboard.finish(tally.last, summary)
-        (folder / "summary.json").write_text(summary.json())
+            self.tally.add(record)
+            if not record.judgement.finite:
+                break
+            last = record.step == self.case.steps
+            if last or asked.signal or record.step % STORE_EVERY == 0:
+                self._store(steps, dashboard)
+            if asked.signal and not last:
+                return True
+        return False
+
+    def _store(self, steps: Training, dashboard: TrainDashboard) -> None:
+        """The curves first, for a checkpoint says how long they are."""
+        with self.held.writing():
+            dashboard.sync()
+            made = Progress(
+                case=self.case,
+                data=self._digest,
+                made_with=self._made_with,
+                nudges=steps.state().nudges,
+                tally=self.tally,
+                gradchecks=self.exactly.seen if self.exactly else None,
+                logs=event_file.sizes(self.held.folder),
+                seconds=perf_counter() - self._began,
+                notes=self.notes,
+            )
+            progress.store(self.held.folder, steps.state(), made)
+
+    @contextmanager
+    def _dashboard(self) -> Iterator[TrainDashboard]:
+        with self.held.writing():
+            dashboard = TrainDashboard(self.held.folder, self.case, self.data, self.pair)
+        try:
+            yield dashboard
+        finally:
+            with self.held.explained():
+                dashboard.close()
+
+    def _report(self, console: Console, stopped: bool, summary: Summary) -> bool:
+        """On the terminal and as files; the run is finished once summary.json says so -> whether
+        all was right."""
+        folder, seen = self.held.folder, self.exactly.seen if self.exactly else None
+        with self.held.writing():
+            if seen and not stopped:
+                atomic.write(folder / "gradcheck.json", seen.json().encode())
+            atomic.write(folder / "summary.json", summary.json().encode())
         terminal.show(console, summary, folder)
-        if exactly:
-            (folder / "gradcheck.json").write_text(exactly.json())
-            exactly.show(console, whole)
-    return summary.passed and (exactly is None or exactly.passed)
+        if seen:
+            seen.show(console, perf_counter() - self._began)
+        if stopped:
+            terminal.show_way_on(console, folder)
+        return summary.passed and (seen is None or seen.passed)

@@ -16,10 +16,9 @@ from manual.network import Network, Tensors
 
 
 @dataclass
-class Gradchecks:
-    """Looks at every step whose number `every` divides; keeps the first that is wrong."""
+class Seen:
+    """What was found so far, every so many steps; of what is wrong the first alone is kept."""
 
-    net: Network
     every: int
     steps: list[int] = field(default_factory=list)
     difference: float = 0.0
@@ -31,30 +30,6 @@ class Gradchecks:
     def passed(self) -> bool:
         """True only if something was checked and all of it was right."""
         return bool(self.steps) and not self.failure
-
-    def __call__(
-        self,
-        step: int,
-        params: Tensors,
-        x: np.ndarray,
-        y: np.ndarray,
-        masks: Tensors,
-        by_hand: Tensors,
-        by_torch: Tensors,
-    ) -> None:
-        """What one judged step started from, and what each side made of it."""
-        if step % self.every:
-            return
-        began = perf_counter()
-        exact = manual.exact_gradient(self.net, params, x, y, masks)
-        for side, gradients in zip(SIDES, (by_hand, by_torch), strict=True):
-            c = hold(exact, self.net, params, x, y, masks, gradients)
-            self.difference = max(self.difference, c.difference)
-            if not c.passed and not self.failure:
-                self.failure = f"step {step}, {side}: {c.verdict}"
-        self.kinks += exact.kinks
-        self.steps.append(step)
-        self.seconds += perf_counter() - began
 
     def json(self) -> str:
         """For machines."""
@@ -82,6 +57,39 @@ class Gradchecks:
         )
 
 
+@dataclass
+class Gradchecks:
+    """Looks at every step whose number `every` divides."""
+
+    net: Network
+    seen: Seen
+
+    def __call__(
+        self,
+        step: int,
+        params: Tensors,
+        x: np.ndarray,
+        y: np.ndarray,
+        masks: Tensors,
+        by_hand: Tensors,
+        by_torch: Tensors,
+    ) -> None:
+        """What one judged step started from, and what each side made of it."""
+        seen = self.seen
+        if step % seen.every:
+            return
+        began = perf_counter()
+        exact = manual.exact_gradient(self.net, params, x, y, masks)
+        for side, gradients in zip(SIDES, (by_hand, by_torch), strict=True):
+            c = hold(exact, self.net, params, x, y, masks, gradients)
+            seen.difference = max(seen.difference, c.difference)
+            if not c.passed and not seen.failure:
+                seen.failure = f"step {step}, {side}: {c.verdict}"
+        seen.kinks += exact.kinks
+        seen.steps.append(step)
+        seen.seconds += perf_counter() - began
+
+
 def prepare(net: Network, every: int | None, steps: int, dtype: str) -> Gradchecks | None:
     """None where it is off.
 
@@ -94,4 +102,4 @@ def prepare(net: Network, every: int | None, steps: int, dtype: str) -> Gradchec
         raise InputError(f"--gradcheck {every}: there are {steps} steps, so none would be checked")
     if dtype != "float64":
         raise InputError("gradients are checked in float64: leave --dtype float32 out")
-    return Gradchecks(net, every)
+    return Gradchecks(net, Seen(every))

@@ -10,7 +10,7 @@ from typing import Literal
 
 from compare.judging.course_names import diagnose_in_course_names
 from compare.judging.diagnosis import Diagnosis
-from compare.judging.differences import Difference, compare
+from compare.judging.differences import Difference, compare, largest
 from compare.judging.flow import Node
 from compare.judging.replay import Replayed, recorded_inputs, replay
 from compare.judging.segments import filled, join
@@ -26,13 +26,15 @@ class Fault:
     """An operation whose output its own recorded inputs do not explain.
 
     witness is the exact derivative of the forward at the same entry, for gradients (else None);
-    other what the other side recorded there.
+    other what the other side recorded there; reach the largest size in each input of an operation
+    whose output is not finite.
     """
 
     side: Side
     found: Replayed
     witness: float | None = None
     other: float | None = None
+    reach: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,17 +192,19 @@ def _root(
         ((s, r) for s in SIDES for r in replays[s] if not r.right),
         key=lambda fault: order.index(fault[1].name),
     )
-    if found.outcome != "wrong":
+    if found.outcome not in ("wrong", "not finite"):
         return Fault(side, found)
     trace = sides[side]
+    seen = sides["torch" if side == "manual" else "manual"].made.get(found.name)
+    there = seen is not None and found.index < seen.shape
+    other = float(seen[found.index]) if seen is not None and there else None
+    known = recorded_inputs(trace.given, trace.made)
+    if found.outcome == "not finite":
+        node = next(n for n in joined[side] if found.name in n.outputs)
+        sizes = {n: largest(known[n]) for n in node.inputs if known[n].dtype.kind == "f"}
+        return Fault(side, found, None, other, sizes)
     node = next(
         n for n in trace.nodes if found.name in n.outputs and n.operation == found.operation
     )
-    known = filled(trace.nodes, recorded_inputs(trace.given, trace.made))
-    other = sides["torch" if side == "manual" else "manual"].made.get(found.name)
-    return Fault(
-        side,
-        found,
-        testify(node, found.name, found.index, known),
-        float(other[found.index]) if other is not None and found.index < other.shape else None,
-    )
+    witness = testify(node, found.name, found.index, filled(trace.nodes, known))
+    return Fault(side, found, witness, other)

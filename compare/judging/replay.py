@@ -182,8 +182,7 @@ def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any
     largest = float(np.abs(expected.value).max(initial=0))
     came = float(recorded[index])
     if not np.isfinite(came):
-        detail = f"at {list(index)} is {came}: the numbers have outgrown {recorded.dtype}"
-        return Replayed(name, operation, "not finite", index=index, came=came, detail=detail)
+        return _not_finite(name, operation, index, recorded, expected)
     if unbounded.any():
         detail = "rounding alone could make it anything, so nothing about it can be judged"
         return Replayed(name, operation, "not judged", index=index, came=came, detail=detail)
@@ -196,4 +195,23 @@ def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any
         index=index,
         expected=float(expected.value[index]),
         came=came,
+    )
+
+
+def _not_finite(
+    name: str, operation: str, index: tuple[int, ...], recorded: np.ndarray, expected: Bounded
+) -> Replayed:
+    """The numbers have outgrown their type, unless what the inputs give would have fitted."""
+    came, value = float(recorded[index]), float(expected.value[index])
+    fits = abs(value) + float(expected.error[index]) <= np.finfo(recorded.dtype).max
+    at = f"{came} at {list(index)}" if index else f"{came}"
+    detail = f"{at}, but its own inputs give {value:.9g}" if fits else at
+    return Replayed(
+        name,
+        operation,
+        "not finite",
+        index=index,
+        expected=value if fits else float("nan"),
+        came=came,
+        detail=detail,
     )

@@ -1,9 +1,10 @@
 """A judgement in words: what is wrong first, who, why, and what to write instead."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from compare.judging.diagnosis import Diagnosis
-from compare.judging.judge import SIDES, Judgement, Side
+from compare.judging.judge import SIDES, Fault, Judgement, Side
 
 Names = Mapping[Side, str]
 CALLED: Names = {side: side for side in SIDES}
@@ -23,7 +24,7 @@ def sentences(j: Judgement, called: Names = CALLED) -> Iterator[str]:
         return
     r, side = j.root.found, called[j.root.side]
     if r.outcome == "not finite":
-        yield f"training diverged: {side}'s {r.name} {r.detail}; try a smaller lr."
+        yield from _not_finite(j, j.root, called)
         return
     yield f"First wrong: {side}'s {r.operation} -> {r.name}, {_numbers(j)}."
     yield _who(j, called)
@@ -46,6 +47,25 @@ def short(j: Judgement, called: Names = CALLED) -> str:
         for side, d in j.diagnoses.items()
     ]
     return f"{first} Cause: {'; '.join(causes)}." if causes else first
+
+
+def _not_finite(j: Judgement, fault: Fault, called: Names) -> Iterator[str]:
+    """Either the numbers outgrew their type, mostly on both sides alike; or a side made NaN or
+    infinity of inputs that give a number."""
+    r, side, other = fault.found, called[fault.side], called[_other(fault.side)]
+    what = f"{r.operation} -> {r.name} is the first that is not finite ({r.detail})"
+    reach = "its inputs reach " + ", ".join(f"{n} {size:.2g}" for n, size in fault.reach.items())
+    alike = fault.other is not None and not math.isfinite(fault.other)
+    if math.isfinite(r.expected):
+        yield f"{side}'s {what}; {reach}."
+        yield _who(j, called)
+    elif alike:
+        yield f"training diverged: {what}, on both sides; {reach}."
+        yield "The sides agree, so it is the training that diverges: try a smaller lr."
+    else:
+        there = "did not get that far" if fault.other is None else f"has {fault.other:.9g} there"
+        yield f"training diverged: {side}'s {what}; {reach}. {other} {there}."
+        yield "The inputs outgrow what the type can hold: try a smaller lr."
 
 
 def _other(side: Side) -> Side:

@@ -4,14 +4,16 @@ A whole step is one event: add_scalar costs some 60 us a number, a number more i
 """
 
 import io
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from tensorboard.compat.proto.event_pb2 import Event as LogEvent
 from tensorboard.compat.proto.summary_pb2 import Summary as Event
-from torch.utils.tensorboard import FileWriter, SummaryWriter
+from torch.utils.tensorboard import SummaryWriter
 
 from compare.judging.differences import Difference
+from compare.reports.event_file import EventFile
 from compare.reports.histograms import histograms
 from compare.reports.judgement_json import to_json
 from compare.reports.result import Report
@@ -24,12 +26,20 @@ class Dashboard:
 
     def __init__(self, folder: Path) -> None:
         sides = ("manual", "torch", "twin", "parity")
-        self._writers = {side: FileWriter(str(folder / side)) for side in sides}
+        with ExitStack() as opened:
+            self._writers = {
+                side: opened.enter_context(closing(EventFile(folder / side))) for side in sides
+            }
+            self._opened = opened.pop_all()
+
+    def sync(self) -> None:
+        """All that was written is on the disk when this returns."""
+        for writer in self._writers.values():
+            writer.sync()
 
     def close(self) -> None:
-        """Flush all that was written."""
-        for writer in self._writers.values():
-            writer.close()
+        """No more will be written."""
+        self._opened.close()
 
     def write(self, record: StepRecord) -> None:
         """One event a side: the curves, and histograms where the record holds its tensors."""

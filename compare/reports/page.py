@@ -50,7 +50,7 @@ class Page:
     tables: tuple[StoredTable, ...] = ()
     pictures: tuple[Picture, ...] = ()
     case: Mapping[str, Any] | None = None
-    versions: Mapping[str, str] | None = None
+    made_with: Mapping[str, str] | None = None
 
 
 def of(folder: Path) -> Page:
@@ -109,7 +109,7 @@ def _of_training(folder: Path) -> Page:
         scores=summary.scores,
         diagnosis=summary.diagnosis,
         rows=tuple(_worst(summary)),
-        versions=summary.versions,
+        made_with=summary.made_with,
         **about,
     )
 
@@ -184,7 +184,7 @@ def _of_lesson(folder: Path) -> Page:
         curves=tuple((t.name, charts.of_training(t, "accuracy")[0]) for t in trainings),
         tables=lesson.tables,
         pictures=_pictures(folder),
-        versions=lesson.versions,
+        made_with=lesson.made_with,
     )
 
 

@@ -61,7 +61,7 @@ class StoredSummary(Stored):
     """summary.json of `parity train`."""
 
     passed: bool
-    versions: dict[str, str]
+    made_with: dict[str, str]
     worst: dict[str, StoredWorst]
     use: dict[str, dict[str, Number]]
     replays: int
@@ -103,7 +103,7 @@ class StoredLesson(Stored):
 
     lesson: str
     passed: bool
-    versions: dict[str, str]
+    made_with: dict[str, str]
     seed: int
     headings: tuple[str, ...]
     text: str

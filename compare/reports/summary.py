@@ -10,7 +10,6 @@ from compare.judging.differences import Difference
 from compare.judging.judge import Side
 from compare.judging.verdict import sentences
 from compare.numbers import plain
-from compare.reports.versions import versions
 from compare.training import StepRecord
 from manual.bias_variance import Diagnosis, diagnose
 
@@ -39,6 +38,9 @@ class Summary:
     worst holds every tensor in flow order; use the greatest share of its rounding bound that each
     side took up in a replay, replays their number; drift is how far the free-running sides ended
     apart, envelope how far a one-ulp twin did; scores are score/train and score/dev of each side.
+    planned is the number of steps that the case asks for: a run that was asked to stop, or that did
+    not stay finite, has fewer. made_with is what it was computed with, and notes say what changed
+    underway.
     """
 
     worst: dict[str, Worst]
@@ -51,15 +53,20 @@ class Summary:
     score: str
     scores: dict[str, dict[str, float]]
     diagnosis: Diagnosis | None
+    planned: int
+    interrupted: bool
+    made_with: dict[str, str]
+    notes: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
-        """True only if at least one step was judged and every tensor of every step agreed."""
-        return self.steps > 0 and self.failure is None
+        """True only if at least one step was judged, every tensor of every step agreed, and no step
+        is left to take."""
+        return self.steps > 0 and self.failure is None and not self.interrupted
 
     def json(self) -> str:
         """Every tensor, for machines."""
-        record = {"passed": self.passed, "versions": versions(), **dataclasses.asdict(self)}
+        record = {"passed": self.passed, **dataclasses.asdict(self)}
         return json.dumps(plain(record), indent=1)
 
 
@@ -73,11 +80,18 @@ class Tally:
     use: dict[Side, dict[str, float]] = field(default_factory=dict)
     replays: int = 0
     failure: Failure | None = None
-    last: StepRecord | None = None
+    steps: int = 0
+    drift: float = 0.0
+    envelope: float = 0.0
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def add(self, record: StepRecord) -> None:
         """One more step."""
-        self.last = record
+        self.steps, self.drift, self.envelope = record.step, record.drift, record.envelope
+        self.scores = {
+            side: {k: v for k, v in curves.items() if k.startswith(self.score + "/")}
+            for side, curves in (("manual", record.manual), ("torch", record.torch))
+        }
         judgement = record.judgement
         for d in judgement.differences:
             held = self.worst.get(d.name)
@@ -92,25 +106,25 @@ class Tally:
             failed = next((d for d in judgement.differences if not d.passed), None)
             self.failure = Failure(record.step, failed, tuple(sentences(judgement)))
 
-    def summary(self) -> Summary:
+    def summary(
+        self, planned: int, interrupted: bool, made_with: dict[str, str], notes: tuple[str, ...]
+    ) -> Summary:
         """What has been seen so far."""
-        last = self.last
-        sides = {"manual": last.manual, "torch": last.torch} if last else {}
-        scores = {
-            side: {k: v for k, v in curves.items() if k.startswith(self.score + "/")}
-            for side, curves in sides.items()
-        }
         return Summary(
             worst=self.worst,
             use=self.use,
             replays=self.replays,
             failure=self.failure,
-            steps=last.step if last else 0,
-            drift=last.drift if last else 0.0,
-            envelope=last.envelope if last else 0.0,
+            steps=self.steps,
+            drift=self.drift,
+            envelope=self.envelope,
             score=self.score,
-            scores=scores,
-            diagnosis=self._diagnose(scores.get("torch", {})),
+            scores=self.scores,
+            diagnosis=self._diagnose(self.scores.get("torch", {})),
+            planned=planned,
+            interrupted=interrupted,
+            made_with=made_with,
+            notes=notes,
         )
 
     def _diagnose(self, scores: dict[str, float]) -> Diagnosis | None:

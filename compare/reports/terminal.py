@@ -56,11 +56,28 @@ def show(console: Console, summary: Summary, folder: Path) -> None:
     console.print(
         f"Left to run free, the sides' parameters end {summary.drift:.1e} apart; rounding alone (a "
         f"twin nudged by one ulp a step) does {summary.envelope:.1e}.\n"
-        f"Curves: {escape(str(folder))} (parity board {escape(folder.name)})",
+        f"Curves: {escape(str(folder))} (parity board {escape(folder.name)})\n"
+        f"Made with {escape(', '.join(f'{k} {v}' for k, v in summary.made_with.items()))}",
         highlight=False,
         soft_wrap=True,
     )
+    for note in summary.notes:
+        console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
     console.print(verdict(summary), highlight=False, soft_wrap=True)
+
+
+def show_resumed(console: Console, step: int, case: Case, refused: tuple[str, ...]) -> None:
+    """Where a run goes on, and which checkpoints could not be used."""
+    for why in refused:
+        console.print(f"[bold yellow]NOTE[/] {escape(why)}", highlight=False, soft_wrap=True)
+    console.print(f"going on after step {step} of {case.steps}", highlight=False)
+
+
+def show_way_on(console: Console, folder: Path) -> None:
+    """What to type after an interruption."""
+    runs = "" if folder.parent == Path("runs") else f" --runs {folder.parent}"
+    line = escape(f"parity train --resume {folder.name}{runs}")
+    console.print(f"Go on with:  {line}", highlight=False, soft_wrap=True)
 
 
 def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:
@@ -105,15 +122,18 @@ def _use(uses: dict[str, float], names: list[str]) -> str:
 
 def verdict(summary: Summary) -> str:
     """One sentence that nobody can misread."""
+    stopped = f"[bold yellow]INTERRUPTED[/] after step {summary.steps} of {summary.planned}"
     if summary.failure:
         words = escape("\n".join(summary.failure.words))
-        return f"[bold red]FAIL[/] in step {summary.failure.step}: {words}"
-    if not summary.passed:
+        failed = f"[bold red]FAIL[/] in step {summary.failure.step}: {words}"
+        return f"{failed}\n{stopped}" if summary.interrupted else failed
+    if not summary.steps:
         return "[bold red]FAIL[/] no step was judged"
-    return (
-        f"[bold green]PASS[/] {len(summary.worst)} tensors x {summary.steps} steps match; every "
-        f"operation of {summary.replays} steps replayed within its rounding bound"
+    seen = (
+        f"{len(summary.worst)} tensors x {summary.steps} steps match; every operation of "
+        f"{summary.replays} steps replayed within its rounding bound"
     )
+    return f"{stopped}: so far {seen}" if summary.interrupted else f"[bold green]PASS[/] {seen}"
 
 
 def _scores(summary: Summary) -> Table:

@@ -22,6 +22,7 @@ from compare.reports.scalars_layout import LAYOUT
 from compare.reports.summary import Summary
 from compare.reports.terminal import rows, verdict
 from compare.training import StepRecord, predict, score_name
+from manual.network import Tensors
 
 HALVINGS = 4
 NO_HPARAMS = ("target", "threads", "base_error", "log_every")  # they do not change what is learned
@@ -67,19 +68,23 @@ class TrainDashboard(Dashboard):
         if flat and record.step in self._moments and record.traces:
             self.picture("decision boundary", self._boundary(record), record.step)
 
-    def finish(self, last: StepRecord | None, summary: Summary) -> None:
-        """The table and the verdict; of a classifier its confusions, and what it gets wrong."""
+    def finish(self, params: Tensors, summary: Summary) -> None:
+        """The table and the verdict; of a classifier its confusions, and what it gets wrong.
+
+        params are those by hand after the last step; torch's are in its module.
+        """
         table = markdown(COLUMNS, (cells for _, cells in rows(summary)))
         words = Text.from_markup(verdict(summary)).plain
         self.add("parity", _text("report", f"{words}\n\n{table}"), summary.steps)
-        if not self._data.classes or last is None or not last.traces:
-            return
         d = self._data
-        found = {s: self._predict(s, last, d.x_dev) for s in SIDES}
-        self.picture("confusion", confusion(d.labels_dev, found, d.classes), last.step)
+        outputs = {s: self._output(s, params, d.x_dev) for s in SIDES}
+        if not d.classes or not all(np.isfinite(output).all() for output in outputs.values()):
+            return
+        found = {s: predict(output, self._pair.targets.loss) for s, output in outputs.items()}
+        self.picture("confusion", confusion(d.labels_dev, found, d.classes), summary.steps)
         if d.images_dev is not None:
             wrong = misclassified(d.images_dev, d.labels_dev, found)
-            self.picture("misclassified", wrong, last.step)
+            self.picture("misclassified", wrong, summary.steps)
 
     def _graph(self, record: StepRecord) -> None:
         net = self._pair.manual.net
@@ -88,24 +93,23 @@ class TrainDashboard(Dashboard):
         drawn = graph(nodes, record.traces["manual"])
         self.log("parity", LogEvent(graph_def=drawn.SerializeToString()))
 
-    def _output(self, side: Side, record: StepRecord, x: np.ndarray) -> np.ndarray:
+    def _output(self, side: Side, params: Tensors, x: np.ndarray) -> np.ndarray:
         """The last a, dropout off                                      # [m, n_in] -> [m, n_out]"""
-        if side == "torch":
-            outputs = self._pair.torch.outputs(x)
-        else:
-            outputs = self._pair.manual.outputs(record.params, x)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a run that is about to diverge
+            if side == "torch":
+                outputs = self._pair.torch.outputs(x)
+            else:
+                outputs = self._pair.manual.outputs(params, x)
         return outputs[f"a{self._pair.manual.net.depth}"]
-
-    def _predict(self, side: Side, record: StepRecord, x: np.ndarray) -> np.ndarray:
-        return predict(self._output(side, record, x), self._pair.targets.loss)
 
     def _boundary(self, record: StepRecord) -> Figure:
         d = self._data
         x0, x1, points = plane(np.concatenate([d.x_train, d.x_dev]))
+        by_side = [self._output(side, record.params, points) for side in SIDES]
         if d.classes == 2:
-            surfaces = [self._probability(side, record, points) for side in SIDES]
+            surfaces = [self._probability(outputs) for outputs in by_side]
         else:
-            surfaces = [self._predict(side, record, points) for side in SIDES]
+            surfaces = [predict(outputs, self._pair.targets.loss) for outputs in by_side]
         figure = Figure(figsize=(4.5, 4), layout="constrained")
         ax = figure.subplots()
         by_hand, in_torch = (s.reshape(x0.shape) for s in surfaces)
@@ -113,11 +117,12 @@ class TrainDashboard(Dashboard):
         ax.set_title(f"step {record.step}: filled is manual, the line is torch")
         return figure
 
-    def _probability(self, side: Side, record: StepRecord, x: np.ndarray) -> np.ndarray:
+    def _probability(self, output: np.ndarray) -> np.ndarray:
         """Of class 1, from a single output or logit, held to 0..1 where mse_loss leaves it."""
-        a = self._output(side, record, x)[:, 0]
+        a = output[:, 0]
         if self._pair.targets.loss == "binary_cross_entropy_with_logits":
-            return 1 / (1 + np.exp(-a))
+            with np.errstate(over="ignore"):
+                return 1 / (1 + np.exp(-a))
         return np.clip(a, 0, 1)
 
 

@@ -1,0 +1,77 @@
+"""`parity train --resume NAME`: the same case, from the newest checkpoint that is whole."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from compare import case as cases
+from compare import data, pair, progress, threads
+from compare.case import Case
+from compare.commands.train import Run
+from compare.errors import InputError
+from compare.gradients.train_gradcheck import Gradchecks
+from compare.reports import runs, terminal
+from compare.reports.held import Held
+from compare.reports.made_with import changes, made_with
+
+
+def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:
+    """Go on with the run root/name -> the exit status, as of compare.commands.train.run.
+
+    asked is what the command line says of the case; it may only repeat what the run was begun with.
+
+    Raises:
+        InputError: there is no such run, it is finished or being trained, another case is asked
+            for, or no checkpoint of it is whole.
+    """
+    folder = runs.find(root, name)
+    case = cases.load(folder / "case.toml")
+    for field in asked.model_fields_set:
+        _refuse_change(name, field, getattr(case, field), getattr(asked, field))
+    with Held(folder) as held, threads.limited(case.threads):
+        _refuse_finished(folder)
+        loaded = data.load(case)
+        sides = pair.build(case, loaded)
+        found = progress.find(folder, case, loaded)
+        was = found.progress
+        if gradcheck is not None:
+            every = was.gradchecks.every if was.gradchecks else None
+            _refuse_change(name, "gradcheck", every, gradcheck)
+        with held.writing():
+            progress.rewind(folder, found)
+        notes = list(was.notes)
+        if changed := changes(was.made_with, made_with()):
+            notes.append(
+                f"after step {found.state.step} this run went on with {', '.join(changed)}: from "
+                "there on it may differ, by rounding, from one that was never stopped"
+            )
+        console = Console()
+        terminal.show_case(console, case, loaded, sides)
+        terminal.show_resumed(console, found.state.step, case, found.refused)
+        exactly = Gradchecks(sides.manual.net, was.gradchecks) if was.gradchecks else None
+        return Run(
+            case, loaded, sides, held, was.tally, exactly, found.state, was.seconds, tuple(notes)
+        ).go(console)
+
+
+def _refuse_change(name: str, field: str, was: object, now: object) -> None:
+    if was != now:
+        raise InputError(
+            f"--{field.replace('_', '-')} is {now!r}, but run {name!r} was begun with {was!r}: "
+            "leave it out to go on, or train anew under another --name"
+        )
+
+
+def _refuse_finished(folder: Path) -> None:
+    """A summary that cannot be read is none: it is written anew."""
+    try:
+        summary = json.loads((folder / "summary.json").read_bytes())
+        finished = not summary["interrupted"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    if finished:
+        raise InputError(
+            f"run {folder.name!r} is finished: all its {summary['steps']} steps are in "
+            f"{folder / 'summary.json'}, and nothing is left to go on with"
+        )

@@ -1,0 +1,151 @@
+"""What a run stores so that it can go on: where the training stands, and what was seen so far."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from compare.case import Case
+from compare.data import Data
+from compare.errors import InputError
+from compare.files import checkpoint
+from compare.files.checkpoint import Checkpoint
+from compare.gradients.train_gradcheck import Seen
+from compare.reports import event_file
+from compare.reports.summary import Tally
+from compare.training import Standing, State
+from manual.network import Tensors
+
+SIDES = ("manual", "torch", "twin")
+
+
+class Progress(BaseModel):
+    """All of a run but its numbers: data is the digest of what is trained on, nudges the state of
+    the twin's generator, logs the length of TensorBoard's files, seconds the time taken so far."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    case: Case
+    data: str
+    made_with: dict[str, str]
+    nudges: dict[str, Any]
+    tally: Tally
+    gradchecks: Seen | None
+    logs: dict[str, int]
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint that can be gone on from; refused says which newer ones cannot, and why."""
+
+    path: Path
+    state: State
+    progress: Progress
+    refused: tuple[str, ...]
+
+
+def store(folder: Path, state: State, progress: Progress) -> None:
+    """A checkpoint in the run's folder.
+
+    Raises:
+        OSError: it could not be written; those before it are as they were.
+    """
+    home = folder / "checkpoints"
+    home.mkdir(exist_ok=True)
+    record = progress.model_dump(mode="json")
+    checkpoint.store(home, Checkpoint(state.step, _flat(state), record))
+
+
+def find(folder: Path, case: Case, data: Data) -> Found:
+    """The newest checkpoint of a run that is whole and belongs to its case.
+
+    Raises:
+        InputError: there is none.
+    """
+    refused: list[str] = []
+    for path in reversed(checkpoint.stored(folder / "checkpoints")):
+        try:
+            held = checkpoint.load(path)
+            progress = _read(path, held, case, data)
+            event_file.check(folder, progress.logs)
+        except InputError as error:
+            refused.append(str(error))
+            continue
+        return Found(path, _state(held, progress), progress, tuple(refused))
+    why = "; ".join(refused) or f"{folder} holds no checkpoint: it was stopped before its first"
+    again = f"parity train --case {folder / 'case.toml'}"
+    raise InputError(f"{why}\nthere is nothing to go on from: train again with  {again}")
+
+
+def rewind(folder: Path, found: Found) -> None:
+    """Delete what was stored, logged and reported after a checkpoint: it comes again."""
+    (folder / "summary.json").unlink(missing_ok=True)
+    for path in checkpoint.stored(found.path.parent):
+        if path > found.path:
+            checkpoint.delete(path)
+    event_file.cut(folder, found.progress.logs)
+
+
+def digest(data: Data) -> str:
+    """Of every number that is trained on or scored."""
+    found = sha256()
+    for array in (data.x_train, data.labels_train, data.x_dev, data.labels_dev):
+        found.update(f"{array.shape} {array.dtype} ".encode() + array.tobytes())
+    return found.hexdigest()
+
+
+def _read(path: Path, held: Checkpoint, case: Case, data: Data) -> Progress:
+    try:
+        progress = Progress.model_validate(held.record)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise InputError(f"{path}: {where}: written by another version of torch-parity") from None
+    for name in Case.model_fields:
+        was, now = getattr(progress.case, name), getattr(case, name)
+        if was != now:
+            raise InputError(
+                f"{path} belongs to another case: {name} is {was!r} there, {now!r} in case.toml"
+            )
+    if progress.data != digest(data):
+        raise InputError(f"{path} was trained on other data than {case.data} holds now")
+    return progress
+
+
+def _flat(state: State) -> Tensors:
+    """Every array under one name: manual/params/W1, torch/memory/vW1, before/previous_dz1..."""
+    flat = {"generator": state.generator}
+    for side in SIDES:
+        standing = getattr(state, side)
+        flat |= {f"{side}/params/{n}": a for n, a in standing.params.items()}
+        flat |= {f"{side}/memory/{n}": a for n, a in standing.memory.items()}
+    flat |= {f"before/{n}": a for n, a in state.before.items()}
+    return flat | {f"optimizer/{n}": a for n, a in state.optimizer.items()}
+
+
+def _state(held: Checkpoint, progress: Progress) -> State:
+    def under(prefix: str) -> Tensors:
+        return dict(_under(held.tensors, prefix))
+
+    manual, torch, twin = (Standing(under(f"{s}/params/"), under(f"{s}/memory/")) for s in SIDES)
+    return State(
+        step=held.step,
+        manual=manual,
+        torch=torch,
+        twin=twin,
+        before=under("before/"),
+        optimizer=under("optimizer/"),
+        generator=held.tensors["generator"],
+        nudges=progress.nudges,
+    )
+
+
+def _under(tensors: Tensors, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
+    for name, array in tensors.items():
+        if name.startswith(prefix):
+            yield name.removeprefix(prefix), array

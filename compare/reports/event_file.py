@@ -1,0 +1,86 @@
+"""TensorBoard's log files, written in order and cut back where a run goes on from a checkpoint.
+
+TensorBoard's own writer hands events to a thread, which prints a traceback where the disk is full,
+and begins a new file each time; and its purge only hides points from view.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from compare.errors import InputError
+
+PATTERN = "*tfevents*"  # what TensorBoard takes for its own
+
+
+class EventFile:
+    """The log of one TensorBoard run; what is in it already stays, and more follows.
+
+    Raises:
+        OSError: (any method) it cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._stream = (folder / "events.out.tfevents.0").open("ab")
+        self._records = RecordWriter(self._stream)
+
+    def add_summary(self, summary: Summary, step: int | None = None) -> None:
+        """One event with all the values of a step."""
+        self.add_event(Event(summary=summary, step=step))
+
+    def add_event(self, event: Event) -> None:
+        """Any event, with the time of day; whoever watches the file sees it at once."""
+        now = time.time()
+        if not self._stream.tell():
+            first = Event(file_version="brain.Event:2", wall_time=now)
+            self._records.write(first.SerializeToString())
+        event.wall_time = now
+        self._records.write(event.SerializeToString())
+        self._stream.flush()
+
+    def sync(self) -> None:
+        """All of it is on the disk when this returns."""
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """No more will be written."""
+        self._stream.close()
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """The length in bytes of every log below a run's folder."""
+    return {_name(folder, p): p.stat().st_size for p in sorted(folder.rglob(PATTERN))}
+
+
+def check(folder: Path, sizes: dict[str, int]) -> None:
+    """Refuse logs that lack what a checkpoint knows of.
+
+    Raises:
+        InputError: one is missing or shorter than it was; it is named.
+    """
+    for name, size in sizes.items():
+        path = folder / name
+        held = path.stat().st_size if path.is_file() else None
+        if held is None or held < size:
+            came = "is missing" if held is None else f"holds {held} bytes"
+            raise InputError(f"{path} {came}, expected at least {size}: curves would have a gap")
+
+
+def cut(folder: Path, sizes: dict[str, int]) -> None:
+    """Cut every log back to this size, and delete those that came later: the points that follow
+    are written again."""
+    for path in folder.rglob(PATTERN):
+        size = sizes.get(_name(folder, path))
+        if size is None:
+            path.unlink()
+        else:
+            os.truncate(path, size)
+
+
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()

@@ -1,0 +1,55 @@
+"""Runs of `parity train` for tests: what one left, and how to stop one where a test wants it."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+from compare.reports.dashboard import Dashboard
+
+Point = tuple[int, str, float]
+
+
+def points(folder: Path) -> dict[str, list[Point]]:
+    """Every scalar of every log, in the order of the file: (step, tag, value)."""
+    return {
+        path.parent.name: [
+            (event.step, value.tag, value.simple_value)
+            for event in LegacyEventFileLoader(str(path)).Load()
+            for value in event.summary.value
+        ]
+        for path in sorted(folder.rglob("*tfevents*"))
+    }
+
+
+def left(folder: Path) -> dict[str, Any]:
+    """All that a finished run leaves, but for times: parameters, optimizer state, generators, the
+    report, the curves."""
+    newest = max((folder / "checkpoints").glob("*.json"))
+    record = json.loads(newest.read_bytes())
+    del record["checksum"], record["record"]["seconds"]
+    if record["record"]["gradchecks"]:
+        del record["record"]["gradchecks"]["seconds"]
+    return {
+        "arrays": newest.with_suffix(".safetensors").read_bytes(),
+        "record": record,
+        "summary": (folder / "summary.json").read_text(),
+        # NaN is not equal to itself; its text is.
+        "points": repr(points(folder)),
+    }
+
+
+def stop_after(step: int, patch: pytest.MonkeyPatch, number: int = signal.SIGINT) -> None:
+    """The signal arrives while this step is being logged, as Ctrl-C would."""
+    write = Dashboard.write
+
+    def write_then_stop(self: Dashboard, record: Any) -> None:
+        write(self, record)
+        if record.step == step:
+            os.kill(os.getpid(), number)
+
+    patch.setattr(Dashboard, "write", write_then_stop)

@@ -1,0 +1,109 @@
+"""NaN and infinity: the first operation that made them, on which side, of how large numbers."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from compare.cli import parity
+from compare.judging.judge import Judgement, judge
+from compare.judging.verdict import sentences
+from compare.pair import ManualSide, TorchSide
+from tests.test_replay import recorded
+
+CASE = ["--data", "moons", "--samples", "60", "--hidden", "5,4", "--steps", "30", "--name", "a"]
+
+
+def train(root: Path, *args: str) -> Result:
+    return CliRunner().invoke(parity, ["train", *CASE, *args, "--runs", str(root)])
+
+
+def words(verdict: Judgement) -> str:
+    return "\n".join(sentences(verdict))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("side", ["manual", "torch"])
+@pytest.mark.parametrize("name", ["z2", "a1", "loss", "da3", "dW2_loss", "db1", "vW2", "W1"])
+def test_one_side_made_it_of_good_inputs(name: str, side: str, bad: float, dtype: str) -> None:
+    """The inputs of the operation give a number, so it is that side's fault, and said so."""
+    _, nodes, start, by_hand, by_torch = recorded(dtype)
+    traces = {"manual": by_hand, "torch": by_torch}
+    broken = traces[side][name].copy()
+    index = tuple(n - 1 for n in broken.shape)
+    right = float(broken[index])
+    broken[index] = bad
+    traces[side] = traces[side] | {name: broken}
+    verdict = judge(nodes, start, traces["manual"], traces["torch"])
+    other = "torch" if side == "manual" else "manual"
+    assert not verdict.finite
+    assert (verdict.root.side, verdict.root.found.name) == (side, name)
+    said = words(verdict)
+    at = f" at {list(index)}" if index else ""
+    assert f"-> {name} is the first that is not finite ({bad}{at}, but its own inputs" in said
+    assert float(re.search(r"inputs give ([^)]*)\)", said)[1]) == pytest.approx(right, rel=1e-5)
+    assert f"{side} is wrong, {other} is right" in said
+    assert "training diverge" not in said
+
+
+def test_how_large_its_inputs_are() -> None:
+    _, nodes, start, by_hand, by_torch = recorded("float64")
+    h1, z2 = by_torch["h1"], by_torch["z2"].copy()
+    z2[1, 2] = np.nan
+    verdict = judge(nodes, start, by_hand, by_torch | {"z2": z2})
+    expected = {"h1": abs(h1).max(), "W2": abs(start["W2"]).max(), "b2": abs(start["b2"]).max()}
+    assert verdict.root.reach == expected
+    assert f"its inputs reach h1 {expected['h1']:.2g}, W2 " in words(verdict)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", ["mse_loss", "cross_entropy"])
+def test_both_diverge_together(tmp_path: Path, dtype: str, loss: str) -> None:
+    """Too great an lr is nobody's mistake: the sides agree, and still the run has failed."""
+    result = train(tmp_path, "--lr", "1e30", "--loss", loss, "--p", "0", "--dtype", dtype)
+    assert result.exit_code == 1
+    said = result.output.replace("\n", " ")
+    assert re.search(
+        r"FAIL in step \d+: training diverged: \w+ -> \w+ is the first that is not finite "
+        r"\(-?(inf|nan).*\), on both sides; its inputs reach \w+ \S+e\+\d+",
+        said,
+    )
+    assert "The sides agree, so it is the training that diverges" in said
+    assert "is wrong" not in said
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert (summary["passed"], summary["interrupted"]) == (False, False)
+    assert summary["steps"] < summary["planned"] == 30
+    again = CliRunner().invoke(parity, ["train", "--resume", "a", "--runs", str(tmp_path)])
+    assert "is finished" in str(again.exception)
+
+
+@pytest.mark.parametrize("side", ["manual", "torch"])
+def test_training_stops_where_one_side_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    """A torch that delivers infinity in step 7, or a hand that does, on the judged step alone."""
+    of: Any = TorchSide if side == "torch" else ManualSide
+    step, calls = of.step, []
+
+    def broken(self: Any, *args: Any) -> Any:
+        made = step(self, *args)
+        trace = made[0] if side == "torch" else made
+        calls.append(1)
+        # By hand a step is taken three times: judged, free, and by the twin.
+        if len(calls) == (7 if side == "torch" else 6 * 3 + 1):
+            trace["z2"][3, 1] = np.inf
+        return made
+
+    monkeypatch.setattr(of, "step", broken)
+    result = train(tmp_path)
+    assert result.exit_code == 1
+    said = result.output.replace("\n", " ")
+    assert f"FAIL in step 7: {side}'s linear -> z2 is the first that is not finite" in said
+    assert "(inf at [3, 1], but its own inputs give" in said
+    assert f"{side} is wrong" in said
+    assert json.loads((tmp_path / "a/summary.json").read_text())["steps"] == 7

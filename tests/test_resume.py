@@ -1,0 +1,295 @@
+"""A run that was stopped goes on, and ends as if it had never been: parameters, optimizer state,
+masks, curves and report are the same bit for bit. Killed at any moment: test_killed.py."""
+
+import json
+import re
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from compare.cli import parity
+from compare.commands import resume, train
+from compare.errors import InputError
+from compare.files import checkpoint
+from tests.runs_made import left, points, stop_after
+
+STEPS = 30
+CASE = ["--data", "moons", "--samples", "60", "--hidden", "5,4", "--steps", str(STEPS)]
+CASE += ["--batch", "16", "--log-every", "7", "--optimizer", "adam", "--p", "0.3", "--lr", "0.02"]
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "STORE_EVERY", 10)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody stopped."""
+    root = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "STORE_EVERY", 10)
+        assert call(root, *CASE, "--name", "a").exit_code == 0
+    return root / "a"
+
+
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "STORE_EVERY", 10)
+        stop_after(23, patch)
+        assert call(root, *CASE, "--name", "a").exit_code == 130
+    return root / "a"
+
+
+@pytest.fixture
+def stopped(stopped_once: Path, tmp_path: Path) -> Path:
+    """The same run, stopped after step 23: checkpoints 20 and 23."""
+    return shutil.copytree(stopped_once, tmp_path / "a")
+
+
+def call(root: Path, *args: str) -> Result:
+    return CliRunner().invoke(parity, ["train", *args, "--runs", str(root)])
+
+
+def refusal(root: Path, *args: str) -> str:
+    result = call(root, *args)
+    assert isinstance(result.exception, InputError), result.output
+    assert str(result.exception).count("\n") <= 1
+    return str(result.exception)
+
+
+def test_the_end_is_the_same(whole: Path, stopped: Path) -> None:
+    result = call(stopped.parent, "--resume", "a")
+    assert result.exit_code == 0, result.output
+    assert "going on after step 23 of 30" in result.output
+    assert "PASS" in result.output
+    assert left(stopped) == left(whole)
+
+
+def test_a_point_of_every_step_once(whole: Path) -> None:
+    for run, found in points(whole).items():
+        tags = {tag for _, tag, _ in found}
+        assert tags, run
+        for tag in tags:
+            steps = [step for step, t, _ in found if t == tag]
+            evaluated = [1, 7, 14, 21, 28, 30]
+            at = evaluated if tag.endswith(("/train", "/dev")) else list(range(1, STEPS + 1))
+            assert steps == at, (run, tag)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_what_a_stopped_run_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    before = signal.getsignal(number)
+    stop_after(9, monkeypatch, number)
+    result = call(tmp_path, *CASE, "--name", "a")
+    assert result.exit_code == status
+    assert "INTERRUPTED after step 9 of 30: so far" in result.output
+    assert "PASS" not in result.output
+    assert f"parity train --resume a --runs {tmp_path}" in result.output.replace("\n", "")
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert (summary["passed"], summary["interrupted"]) == (False, True)
+    assert (summary["steps"], summary["planned"]) == (9, 30)
+    assert max(checkpoint.stored(tmp_path / "a/checkpoints")).stem == "000000009"
+    assert signal.getsignal(number) is before
+
+
+def test_a_stop_with_the_last_step_is_no_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(STEPS, monkeypatch)
+    result = call(tmp_path, *CASE, "--name", "a")
+    assert result.exit_code == 0
+    assert "PASS" in result.output
+
+
+def test_stopped_three_times(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = [*CASE, "--name", "a"]
+    for step in (1, 10, 29):
+        with monkeypatch.context() as patch:
+            stop_after(step, patch)
+            assert call(tmp_path, *args).exit_code == 130
+        args = ["--resume", "a"]
+    assert call(tmp_path, *args).exit_code == 0
+    assert left(tmp_path / "a") == left(whole)
+
+
+def test_gradient_checks_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = [*CASE, "--gradcheck", "4"]
+    assert call(tmp_path, *args, "--name", "whole").exit_code == 0
+    with monkeypatch.context() as patch:
+        stop_after(11, patch)
+        assert call(tmp_path, *args, "--name", "a").exit_code == 130
+    assert "--gradcheck is 5, but run 'a' was begun with 4" in refusal(
+        tmp_path, "--resume", "a", "--gradcheck", "5"
+    )
+    assert call(tmp_path, "--resume", "a").exit_code == 0
+    records = [json.loads((tmp_path / n / "gradcheck.json").read_text()) for n in ("whole", "a")]
+    for record in records:
+        del record["seconds"]
+    assert records[0] == records[1]
+    assert records[0]["steps"] == list(range(4, STEPS + 1, 4))
+
+
+def test_a_failure_before_the_stop_is_still_one_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's update is wrong in step 5 alone, the run is stopped in step 12."""
+    from compare.pair import TorchSide
+
+    step, calls = TorchSide.step, []
+
+    def wrong_once(self: TorchSide, x: Any, y: Any) -> Any:
+        trace, masks = step(self, x, y)
+        calls.append(1)
+        return (trace | {"W1": trace["W1"] * 1.01} if len(calls) == 5 else trace), masks
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TorchSide, "step", wrong_once)
+        stop_after(12, patch)
+        result = call(tmp_path, *CASE, "--name", "a")
+    assert result.exit_code == 130
+    assert "FAIL in step 5" in result.output
+    assert "INTERRUPTED after step 12 of 30" in result.output
+    result = call(tmp_path, "--resume", "a")
+    assert result.exit_code == 1
+    assert "FAIL in step 5: First wrong: torch's adam -> W1" in result.output
+
+
+class TestDamage:
+    @staticmethod
+    def newest(folder: Path) -> Path:
+        return checkpoint.stored(folder / "checkpoints")[-1]
+
+    @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+    @pytest.mark.parametrize("how", ["cut short", "a bit", "missing"])
+    def test_the_one_before_is_used(
+        self, whole: Path, stopped: Path, suffix: str, how: str
+    ) -> None:
+        path = self.newest(stopped).with_suffix(suffix)
+        content = bytearray(path.read_bytes())
+        if how == "missing":
+            path.unlink()
+        elif how == "cut short":
+            path.write_bytes(content[: len(content) // 2])
+        else:
+            content[len(content) // 2] ^= 4
+            path.write_bytes(content)
+        result = call(stopped.parent, "--resume", "a")
+        assert result.exit_code == 0, result.output
+        assert "going on after step 20 of 30" in result.output
+        if (suffix, how) != (".json", "missing"):  # then it was never finished
+            assert re.search(rf"NOTE .*000000023\{suffix}", result.output.replace("\n", ""))
+        assert left(stopped) == left(whole)
+
+    def test_both_are_refused_by_name(self, stopped: Path) -> None:
+        for path in checkpoint.stored(stopped / "checkpoints"):
+            path.with_suffix(".safetensors").write_bytes(b"")
+        said = refusal(stopped.parent, "--resume", "a")
+        for name in ("000000020.safetensors", "000000023.safetensors"):
+            assert f"{name} (0 bytes) is damaged" in said
+        assert f"train again with  parity train --case {stopped / 'case.toml'}" in said
+
+    def test_none_is_left(self, stopped: Path) -> None:
+        for path in checkpoint.stored(stopped / "checkpoints"):
+            checkpoint.delete(path)
+        assert "holds no checkpoint" in refusal(stopped.parent, "--resume", "a")
+
+    def test_another_case(self, stopped: Path) -> None:
+        """Somebody edited case.toml: neither is taken for the other."""
+        toml = stopped / "case.toml"
+        toml.write_text(toml.read_text().replace("lr = 0.02", "lr = 0.03"))
+        said = refusal(stopped.parent, "--resume", "a")
+        assert "belongs to another case: lr is 0.02 there, 0.03 in case.toml" in said
+
+    def test_curves_that_were_cut(self, stopped: Path) -> None:
+        log = stopped / "torch/events.out.tfevents.0"
+        log.write_bytes(log.read_bytes()[:100])
+        assert f"{log} holds 100 bytes, expected at least" in refusal(
+            stopped.parent, "--resume", "a"
+        )
+
+    def test_other_data(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        rng = np.random.default_rng(4)
+        mine = {"x": rng.normal(size=(20, 3)), "y": np.arange(20) % 2}
+        np.savez(tmp_path / "mine.npz", **mine)
+        args = [
+            "--data",
+            str(tmp_path / "mine.npz"),
+            "--target",
+            "y",
+            "--hidden",
+            "3",
+            "--steps",
+            "9",
+        ]
+        with monkeypatch.context() as patch:
+            stop_after(4, patch)
+            assert call(tmp_path / "runs", *args).exit_code == 130
+        mine["x"][2, 1] += 1e-12
+        np.savez(tmp_path / "mine.npz", **mine)
+        said = refusal(tmp_path / "runs", "--resume", "mine")
+        assert "other data than" in said
+        assert "mine.npz" in said
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("option", "words"),
+        [
+            (("--lr", "0.1"), "--lr is 0.1, but run 'a' was begun with 0.02"),
+            (("--hidden", "5"), "--hidden is (5,), but run 'a' was begun with (5, 4)"),
+            (("--steps", "40"), "--steps is 40, but run 'a' was begun with 30"),
+            (("--no-standardize",), "--standardize is False, but run 'a' was begun with True"),
+            (("--l2-route", "loss"), "--l2-route is 'loss', but"),
+            (("--gradcheck", "2"), "--gradcheck is 2, but run 'a' was begun with None"),
+            (("--name", "b"), "leave --name out"),
+        ],
+    )
+    def test_a_changed_case(self, stopped: Path, option: tuple[str, ...], words: str) -> None:
+        before = {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()}
+        assert words in refusal(stopped.parent, "--resume", "a", *option)
+        assert {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()} == before
+
+    def test_the_same_case_said_again(self, stopped: Path) -> None:
+        assert call(stopped.parent, "--resume", "a", *CASE).exit_code == 0
+
+    def test_a_finished_run(self, whole: Path) -> None:
+        before = left(whole)
+        said = refusal(whole.parent, "--resume", "a")
+        assert "run 'a' is finished: all its 30 steps are in" in said
+        assert left(whole) == before
+
+    def test_a_run_that_is_not_there(self, stopped: Path) -> None:
+        assert "no run 'b'" in refusal(stopped.parent, "--resume", "b")
+
+    def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+        assert "case.toml" in refusal(tmp_path, "--resume", "a")
+
+
+def test_another_version_is_said_and_not_refused(
+    whole: Path, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = resume.made_with()
+    for module in (train, resume):
+        monkeypatch.setattr(module, "made_with", lambda: now | {"numpy": "9.9"})
+    result = call(stopped.parent, "--resume", "a")
+    assert result.exit_code == 0, result.output
+    said = f"after step 23 this run went on with numpy {np.__version__} -> 9.9"
+    assert said in result.output.replace("\n", " ")
+    summary = json.loads((stopped / "summary.json").read_text())
+    (note,) = summary["notes"]
+    assert said in note
+    assert summary["made_with"]["numpy"] == "9.9"
+    assert json.loads((whole / "summary.json").read_text())["notes"] == []
