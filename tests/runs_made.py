@@ -1,7 +1,6 @@
 """Runs of `parity train` for tests: what one left, and how to stop one where a test wants it."""
 
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -50,6 +49,6 @@ def stop_after(step: int, patch: pytest.MonkeyPatch, number: int = signal.SIGINT
     def write_then_stop(self: Dashboard, record: Any) -> None:
         write(self, record)
         if record.step == step:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)  # to this thread, so it is noted before the next step
 
     patch.setattr(Dashboard, "write", write_then_stop)

@@ -77,7 +77,7 @@ def test_a_disk_that_is_full(
     assert "PASS" not in result.output
     if not list((tmp_path / "a").glob("checkpoints/*.json")):
         return
-    assert "parity train --resume a" in said
+    assert f"parity train --resume a --runs {tmp_path}" in said
     assert call(tmp_path, "--resume", "a").exit_code == 0
     assert left(tmp_path / "a") == whole
 

@@ -9,6 +9,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from compare.errors import InputError
+from compare.reports.runs import way_on
 
 
 class Held:
@@ -58,7 +59,7 @@ class Held:
             self._check()
             raise InputError(
                 f"{self.folder} cannot be written: {error.strerror or error}; once that is mended,"
-                f" go on with  parity train --resume {self.folder.name}"
+                f" go on with  {way_on(self.folder)}"
             ) from None
 
     def _check(self) -> None:

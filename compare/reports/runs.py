@@ -49,6 +49,12 @@ def find(root: Path, name: str | None) -> Path:
     return root / name
 
 
+def way_on(folder: Path) -> str:
+    """What to type to go on with a run."""
+    runs = "" if folder.parent == Path("runs") else f" --runs {folder.parent}"
+    return f"parity train --resume {folder.name}{runs}"
+
+
 def _names(default: str) -> Iterator[str]:
     plain = re.sub(r"[^\w.-]", "-", default).strip(".-")[:90] or "run"
     yield plain

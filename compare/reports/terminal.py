@@ -15,6 +15,7 @@ from compare.judging.judge import SIDES, Judgement
 from compare.judging.replay import Replayed
 from compare.judging.verdict import CALLED, Names, sentences
 from compare.pair import Pair
+from compare.reports.runs import way_on
 from compare.reports.summary import Summary, by_kind, worst_of
 from compare.training import StepRecord
 
@@ -75,9 +76,7 @@ def show_resumed(console: Console, step: int, case: Case, refused: tuple[str, ..
 
 def show_way_on(console: Console, folder: Path) -> None:
     """What to type after an interruption."""
-    runs = "" if folder.parent == Path("runs") else f" --runs {folder.parent}"
-    line = escape(f"parity train --resume {folder.name}{runs}")
-    console.print(f"Go on with:  {line}", highlight=False, soft_wrap=True)
+    console.print(f"Go on with:  {escape(way_on(folder))}", highlight=False, soft_wrap=True)
 
 
 def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:
