@@ -7,22 +7,29 @@ from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.compat.proto.summary_pb2 import Summary as Event
 
 from compare.reports.dashboard import Dashboard
 
-Point = tuple[int, str, float]
+Point = tuple[int, str, float | bytes]
 
 
 def points(folder: Path) -> dict[str, list[Point]]:
-    """Every scalar of every log, in the order of the file: (step, tag, value)."""
+    """All of every log, in the order of the file: (step, tag, number or histogram, image, text)."""
     return {
         path.parent.name: [
-            (event.step, value.tag, value.simple_value)
+            (event.step, value.tag, _content(value))
             for event in LegacyEventFileLoader(str(path)).Load()
             for value in event.summary.value
         ]
         for path in sorted(folder.rglob("*tfevents*"))
     }
+
+
+def _content(value: Event.Value) -> float | bytes:
+    if value.tag.startswith("_hparams_"):
+        return b""  # a map, in whose order protobuf differs from process to process
+    return value.simple_value if value.HasField("simple_value") else value.SerializeToString()
 
 
 def left(folder: Path) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def test_a_run_that_passed(moons: Path, page: Page) -> None:
         assert [train, dev] == [f"{of_side[f'accuracy/{s}']:.2%}" for s in ("train", "dev")]
     assert "Diagnosis:" in html
     for name, number in summary["made_with"].items():
-        assert f"{name} {number}" in html
+        assert f"{name} {number}" in unescape(html)
     assert ">moons</dd>" in html
     assert f"{summary['envelope']:.1e}" in html
 

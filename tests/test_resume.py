@@ -16,6 +16,7 @@ from compare.cli import parity
 from compare.commands import resume, train
 from compare.errors import InputError
 from compare.files import checkpoint
+from compare.reports.train_dashboard import moments
 from tests.runs_made import left, points, stop_after
 
 STEPS = 30
@@ -73,15 +74,27 @@ def test_the_end_is_the_same(whole: Path, stopped: Path) -> None:
     assert left(stopped) == left(whole)
 
 
+EVALUATED = [1, 7, 14, 21, 28, 30]
+SCHEDULES = {
+    **dict.fromkeys(("weights", "gradients", "activations", "dead_units", "saturated"), EVALUATED),
+    **{tag: [0] for tag in ("case", "_hparams_", "custom_scalars__config__")},
+    **{tag: [STEPS] for tag in ("confusion", "report")},
+    "decision boundary": sorted(moments(STEPS, 7)),
+}
+
+
+def schedule(tag: str) -> list[int]:
+    """Of a curve."""
+    return EVALUATED if tag.endswith(("/train", "/dev")) else list(range(1, STEPS + 1))
+
+
 def test_a_point_of_every_step_once(whole: Path) -> None:
     for run, found in points(whole).items():
         tags = {tag for _, tag, _ in found}
         assert tags, run
         for tag in tags:
             steps = [step for step, t, _ in found if t == tag]
-            evaluated = [1, 7, 14, 21, 28, 30]
-            at = evaluated if tag.endswith(("/train", "/dev")) else list(range(1, STEPS + 1))
-            assert steps == at, (run, tag)
+            assert steps == SCHEDULES.get(tag.partition("/")[0], schedule(tag)), (run, tag)
 
 
 @pytest.mark.parametrize(
