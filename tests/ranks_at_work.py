@@ -23,7 +23,8 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from torch_ref import distributed, job
-from torch_ref.distributed import PenaltyOfParts, Trainer, WeightedSum
+from torch_ref.distributed import Trainer
+from torch_ref.over_ranks import PenaltyOfParts, WeightedSum
 
 
 def plain_ddp(self: Trainer) -> nn.Module:

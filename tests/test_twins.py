@@ -21,6 +21,7 @@ NO_TWIN = {
     "checkpoint": "a run on many ranks has to outlive them; by hand a step is a function",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
     "job": "what many processes have to read; by hand it is an argument",
+    "over_ranks": "what torch's engine has to be told; by hand it is two lines of distributed.py",
     "reduction": "torch's losses take reduction as an argument",
     "shapes": "torch checks shapes itself",
     "tangents": "torch.func carries tangents itself (and no bounds on their rounding)",

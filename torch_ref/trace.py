@@ -4,18 +4,17 @@ Copies, never the tensors themselves: an in-place operation or the next update w
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from torch_ref.dropout import FixedDropout, recover_mask
 
 
-class Recorder:
+class Recorder(ExitStack):
     """While open, keeps the output of each child of a network, its gradient, and dropout masks.
 
     The name of a child is the name of its output (z1, a1, h1...), so its gradient is d + name. The
@@ -23,29 +22,20 @@ class Recorder:
     """
 
     def __init__(self, net: nn.Module) -> None:
+        super().__init__()
         self.net = net
         self.tensors: dict[str, Tensor] = {}
         self.masks: dict[str, Tensor] = {}
-        self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> Self:
-        self._handles.append(self.net.register_forward_pre_hook(self._input))
+        self.enter_context(self.net.register_forward_pre_hook(self._input))
         for name, module in self.net.named_children():
             if isinstance(module, nn.Dropout):
                 self._watch_dropout(name, module)
             elif isinstance(module, FixedDropout):
                 self.masks["mask" + name.removeprefix("h")] = module.mask
-            self._handles.append(module.register_forward_hook(partial(self._output, name)))
+            self.enter_context(module.register_forward_hook(partial(self._output, name)))
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for handle in self._handles:
-            handle.remove()
 
     def _input(self, net: nn.Module, args: tuple[Tensor, ...]) -> None:
         self.tensors["h0"] = args[0].detach().clone()
@@ -71,8 +61,8 @@ class Recorder:
                 mask = recover_mask(module.p, state, args[0])
                 self.masks["mask" + name.removeprefix("h")] = mask
 
-        self._handles.append(module.register_forward_pre_hook(remember))
-        self._handles.append(module.register_forward_hook(recover))
+        self.enter_context(module.register_forward_pre_hook(remember))
+        self.enter_context(module.register_forward_hook(recover))
 
 
 def flow_order(depth: int, penalised: bool) -> Iterator[str]:

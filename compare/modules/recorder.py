@@ -5,9 +5,9 @@ Copies, never the tensors themselves: an in-place operation or the next update w
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -39,7 +39,7 @@ class Call:
     mask: str | None = None
 
 
-class Recorder:
+class Recorder(ExitStack):
     """While open, records the calls of a module's leaves, by the names that capture.py lists.
 
     states are generator states by name of dropout call: each is put in place before that call, so
@@ -47,6 +47,7 @@ class Recorder:
     """
 
     def __init__(self, module: nn.Module, states: Mapping[str, Tensor]) -> None:
+        super().__init__()
         self.module = module
         self.shared = states
         self.states: dict[str, Tensor] = {}
@@ -61,14 +62,14 @@ class Recorder:
         self._names_used: Counter[str] = Counter()
         self._at: dict[tuple[Any, ...], str] = {}
         self._opened: list[Call] = []
-        self._handles: list[Any] = []
 
     def __enter__(self) -> Self:
         for m in self.leaves:
             enter = m.register_forward_pre_hook(self._enter, with_kwargs=True)
             # before any other hook: what those change is no longer what the module made
             leave = m.register_forward_hook(self._leave, prepend=True, with_kwargs=True)
-            self._handles += [enter, leave]
+            self.enter_context(enter)
+            self.enter_context(leave)
         for name, p in self.module.named_parameters():
             self.put(self.given, name, p)
             if p.grad is not None and p.grad.any():
@@ -76,19 +77,10 @@ class Recorder:
             if p.requires_grad:
                 keep = partial(self._parameter_gradient, f"{name}.grad")
                 handle = p.register_post_accumulate_grad_hook(keep)  # type: ignore[no-untyped-call]
-                self._handles.append(handle)
+                self.enter_context(handle)
         for name, buffer in self.module.named_buffers():
             self.put(self.given, name, buffer)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for handle in self._handles:
-            handle.remove()
 
     def value(self, name: str) -> np.ndarray:
         """A tensor of the forward pass: as it was given where it is also updated."""
@@ -119,7 +111,7 @@ class Recorder:
         self.edges[name] = edge(tensor)
         if tensor.requires_grad:
             into_gradients = partial(self._gradient, f"{name}.grad")
-            self._handles.append(tensor.register_hook(into_gradients))  # type: ignore[no-untyped-call]
+            self.enter_context(tensor.register_hook(into_gradients))  # type: ignore[no-untyped-call]
 
     def known(self, tensor: Tensor) -> str | None:
         """The name under which these numbers, in this place, were recorded last."""

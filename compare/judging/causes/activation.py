@@ -160,8 +160,8 @@ CAUSES = (
     Cause(
         "activation_missing",
         "A layer hands on z as it is: its activation was forgotten.",
-        "a = relu(z)",
-        "nn.Sequential(..., nn.Linear(n_in, n_out), nn.ReLU(), ...)",
+        "a = relu(z)  # or tanh, sigmoid...: the layer's own",
+        "nn.Sequential(..., nn.Linear(n_in, n_out), nn.ReLU(), ...)  # or the layer's own",
         (
             (
                 Effect(_sloped(forward), into("identity")),
@@ -190,15 +190,15 @@ CAUSES = (
     Cause(
         "slope_missing",
         "The activation's derivative is forgotten: dz = da.",
-        "dz = sigmoid_backward(da, z)",
-        "a = torch.sigmoid(z)  # without detach() or .data",
+        "dz = tanh_backward(da, z)  # or the backward of the layer's own activation",
+        "a = torch.tanh(z)  # or the layer's own; without detach() or .data",
         (one(into("identity_backward"), _sloped(backward)),),
     ),
     Cause(
         "slope_at_the_wrong_place",
         "The derivative is taken at a instead of z, or its formula in a is given z.",
-        "dz = da * a * (1 - a)",
-        "a = torch.sigmoid(z)  # and leave its slope to autograd",
+        "dz = sigmoid_backward(da, z)  # in a: da * a * (1 - a); of tanh: da * (1 - a * a)",
+        "a = torch.sigmoid(z)  # or torch.tanh: and leave its slope to autograd",
         (
             one(_slope_at_a, on("sigmoid_backward", "tanh_backward", "softmax_backward")),
             one(by(_z_taken_for_a), on("sigmoid_backward")),
