@@ -111,6 +111,8 @@ def in_torch(p: Problem, compiled: bool = False) -> Callable[[], object]:
     def loss() -> torch.Tensor:
         return criterion(net(x), y)
 
+    if compiled:
+        torch.compiler.reset()  # or it takes the next network for another shape of the last
     run = torch.compile(loss) if compiled else loss
 
     def step() -> object:
