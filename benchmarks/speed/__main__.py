@@ -15,6 +15,20 @@ from benchmarks.speed import growth, lockstep, page, peers, startup, steps
 KEPT = Path(__file__).parent / "results.json"
 
 
+class Shown:
+    """Tables, each shown as soon as it is there."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.all: list[Table] = []
+
+    def add(self, *tables: Table) -> None:
+        """Show, and keep for the page."""
+        for table in tables:
+            self.console.print(table)
+        self.all += tables
+
+
 @click.command()
 @click.option("--rounds", default=15, type=click.IntRange(3), show_default=True)
 @click.option("--huge/--no-huge", default=True, help="Two files of 2 GB, in the temp folder.")
@@ -23,16 +37,15 @@ def main(rounds: int, huge: bool, compiled: bool) -> None:
     """Time everything, keep the JSON, write docs/speed.md; half an hour on two cores."""
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(machine(), highlight=False)
-    tables = [steps.table(stepped := steps.steps(rounds, compiled))]
+    tables = Shown(console)
+    tables.add(steps.table(stepped := steps.steps(rounds, compiled)))
     timed, missing = peers.peers(rounds)
-    tables.append(peers.table(timed, missing))
+    tables.add(peers.table(timed, missing))
     pairs, judged = lockstep.together(max(3, rounds // 3)), lockstep.judging(rounds)
     logged = lockstep.logging(rounds)
-    tables += lockstep.tables(pairs, judged, logged)
-    tables.append(_starts(started := startup.startup(rounds)))
-    tables.append(growth.table(grown := growth.growth(huge)))
-    for table in tables:
-        console.print(table)
+    tables.add(*lockstep.tables(pairs, judged, logged))
+    tables.add(_starts(started := startup.startup(rounds)))
+    tables.add(growth.table(grown := growth.growth(huge)))
     record = {
         "machine": machine(),
         "steps": [asdict(s) for s in stepped],
@@ -44,7 +57,7 @@ def main(rounds: int, huge: bool, compiled: bool) -> None:
         "growth": [asdict(g) for g in grown],
     }
     KEPT.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    page.write(tables, machine())
+    page.write(tables.all, machine())
 
 
 def _seconds(timed: dict[str, Timed]) -> dict[str, dict[str, object]]:

@@ -19,6 +19,7 @@ import numpy as np
 from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
+import manual
 from benchmarks.interleaved import interleaved, ratio
 from benchmarks.speed.nets import DIGITS, WIDEST, Net
 from compare import data, pair, threads, training
@@ -44,7 +45,11 @@ class Lockstep:
         self.pair = pair.build(case, Data("drawn", self.x, labels, self.x, labels, net.sizes[-1]))
         self.y = self.pair.targets.y_train
         self.at = (self.pair.params, self.pair.state)
-        _, self.masks = self.pair.torch.step(self.x, self.y)
+        widths = enumerate(net.sizes[1:-1], start=1)
+        self.masks = {
+            f"mask{k}": manual.dropout_mask(rng, (net.batch, n), case.p).astype(dtype)
+            for k, n in widths
+        }
 
     def torch(self) -> object:
         """Its own step, recorded."""
