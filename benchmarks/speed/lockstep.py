@@ -175,10 +175,12 @@ def _share_of_a_run(folder: Path) -> float:
     began = perf_counter()
     with closing(TrainDashboard(folder, case, loaded, sides)) as dashboard:
         logging(dashboard.begin)
-        for step in training.Training(case, loaded, sides):
+        steps = training.Training(case, loaded, sides)
+        for step in steps:
             logging(dashboard.write, step)
             tally.add(step)
-        logging(dashboard.finish, tally.last, tally.summary())
+        summary = tally.summary(case.steps, False, {}, ())
+        logging(dashboard.finish, steps.manual.params, summary)
     return logging.seconds / (perf_counter() - began)
 
 
