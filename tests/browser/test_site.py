@@ -1,5 +1,6 @@
 """The book as a reader sees it: a lesson in both languages, the catalogue, on a phone too."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,14 @@ from tests.browser.chromium import Browser
 pytestmark = [pytest.mark.site, pytest.mark.browser]
 
 PHONE, DESK = 390, 1400
+
+
+@pytest.fixture
+def browser(window: Browser) -> Iterator[Browser]:
+    """The window; a test after which the console holds errors fails. Material asks for a sitemap,
+    which no browser fetches from a folder; the pages do without."""
+    yield window
+    assert [error for error in window.errors() if "sitemap.xml" not in error] == []
 
 
 def show(browser: Browser, page: Path, width: int, anchor: str = "") -> None:
