@@ -2,15 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 import click
 
-from compare.case import Case
 from compare.case import load as load_case
+from compare.commands.case_options import case_options
 from compare.errors import InputError
 
 RUNS = click.option(
@@ -27,38 +25,6 @@ RUNS = click.option(
 @click.version_option(package_name="torch-parity")
 def parity() -> None:
     """One network by hand in NumPy and in torch: train both, and judge whether they agree."""
-
-
-def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """One option per field of Case. Values stay text: Case alone decides what is valid."""
-    for name, field in reversed(Case.model_fields.items()):
-        flag = "--" + name.replace("_", "-")
-        default = ",".join(map(str, field.default)) if name == "hidden" else field.default
-        shown = "" if default is None else f"  [default: {default}]"
-        text = f"{field.description}{shown}"
-        if field.annotation is bool:
-            switch = f"{flag}/--no-{flag[2:]}"
-            command = click.option(switch, name, default=None, help=text)(command)
-        else:
-            metavar = _metavar(field.annotation)
-            command = click.option(flag, name, metavar=metavar, help=text)(command)
-    return click.option(
-        "--case",
-        "case_file",
-        type=click.Path(path_type=Path),
-        help="TOML file of any of the options below, as  lr = 0.05; options win.",
-    )(command)
-
-
-def _metavar(annotation: Any) -> str:
-    origin = get_origin(annotation)
-    if origin is Literal:
-        return "|".join(get_args(annotation))
-    if origin is Annotated:
-        return _metavar(get_args(annotation)[0])
-    if origin is UnionType or "Union" in str(origin):
-        return "|".join(_metavar(a) for a in get_args(annotation) if a is not type(None))
-    return {float: "NUMBER", int: "INTEGER", tuple: "INTEGER,..."}.get(origin or annotation, "TEXT")
 
 
 @parity.command()

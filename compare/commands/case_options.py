@@ -1,0 +1,42 @@
+"""The case as options of a command: one per field, so that a new choice is a line of case.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import click
+
+from compare.case import Case
+
+
+def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option per field of Case. Values stay text: Case alone decides what is valid."""
+    for name, field in reversed(Case.model_fields.items()):
+        flag = "--" + name.replace("_", "-")
+        default = ",".join(map(str, field.default)) if name == "hidden" else field.default
+        shown = "" if default is None else f"  [default: {default}]"
+        text = f"{field.description}{shown}"
+        if field.annotation is bool:
+            switch = f"{flag}/--no-{flag[2:]}"
+            command = click.option(switch, name, default=None, help=text)(command)
+        else:
+            metavar = _metavar(field.annotation)
+            command = click.option(flag, name, metavar=metavar, help=text)(command)
+    return click.option(
+        "--case",
+        "case_file",
+        type=click.Path(path_type=Path),
+        help="TOML file of any of the options below, as  lr = 0.05; options win.",
+    )(command)
+
+
+def _metavar(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return "|".join(get_args(annotation))
+    if origin is Annotated:
+        return _metavar(get_args(annotation)[0])
+    if origin is UnionType or "Union" in str(origin):
+        return "|".join(_metavar(a) for a in get_args(annotation) if a is not type(None))
+    return {float: "NUMBER", int: "INTEGER", tuple: "INTEGER,..."}.get(origin or annotation, "TEXT")
