@@ -151,14 +151,18 @@ def test_misclassified_shows_the_wrong_ones_and_whose_fault() -> None:
     by_hand[[1, 4]] = 9, 7
     in_torch[[1]] = 9
     figure = misclassified(images, labels, {"manual": by_hand, "torch": in_torch})
-    titles = [ax.get_title() for ax in figure.axes if ax.images]
-    assert titles == ["1 > 9", "4 > manual 7, torch 4"]
-    shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
-    assert np.array_equal(shown, images[[1, 4]])
+    (ax,) = figure.axes
+    assert [t.get_text() for t in ax.texts] == ["1 > 9", "4 > manual 7, torch 4"]
+    assert np.array_equal([image.get_array() for image in ax.images], images[[1, 4]])
+    for image, words in zip(ax.images, ax.texts, strict=True):
+        left, right, low, high = image.get_extent()
+        x, y = words.get_position()
+        assert left < x < right
+        assert y < min(low, high), "the words stand above their image"
     assert "2 of 6 dev samples wrong" in figure.get_suptitle()
     none = misclassified(images, labels, {"manual": labels, "torch": labels})
     assert "0 of 6" in none.get_suptitle()
-    assert not any(ax.images for ax in none.axes)
+    assert not none.axes[0].images
 
 
 def test_a_boundary_holds_both_sides() -> None:

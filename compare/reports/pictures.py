@@ -13,6 +13,7 @@ from compare.judging.judge import Side
 
 GRID = 60
 TILES = 5
+TILE = 0.75  # of the place that a tile has; the rest is for the words above it
 
 
 def plane(x: np.ndarray, side: int = GRID) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -80,12 +81,15 @@ def misclassified(
     figure = Figure(figsize=(6, 0.5 + 1.3 * rows), layout="constrained")
     few = f", the first {len(shown)}" if len(shown) < len(wrong) else ""
     figure.suptitle(f"{len(wrong)} of {len(labels)} dev samples wrong{few}: true class > taken for")
-    for ax in figure.subplots(rows, TILES).flat:
-        ax.set_axis_off()
-    for ax, i in zip(figure.axes, shown, strict=False):
-        ax.imshow(images[i], cmap="gray_r")
+    ax = figure.subplots()  # one for all: 25 small ones take ten times as long to lay out
+    for tile, i in enumerate(shown):
+        row, column = divmod(tile, TILES)
+        ax.imshow(images[i], cmap="gray_r", extent=(column, column + TILE, row + TILE, row))
         taken = {side: str(found[i]) for side, found in predicted.items()}
         alike = len(set(taken.values())) == 1
         words = taken.popitem()[1] if alike else ", ".join(f"{s} {c}" for s, c in taken.items())
-        ax.set_title(f"{labels[i]} > {words}", fontsize=10 if alike else 7)
+        middle, size = column + TILE / 2, 10 if alike else 7
+        ax.text(middle, row - 0.04, f"{labels[i]} > {words}", ha="center", fontsize=size)
+    ax.set(xlim=(0, TILES - 1 + TILE), ylim=(rows - 1 + TILE, -0.3))
+    ax.set_axis_off()
     return figure
