@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.interleaved import Timed, machine, ratio
-from benchmarks.speed import growth, lockstep, page, peers, startup, steps
+from benchmarks.speed import growth, lockstep, page, peers, startup, steps, targets
 
 KEPT = Path(__file__).parent / "results.json"
 
@@ -49,19 +49,18 @@ def main(rounds: int, huge: bool, compiled: bool) -> None:
     record = {
         "machine": machine(),
         "steps": [asdict(s) for s in stepped],
-        "peers": _seconds(timed),
+        "peers": {
+            n: {"median": t.median, "manual": ratio(timed, "manual", n)} for n, t in timed.items()
+        },
         "pair": pairs,
         "judging": judged,
         "logging": logged,
-        "startup": _seconds(started),
+        "startup": {n: {"median": t.median} for n, t in started.items()},
         "growth": [asdict(g) for g in grown],
     }
     KEPT.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     page.write(tables.all, machine())
-
-
-def _seconds(timed: dict[str, Timed]) -> dict[str, dict[str, object]]:
-    return {n: {"median": t.median, "seconds": t.seconds} for n, t in timed.items()}
+    targets.write(record)
 
 
 def _starts(started: dict[str, Timed]) -> Table:

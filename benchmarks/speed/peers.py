@@ -13,7 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.interleaved import Timed, interleaved, ratio
-from benchmarks.speed.nets import DIGITS, LR, Problem, by_hand, in_torch, problem
+from benchmarks.speed.nets import DIGITS, LR, Problem, bare, by_hand, in_torch, problem
 from compare import threads
 
 EPOCHS, BATCHES = 20, 16
@@ -23,7 +23,11 @@ TARGETS = {"scikit-learn": 0.6, "JAX jit": 0.8}
 def peers(rounds: int) -> tuple[dict[str, Timed], list[str]]:
     """Seconds a step of each -> and who was not there."""
     p = problem(DIGITS, "float64")
-    methods: dict[str, Callable[[], object]] = {"manual": by_hand(p), "torch eager": in_torch(p)}
+    methods: dict[str, Callable[[], object]] = {
+        "manual": by_hand(p),
+        "bare NumPy": bare(p),
+        "torch eager": in_torch(p),
+    }
     missing = []
     for name, make in PEERS.items():
         try:

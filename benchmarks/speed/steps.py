@@ -6,7 +6,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.interleaved import interleaved, ratio
-from benchmarks.speed.nets import NETS, WIDEST, Net, by_hand, in_torch, problem
+from benchmarks.speed.nets import NETS, WIDEST, Net, bare, by_hand, in_torch, problem
 from compare import threads
 
 SIDE = 1024
@@ -15,8 +15,9 @@ REST = 0.3
 
 @dataclass(frozen=True)
 class Step:
-    """Milliseconds of a step; ratio is manual / torch eager, peak the share of the rate of a
-    1024 x 1024 product that the step's products reach by hand."""
+    """Milliseconds of a step; ratio is manual / torch eager, least the bare NumPy step / torch
+    eager, peak the share of the rate of a 1024 x 1024 product that the step's products reach by
+    hand."""
 
     net: str
     dtype: str
@@ -25,6 +26,7 @@ class Step:
     eager: float
     compiled: float | None
     ratio: float
+    least: float
     peak: float
     target: float | None
 
@@ -45,7 +47,8 @@ def steps(rounds: int, compiled: bool) -> list[Step]:
 def _step(net: Net, dtype: str, count: int, rounds: int, compiled: bool) -> Step:
     p = problem(net, dtype)
     a = np.random.default_rng(1).standard_normal((SIDE, SIDE)).astype(dtype)
-    methods = {"manual": by_hand(p), "eager": in_torch(p), "product": lambda: a @ a}
+    methods = {"manual": by_hand(p), "bare": bare(p), "eager": in_torch(p)}
+    methods["product"] = lambda: a @ a
     if compiled:
         methods["compiled"] = in_torch(p, compiled=True)
     turns = rounds if net != WIDEST else max(5, rounds // 3)
@@ -60,6 +63,7 @@ def _step(net: Net, dtype: str, count: int, rounds: int, compiled: bool) -> Step
         timed["eager"].median * 1e3,
         timed["compiled"].median * 1e3 if compiled else None,
         ratio(timed, "manual", "eager"),
+        ratio(timed, "bare", "eager"),
         rate / best,
         net.target if count == 1 else None,
     )
@@ -68,7 +72,7 @@ def _step(net: Net, dtype: str, count: int, rounds: int, compiled: bool) -> Step
 def table(found: list[Step]) -> Table:
     """One row a network and precision."""
     t = Table("network", "", "threads", title="One training step, ms", box=None)
-    for header in ("manual", "eager", "compile", "manual/eager", "target", "of peak"):
+    for header in ("manual", "eager", "compile", "manual/eager", "target", "bare/eager", "of peak"):
         t.add_column(header, justify="right")
     for s in found:
         missed = s.target is not None and s.ratio > s.target
@@ -81,6 +85,7 @@ def table(found: list[Step]) -> Table:
             "" if s.compiled is None else f"{s.compiled:.3f}",
             f"{s.ratio:.2f}{' !' if missed else ''}",
             "" if s.target is None else f"{s.target:.2f}",
+            f"{s.least:.2f}",
             f"{s.peak:.0%}",
         )
     return t

@@ -1,0 +1,102 @@
+"""What was promised of speed beside what was measured: the table on the first page."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.nets import NETS
+from benchmarks.speed.peers import TARGETS
+
+README = Path(__file__).parents[2] / "README.md"
+PLACE = re.compile(r"(?<=<!-- make bench -->\n).*?(?=<!-- -->\n)", re.S)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Some numbers of one kind and what each was to be: at most, or at least."""
+
+    what: str
+    measured: tuple[float, ...]
+    bounds: tuple[float, ...]
+    at_least: bool = False
+
+    @property
+    def missed(self) -> tuple[bool, ...]:
+        """Number by number."""
+        pairs = zip(self.measured, self.bounds, strict=True)
+        return tuple(m < b if self.at_least else m > b for m, b in pairs)
+
+
+def targets(record: Mapping[str, Any]) -> list[Target]:
+    """From the JSON that `make bench` keeps."""
+    single = [s for s in record["steps"] if s["threads"] == 1]
+    by_dtype = {d: [s for s in single if s["dtype"] == d] for d in ("float64", "float32")}
+    names = ", ".join("-".join(map(str, net.sizes)) for net in NETS)
+    bounds = tuple(net.target for net in NETS)
+    steps = {d: tuple(s["ratio"] for s in found) for d, found in by_dtype.items()}
+    widest = tuple(found[-1]["peak"] for found in by_dtype.values())
+    pair, judging, logging = record["pair"], record["judging"], record["logging"]
+    judged = list(judging.values())[:2]
+    start = record["startup"]
+    extra = start["parity --help"]["median"] - start["python"]["median"]
+    huge = [
+        g["numbers"]
+        for g in record["growth"]
+        if g["measure"] == "diff, MB" and len(g["sizes"]) == 1
+    ]
+    return [
+        Target(f"a step by hand / torch eager: {names}", steps["float64"], bounds),
+        Target("the same in float32", steps["float32"], bounds),
+        Target(
+            "the widest, of the matrix-product peak: float64, float32", widest, (0.85, 0.85), True
+        ),
+        Target(
+            f"a digits step by hand / {', '.join(TARGETS)}",
+            tuple(record["peers"][name]["manual"] for name in TARGETS),
+            tuple(TARGETS.values()),
+        ),
+        Target(
+            "the pair in one process / both alone: idle, beside a busy process",
+            tuple(p["ratio"] for p in pair.values()),
+            (1.25, 1.3),
+        ),
+        Target(
+            "judging every tensor, of the two steps: digits, widest",
+            tuple(j["judge"] for j in judged),
+            tuple(j["target"] for j in judged),
+        ),
+        Target(
+            "logging: us a scalar, share of a run",
+            (logging["ours, us"], logging["share of the run"]),
+            (5, 0.1),
+        ),
+        Target(
+            "logging: times cheaper than `add_scalar`", (logging["times cheaper"],), (10,), True
+        ),
+        Target("`parity --help` over a bare Python, s", (extra,), (0.3,)),
+        *(Target("`parity diff` of two files of 2 GB: memory, MB", tuple(n), (500,)) for n in huge),
+    ]
+
+
+def lines(found: list[Target]) -> list[str]:
+    """A Markdown table; what was missed has a mark."""
+    rows = ["| | measured | target |", "| --- | --- | --- |"]
+    for t in found:
+        marked = zip(t.measured, t.missed, strict=True)
+        measured = ", ".join(f"{m:.3g}{' !' if missed else ''}" for m, missed in marked)
+        least = "at least " if t.at_least else ""
+        rows.append(f"| {t.what} | {measured} | {least}{', '.join(f'{b:g}' for b in t.bounds)} |")
+    return rows
+
+
+def write(record: Mapping[str, Any]) -> None:
+    """Into the README, between its two marks."""
+    machine = record["machine"].split(";")[0]
+    table = "\n".join(lines(targets(record)))
+    text = (
+        f"`make bench` on {machine}; float64 and one thread if nothing is said. `!` is missed:\n"
+        f"[docs/speed.md](docs/speed.md) says why.\n\n{table}\n"
+    )
+    README.write_text(PLACE.sub(lambda _: text, README.read_text("utf-8"), count=1), "utf-8")
