@@ -25,14 +25,13 @@ against each other when both sides work in one process, and a small step takes t
 WHY = {
     "One training step, ms": """\
 `bare` is the least that NumPy can do for the same new parameters: a - y for the slope of loss and
-output together, results written over their inputs, nothing checked, named or kept. What lies between
-it and `manual` is the price of a step that can be judged: every tensor by name in memory of its own
-(a fresh piece of memory costs more than the arithmetic in it), the loss and the output
-differentiated one after the other, shapes checked. On 2-4-1 that price is half of the step: some
-fifty NumPy calls of 1 to 8 us each on 400 rows, the dearest the logarithms of the loss and the sums
-over the rows of narrow matrices. On the widest network it is 3% to 7%: what keeps it under the rate
-of one large product is memory traffic (activations, gradients and new parameters are each written
-and read again) and its smaller products.
+output together, results written over their inputs, nothing checked, named or kept. Between it and
+`manual` lies the price of a step that can be judged: every tensor by name in memory of its own, the
+loss and the output differentiated one after the other, shapes checked. On 2-4-1 that is half of the
+step, some fifty NumPy calls of 1 to 8 us each on 400 rows; the dearest are the logarithms of the
+loss and the sums over the rows of narrow matrices. On the widest network it is a few hundredths:
+what keeps that one under the rate of a single large product is memory traffic, as activations,
+gradients and new parameters are each written and read again.
 """,
     "One step of 64-128-64-10, batch 64, float64, one thread": """\
 scikit-learn computes its gradients into arrays that it allocated once, and writes each activation
@@ -43,14 +42,14 @@ bare NumPy does not reach the target; with every tensor kept the hand-written st
 `read once` is one subtraction of the two sides, entry by entry, and nothing else. The comparison
 needs five such passes (gap, its size and its greatest; greatest and least entry), all but the first
 in the cache. On the digits network about a third of it is Python calls, a few for each of 41 small
-tensors; on the widest it is memory: 14 million entries a side pass through, and one pass alone takes
-most of the target. In float32 rounding may exceed what can be told from a fault without
-looking closely; such a step is in doubt and is replayed.
+tensors; on the widest it is memory: 14 million entries a side, and one pass alone takes most of the
+target. In float32, rounding may exceed what can be told from a fault without a closer look; such a
+step is in doubt and is replayed.
 
-Replaying runs every operation in extended precision and carries a bound with each number: two arrays
-where the step has one, in a format for which processors have no vector instructions. So only some
-steps are replayed (`--log-every`, 10 by default, the first and the last), and the verdict says how
-many.
+Replaying runs every operation in extended precision and carries a bound with each number: two
+arrays where the step has one, in a format for which processors have no vector instructions. So only
+some steps are replayed (`--log-every`, 10 by default, the first and the last), and the verdict says
+how many.
 """,
     "Logging": """\
 The share is that of a whole default run: curves at every step, histograms of every tensor at every
