@@ -12,23 +12,31 @@ from compare.reports.pictures import boundary, plane
 from lessons.experiment import Trained
 
 
-def panels(rows: int, columns: int, width: float = 3.0) -> tuple[Figure, list[Axes]]:
-    """A figure of rows x columns panels, row by row."""
+def panels(
+    rows: int, columns: int, width: float = 3.0, alike: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of rows x columns panels, row by row; alike ones have one vertical scale."""
     figure = Figure(figsize=(width * columns, 2.7 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=alike)
     return figure, list(axes.flat)
+
+
+def legend(figure: Figure) -> None:
+    """Above all panels, where nothing is drawn; the first panel's names stand for all."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False)
 
 
 def curves(runs: Mapping[str, Trained], curve: str) -> Figure:
     """One panel a training: the curve of each side, thick by hand and thin in torch."""
-    figure, axes = panels(1, len(runs), width=2.4)
+    figure, axes = panels(1, len(runs), width=2.4, alike=True)
     for ax, (label, trained) in zip(axes, runs.items(), strict=True):
         steps = [r.step for r in trained.records]
         for side in SIDES:
             ax.plot(steps, trained.curve(side, curve), label=side, **STYLE[side])
         ax.set(title=label, xlabel="step")
     axes[0].set_ylabel(curve)
-    axes[0].legend(frameon=False)
+    legend(figure)
     return figure
 
 

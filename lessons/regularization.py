@@ -28,7 +28,7 @@ from compare.judging.judge import SIDES, Side
 from compare.judging.witness import STEP
 from lessons.experiment import Trained, noisy_moons, train
 from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
-from lessons.pictures import boundaries, grid, panels
+from lessons.pictures import boundaries, grid, legend, panels
 
 PENALTIES: dict[str, dict[str, object]] = {
     "none": {},
@@ -145,13 +145,13 @@ def _shown(n: Numbers, label: str, side: Side) -> tuple[str, ...]:
 
 
 def _histograms(runs: dict[str, Trained]) -> Figure:
-    figure, axes = panels(1, len(runs), width=2.2)
+    figure, axes = panels(1, len(runs), width=2.2, alike=True)
     for ax, (label, trained) in zip(axes, runs.items(), strict=True):
         by_hand, in_torch = (weights(trained, side) for side in SIDES)
         ax.hist(by_hand, bins=60, range=(-2, 2), label="manual", alpha=0.35)
         ax.hist(in_torch, bins=60, range=(-2, 2), label="torch", histtype="step", color="black")
         ax.set(title=label, yscale="log", xlabel="weight")
-    axes[0].legend(frameon=False)
+    legend(figure)
     return figure
 
 
