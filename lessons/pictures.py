@@ -28,14 +28,15 @@ def legend(figure: Figure) -> None:
 
 
 def curves(runs: Mapping[str, Trained], curve: str) -> Figure:
-    """One panel a training: the curve of each side, thick by hand and thin in torch."""
+    """One panel a training: the curve of each side, thick by hand and thin in torch; losses, which
+    may lie orders of magnitude apart, on a logarithmic scale."""
     figure, axes = panels(1, len(runs), width=2.4, alike=True)
     for ax, (label, trained) in zip(axes, runs.items(), strict=True):
         steps = [r.step for r in trained.records]
         for side in SIDES:
             ax.plot(steps, trained.curve(side, curve), label=side, **STYLE[side])
         ax.set(title=label, xlabel="step")
-    axes[0].set_ylabel(curve)
+    axes[0].set(ylabel=curve, yscale="log" if curve.startswith("loss/") else "linear")
     legend(figure)
     return figure
 
