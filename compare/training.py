@@ -5,8 +5,8 @@ steps. The verdict therefore comes from steps that start from the same state (to
 curves from each side running on its own.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from time import perf_counter
 from typing import Any
@@ -16,8 +16,9 @@ import torch
 
 from compare.case import Case
 from compare.data import Data
-from compare.judging.flow import flow
-from compare.judging.judge import Judgement, Side, judge
+from compare.judging.flow import Node, flow
+from compare.judging.judge import Fault, Judgement, Side, first_not_finite, judge
+from compare.judging.trace import Trace
 from compare.pair import Pair
 from compare.units import resting
 from manual.network import Tensors
@@ -36,6 +37,8 @@ class StepRecord:
     params are those of the side that runs free by hand, after the step; torch's are in its module.
     traces, in the steps that are looked at closely, are what the curves' sides computed: manual's
     own step from where it stands, and torch's.
+    lost says which operation of a side that runs free, or of its twin, was the first to make NaN or
+    infinity. (torch's own steps are judged, so they are in the judgement.)
     """
 
     step: int
@@ -49,6 +52,17 @@ class StepRecord:
     judging: float
     params: Tensors = field(default_factory=dict)
     traces: Mapping[Side, Tensors] = field(default_factory=dict)
+    lost: Mapping[str, Fault] = field(default_factory=dict)
+
+    @property
+    def finite(self) -> bool:
+        """False once NaN or infinity has appeared anywhere, after which no step can be taken."""
+        return self.judgement.finite and not self.lost
+
+    @property
+    def passed(self) -> bool:
+        """The judged step is right on both sides, and nobody who runs free is lost."""
+        return self.judgement.passed and not self.lost
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,7 @@ class Training:
                 record = self._take(self.step + 1, rows)
                 self._generator = torch.get_rng_state()
             yield record
-            if not record.judgement.finite:
+            if not record.finite:
                 return
 
     def _take(self, step: int, rows: np.ndarray) -> StepRecord:
@@ -153,29 +167,33 @@ class Training:
         look_closer = step % case.log_every == 0 or step in (1, case.steps)
         began = perf_counter()
         judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
-        cost = (stepping, perf_counter() - began)
+        judging, none = perf_counter() - began, float("nan")
+        nothing = StepRecord(step, judgement, {}, {}, {}, none, none, stepping, judging)
         if not judgement.finite:
-            return StepRecord(step, judgement, {}, {}, {}, float("nan"), float("nan"), *cost)
+            return nothing
         if self.watch:
             self.watch(step, at.params, x, y, masks, judged, by_torch)
-        free = pair.manual.step(self.manual.params, self.manual.memory, x, y, masks)
         nudged = _nudged(self.twin.params, self._nudges)
+        begins = {
+            "manual": {**start, **self.manual.params, **self.manual.memory},
+            "its one-ulp twin": {**start, **nudged, **self.twin.memory},
+        }
+        free = pair.manual.step(self.manual.params, self.manual.memory, x, y, masks)
         twin = pair.manual.step(nudged, self.twin.memory, x, y, masks)
+        if lost := _lost(begins, (free, twin), nodes):
+            return replace(nothing, lost=lost)
         self.step = step
         self.manual, self.twin = self.manual.after(free), self.twin.after(twin)
         self.torch = at.after(by_torch)
         self.before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
         names = list(at.params)
-        record = StepRecord(
-            step,
-            judgement,
-            _curves(free, names),
-            _curves(by_torch, names),
-            {"loss/batch": float(twin["loss"])},
+        record = replace(
+            nothing,
+            manual=_curves(free, names),
+            torch=_curves(by_torch, names),
+            twin={"loss/batch": float(twin["loss"])},
             drift=_drift(self.manual.params, self.torch.params),
             envelope=_drift(self.manual.params, self.twin.params),
-            stepping=cost[0],
-            judging=cost[1],
             params=self.manual.params,
             traces={"manual": free, "torch": by_torch} if look_closer else {},
         )
@@ -252,6 +270,15 @@ def _curves(trace: Tensors, params: list[str]) -> Curves:
     return curves
 
 
+def _lost(
+    begins: Mapping[str, Tensors], made: Iterable[Tensors], nodes: tuple[Node, ...]
+) -> dict[str, Fault]:
+    """Who of them is no longer finite, and where it began."""
+    traces = {who: Trace(b, m, nodes) for (who, b), m in zip(begins.items(), made, strict=True)}
+    found = {who: first_not_finite(trace, "manual") for who, trace in traces.items()}
+    return {who: fault for who, fault in found.items() if fault}
+
+
 def _nudged(params: Tensors, rng: np.random.Generator) -> Tensors:
     """Each number moved to its neighbour, up or down by chance."""
     return {
@@ -261,4 +288,5 @@ def _nudged(params: Tensors, rng: np.random.Generator) -> Tensors:
 
 
 def _drift(a: Tensors, b: Tensors) -> float:
-    return max(float(np.abs(a[n] - b[n]).max() / max(np.abs(b[n]).max(), 1e-300)) for n in a)
+    """The greatest of all parameters; NaN, where one is so large that no gap exists, is no less."""
+    return float(np.max([np.abs(a[n] - b[n]).max() / max(np.abs(b[n]).max(), 1e-300) for n in a]))

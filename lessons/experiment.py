@@ -71,7 +71,7 @@ def train(case: Case) -> Trained:
     sides = pair.build(case, loaded)
     kept, steps, passed = [], 0, 0
     for record in training.Training(case, loaded, sides):
-        if not record.judgement.finite:
+        if not record.finite:
             raise InputError(f"step {record.step} is not finite; try another --seed")
         steps, passed = steps + 1, passed + record.judgement.passed
         if "loss/train" in record.torch:

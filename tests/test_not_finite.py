@@ -107,3 +107,69 @@ def test_training_stops_where_one_side_breaks(
     assert "(inf at [3, 1], but its own inputs give" in said
     assert f"{side} is wrong" in said
     assert json.loads((tmp_path / "a/summary.json").read_text())["steps"] == 7
+
+
+FREE = {"manual": 1, "its one-ulp twin": 2}  # which of the three steps by hand
+
+
+def spoiled(monkeypatch: pytest.MonkeyPatch, who: str, at: int, name: str, bad: float) -> None:
+    """In step `at` one that runs free makes this of good inputs; the judged step is as it was."""
+    step, calls = ManualSide.step, []
+
+    def broken(self: Any, *args: Any) -> Any:
+        made = step(self, *args)
+        calls.append(1)
+        if len(calls) == 3 * (at - 1) + FREE[who] + 1:
+            made[name] = made[name].copy()
+            made[name][tuple(n - 1 for n in made[name].shape)] = bad
+        return made
+
+    monkeypatch.setattr(ManualSide, "step", broken)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["z2", "loss", "db1", "vW2", "W3"])
+@pytest.mark.parametrize("who", FREE)
+def test_training_stops_where_one_that_runs_free_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str, name: str, bad: float
+) -> None:
+    """The judged steps cannot see it: they start from torch's state."""
+    spoiled(monkeypatch, who, 7, name, bad)
+    result = train(tmp_path)
+    assert result.exit_code == 1, result.output
+    said = result.output.replace("\n", " ")
+    assert f"FAIL in step 7: Left to run free, {who} is lost: its " in said
+    assert f"-> {name} is the first that is not finite ({bad}" in said
+    assert "but its own inputs give" in said
+    assert "so it is wrong. The judged step, from torch's state, is finite on both sides." in said
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert (summary["passed"], summary["steps"], summary["planned"]) == (False, 7, 30)
+
+
+@pytest.mark.parametrize("who", FREE)
+def test_numbers_that_grow_too_large_without_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """W1 of one that runs free has become so large that its next product does not fit."""
+    spoiled(monkeypatch, who, 6, "W1", 1e38)
+    plain = ["--dtype", "float32", "--activation", "relu", "--loss", "mse_loss"]
+    result = train(tmp_path, *plain, "--output", "identity", "--p", "0", "--l2", "0")
+    assert result.exit_code == 1, result.output
+    said = result.output.replace("\n", " ")
+    assert re.search(rf"FAIL in step 7: Left to run free, {who} is lost: its \w+ -> \w+ is", said)
+    assert "outgrow what the type can hold: try a smaller lr" in said
+    assert "so it is wrong" not in said
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_check_does_not_pass_where_one_that_runs_free_breaks(
+    monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    spoiled(monkeypatch, "manual", 2, "W2", np.nan)
+    args = [*CASE[:-2], "--steps", "3", *(["--json"] if as_json else [])]
+    result = CliRunner().invoke(parity, ["check", *args])
+    assert result.exit_code == 1, result.output
+    if as_json:
+        assert json.loads(result.output)["passed"] is False
+    else:
+        assert "FAIL Left to run free, manual is lost: its" in result.output

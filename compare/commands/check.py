@@ -22,14 +22,15 @@ def run(case: Case, as_json: bool) -> bool:
         sides = pair.build(case, loaded)
         last: StepRecord | None = None
         for last in training.Training(case, loaded, sides):
-            if not last.judgement.passed:
+            if not last.passed:
                 break
     assert last is not None, "a case has at least one step"
     if as_json:
-        console.print_json(to_json(last.judgement, step=last.step))
+        console.print_json(to_json(last.judgement, step=last.step, passed=last.passed))
     else:
         show_case(console, case, loaded, sides)
         terminal.show_step(console, last.step, case.steps)
         show_judgement(console, last.judgement)
+        terminal.show_lost(console, last)
         terminal.show_cost(console, last)
-    return last.judgement.passed
+    return last.passed

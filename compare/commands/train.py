@@ -105,7 +105,7 @@ class Run:
             with self.held.writing():
                 dashboard.write(record)
             self.tally.add(record)
-            if not record.judgement.finite:
+            if not record.finite:
                 break
             last = record.step == self.case.steps
             if last or asked.signal or record.step % STORE_EVERY == 0:

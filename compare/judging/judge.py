@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
+
 from compare.judging.course_names import diagnose_in_course_names
 from compare.judging.diagnosis import Diagnosis
 from compare.judging.differences import Difference, compare, largest
 from compare.judging.flow import Node
-from compare.judging.replay import Replayed, recorded_inputs, replay
+from compare.judging.replay import Replayed, recorded_inputs, replay, replay_node
 from compare.judging.segments import filled, join
 from compare.judging.trace import Tensors, Trace
 from compare.judging.witness import testify
@@ -201,10 +203,24 @@ def _root(
     known = recorded_inputs(trace.given, trace.made)
     if found.outcome == "not finite":
         node = next(n for n in joined[side] if found.name in n.outputs)
-        sizes = {n: largest(known[n]) for n in node.inputs if known[n].dtype.kind == "f"}
-        return Fault(side, found, None, other, sizes)
+        return Fault(side, found, None, other, _reach(node, known))
     node = next(
         n for n in trace.nodes if found.name in n.outputs and n.operation == found.operation
     )
     witness = testify(node, found.name, found.index, filled(trace.nodes, known))
     return Fault(side, found, witness, other)
+
+
+def first_not_finite(trace: Trace, side: Side) -> Fault | None:
+    """The first operation of one side's step that made NaN or infinity; None where none did."""
+    name = next((n for n, a in trace.made.items() if not np.isfinite(a).all()), None)
+    if name is None:
+        return None
+    known = recorded_inputs(trace.given, trace.made)
+    node = next(n for n in trace.nodes if name in n.outputs)
+    found = next(r for r in replay_node(node, known, trace.made) if r.name == name)
+    return Fault(side, found, reach=_reach(node, known))
+
+
+def _reach(node: Node, known: Tensors) -> dict[str, float]:
+    return {n: largest(known[n]) for n in node.inputs if known[n].dtype.kind == "f"}

@@ -53,8 +53,7 @@ def _not_finite(j: Judgement, fault: Fault, called: Names) -> Iterator[str]:
     """Either the numbers outgrew their type, mostly on both sides alike; or a side made NaN or
     infinity of inputs that give a number."""
     r, side, other = fault.found, called[fault.side], called[_other(fault.side)]
-    what = f"{r.operation} -> {r.name} is the first that is not finite ({r.detail})"
-    reach = "its inputs reach " + ", ".join(f"{n} {size:.2g}" for n, size in fault.reach.items())
+    what, reach = _broke(fault)
     alike = fault.other is not None and not math.isfinite(fault.other)
     if math.isfinite(r.expected):
         yield f"{side}'s {what}; {reach}."
@@ -66,6 +65,28 @@ def _not_finite(j: Judgement, fault: Fault, called: Names) -> Iterator[str]:
         there = "did not get that far" if fault.other is None else f"has {fault.other:.9g} there"
         yield f"training diverged: {side}'s {what}; {reach}. {other} {there}."
         yield "The inputs outgrow what the type can hold: try a smaller lr."
+
+
+def lost(faults: Mapping[str, Fault]) -> Iterator[str]:
+    """Who runs free and is no longer finite, though the judged step, from torch's state, is. Where
+    the inputs give a number it was computed wrongly."""
+    for who, fault in faults.items():
+        what, reach = _broke(fault)
+        yield f"Left to run free, {who} is lost: its {what}; {reach}."
+        if math.isfinite(fault.found.expected):
+            yield "Its own inputs give a number, so it is wrong."
+        else:
+            yield "Its numbers outgrow what the type can hold: try a smaller lr."
+    if faults:
+        yield "The judged step, from torch's state, is finite on both sides."
+
+
+def _broke(fault: Fault) -> tuple[str, str]:
+    r = fault.found
+    return (
+        f"{r.operation} -> {r.name} is the first that is not finite ({r.detail})",
+        "its inputs reach " + ", ".join(f"{n} {size:.2g}" for n, size in fault.reach.items()),
+    )
 
 
 def _other(side: Side) -> Side:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from compare.judging.differences import Difference
 from compare.judging.judge import Side
-from compare.judging.verdict import sentences
+from compare.judging.verdict import lost, sentences
 from compare.numbers import plain
 from compare.training import StepRecord
 from manual.bias_variance import Diagnosis, diagnose
@@ -102,9 +102,10 @@ class Tally:
             uses = self.use.setdefault(side, {})
             for r in replays:
                 uses[r.name] = max(uses.get(r.name, 0.0), r.use if r.use == r.use else float("inf"))
-        if self.failure is None and not judgement.passed:
+        if self.failure is None and not record.passed:
             failed = next((d for d in judgement.differences if not d.passed), None)
-            self.failure = Failure(record.step, failed, tuple(sentences(judgement)))
+            words = lost(record.lost) if judgement.passed else sentences(judgement)
+            self.failure = Failure(record.step, failed, tuple(words))
 
     def summary(
         self, planned: int, interrupted: bool, made_with: dict[str, str], notes: tuple[str, ...]

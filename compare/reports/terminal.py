@@ -13,7 +13,7 @@ from compare.case import Case
 from compare.data import Data
 from compare.judging.judge import SIDES, Judgement
 from compare.judging.replay import Replayed
-from compare.judging.verdict import CALLED, Names, sentences
+from compare.judging.verdict import CALLED, Names, lost, sentences
 from compare.pair import Pair
 from compare.reports.runs import way_on
 from compare.reports.summary import Summary, by_kind, worst_of
@@ -155,6 +155,13 @@ def _span(names: list[str]) -> str:
 def show_step(console: Console, step: int, steps: int) -> None:
     """Which step the report is about."""
     console.print(f"step {step} of {steps}", highlight=False)
+
+
+def show_lost(console: Console, record: StepRecord) -> None:
+    """Who runs free and is no longer finite, if anybody."""
+    if record.lost:
+        words = escape("\n".join(lost(record.lost)))
+        console.print(f"[bold red]FAIL[/] {words}", highlight=False, soft_wrap=True)
 
 
 def show_cost(console: Console, record: StepRecord) -> None:
