@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 from compare.cli import parity
 from compare.commands import resume, train
 from compare.errors import InputError
-from compare.files import checkpoint
-from compare.reports.train_dashboard import moments
+from compare.files import atomic, checkpoint
+from compare.reports.held import Held
+from compare.reports.train_dashboard import TrainDashboard, moments
 from tests.runs_made import left, points, stop_after
 
 STEPS = 30
@@ -288,7 +289,62 @@ class TestRefused:
 
     def test_a_folder_that_is_no_run(self, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
-        assert "case.toml" in refusal(tmp_path, "--resume", "a")
+        said = refusal(tmp_path, "--resume", "a")
+        assert f"{tmp_path / 'a'} holds no case.toml: it is no training, or one that was" in said
+        assert f"start again under another --name, or under 'a' once {tmp_path / 'a'} is" in said
+
+
+def holds(folder: Path) -> dict[Path, bytes]:
+    """Every file but the lock, which holds nothing."""
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name != "lock")
+    return {p: p.read_bytes() for p in files}
+
+
+class Killed(BaseException):
+    """The process is gone; nobody catches it."""
+
+
+# what the process was about to do when it was killed, and how often it had done that before
+MOMENTS: dict[str, tuple[Any, str, int]] = {
+    "folder made": (Held, "__enter__", 0),
+    "folder locked": (atomic, "write", 0),
+    "case written": (TrainDashboard, "begin", 0),
+    "logs begun": (atomic, "write", 1),
+    "first checkpoint half written": (atomic, "write", 2),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_before_the_first_checkpoint(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Nothing is lost and nothing mixed: --resume and a second run of that name are refused, with
+    what to do, and both leave the folder as it is."""
+    owner, name, before = MOMENTS[moment]
+    original, calls = getattr(owner, name), []
+
+    def killed(*args: Any) -> Any:
+        calls.append(1)
+        if len(calls) > before:
+            raise Killed
+        return original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killed)
+        with pytest.raises(Killed):
+            call(tmp_path, *CASE, "--name", "a")
+    folder = tmp_path / "a"
+    held = holds(folder)
+    said = refusal(tmp_path, "--resume", "a")
+    if (folder / "case.toml").exists():
+        assert f"train again with  parity train --case {folder / 'case.toml'}" in said
+    else:
+        assert "stopped before it began" in said
+    assert "run 'a' exists" in refusal(tmp_path, *CASE, "--name", "a")
+    assert holds(folder) == held
+    if moment == "first checkpoint half written":
+        assert call(tmp_path, "--case", str(folder / "case.toml"), "--name", "b").exit_code == 0
+        assert left(tmp_path / "b") == left(whole)
 
 
 def test_another_version_is_said_and_not_refused(

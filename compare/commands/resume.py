@@ -26,6 +26,7 @@ def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int
             for, or no checkpoint of it is whole.
     """
     folder = runs.find(root, name)
+    _refuse_never_begun(folder)
     case = cases.load(folder / "case.toml")
     for field in asked.model_fields_set:
         _refuse_change(name, field, getattr(case, field), getattr(asked, field))
@@ -60,6 +61,15 @@ def _refuse_change(name: str, field: str, was: object, now: object) -> None:
         raise InputError(
             f"--{field.replace('_', '-')} is {now!r}, but run {name!r} was begun with {was!r}: "
             "leave it out to go on, or train anew under another --name"
+        )
+
+
+def _refuse_never_begun(folder: Path) -> None:
+    if not (folder / "case.toml").exists():
+        raise InputError(
+            f"{folder} holds no case.toml: it is no training, or one that was stopped before it "
+            "began, so there is nothing to go on from\n"
+            f"start again under another --name, or under {folder.name!r} once {folder} is deleted"
         )
 
 
