@@ -16,6 +16,7 @@ from compare.files import checkpoint
 from compare.files.checkpoint import Checkpoint
 from compare.gradients.train_gradcheck import Seen
 from compare.reports import event_file
+from compare.reports.event_file import Written
 from compare.reports.summary import Tally
 from compare.training import Standing, State
 from manual.network import Tensors
@@ -25,7 +26,7 @@ SIDES = ("manual", "torch", "twin")
 
 class Progress(BaseModel):
     """All of a run but its numbers: data is the digest of what is trained on, nudges the state of
-    the twin's generator, logs the length of TensorBoard's files, seconds the time taken so far."""
+    the twin's generator, logs what TensorBoard's files held, seconds the time taken so far."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -35,7 +36,7 @@ class Progress(BaseModel):
     nudges: dict[str, Any]
     tally: Tally
     gradchecks: Seen | None
-    logs: dict[str, int]
+    logs: dict[str, Written]
     seconds: float
     notes: tuple[str, ...]
 

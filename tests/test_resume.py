@@ -233,6 +233,38 @@ class TestDamage:
             stopped.parent, "--resume", "a"
         )
 
+    @pytest.mark.parametrize("side", ["manual", "torch", "twin", "parity"])
+    def test_curves_that_were_changed(self, whole: Path, stopped: Path, side: str) -> None:
+        """A bit that fell over, within what both checkpoints know of: refused by name."""
+        log = stopped / side / "events.out.tfevents.0"
+        content = bytearray(log.read_bytes())
+        content[len(content) // 3] ^= 4
+        log.write_bytes(content)
+        said = refusal(stopped.parent, "--resume", "a")
+        assert f"{log} is damaged: its first" in said
+        assert f"train again with  parity train --case {stopped / 'case.toml'}" in said
+
+    def test_curves_that_were_changed_after_a_checkpoint(self, whole: Path, stopped: Path) -> None:
+        """The one before the damage is gone on from; what comes after its end does no harm."""
+        log = stopped / "manual/events.out.tfevents.0"
+        content = bytearray(log.read_bytes())
+        content[-20] ^= 4
+        log.write_bytes(content + b"torn")
+        result = call(stopped.parent, "--resume", "a")
+        assert result.exit_code == 0, result.output
+        assert "going on after step 20 of 30" in result.output
+        assert left(stopped) == left(whole)
+
+    def test_a_record_that_is_gone(self, stopped: Path) -> None:
+        """Every record left has its right checksum, and the length is the old one."""
+        log = stopped / "twin/events.out.tfevents.0"
+        content = log.read_bytes()
+        first = 16 + int.from_bytes(content[:8], "little")
+        second = 16 + int.from_bytes(content[first : first + 8], "little")
+        log.write_bytes(content[:first] + content[first + second :] + content[-second:])
+        assert log.stat().st_size == len(content)
+        assert f"{log} is damaged" in refusal(stopped.parent, "--resume", "a")
+
     def test_other_data(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         rng = np.random.default_rng(4)
         mine = {"x": rng.normal(size=(20, 3)), "y": np.arange(20) % 2}

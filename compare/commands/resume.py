@@ -52,7 +52,16 @@ def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int
         terminal.show_resumed(console, found.state.step, case, found.refused)
         exactly = Gradchecks(sides.manual.net, was.gradchecks) if was.gradchecks else None
         return Run(
-            case, loaded, sides, held, was.tally, exactly, found.state, was.seconds, tuple(notes)
+            case,
+            loaded,
+            sides,
+            held,
+            was.tally,
+            exactly,
+            start=found.state,
+            seconds=was.seconds,
+            notes=tuple(notes),
+            logs=was.logs,
         ).go(console)
 
 

@@ -1,8 +1,8 @@
 """`parity train`: everything is checked before the run's folder exists, then data flows one way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
@@ -20,6 +20,7 @@ from compare.gradients.train_gradcheck import Gradchecks
 from compare.pair import Pair
 from compare.progress import Progress
 from compare.reports import event_file, runs, terminal
+from compare.reports.event_file import Written
 from compare.reports.held import Held
 from compare.reports.made_with import made_with
 from compare.reports.summary import Summary, Tally
@@ -55,8 +56,8 @@ def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) 
 
 @dataclass
 class Run:
-    """One run under way, from its first step or from where it stopped: start, seconds and notes are
-    what an earlier process left."""
+    """One run under way, from its first step or from where it stopped: start, seconds, notes
+    and logs are what an earlier process left."""
 
     case: Case
     data: Data
@@ -67,6 +68,7 @@ class Run:
     start: State | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    logs: Mapping[str, Written] = field(default_factory=dict)
 
     def go(self, console: Console) -> int:
         """To the last step, or until asked to stop -> the exit status.
@@ -118,6 +120,7 @@ class Run:
         """The curves first, for a checkpoint says how long they are."""
         with self.held.writing():
             dashboard.sync()
+            self.logs = event_file.written(self.held.folder, self.logs)
             made = Progress(
                 case=self.case,
                 data=self._digest,
@@ -125,7 +128,7 @@ class Run:
                 nudges=steps.state().nudges,
                 tally=self.tally,
                 gradchecks=self.exactly.seen if self.exactly else None,
-                logs=event_file.sizes(self.held.folder),
+                logs=self.logs,
                 seconds=perf_counter() - self._began,
                 notes=self.notes,
             )

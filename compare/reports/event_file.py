@@ -8,6 +8,9 @@ byte in Python, take twice as long as all else that is done for an event.
 import os
 import struct
 import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from google_crc32c import value as crc32c
@@ -17,6 +20,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from compare.errors import InputError
 
 PATTERN = "*tfevents*"  # what TensorBoard takes for its own
+PART = 2**20  # bytes of a log in memory at once
 
 
 class EventFile:
@@ -70,34 +74,64 @@ def _masked_crc(data: bytes) -> bytes:
     return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """The length in bytes of every log below a run's folder."""
-    return {_name(folder, p): p.stat().st_size for p in sorted(folder.rglob(PATTERN))}
+@dataclass(frozen=True)
+class Written:
+    """How much a log held, and the CRC-32 of it: of the whole, for a record's own checksum cannot
+    tell that one before it is gone."""
+
+    size: int = 0
+    checksum: int = 0
 
 
-def check(folder: Path, sizes: dict[str, int]) -> None:
+def written(folder: Path, before: Mapping[str, Written]) -> dict[str, Written]:
+    """Every log below a run's folder; what was written before is not read again."""
+    found = {}
+    for path in sorted(folder.rglob(PATTERN)):
+        name = _name(folder, path)
+        found[name] = _read_on(path, before.get(name, Written()), path.stat().st_size)
+    return found
+
+
+def check(folder: Path, logs: Mapping[str, Written]) -> None:
     """Refuse logs that lack what a checkpoint knows of.
 
     Raises:
-        InputError: one is missing or shorter than it was; it is named.
+        InputError: one is missing, shorter than it was, or holds something else; it is named.
     """
-    for name, size in sizes.items():
+    for name, was in logs.items():
         path = folder / name
         held = path.stat().st_size if path.is_file() else None
-        if held is None or held < size:
+        if held is None or held < was.size:
             came = "is missing" if held is None else f"holds {held} bytes"
-            raise InputError(f"{path} {came}, expected at least {size}: curves would have a gap")
+            raise InputError(
+                f"{path} {came}, expected at least {was.size}: curves would have a gap"
+            )
+        if _read_on(path, Written(), was.size) != was:
+            raise InputError(
+                f"{path} is damaged: its first {was.size} bytes are not those that were written, "
+                "so its curves would be others"
+            )
 
 
-def cut(folder: Path, sizes: dict[str, int]) -> None:
-    """Cut every log back to this size, and delete those that came later: the points that follow
+def cut(folder: Path, logs: Mapping[str, Written]) -> None:
+    """Cut every log back to what it held, and delete those that came later: the points that follow
     are written again."""
     for path in folder.rglob(PATTERN):
-        size = sizes.get(_name(folder, path))
-        if size is None:
+        was = logs.get(_name(folder, path))
+        if was is None:
             path.unlink()
         else:
-            os.truncate(path, size)
+            os.truncate(path, was.size)
+
+
+def _read_on(path: Path, start: Written, size: int) -> Written:
+    """The checksum of the first `size` bytes, from where an earlier one ends."""
+    checksum, left = start.checksum, size - start.size
+    with path.open("rb") as stream:
+        stream.seek(start.size)
+        while left > 0 and (part := stream.read(min(left, PART))):
+            checksum, left = zlib.crc32(part, checksum), left - len(part)
+    return Written(size, checksum)
 
 
 def _name(folder: Path, path: Path) -> str:
