@@ -9,6 +9,7 @@ import click
 
 from compare.case import load as load_case
 from compare.commands.case_options import case_options
+from compare.commands.stopping import at_once
 from compare.errors import InputError
 
 RUNS = click.option(
@@ -269,7 +270,8 @@ def gradcheck(
 def main() -> None:
     """The console command: bad input is one or two lines and status 2, never a traceback."""
     try:
-        parity()
+        with at_once():
+            parity()
     except InputError as error:
         click.echo(f"parity: {error}", err=True)
         sys.exit(2)

@@ -1,5 +1,7 @@
-"""Ctrl-C and SIGTERM ask a run to stop after the step at hand; asked twice, it stops at once."""
+"""Ctrl-C and SIGTERM ask a run to stop after the step at hand; asked twice, it stops at once, as
+any other command does at the first Ctrl-C."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,3 +37,28 @@ def listening() -> Iterator[Asked]:
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Inside, Ctrl-C ends the process with one line and status 130.
+
+    It may come while torch is half imported, which then ends in any exception or in none: so what
+    the process makes of it no longer counts, once everybody has tidied up on the way out.
+    """
+    stopped = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        if not stopped:
+            os.write(2, b"parity: stopped by Ctrl-C\n")
+        stopped = True
+        raise SystemExit(Asked(number).status)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        if stopped:
+            os._exit(Asked(signal.SIGINT).status)
+        signal.signal(signal.SIGINT, before)
