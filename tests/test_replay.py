@@ -11,8 +11,9 @@ import torch
 from benchmarks.drawn import case_and_data, steps
 from compare.judging.judge import judge
 from compare.judging.precise import precise_matmul
-from compare.judging.replay import replay, replay_node
+from compare.judging.replay import WORST, replay, replay_node
 from compare.judging.rounding import Bounded
+from compare.judging.sum_drift import drift_of
 from manual.linear import linear_backward
 
 FIXED = {"hidden": (6, 5), "loss": "cross_entropy", "output": "identity", "p": 0.3, "l2": 0.7}
@@ -86,6 +87,61 @@ def test_alike_terms_of_a_sum_may_round_alike(dtype: str) -> None:
     assert (np.abs(db - probable.value) > probable.error).any(), "nothing that needs a closer look"
     off = db + (4 * m * np.finfo(dtype).eps * np.abs(db)).astype(dtype)
     assert not all(r.right for r in replay_node(node, given, trace | {"db2": off}))
+
+
+def alike(dtype: str, m: int) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """dW2 of a batch of like samples, added up one after another: nearly all of its 42 entries are
+    in doubt at first."""
+    rng = np.random.default_rng(43)
+    dz = np.tile(rng.normal(size=6).astype(dtype), (m, 1))
+    x = np.tile(rng.normal(size=7).astype(dtype), (m, 1))
+    node = next(n for n in recorded(dtype)[1] if "dW2_loss" in n.outputs)
+    given = dict(zip(node.inputs, (dz, x, np.ones((6, 7), dtype)), strict=True))
+    walked = np.cumsum(dz[:, :, None] * x[:, None, :], axis=0, dtype=dtype)[-1]
+    trace = dict(zip(node.outputs, linear_backward(*given.values()), strict=True))
+    return node, given, trace | {"dW2_loss": walked, "db2": np.cumsum(dz, axis=0)[-1]}
+
+
+@pytest.mark.parametrize("worst", [1, 5, 10**9])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_many_doubtful_entries_are_judged_as_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, worst: int
+) -> None:
+    """Looking at the worst of them first changes neither a right verdict nor a wrong one."""
+    monkeypatch.setattr("compare.judging.replay.WORST", worst)
+    node, given, trace = alike(dtype, 4000)
+    first = Bounded.exact(given[node.inputs[0]]).T @ Bounded.exact(given[node.inputs[1]])
+    assert (np.abs(trace["dW2_loss"] - first.value) > first.error).sum() > 5, "seed 43"
+    assert [r for r in replay_node(node, given, trace) if not r.right] == [], "seed 43"
+    for index in [(0, 0), (2, 5), (5, 6)]:
+        wrong = trace["dW2_loss"].copy()
+        wrong[index] *= 1 + 8 * 4000 * np.finfo(dtype).eps
+        found = replay_node(node, given, trace | {"dW2_loss": wrong})
+        (seen,) = (r for r in found if not r.right)
+        assert (seen.name, seen.outcome, seen.index) == ("dW2_loss", "wrong", index), "seed 43"
+
+
+def test_of_a_wrong_product_few_entries_are_looked_at_closely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All 15,000 are over the probable bound, and each closer look takes as many steps as terms."""
+    looked: list[int] = []
+
+    def counted(terms: np.ndarray, eps: float) -> np.ndarray:
+        looked.append(terms[0].size)
+        return drift_of(terms, eps)
+
+    monkeypatch.setattr("compare.judging.rounding.drift_of", counted)
+    rng = np.random.default_rng(44)
+    x, W = (rng.uniform(1, 2, shape).astype(np.float32) for shape in ((150, 400), (100, 400)))
+    b = np.zeros(100, np.float32)
+    node = next(n for n in recorded("float32")[1] if "z2" in n.outputs)
+    given = dict(zip(node.inputs, (x, W, b), strict=True))
+    right = (x.astype(float) @ W.T.astype(float)).astype(np.float32)
+    (seen,) = replay_node(node, given, {"z2": right * np.float32(1 + 200 * 2.0**-23)})
+    assert seen.outcome == "wrong", "seed 44"
+    assert 1 < seen.use < 10, "a fault that only a closer look can tell from rounding"
+    assert sum(looked) == WORST
 
 
 def test_terms_that_are_not_alike_are_given_little_more() -> None:

@@ -32,7 +32,9 @@ class Bounded(NDArrayOperatorsMixin):
     The n roundings of a sum point either way, so they add up like a random walk to
     4 (sqrt(n) + 1) u sum|x|, or to (n + 4) u sum|x| where that is less. Terms that are alike round
     alike, though, and then the walk drifts (Higham and Mary 2019 show it on constant terms):
-    entries in doubt, a mask, are looked at again with the drift that their terms have.
+    entries in doubt are looked at again with the drift that their terms have. doubt says which: of
+    a product's entries 1 is given the drift of its terms, and 2 the n + 4 at once, which is no less
+    and costs nothing.
     """
 
     # what the sum just taken rounds away per unit that is added next: it may be one more term of it
@@ -167,8 +169,8 @@ class Bounded(NDArrayOperatorsMixin):
         n = a.shape[-1]
         drift: float | np.ndarray = 0.0
         if self.doubt is not None and self.doubt.shape == (a.shape[0], b.shape[-1]):
-            drift = np.zeros(self.doubt.shape)
-            rows, columns = np.nonzero(self.doubt)
+            drift = np.where(self.doubt == 2, np.inf, 0.0)
+            rows, columns = np.nonzero(self.doubt == 1)
             for at in np.array_split(np.arange(rows.size), rows.size * n // TERMS_AT_ONCE + 1):
                 terms = values[0].T[:, rows[at]] * values[1][:, columns[at]]
                 drift[rows[at], columns[at]] = drift_of(terms, float(np.finfo(self.judged).eps))
