@@ -463,10 +463,15 @@ class TestBoard:
     def test_opens_the_newest_or_the_named(
         self, parity: Parity, monkeypatch: pytest.MonkeyPatch, name: tuple[str, ...], folder: str
     ) -> None:
-        for age, run in enumerate(["new", "old"]):
-            (Path("runs") / run).mkdir(parents=True)
-            _write(f"runs/{run}/events.out.tfevents.1", b"")
-            os.utime(Path("runs") / run, (1e9 - age, 1e9 - age))
+        """The newest is the one that was trained last, whatever was written beside it since."""
+        for age, run in enumerate(["new", "old", "older"]):
+            (Path("runs") / run / "torch").mkdir(parents=True)
+            events = _write(f"runs/{run}/torch/events.out.tfevents.1", b"")
+            os.utime(events, (1e9 - age, 1e9 - age))
+            os.utime(Path("runs") / run, (1e9 + age, 1e9 + age))
+        for later in ("report.html", "lock"):
+            _write(f"runs/old/{later}", b"")
+        Path("runs/empty").mkdir()
         started: list[tuple[Path, int | None]] = []
 
         def stopped(*asked: Any) -> NoReturn:

@@ -43,7 +43,7 @@ def find(root: Path, name: str | None) -> Path:
     if not found:
         raise InputError(f"no runs in {root}; write one first:  parity train")
     if name is None:
-        return max(found, key=lambda p: p.stat().st_mtime)
+        return max(found, key=_written)
     if root / name not in found:
         raise InputError(f"no run {name!r} in {root}: {suggest(name, (p.name for p in found))}")
     return root / name
@@ -53,6 +53,11 @@ def way_on(folder: Path) -> str:
     """What to type to go on with a run."""
     runs = "" if folder.parent == Path("runs") else f" --runs {folder.parent}"
     return f"parity train --resume {folder.name}{runs}"
+
+
+def _written(folder: Path) -> float:
+    """When its newest curves were. The folder's own time also changes with a report, or a lock."""
+    return max((p.stat().st_mtime for p in folder.rglob("events.out.tfevents.*")), default=0.0)
 
 
 def _names(default: str) -> Iterator[str]:
