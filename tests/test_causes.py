@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import manual
 from benchmarks.drawn import case_and_data, steps
 from benchmarks.faults import summarise, survey
 from compare.case import Case
@@ -88,6 +89,29 @@ def test_mistakes_are_named_on_other_sizes_activations_and_optimizers(seed: int)
     named = sum(o.named for o in outcomes)
     assert named >= 0.9 * len(outcomes), [o for o in outcomes if not o.named]
     assert sum(row["planted"] for row in summarise(outcomes).values()) == len(outcomes)
+
+
+@pytest.mark.parametrize("saved", [True, False], ids=["a was saved", "slope at what is left"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("side", SIDES)
+def test_an_activation_in_place_is_one_mistake(side: Side, activation: str, saved: bool) -> None:
+    """z holds a when it is recorded, and nothing else about the step is a mistake of its own."""
+    r = third_step(activation=activation)
+    trace = dict(r.manual if side == "manual" else r.torch)
+    backward = getattr(manual, activation + "_backward")
+    for k in (1, 2):
+        trace[f"z{k}"] = trace[f"a{k}"].copy()
+        if not saved:
+            trace[f"dz{k}"] = backward(trace[f"da{k}"], trace[f"z{k}"])
+    traces = {"manual": r.manual, "torch": r.torch, side: trace}
+    found = judge(r.nodes, r.start, traces["manual"], traces["torch"]).diagnoses[side]
+    if not saved:  # what follows was computed from the right dz
+        made = {e.cause.name: e.tensors for a in found.alternatives for e in a}
+        assert {"z1", "z2"} <= set(made["in_place_activation"])
+        assert not {"a1", "a2", "dz1", "dz2"} & set(found.unexplained)
+        return
+    assert found.verdict == "unique"
+    assert found.names == (frozenset({"in_place_activation"}),)
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -142,6 +142,23 @@ def _twice_hidden(name: str) -> tuple[Effect, ...]:
     )
 
 
+def _overwritten(node: Node, e: Evidence) -> Iterable[Node]:
+    """z = g(linear(x, W, b)), with the g of this layer."""
+    return [
+        replace(
+            node,
+            formula=lambda f, *inputs, name=n.operation, options=n.options: f[name](
+                f["linear"](*inputs), **options
+            ),
+        )
+        for n in e.nodes
+        if forward(n) and n.layer == node.layer and n.operation != "identity"
+    ]
+
+
+IN_PLACE = Effect(on("linear"), _overwritten)
+HANDED_ON = Effect(_sloped(forward), into("identity"))
+
 CAUSES = (
     Cause(
         "softmax_twice",
@@ -172,8 +189,8 @@ CAUSES = (
     Cause(
         "another_activation",
         "A layer uses another activation, forward and backward.",
-        "a = relu(z)  # the case's activation",
-        "nn.ReLU()  # the case's activation",
+        "a = g(z)  # g is the activation that the case names",
+        "g()  # nn.ReLU, nn.Tanh...: the one that the case names",
         ((Effect(forward, _another("")), Effect(backward, _another("_backward"))),),
     ),
     Cause(
@@ -225,19 +242,12 @@ CAUSES = (
         "a = np.maximum(z, 0)  # not np.maximum(z, 0, out=z)",
         "nn.ReLU()  # inplace=False, or clone() in the hook",
         (
-            one(
-                lambda node, e: [
-                    replace(
-                        node,
-                        formula=lambda f, *inputs, name=n.operation, options=n.options: f[name](
-                            f["linear"](*inputs), **options
-                        ),
-                    )
-                    for n in e.nodes
-                    if forward(n) and n.layer == node.layer and n.operation != "identity"
-                ],
-                on("linear"),
-            ),
+            # relu of what relu left is the same; of the others a is z as recorded, and the slope is
+            # that at the recorded z or, where a was saved for it, the right one
+            (IN_PLACE,),
+            (IN_PLACE, HANDED_ON),
+            (IN_PLACE, HANDED_ON, Effect(on("sigmoid_backward"), by(_z_taken_for_a))),
+            (IN_PLACE, HANDED_ON, Effect(on("tanh_backward"), by(_z_taken_for_tanh))),
         ),
     ),
 )
