@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import manual
-from compare.judging.flow import Node, flow
+from compare.judging.flow import Node, dropping, flow
 from compare.judging.judge import Judgement, Side, judge
 from compare.judging.plant import run
 from compare.judging.sharded_flow import of_all_ranks, sharded_flow
@@ -60,7 +60,7 @@ def record(pair: Pair, x: np.ndarray, y: np.ndarray, count: int) -> list[Recorde
         if set(by_hand) - set(by_torch) or not all(np.isfinite(a).all() for a in by_torch.values()):
             raise ArithmeticError("the steps do not stay finite")
         start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
-        nodes = flow(pair.manual.net, pair.manual.optimizer, masks)
+        nodes = flow(pair.manual.net, pair.manual.optimizer, dropping(masks))
         recorded.append(Recorded(pair, nodes, start, by_hand, by_torch))
         at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
         before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}

@@ -16,7 +16,7 @@ import torch
 
 from compare.case import Case
 from compare.data import Data
-from compare.judging.flow import Node, flow
+from compare.judging.flow import Node, dropping, flow
 from compare.judging.judge import Fault, Judgement, Side, first_not_finite, judge
 from compare.judging.trace import Trace
 from compare.pair import Pair
@@ -163,7 +163,7 @@ class Training:
         stepping = perf_counter() - began
         start = {"x": x, "y": y, **at.params, **at.memory, **masks, **self.before}
         start["batch"] = np.asarray(case.batch)
-        nodes = flow(pair.manual.net, pair.manual.optimizer, masks)
+        nodes = flow(pair.manual.net, pair.manual.optimizer, dropping(masks))
         look_closer = step % case.log_every == 0 or step in (1, case.steps)
         began = perf_counter()
         judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)

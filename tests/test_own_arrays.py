@@ -259,3 +259,12 @@ def test_all_three_mistakes_of_the_student_are_named() -> None:
         "slope_of_another_activation",
     }
     assert sys.modules.get("student") is None
+
+
+@pytest.mark.parametrize(("p", "named"), [(0.0, "identity"), (0.3, "dropout")])
+def test_dropout_is_spoken_of_only_where_there_is_any(p: float, named: str) -> None:
+    at = given(Case(data="moons", hidden=(4,), activation="tanh", p=p))
+    h1 = np.tanh(at["x"] @ at["W1"].T + at["b1"]) * at["mask1"]
+    said = check({"h1": h1 * 1.001}, at).verdict
+    assert f"mine's {named} -> h1" in said
+    assert ("dropout" in said) == bool(p)

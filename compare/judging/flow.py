@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
+import numpy as np
+
 from manual import SGD, Adam, Momentum, MomentumCourse, Network
 from manual.network import Optimizer
 
@@ -46,6 +48,11 @@ def result(node: Node, output: str) -> str:
 def flow(net: Network, optimizer: Optimizer, masks: Collection[str]) -> tuple[Node, ...]:
     """The nodes of one training step; masks names the dropout masks that are given."""
     return (*_forward(net, masks), *_backward(net, masks), *_update(net, optimizer))
+
+
+def dropping(masks: Mapping[str, np.ndarray]) -> list[str]:
+    """The masks that change anything: with p = 0 they are all ones, and there is no dropout."""
+    return [name for name, mask in masks.items() if not (mask == 1).all()]
 
 
 def _activation(net: Network, layer: int) -> tuple[str, dict[str, Any]]:
