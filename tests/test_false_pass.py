@@ -13,8 +13,7 @@ from torch import nn
 
 import manual.network
 from benchmarks.drawn import case_and_data
-from compare import pair
-from compare.case import Case
+from compare import Case, check, given, pair
 from compare.cli import main, parity
 from compare.judging.causes import CATALOGUE
 from compare.judging.flow import flow
@@ -54,6 +53,38 @@ def test_a_mistake_by_hand_ends_with_status_1(
     assert "FAIL" in out
     assert "manual is wrong, torch is right" in out
     assert "Cause (manual): slope_missing" in out
+
+
+ZEROS = ("--initializer", "zeros", "--bias-scale", "0", "--p", "0", "--l2", "0")
+
+
+@pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])
+def test_a_mistake_that_zeros_hide_is_no_quiet_pass(
+    command: Run, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    """The same mistake, where all that it touches is 0: it passes, and that is said."""
+    right = command(*args, *SMALL)[1]
+    assert "no power" not in right
+    forward = manual.network.ACTIVATIONS["tanh"][0]
+    wrong = {"tanh": (forward, lambda da, z: da * 7)}
+    monkeypatch.setattr(manual.network, "ACTIVATIONS", manual.network.ACTIVATIONS | wrong)
+    status, out = command(*args, *SMALL, *ZEROS)
+    assert status == 0
+    assert "NOTE The check had no power over z1, a1, h1, z2, a2, h2, dh2, dW3, ...: every" in out
+
+
+def test_the_zeros_of_one_step_and_its_report() -> None:
+    """Named are the tensors that NumPy finds to be zeros, and no others."""
+    at = given(Case(data="moons", hidden=(4,), initializer="zeros", bias_scale=0.0, p=0, l2=0.0))
+    x, y = at["x"], at["y"]
+    dz2 = (1 / (1 + np.exp(-at["b2"])) - y) / len(x)
+    mine = {"z1": np.zeros((len(x), 4)), "dz2": dz2, "dW2": dz2.T @ np.zeros((len(x), 4))}
+    mine |= {"db2": dz2.sum(axis=0)}
+    report = check(mine, at)
+    assert report.passed
+    zero = tuple(n for n, a in mine.items() if not a.any())
+    assert set(report.judgement.zeros) == set(zero) == {"z1", "dW2"}
+    assert "The check had no power over z1, dW2: every entry is 0" in report.verdict
 
 
 @pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])

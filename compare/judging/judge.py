@@ -81,6 +81,12 @@ class Judgement:
         return tuple(name for name in names if not name.startswith("given "))
 
     @property
+    def zeros(self) -> tuple[str, ...]:
+        """Tensors that are 0 in every entry, and rightly so: no wrong factor would show there."""
+        replays = self.replays.get("manual", ())
+        return tuple(r.name for r in replays if r.right and r.power == float("inf"))
+
+    @property
     def last_agreeing(self) -> str | None:
         """The tensor right before the root in flow order."""
         names = [r.name for r in self.replays.get("manual", ())]

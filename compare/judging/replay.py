@@ -28,7 +28,8 @@ class Replayed:
 
     use is the greatest |recorded - replayed| / bound over all entries, found at index, where the
     two stood as came and expected. power is the smallest fault that any entry would have shown,
-    relative to the tensor's largest entry (the greatest bound that an entry has).
+    relative to the tensor's largest entry (the greatest bound that an entry has); infinite where
+    every entry is 0, for there no wrong factor shows.
     """
 
     name: str
@@ -216,7 +217,7 @@ def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any
         operation,
         "right" if uses.flat[at] <= 1 else "wrong",
         use=float(uses.flat[at]),
-        power=float(expected.error.max()) / largest if largest else 0.0,
+        power=float(expected.error.max()) / largest if largest else float("inf"),
         index=index,
         expected=float(expected.value[index]),
         came=came,

@@ -1,7 +1,7 @@
 """A judgement in words: what is wrong first, who, why, and what to write instead."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from compare.judging.diagnosis import Diagnosis
 from compare.judging.judge import SIDES, Fault, Judgement, Side
@@ -79,6 +79,17 @@ def lost(faults: Mapping[str, Fault]) -> Iterator[str]:
             yield "Its numbers outgrow what the type can hold: try a smaller lr."
     if faults:
         yield "The judged step, from torch's state, is finite on both sides."
+
+
+def powerless(zeros: Iterable[str]) -> Iterator[str]:
+    """What a PASS does not say of tensors that are all zeros."""
+    names = list(zeros)
+    if names:
+        listed = ", ".join(names[:8]) + (", ..." if names[8:] else "")
+        yield (
+            f"The check had no power over {listed}: every entry is 0, so a factor that is wrong or "
+            "forgotten there would not have shown. Judge a case in which they are not."
+        )
 
 
 def _broke(fault: Fault) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from compare.errors import ParityError
 from compare.judging.judge import Judgement
-from compare.judging.verdict import Names, sentences, short
+from compare.judging.verdict import Names, powerless, sentences, short
 from compare.reports.terminal import show_judgement
 
 
@@ -55,7 +55,7 @@ class Report:
     def verdict(self) -> str:
         """The verdict in words, a line each: what is wrong first, who, why, what to write."""
         if self.passed:
-            return self.short
+            return "\n".join([self.short, *powerless(self.judgement.zeros)])
         return "\n".join(["FAIL", *sentences(self.judgement, self.names), *self._causes])
 
     @property

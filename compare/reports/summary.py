@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from compare.judging.differences import Difference
 from compare.judging.judge import Side
-from compare.judging.verdict import lost, sentences
+from compare.judging.verdict import lost, powerless, sentences
 from compare.numbers import plain
 from compare.training import StepRecord
 from manual.bias_variance import Diagnosis, diagnose
@@ -40,7 +40,7 @@ class Summary:
     apart, envelope how far a one-ulp twin did; scores are score/train and score/dev of each side.
     planned is the number of steps that the case asks for: a run that was asked to stop, or that did
     not stay finite, has fewer. made_with is what it was computed with, and notes say what changed
-    underway.
+    underway, and what a PASS does not cover.
     """
 
     worst: dict[str, Worst]
@@ -72,13 +72,15 @@ class Summary:
 
 @dataclass
 class Tally:
-    """Takes the records of a run one by one, so that none has to be kept."""
+    """Takes the records of a run one by one, so that none has to be kept. zeros are the tensors
+    that were all 0 in every replay."""
 
     score: str
     base_error: float = 0.0
     worst: dict[str, Worst] = field(default_factory=dict)
     use: dict[Side, dict[str, float]] = field(default_factory=dict)
     replays: int = 0
+    zeros: list[str] = field(default_factory=list)
     failure: Failure | None = None
     steps: int = 0
     drift: float = 0.0
@@ -97,6 +99,8 @@ class Tally:
             held = self.worst.get(d.name)
             if held is None or _severity(d) > _severity(held.difference):
                 self.worst[d.name] = Worst(d, record.step)
+        if judgement.replays:
+            self.zeros = [n for n in judgement.zeros if not self.replays or n in self.zeros]
         self.replays += bool(judgement.replays)
         for side, replays in judgement.replays.items():
             uses = self.use.setdefault(side, {})
@@ -125,7 +129,7 @@ class Tally:
             planned=planned,
             interrupted=interrupted,
             made_with=made_with,
-            notes=notes,
+            notes=(*notes, *powerless(self.zeros)),
         )
 
     def _diagnose(self, scores: dict[str, float]) -> Diagnosis | None:

@@ -13,7 +13,7 @@ from compare.case import Case
 from compare.data import Data
 from compare.judging.judge import SIDES, Judgement
 from compare.judging.replay import Replayed
-from compare.judging.verdict import CALLED, Names, lost, sentences
+from compare.judging.verdict import CALLED, Names, lost, powerless, sentences
 from compare.pair import Pair
 from compare.reports.runs import way_on
 from compare.reports.summary import Summary, by_kind, worst_of
@@ -212,6 +212,8 @@ def show_judgement(
         )
     console.print(t)
     if j.passed:
+        for note in powerless(j.zeros):
+            console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
         console.print(f"[bold green]PASS[/] {len(j.differences)} tensors match", highlight=False)
         return
     console.print("[bold red]FAIL[/]", end=" ")
@@ -235,7 +237,9 @@ def _power(replays: list[Replayed | None], compared: float) -> str:
     difference that would have been seen."""
     if not any(replays):
         return f"{compared:.0e}" if compared else "any"
-    return f"{replays[0].power:.0e}" if replays[0] and replays[0].power else "any"
+    if not replays[0] or not replays[0].power:
+        return "any"
+    return f"{replays[0].power:.0e}" if replays[0].power < float("inf") else "all 0"
 
 
 def _told(verdict: str, called: Names) -> str:
