@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM ask a run to stop after the step at hand; asked twice, it stops at once."""
+"""Ctrl-C and SIGTERM: a run is asked to stop after the step at hand, and what keeps its results as
+they come is stopped at once; asked twice, either ends as it is."""
 
 import signal
 from collections.abc import Iterator
@@ -17,6 +18,33 @@ class Asked:
     def status(self) -> int:
         """The exit status by which a shell knows that signal: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signal
+
+
+class Stopped(KeyboardInterrupt):
+    """One of the signals came; status is the exit status by which a shell knows it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.status = 128 + number
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Inside, the first signal raises Stopped; the next does what it did outside."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+        raise Stopped(number)
+
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    for s in before:
+        signal.signal(s, stop)
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
 
 
 @contextmanager
