@@ -103,9 +103,9 @@ def _way_on(
     known: Results, file: Path, given: dict[str, Any], address: str | None, out: Path | None
 ) -> Callable[[], str]:
     """Says, when asked, what is done and what to type to go on."""
-    words = ["parity", "check", "--grid", str(file), *(flag(n, v) for n, v in given.items())]
-    words += ["--out", str(out)] if out else []
-    words += ["--cluster", address] if address else []
+    words = ["parity", "check", f"--grid={file}", *(flag(n, v) for n, v in given.items())]
+    words += [f"--out={out}"] if out else []
+    words += [f"--cluster={address}"] if address else []
     return lambda: (
         f"{len(known.outcomes):,} of {len(known.grid):,} cases are judged and kept in "
         f"{known.path}; go on with  {shlex.join(words)}"
