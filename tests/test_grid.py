@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,10 +188,17 @@ class TestBadInput:
         assert ended.out == ""
         assert [p.name for p in Path().iterdir()] == ["grid.toml"]
 
-    def test_data_that_no_case_can_use(self, bench: Bench) -> None:
-        ended = bench.run('data = ["mons", "moon"]')
+    @pytest.mark.parametrize("name", ["mons", "gone.csv"])
+    def test_data_that_are_none(self, bench: Bench, name: str) -> None:
+        ended = bench.run(f'data = ["moons", "{name}"]')
         assert ended.status == 2
-        assert "did you mean 'moons'?" in ended.err
+        assert name in ended.err
+        assert [p.name for p in Path().iterdir()] == ["grid.toml"]
+
+    def test_contradictions_that_only_the_data_show(self, bench: Bench) -> None:
+        ended = bench.run('data = "moons"\nloss = "mse_loss"\noutput = "softmax"')
+        assert ended.status == 2
+        assert "no case of grid.toml can be judged: output is softmax" in ended.err
 
     @pytest.mark.parametrize(
         ("args", "says"),
@@ -286,6 +294,14 @@ class TestVerdict:
         case = Case(data="moons", hidden=(3,))
         with pytest.raises(InputError, match=r"torch 1\.0 -> "):
             judge_all([(0, case)], maths() | {"torch": "1.0"})
+
+    def test_threads_of_one_worker_take_turns(self) -> None:
+        """As in `dask worker --nthreads 4`: torch draws masks from one generator a process."""
+        mine = {"data": "moons", "samples": 40, "batch": 9, "p": 0.5, "steps": 6, "log_every": 1}
+        chunks = [[(i, Case(hidden=(6, 4), seed=i, **mine))] for i in range(8)]
+        with ThreadPoolExecutor(4) as pool:
+            found = [o for done in pool.map(judge_all, chunks, [maths()] * 8) for o in done]
+        assert [o.verdict for o in found] == ["passed"] * 8
 
     @pytest.mark.parametrize("name", ["moons", "digits", "mine.csv"])
     def test_data_are_kept_by_all_that_they_depend_on(

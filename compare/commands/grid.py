@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from compare import data
 from compare.commands.stopping import Stopped, stopping
 from compare.errors import InputError
 from compare.grid import cases, results, table
@@ -36,6 +37,8 @@ def run(
         InputError: the grid, the result file or the cluster cannot be used, or a worker was killed.
     """
     grid = cases.load(file, **given)
+    for case in {case.data: case for case in grid.cases.values()}.values():
+        data.load(case)  # a name that is none would otherwise pass for a contradiction
     path = out or Path("runs") / f"{grid.name}.jsonl"
     rate, status = None, 0
     with results.held(path, grid, maths()) as known:
