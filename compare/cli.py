@@ -82,8 +82,7 @@ def check(
     """Judge a few steps (3, unless --steps says otherwise) and show the whole report.
 
     Every operation of both sides is replayed in higher precision from its own inputs. The exit
-    status is 0 if everything is right, 1 if anything is not, 2 for bad input; of a grid, 130 if
-    Ctrl-C stopped it, and 143 if SIGTERM did.
+    status is 0 if everything is right, 1 if anything is not, 2 for bad input, 130 after Ctrl-C.
     """
     given = {k: v for k, v in options.items() if v is not None}
     if grid is not None:

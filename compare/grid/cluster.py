@@ -4,6 +4,7 @@ Not through joblib's backend for Dask: that one waits for ever for a case that k
 (seen with joblib 1.6), where Dask's own futures say so.
 """
 
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -39,6 +40,8 @@ def cluster(address: str, chunks: Chunks, made_with: dict[str, str]) -> Iterator
             f"--cluster {address}: no Dask scheduler answers there ({error}); start one with  "
             "dask scheduler  and give the address that it prints"
         ) from None
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said below
     with client:
         try:
             client.wait_for_workers(1, timeout=JOINING)

@@ -14,7 +14,7 @@ from compare.grid.outcome import judge_all
 
 @contextmanager
 def all_cores(chunks: Chunks, made_with: dict[str, str]) -> Iterator[Crew]:
-    """One process a core, each with one thread. They end with the sweep, however it ends.
+    """One process a core, each with one thread. They end with this process, however it ends.
 
     Raises:
         BrokenProcessPool: (while the results are read) a worker was killed.
