@@ -159,16 +159,20 @@ def load(file: Path | None = None, **options: Any) -> Case:
     Raises:
         InputError: the file cannot be read, or a value is refused.
     """
-    values = _read(file) if file else {}
+    values = read(file) if file else {}
     try:
         return Case(**(values | options))
     except ValidationError as error:
         where = f" in {file}" if file else ""
-        lines = dict.fromkeys(_explain(e, where) for e in error.errors())
-        raise InputError("\n".join(list(lines)[:2])) from None
+        raise InputError(explain(error, where)) from None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
+    """What a TOML case file says, unchecked.
+
+    Raises:
+        InputError: it cannot be read, or is no TOML.
+    """
     try:
         return tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
@@ -180,7 +184,13 @@ def _read(file: Path) -> dict[str, Any]:
         ) from None
 
 
-def _explain(error: Any, where: str) -> str:
+def explain(error: ValidationError, where: str = "") -> str:
+    """What Case refuses and what it expected, in two lines at most."""
+    lines = dict.fromkeys(_line(e, where) for e in error.errors())
+    return "\n".join(list(lines)[:2])
+
+
+def _line(error: Any, where: str) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
         return f"unknown key {name!r}{where}: {suggest(name, Case.model_fields)}"

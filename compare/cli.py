@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 
 from compare.case import load as load_case
-from compare.commands.case_options import case_options
+from compare.commands.case_options import case_options, grid_options
 from compare.commands.stopping import at_once
 from compare.errors import InputError
 
@@ -70,14 +70,30 @@ def train(
 
 @parity.command()
 @case_options
+@grid_options
 @click.option("--json", "as_json", is_flag=True, help="The report for machines.")
-def check(case_file: Path | None, as_json: bool, **options: Any) -> None:
+def check(
+    case_file: Path | None,
+    as_json: bool,
+    grid: Path | None,
+    cluster: str | None,
+    out: Path | None,
+    **options: Any,
+) -> None:
     """Judge a few steps (3, unless --steps says otherwise) and show the whole report.
 
     Every operation of both sides is replayed in higher precision from its own inputs. The exit
-    status is 0 if everything is right, 1 if anything is not, 2 for bad input.
+    status is 0 if everything is right, 1 if anything is not, 2 for bad input, 130 after Ctrl-C.
     """
     given = {k: v for k, v in options.items() if v is not None}
+    if grid is not None:
+        if case_file is not None:
+            raise InputError("--grid is a case file itself: leave --case out")
+        from compare.commands.grid import run as sweep
+
+        sys.exit(sweep(grid, given, cluster, out, as_json))
+    if cluster is not None or out is not None:
+        raise InputError(f"--{'cluster' if cluster else 'out'} belongs to --grid FILE: add it")
     case = load_case(case_file, **({"steps": 3, "log_every": 1} | given))
     from compare.commands.check import run
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ def check(page: str) -> int:
             compared += 1
         elif block.language == "json":
             json.loads(block.text)
+        elif block.language == "toml":
+            tomllib.loads(block.text)
         else:
             assert block.runs or block.language == "math", f"line {block.line}: {block.language}"
         last = block

@@ -31,6 +31,24 @@ def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a command takes to go over many cases."""
+    file = click.Path(path_type=Path)
+    out = click.option(
+        "--out", type=file, help="File of the grid's results.  [default: runs/NAME.jsonl]"
+    )
+    cluster = click.option(
+        "--cluster", metavar="ADDRESS", help="Judge the grid on a Dask cluster: tcp://host:8786."
+    )
+    grid = click.option(
+        "--grid",
+        type=file,
+        help="TOML file as of --case in which any key may be a list: judge every combination, over "
+        "all cores. Started again, it goes on.",
+    )
+    return grid(cluster(out(command)))
+
+
 def _metavar(annotation: Any) -> str:
     origin = get_origin(annotation)
     if origin is Literal:

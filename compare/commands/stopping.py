@@ -1,5 +1,5 @@
-"""Ctrl-C and SIGTERM ask a run to stop after the step at hand; asked twice, it stops at once, as
-any other command does at the first Ctrl-C."""
+"""Ctrl-C and SIGTERM: a training is asked to stop after the step at hand, a grid, which keeps its
+results as they come, is stopped at once, and any other command ends at the first Ctrl-C."""
 
 import os
 import signal
@@ -19,6 +19,33 @@ class Asked:
     def status(self) -> int:
         """The exit status by which a shell knows that signal: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signal
+
+
+class Stopped(KeyboardInterrupt):
+    """One of the signals came; status is the exit status by which a shell knows it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.status = 128 + number
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Inside, the first signal raises Stopped; the next does what it did outside."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+        raise Stopped(number)
+
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    for s in before:
+        signal.signal(s, stop)
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
 
 
 @contextmanager

@@ -1,0 +1,115 @@
+"""`parity check --grid FILE`: every case of a grid judged, each result kept as it comes."""
+
+import shlex
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from compare import data
+from compare.commands.stopping import Stopped, stopping
+from compare.errors import InputError
+from compare.grid import cases, results, table
+from compare.grid.cases import flag
+from compare.grid.cluster import cluster
+from compare.grid.cores import all_cores
+from compare.grid.crew import Crew
+from compare.grid.maths import maths
+from compare.grid.outcome import Outcome
+from compare.grid.results import Results
+from compare.grid.table import Rate, Totals
+
+CHUNK = 8  # cases handed to a worker at a time: half a second, beside which handing over is nothing
+
+
+def run(
+    file: Path, given: dict[str, Any], address: str | None, out: Path | None, as_json: bool
+) -> int:
+    """Judge what the result file does not have yet, then show the whole -> the exit status: 0 if
+    every case passed or contradicts itself, 1 if any did not, 128 and the signal if one stopped it.
+
+    Raises:
+        InputError: the grid, the result file or the cluster cannot be used, or a worker was killed.
+    """
+    grid = cases.load(file, **given)
+    for case in {case.data: case for case in grid.cases.values()}.values():
+        data.load(case)  # a name that is none would otherwise pass for a contradiction
+    path = out or Path("runs") / f"{grid.name}.jsonl"
+    rate, status = None, 0
+    with results.held(path, grid, maths()) as known:
+        way_on = _way_on(known, file, given, address, out)
+        try:
+            with stopping():
+                rate = _sweep(known, address)
+        except Stopped as stopped:
+            status = stopped.status
+        except BrokenProcessPool:
+            raise InputError(f"a worker was killed (out of memory?)\n{way_on()}") from None
+        except InputError as error:
+            raise InputError(f"{error}\n{way_on()}" if known.outcomes else str(error)) from None
+        found = table.totals(grid, known.outcomes, rate)
+    if found.by_verdict["refused"] == found.cases:
+        raise InputError(f"no case of {file} can be judged: {found.kinds[0].kind}")
+    _show(found, path, as_json)
+    if status:
+        Console(stderr=True).print(escape(way_on()), highlight=False, soft_wrap=True)
+    return status or (0 if found.passed else 1)
+
+
+def _sweep(known: Results, address: str | None) -> Rate | None:
+    """Every case that has no result yet -> how fast that went; None if there was none."""
+    grid, began = known.grid, perf_counter()
+    refused = (n for n in grid.refused if n not in known.outcomes)
+    known.add(Outcome(case=n, verdict="refused", detail=grid.refused[n]) for n in refused)
+    left = [(n, case) for n, case in grid.cases.items() if n not in known.outcomes]
+    if not left:
+        return None
+    chunks = [left[i : i + CHUNK] for i in range(0, len(left), CHUNK)]
+    crew = cluster(address, chunks, maths()) if address else all_cores(chunks, maths())
+    with crew as at_work:
+        _collect(known, at_work)
+        return Rate(len(left), at_work.cores, perf_counter() - began)
+
+
+def _collect(known: Results, crew: Crew) -> None:
+    """Each result into the file as it comes, with a bar on a terminal and ten lines elsewhere."""
+    console, total = Console(stderr=True), len(known.grid)
+    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    plain = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=plain) as bar:
+        task = bar.add_task("judging", total=total, completed=len(known.outcomes))
+        for outcomes in crew.found:
+            before = len(known.outcomes)
+            known.add(outcomes)
+            now = len(known.outcomes)
+            bar.update(task, completed=now)
+            if plain and now * 10 // total > before * 10 // total:
+                console.print(f"{now:,} of {total:,} cases judged", highlight=False)
+
+
+def _show(found: Totals, path: Path, as_json: bool) -> None:
+    console = Console()
+    if as_json:
+        console.print_json(table.to_json(found))
+        return
+    table.show(console, found)
+    console.print(f"Results: {escape(str(path))}", highlight=False, soft_wrap=True)
+    console.print(table.verdict(found), highlight=False, soft_wrap=True)
+
+
+def _way_on(
+    known: Results, file: Path, given: dict[str, Any], address: str | None, out: Path | None
+) -> Callable[[], str]:
+    """Says, when asked, what is done and what to type to go on."""
+    words = ["parity", "check", f"--grid={file}", *(flag(n, v) for n, v in given.items())]
+    words += [f"--out={out}"] if out else []
+    words += [f"--cluster={address}"] if address else []
+    return lambda: (
+        f"{len(known.outcomes):,} of {len(known.grid):,} cases are judged and kept in "
+        f"{known.path}; go on with  {shlex.join(words)}"
+    )

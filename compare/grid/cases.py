@@ -1,0 +1,157 @@
+"""A grid as its file has it, and every case in it, checked before any of them runs."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from compare.case import Case, explain, read
+from compare.errors import InputError, suggest
+
+CHECK: dict[str, Any] = {
+    "steps": 3,
+    "log_every": 1,
+}  # what `parity check` takes where nothing else is said
+MOST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of a grid's lists, in a fixed order: all of one seed, then of the next.
+
+    cases holds what is to be judged, by number; refused says of the other numbers why they
+    contradict themselves. options holds what tells each number from the others.
+    """
+
+    name: str
+    options: tuple[dict[str, Any], ...]
+    cases: dict[int, Case]
+    refused: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.options)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of every case in order, and of the users' own data files."""
+        found = sha256()
+        for number in range(len(self)):
+            case = self.cases.get(number)
+            said = case.model_dump_json() if case else self.refused[number]
+            found.update(said.encode() + b"\n")
+        for path in sorted({case.data for case in self.cases.values()}):
+            if path.endswith((".csv", ".npz")) and Path(path).is_file():
+                found.update(Path(path).read_bytes())
+        return found.hexdigest()
+
+
+def load(file: Path, **given: Any) -> Grid:
+    """A grid from a TOML file: a case file in which any key may be a list, and which may say
+    `repeats = N`, for N seeds from `seed` on. Options win over the file, as in a case.
+
+    Raises:
+        InputError: the file cannot be read; a key is unknown, a list empty, a value refused or
+            there twice; no combination is left that can be judged.
+    """
+    values = read(file)
+    for name in values:
+        if name not in (known := [*Case.model_fields, "repeats"]):
+            raise InputError(f"unknown key {name!r} in {file}: {suggest(name, known)}")
+    repeats = values.pop("repeats", 1)
+    values = CHECK | values | given
+    seeds = _seeds(values.pop("seed", 0), repeats, file)
+    axes = {"seed": seeds} | {name: _axis(name, v, file) for name, v in values.items()}
+    if (count := math.prod(map(len, axes.values()))) > MOST:
+        lengths = " x ".join(f"{len(v)} {name}" for name, v in axes.items() if len(v) > 1)
+        raise InputError(f"{file} is a grid of {count:,} cases ({lengths}): at most {MOST:,}")
+    return _checked(file, axes)
+
+
+def rerun(case: Case) -> list[str]:
+    """The words of a command that judges this case alone."""
+    usual = Case(**CHECK)
+    chosen = {name: getattr(case, name) for name in Case.model_fields}
+    differing = (flag(n, v) for n, v in chosen.items() if v != getattr(usual, n))
+    return ["parity", "check", *differing]
+
+
+def flag(name: str, value: Any) -> str:
+    """A field of Case as the command line has it."""
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{option}" if value else f"--no-{option}"
+    return f"--{option}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
+def _seeds(seed: Any, repeats: Any, file: Path) -> list[Any]:
+    if type(repeats) is not int or repeats < 1:
+        raise InputError(f"repeats is {repeats!r} in {file}: expected how many seeds, 1 or more")
+    if repeats == 1:
+        return _axis("seed", seed, file)
+    if isinstance(seed, list):
+        raise InputError(f"{file} has a list of seeds and repeats: leave one of the two out")
+    try:
+        first = Case(**{"seed": seed}).seed
+    except ValidationError as error:
+        raise InputError(explain(error, f" in {file}")) from None
+    return list(range(first, first + repeats))
+
+
+def _axis(name: str, value: Any, file: Path) -> list[Any]:
+    """The values that a key takes; of hidden, a list of widths is one value."""
+    listed = isinstance(value, list)
+    if name == "hidden" and listed:
+        listed = any(isinstance(v, list | str) for v in value)
+    elif listed and not value:
+        raise InputError(f"{name} is [] in {file}: expected a value, or a list of at least one")
+    return value if listed else [value]
+
+
+def _checked(file: Path, axes: dict[str, list[Any]]) -> Grid:
+    cases: dict[int, Case] = {}
+    refused: dict[int, str] = {}
+    options = []
+    for number, chosen in enumerate(_combinations(axes)):
+        options.append({name: v for name, v in chosen.items() if len(axes[name]) > 1})
+        try:
+            cases[number] = Case(**chosen)
+        except ValidationError as error:
+            if any(e["loc"] for e in error.errors()):  # of one value, whatever stands beside it
+                raise InputError(explain(error, f" in {file}")) from None
+            refused[number] = explain(error)
+    if not cases:
+        raise InputError(f"every case of {file} contradicts itself: {refused[0]}")
+    if threads := {case.threads for case in cases.values()} - {1}:
+        raise InputError(
+            f"threads is {max(threads)} in {file}: a grid gives each core a case, and each case "
+            "one thread; leave it out"
+        )
+    (case, times), *_ = Counter(cases.values()).most_common(1)
+    if times > 1:
+        twice = (n for n, values in axes.items() if _parsed(case, n, values) < len(values))
+        raise InputError(f"{file} has the same value twice in {', '.join(twice)}")
+    return Grid(file.stem, tuple(options), cases, refused)
+
+
+def _combinations(axes: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for values in product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _parsed(case: Case, name: str, values: list[Any]) -> int:
+    """How many different values these are once Case has read them."""
+    beside = case.model_dump(exclude={name})
+    found = set()
+    for value in values:
+        try:
+            found.add(getattr(Case(**(beside | {name: value})), name))
+        except ValidationError:
+            found.add(json.dumps(value))
+    return len(found)

@@ -1,0 +1,44 @@
+"""A grid over all cores of this machine."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from joblib import Parallel, delayed, effective_n_jobs
+
+from compare.grid.crew import Chunks, Crew
+from compare.grid.lifeline import end_with
+from compare.grid.outcome import judge_all
+
+
+@contextmanager
+def all_cores(chunks: Chunks, made_with: dict[str, str]) -> Iterator[Crew]:
+    """One process a core, each with one thread. They end with this process, however it ends.
+
+    Raises:
+        BrokenProcessPool: (while the results are read) a worker was killed.
+    """
+    work = Parallel(
+        n_jobs=-1,
+        batch_size=1,
+        return_as="generator_unordered",
+        initializer=end_with,
+        initargs=(os.getpid(),),
+    )
+    with _deaf_to_ctrl_c():
+        found = work(delayed(judge_all)(chunk, made_with) for chunk in chunks)
+    with closing(found):
+        yield Crew(effective_n_jobs(-1), found)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """What is started inside ignores Ctrl-C for good, which a terminal sends to every process at
+    once: the sweep ends its workers, in good order. (For this moment it is deaf itself; blocking
+    the signal instead would not do, because loky unblocks it before it starts a worker.)"""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

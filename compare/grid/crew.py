@@ -1,0 +1,16 @@
+"""Who judges the cases of a grid, as the sweep sees them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from compare.grid.outcome import Numbered, Outcome
+
+Chunks = Iterable[Sequence[Numbered]]
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many processes judge a case each at one time, and what they find, in any order."""
+
+    cores: int
+    found: Iterator[Sequence[Outcome]]

@@ -1,0 +1,118 @@
+"""One case of a grid, judged by whichever process is free, and what came of it."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from threading import Lock
+from time import perf_counter
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from compare import data, pair, threads, training
+from compare.case import Case
+from compare.data import Data
+from compare.errors import InputError
+from compare.grid.maths import maths
+from compare.judging.judge import SIDES, Judgement
+from compare.judging.verdict import short
+from compare.reports.made_with import changes
+
+Numbered = tuple[int, Case]
+
+DATA = ("data", "target", "samples", "noise", "dev_fraction", "standardize", "dtype", "seed")
+
+_alone = Lock()  # torch's generator and thread count belong to the process
+
+
+class Outcome(BaseModel):
+    """What came of one case. Of a failed one: the first step that was wrong, the operation and the
+    side that were wrong first in it, the cause, and the verdict in words; else why in detail."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case: int
+    verdict: Literal["passed", "failed", "refused", "error"]
+    seconds: float = 0.0
+    step: int | None = None
+    operation: str | None = None
+    side: str | None = None
+    cause: str | None = None
+    detail: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """What cases of one verdict have in common: operation, cause and side, or the reason."""
+        if self.operation is None:
+            return self.detail or ""
+        return f"{self.side}'s {self.operation}: {self.cause}"
+
+
+def judge_all(cases: Sequence[Numbered], made_with: dict[str, str]) -> list[Outcome]:
+    """Each case judged as `parity check` would; what goes wrong in one leaves the others alone.
+
+    Raises:
+        InputError: this process has other versions than the one that asks (see maths).
+    """
+    if differing := changes(made_with, maths()):
+        raise InputError(
+            f"a worker has other versions than this machine ({', '.join(differing)}): install the "
+            "same on both, then start the workers anew"
+        )
+    with _alone, threads.limited(1):
+        return [_outcome(number, case) for number, case in cases]
+
+
+def _outcome(number: int, case: Case) -> Outcome:
+    began = perf_counter()
+    try:
+        step, judgement = _judge(case)
+    except InputError as error:
+        return Outcome(case=number, verdict="refused", detail=str(error))
+    except Exception as error:  # whatever it is, it belongs in the table
+        said = f"{type(error).__name__}: {error}"
+        return Outcome(
+            case=number, verdict="error", seconds=perf_counter() - began, detail=said[:500]
+        )
+    seconds = round(perf_counter() - began, 6)
+    if judgement.passed:
+        return Outcome(case=number, verdict="passed", seconds=seconds)
+    root = judgement.root
+    return Outcome(
+        case=number,
+        verdict="failed",
+        seconds=seconds,
+        step=step,
+        operation=root.found.operation if root else None,
+        side=root.side if root else None,
+        cause=_cause(judgement),
+        detail=short(judgement),
+    )
+
+
+def _judge(case: Case) -> tuple[int, Judgement]:
+    """The first step that fails, else the last."""
+    loaded = _loaded(*(getattr(case, name) for name in DATA), case.loss == "mse_loss")
+    for record in training.Training(case, loaded, pair.build(case, loaded)):
+        if not record.judgement.passed:
+            break
+    return record.step, record.judgement
+
+
+@lru_cache(maxsize=32)
+def _loaded(*chosen: object) -> Data:
+    """Cases differ in much that their data do not depend on; nothing writes to these arrays."""
+    *values, numbers = chosen
+    options: dict[str, Any] = dict(zip(DATA, values, strict=True))
+    return data.load(Case(**options, loss="mse_loss" if numbers else "auto"))
+
+
+def _cause(j: Judgement) -> str:
+    """The named mistakes, of each side that is wrong."""
+    if j.root and j.root.found.outcome == "not finite":
+        return "not finite"
+    found = {
+        " or ".join(" + ".join(sorted(n)) for n in j.diagnoses[side].names) or "unknown cause"
+        for side in SIDES
+        if side in j.diagnoses
+    }
+    return "; ".join(sorted(found)) or "unknown cause"

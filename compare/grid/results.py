@@ -1,0 +1,121 @@
+"""The file of a grid's results: a line for what it belongs to, then one for each case judged, so
+that a sweep which was stopped, or killed, goes on where it was."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from compare.errors import InputError
+from compare.files import atomic
+from compare.grid.cases import Grid
+from compare.grid.outcome import Outcome
+from compare.reports.made_with import changes
+
+
+class Results:
+    """What is known of a grid so far: outcomes, by number. Lines are only ever added."""
+
+    def __init__(self, path: Path, grid: Grid, stream: IO[str], outcomes: dict[int, Outcome]):
+        self.path, self.grid, self.outcomes = path, grid, outcomes
+        self._stream = stream
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Into the file at once: a killed process loses nothing that it has been told.
+
+        Raises:
+            InputError: the disk is full or closed to us.
+        """
+        for outcome in outcomes:
+            said = outcome.model_dump(exclude_none=True) | {
+                "options": self.grid.options[outcome.case]
+            }
+            with _explained(self.path):
+                self._stream.write(json.dumps(said, default=str) + "\n")
+            self.outcomes[outcome.case] = outcome
+        with _explained(self.path):
+            self._stream.flush()
+
+
+@contextmanager
+def held(path: Path, grid: Grid, made_with: dict[str, str]) -> Iterator[Results]:
+    """The file, new or gone on with, and nobody else's inside.
+
+    Raises:
+        InputError: another sweep writes it; it is no file of results, or of another grid, or of
+            other versions; it cannot be written.
+    """
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(path.name + ".lock"), blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(
+                f"{path} is being written by another sweep: wait for it, stop it, or give --out"
+            ) from None
+    try:
+        with _explained(path):
+            if not path.exists():
+                about = {"grid": grid.name, "cases": len(grid), "fingerprint": grid.fingerprint}
+                line = json.dumps(about | {"made_with": made_with})
+                atomic.write(path, line.encode() + b"\n")
+            outcomes = _read(path, grid, made_with)
+            stream = path.open("a", encoding="utf-8", newline="\n")
+        with stream:
+            yield Results(path, grid, stream, outcomes)
+    finally:
+        lock.release()
+
+
+def _read(path: Path, grid: Grid, made_with: dict[str, str]) -> dict[int, Outcome]:
+    """What is there; a last line that was cut off is cut away."""
+    content = path.read_bytes()
+    header, *lines = content.split(b"\n")
+    _check(path, header, grid, made_with)
+    outcomes: dict[int, Outcome] = {}
+    for i, line in enumerate(lines[:-1], start=2):
+        try:
+            said = json.loads(line)
+            del said["options"]
+            outcome = Outcome.model_validate(said)
+        except (ValueError, LookupError, TypeError, ValidationError):
+            raise InputError(
+                f"{path}, line {i}, is no result of a case: restore the file, or delete it and "
+                "begin anew"
+            ) from None
+        outcomes[outcome.case] = outcome
+    if lines[-1]:
+        with path.open("r+b") as stream:
+            stream.truncate(len(content) - len(lines[-1]))
+    return outcomes
+
+
+def _check(path: Path, header: bytes, grid: Grid, made_with: dict[str, str]) -> None:
+    remedy = "give another file with --out, or delete this one"
+    try:
+        about: dict[str, Any] = json.loads(header)
+        name, fingerprint, was = about["grid"], about["fingerprint"], dict(about["made_with"])
+    except (ValueError, LookupError, TypeError):
+        raise InputError(f"{path} holds no results of a grid: {remedy}") from None
+    if fingerprint != grid.fingerprint:
+        raise InputError(
+            f"{path} holds the results of another grid ({name}, {about.get('cases')} cases; this "
+            f"is {grid.name}, {len(grid)} cases): {remedy}"
+        )
+    if differing := changes(was, made_with):
+        raise InputError(f"{path} was begun with other versions ({', '.join(differing)}): {remedy}")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}; give another with --out"
+        ) from None

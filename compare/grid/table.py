@@ -1,0 +1,129 @@
+"""What came of a grid: how many cases of each verdict, what those that did not pass have in common,
+and a command for one of each kind."""
+
+import json
+import shlex
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from compare.grid.cases import Grid, rerun
+from compare.grid.outcome import Outcome
+from compare.numbers import plain
+
+VERDICTS = ("passed", "failed", "refused", "error")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Cases that share a verdict and what was wrong; example judges one of them alone, and detail
+    is the verdict on it in words."""
+
+    verdict: str
+    kind: str
+    cases: int
+    example: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What was judged in this sitting, by how many processes, and the seconds it took."""
+
+    cases: int
+    cores: int
+    seconds: float
+
+    @property
+    def per_second_and_core(self) -> float:
+        return self.cases / self.seconds / self.cores
+
+
+@dataclass(frozen=True)
+class Totals:
+    """cases is how many the grid has; by_verdict adds up to it once all are judged."""
+
+    cases: int
+    by_verdict: dict[str, int]
+    kinds: tuple[Kind, ...]
+    rate: Rate | None
+
+    @property
+    def judged(self) -> int:
+        return sum(self.by_verdict.values())
+
+    @property
+    def passed(self) -> bool:
+        """Some case passed, and every other one contradicts itself."""
+        return self.by_verdict["passed"] + self.by_verdict["refused"] == self.cases and bool(
+            self.by_verdict["passed"]
+        )
+
+
+def totals(grid: Grid, outcomes: dict[int, Outcome], rate: Rate | None) -> Totals:
+    """Everything the table shows, the most frequent kind first."""
+    groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    for number in sorted(outcomes):
+        groups[outcomes[number].verdict, outcomes[number].kind].append(outcomes[number])
+    counts = dict.fromkeys(VERDICTS, 0)
+    for (verdict, _), group in groups.items():
+        counts[verdict] += len(group)
+    kinds = (
+        Kind(verdict, kind, len(group), _command(grid, group[0]), group[0].detail)
+        for (verdict, kind), group in groups.items()
+        if verdict != "passed"
+    )
+    by_count = sorted(kinds, key=lambda k: (VERDICTS.index(k.verdict), -k.cases))
+    return Totals(len(grid), counts, tuple(by_count), rate)
+
+
+def to_json(found: Totals) -> str:
+    """For machines, as `parity check --json` gives a judgement."""
+    record = {"passed": found.passed, "judged": found.judged, **asdict(found)}
+    if found.rate:
+        record["rate"]["per_second_and_core"] = found.rate.per_second_and_core
+    return json.dumps(plain(record))
+
+
+def show(console: Console, found: Totals) -> None:
+    """The table, the kinds that did not pass with a command each, the rate and the verdict."""
+    t = Table(box=SIMPLE_HEAD)
+    for header in ("cases", *VERDICTS):
+        t.add_column(header, justify="right")
+    t.add_row(*(f"{n:,}" for n in (found.cases, *found.by_verdict.values())))
+    console.print(t)
+    for k in found.kinds:
+        colour = "yellow" if k.verdict == "refused" else "red"
+        lines = [f"[{colour}]{k.verdict}[/] {k.cases:,}: {escape(k.kind)}"]
+        if k.detail and k.detail != k.kind:
+            lines.append(f"  {escape(k.detail)}")
+        if k.example:
+            lines.append(f"  {escape(k.example)}")
+        console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    if r := found.rate:
+        console.print(
+            f"{r.cases:,} cases in {r.seconds:.1f} s on {r.cores} core{'s' * (r.cores > 1)}: "
+            f"{r.per_second_and_core:.1f} cases per second and core",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def verdict(found: Totals) -> str:
+    """One line that nobody can misread."""
+    passed, failed, refused, errors = found.by_verdict.values()
+    if found.judged < found.cases:
+        return f"[bold yellow]INTERRUPTED[/] after {found.judged:,} of {found.cases:,} cases"
+    if failed or errors:
+        return f"[bold red]FAIL[/] {failed + errors:,} of {found.cases:,} cases did not pass"
+    also = f"; {refused:,} contradict themselves and were not judged" if refused else ""
+    return f"[bold green]PASS[/] {passed:,} cases, every operation of every step{also}"
+
+
+def _command(grid: Grid, outcome: Outcome) -> str | None:
+    case = grid.cases.get(outcome.case)
+    return shlex.join(rerun(case)) if case else None
