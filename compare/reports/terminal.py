@@ -224,11 +224,12 @@ def _maker(r: Replayed | None) -> str:
 
 
 def _power(replays: list[Replayed | None], compared: float) -> str:
-    """The smallest fault that the first side could have had unseen; of what nobody replayed, the
+    """The smallest fault that either side could not have had unseen; of what nobody replayed, the
     difference that would have been seen."""
     if not any(replays):
         return f"{compared:.0e}" if compared else "any"
-    return f"{replays[0].power:.0e}" if replays[0] and replays[0].power else "any"
+    power = max(r.power for r in replays if r)
+    return f"{power:.0e}" if power else "any"
 
 
 def _told(verdict: str, called: Names) -> str:
