@@ -3,6 +3,7 @@
 The tests and the surveys draw from here, with seeds of their own.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,13 @@ def case_and_data(
     width: int = 8,
     batch: int = 12,
     scale: float = 1.0,
+    without: Collection[str] = (),
     **fixed: Any,
 ) -> tuple[Case, Data]:
-    """A case of up to `depth` hidden layers and data that fit it; `fixed` overrides the draw."""
+    """A case of up to `depth` hidden layers and data that fit it; `fixed` overrides the draw, and
+    no loss or optimizer of `without` is drawn."""
     rng = np.random.default_rng(seed)
-    loss = fixed.get("loss") or str(rng.choice(list(OUTPUTS)))
+    loss = fixed.get("loss") or str(rng.choice([x for x in OUTPUTS if x not in without]))
     hidden = (int(2 ** rng.uniform(0, np.log2(width))) for _ in range(rng.integers(0, depth + 1)))
     choices: dict[str, Any] = {
         "hidden": tuple(hidden),
@@ -39,7 +42,7 @@ def case_and_data(
         "l2": float(rng.choice([0.0, 0.7])),
         "l1": float(rng.choice([0.0, 0.3])),
         "l2_route": str(rng.choice(["weight_decay", "loss"])),
-        "optimizer": str(rng.choice(OPTIMIZERS)),
+        "optimizer": str(rng.choice([x for x in OPTIMIZERS if x not in without])),
         "initializer": str(rng.choice(["kaiming_normal", "xavier_normal", "xavier_course"])),
         "bias_scale": 0.5,
         "lr": 0.05,

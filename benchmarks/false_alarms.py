@@ -10,9 +10,10 @@ import json
 import multiprocessing
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,14 @@ from benchmarks.drawn import case_and_data, steps
 from compare.case import Case
 from compare.data import Data
 from compare.judging.replay import Replayed, recorded_inputs, replay, replay_node
+from compare.precision import all_widened, widened
 from compare.recorded import Recorded
 from manual.network import Tensors
 
 DTYPES = ("float32", "float64")
+HALVES = ("bfloat16", "float16")
+# of what torch has for a case, this is nothing to compute with in float16 (compare.case says why)
+NOT_IN_FLOAT16 = {"adam", "binary_cross_entropy"}
 JUDGES = ("ours", "numpy.allclose", "torch assert_close")
 FAULTS = (
     "entry of a gradient or weight off by 1e-4",
@@ -68,24 +73,35 @@ class Examined:
     planted: dict[str, Planted]
 
 
-def draw(seed: int, attempt: int) -> tuple[Case, Data]:
+@dataclass(frozen=True)
+class Range:
+    """What is drawn from: the precisions, by turns, and the greatest width, batch and number of
+    classes."""
+
+    dtypes: tuple[str, ...] = DTYPES
+    largest: int = 1024
+
+
+def draw(seed: int, attempt: int, of: Range = Range()) -> tuple[Case, Data]:
     """A case and data over the whole range that the judge has to stand; even seeds are float32."""
     rng = np.random.default_rng([seed, attempt])
     l1, l2 = rng.integers(2, size=2) * 10 ** rng.uniform(-3, 1, size=2)
+    dtype = of.dtypes[seed % len(of.dtypes)]
     case, _ = case_and_data(
         int(rng.integers(2**62)),
-        hidden=tuple(_log_uniform(rng, 1, 1024) for _ in range(rng.integers(0, 8))),
+        without=NOT_IN_FLOAT16 if dtype == "float16" else set(),
+        hidden=tuple(_log_uniform(rng, 1, of.largest) for _ in range(rng.integers(0, 8))),
         p=float(rng.choice([0.0, rng.uniform(0, 0.9)])),
         l1=float(l1),
         l2=float(l2),
         lr=float(10 ** rng.uniform(-4, -1)),
         bias_scale=float(10 ** rng.uniform(-2, 0)),
-        dtype=DTYPES[seed % 2],
+        dtype=dtype,
     )
-    m, n_in = _log_uniform(rng, 1, 512), _log_uniform(rng, 1, 1024)
+    m, n_in = _log_uniform(rng, 1, min(512, of.largest)), _log_uniform(rng, 1, of.largest)
     x = (rng.normal(size=(m, n_in)) * 10 ** rng.uniform(-3, 3)).astype(case.dtype)
     # a column of softmax on its own is the constant 1
-    classes = _log_uniform(rng, 3 if case.output == "softmax" else 2, 1024)
+    classes = _log_uniform(rng, 3 if case.output == "softmax" else 2, of.largest)
     labels: np.ndarray = rng.integers(0, classes, m)
     if case.loss == "mse_loss" and case.output != "softmax" and rng.integers(2):
         classes, labels = 0, rng.normal(size=m)
@@ -96,10 +112,10 @@ def _log_uniform(rng: np.random.Generator, low: int, high: int) -> int:
     return int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
 
 
-def record(seed: int) -> tuple[Case, Recorded, int]:
+def record(seed: int, of: Range = Range()) -> tuple[Case, Recorded, int]:
     """The second step of the first draw that stays finite, and how many draws did not."""
     for attempt in count():
-        case, data = draw(seed, attempt)
+        case, data = draw(seed, attempt, of)
         torch.manual_seed(case.seed)
         try:
             last = steps(case, data, 2)[-1]
@@ -111,15 +127,16 @@ def record(seed: int) -> tuple[Case, Recorded, int]:
 
 
 @np.errstate(all="ignore")
-def examine(seed: int, faults: bool = True) -> Examined:
+def examine(seed: int, faults: bool = True, of: Range = Range()) -> Examined:
     """Draw one pair; let the judges see it as it is, then with each fault that it can have."""
     with torch.random.fork_rng(devices=[]):
-        case, r, redrawn = record(seed)
-    replays = {side: replay(r.nodes, r.start, getattr(r, side)) for side in ("manual", "torch")}
+        case, r, redrawn = record(seed, of)
+    starts = {"manual": all_widened(r.start), "torch": r.start}
+    replays = {side: replay(r.nodes, start, getattr(r, side)) for side, start in starts.items()}
     wrong = {side: [f for f in found if not f.right] for side, found in replays.items()}
     alarms = {"ours": [f"{side} {f}" for side, found in wrong.items() for f in found]}
     for judge, differs in DIFFERS.items():
-        alarms[judge] = [n for n in r.manual if differs(r.manual[n], r.torch[n])]
+        alarms[judge] = [n for n in r.manual if differs(r.manual[n], widened(r.torch[n]))]
     uses = [f.use for found in replays.values() for f in found if f.right]
     planted = {
         name: _look(r, alarms, {f.name for f in wrong["manual"]}, where, trace)
@@ -133,13 +150,13 @@ def examine(seed: int, faults: bool = True) -> Examined:
 def plant(r: Recorded, seed: int) -> Iterator[tuple[str, str, Tensors]]:
     """(fault, where, manual trace with it) for every fault that this pair can have."""
     rng = np.random.default_rng([seed, 2**20])
-    net = r.pair.manual.net
-    params, state = ({n: r.start[n] for n in names} for names in (r.pair.params, r.pair.state))
-    masks = {n: a for n, a in r.start.items() if n.startswith("mask")}
+    net, start = r.pair.manual.net, all_widened(r.start)
+    params, state = ({n: start[n] for n in names} for names in (r.pair.params, r.pair.state))
+    masks = {n: a for n, a in start.items() if n.startswith("mask")}
 
     def rerun(net: manual.Network, params: Tensors, masks: Tensors) -> Tensors:
         optimizer = r.pair.manual.optimizer
-        return manual.step(net, optimizer, params, state, r.start["x"], r.start["y"], masks)
+        return manual.step(net, optimizer, params, state, start["x"], start["y"], masks)
 
     names = [n for n, a in r.manual.items() if (n[0] == "d" or n in params) and a.any()]
     name = names[rng.integers(len(names))]
@@ -168,7 +185,7 @@ def _look(
     found = list(_replay_changed(r, trace, changed))
     seen = {"ours": bool(wrong - changed) or any(not f.right for f in found)}
     for judge, differs in DIFFERS.items():
-        again = any(differs(trace[n], r.torch[n]) for n in changed)
+        again = any(differs(trace[n], widened(r.torch[n])) for n in changed)
         seen[judge] = again or bool(set(alarms[judge]) - changed)
     closest = "" if seen["ours"] else str(max(found, key=lambda f: f.use, default=""))
     return Planted(where, not changed, seen, closest)
@@ -176,7 +193,7 @@ def _look(
 
 def _replay_changed(r: Recorded, trace: Tensors, changed: set[str]) -> Iterator[Replayed]:
     """Replay each operation that reads or makes what the fault changed, up to the first wrong."""
-    known = recorded_inputs(r.start, trace)
+    known = recorded_inputs(all_widened(r.start), trace)
     for node in r.nodes:
         reads = {n.removeprefix("new_") for n in node.inputs if n not in r.start}
         if changed & {*reads, *node.outputs}:
@@ -200,12 +217,12 @@ DIFFERS: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
 }
 
 
-def survey(seeds: range, planted: int, jobs: int, console: Console) -> list[Examined]:
+def survey(seeds: range, planted: int, jobs: int, console: Console, of: Range) -> list[Examined]:
     """Every seed examined, each worker on one thread."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_one_thread) as pool:
         with_faults = (seed < seeds.start + planted for seed in seeds)
-        found = pool.map(examine, seeds, with_faults, chunksize=4)
+        found = pool.map(partial(examine, of=of), seeds, with_faults, chunksize=4)
         return list(track(found, "pairs", total=len(seeds), console=console))
 
 
@@ -214,12 +231,12 @@ def _one_thread() -> None:
     threadpool_limits(limits=1)
 
 
-def report(examined: list[Examined]) -> dict[str, Any]:
+def report(examined: list[Examined], dtypes: Sequence[str] = DTYPES) -> dict[str, Any]:
     """All that was measured, as JSON holds it."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     names = (line.split(": ")[1] for line in lines if line.startswith("model name"))
-    by_dtype = {dtype: [e for e in examined if e.dtype == dtype] for dtype in DTYPES}
+    by_dtype = {dtype: [e for e in examined if e.dtype == dtype] for dtype in dtypes}
     planted = {f: [e for e in examined if f in e.planted] for f in FAULTS}
     failures = {"false alarm": [replace(e, planted={}) for e in examined if e.alarms["ours"]]} | {
         f"missed: {f}": [replace(e, planted={f: e.planted[f]}) for e in es if _missed(e, f, "ours")]
@@ -236,7 +253,12 @@ def report(examined: list[Examined]) -> dict[str, Any]:
         "faults that changed nothing, not counted": {
             f: sum(e.planted[f].harmless for e in es) for f, es in planted.items()
         },
-        "rows": [row for f in (None, *FAULTS) for d in DTYPES for row in _rows(by_dtype[d], d, f)],
+        "rows": [
+            row
+            for f in (None, *(f for f in FAULTS if planted[f]))
+            for d in dtypes
+            for row in _rows(by_dtype[d], d, f)
+        ],
         "failures": {f: [asdict(e) for e in es[:5]] for f, es in failures.items()},
     }
 
@@ -284,12 +306,31 @@ def show(found: dict[str, Any], console: Console) -> None:
 @click.option("--pairs", default=10_000, type=click.IntRange(1))
 @click.option("--planted", default=4_000, help="how many of them get faults as well")
 @click.option("--seed", default=4_000_000, type=click.IntRange(0), help="of the first pair")
+@click.option(
+    "--dtype",
+    "dtypes",
+    type=click.Choice([*DTYPES, *HALVES]),
+    multiple=True,
+    default=DTYPES,
+    show_default=True,
+    help="by turns; may be given again",
+)
+@click.option("--largest", default=1024, help="width, batch and number of classes")
 @click.option("--jobs", default=2, type=click.IntRange(1))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="the same as JSON")
-def main(pairs: int, planted: int, seed: int, jobs: int, out: Path | None) -> None:
+def main(
+    pairs: int,
+    planted: int,
+    seed: int,
+    dtypes: tuple[str, ...],
+    largest: int,
+    jobs: int,
+    out: Path | None,
+) -> None:
     """Measure false alarms and misses of three judges on the same random pairs."""
     console = Console(width=None if sys.stdout.isatty() else 130)
-    found = report(survey(range(seed, seed + pairs), planted, jobs, console))
+    of = Range(dtypes, largest)
+    found = report(survey(range(seed, seed + pairs), planted, jobs, console, of), dtypes)
     show(found, console)
     if out:
         out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

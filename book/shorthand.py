@@ -16,7 +16,8 @@ from lessons import LESSONS
 
 ROOT = Path(__file__).parent.parent
 KINDS = {
-    "data": "Data and precision",
+    "data": "Data",
+    "precision": "Precision",
     "linear": "The linear layer and its gradients",
     "activation": "Activations",
     "dropout": "Dropout",

@@ -4,10 +4,12 @@ Each field is an option of the command line and a line of a TOML case file; its 
 text that --help shows.
 """
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -21,6 +23,7 @@ from pydantic import (
 )
 
 from compare.errors import InputError, suggest
+from compare.precision import precision
 
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax"]
 Loss = Literal[
@@ -28,8 +31,6 @@ Loss = Literal[
 ]
 Initializer = Literal["kaiming_normal", "xavier_normal", "xavier_course", "normal", "zeros"]
 Output = Literal["identity", "sigmoid", "softmax", "tanh", "relu", "leaky_relu"]
-
-LARGEST_FLOAT32 = 3.4e38
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "cross_entropy": ("identity",),
@@ -114,7 +115,12 @@ class Case(BaseModel):
     steps: int = Field(500, ge=1, description="mini-batches to train on")
     batch: int = Field(64, ge=1, description="samples in a mini-batch (the last may be short)")
 
-    dtype: Literal["float64", "float32"] = Field("float64", description="of both sides")
+    dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
+        "float64",
+        description="of both sides; where it is 16 bits, the hand computes in float32 from the "
+        "very numbers that torch holds",
+    )
+    device: str = Field("cpu", description="that torch computes on: cpu, cuda or cuda:1")
     seed: int = Field(0, ge=0, lt=2**63, description="of data, parameters, batches and masks")
     threads: int = Field(
         1,
@@ -138,11 +144,23 @@ class Case(BaseModel):
             raise ValueError("expected an integer, a number or text, not true or false")
         return value
 
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", value):
+            raise ValueError("expected cpu, cuda, or cuda: and the number of a GPU")
+        return value
+
     @model_validator(mode="after")
     def _fits_precision(self) -> Self:
         for name in ("lr", "l1", "l2", "negative_slope", "scale", "bias_scale"):
-            if self.dtype == "float32" and abs(getattr(self, name)) > LARGEST_FLOAT32:
-                raise ValueError(f"{name} is {getattr(self, name)}: too large for float32")
+            if abs(getattr(self, name)) > precision(np.dtype(self.dtype)).most:
+                raise ValueError(f"{name} is {getattr(self, name)}: too large for {self.dtype}")
+        if self.dtype == "float16" and self.optimizer == "adam":
+            raise ValueError(
+                "optimizer adam in float16: squares of gradients under 0.0002 are 0 there, and its "
+                "step is no longer Adam's; use --dtype bfloat16, or --optimizer momentum"
+            )
         return self
 
     @model_validator(mode="after")

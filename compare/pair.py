@@ -12,10 +12,15 @@ from torch import nn
 import manual
 from compare.case import Case
 from compare.data import Data, Targets, targets
+from compare.devices import found
+from compare.errors import InputError
+from compare.precision import all_widened, widened
+from compare.tensors import to_numpy, to_torch
 from manual.network import Optimizer, Tensors
 from torch_ref import network, trace
 from torch_ref.regularization import Penalty, parameter_groups
 
+CPU = torch.device("cpu")
 INITIALIZERS: dict[str, Callable[..., np.ndarray]] = {
     "kaiming_normal": manual.kaiming_normal,
     "xavier_normal": manual.xavier_normal,
@@ -27,7 +32,8 @@ INITIALIZERS: dict[str, Callable[..., np.ndarray]] = {
 
 @dataclass(frozen=True)
 class ManualSide:
-    """What to compute by hand; the numbers travel as arguments."""
+    """What to compute by hand; the numbers travel as arguments. Halves are computed with in
+    float32."""
 
     net: manual.Network
     optimizer: Optimizer
@@ -36,17 +42,19 @@ class ManualSide:
         self, params: Tensors, state: Tensors, x: np.ndarray, y: np.ndarray, masks: Tensors
     ) -> Tensors:
         """manual.step on this side's network and optimizer."""
-        return manual.step(self.net, self.optimizer, params, state, x, y, masks)
+        given = (all_widened(params), all_widened(state), widened(x), widened(y))
+        return manual.step(self.net, self.optimizer, *given, all_widened(masks))
 
     def outputs(self, params: Tensors, x: np.ndarray) -> Tensors:
         """z1, a1... to the output, dropout off."""
-        return manual.forward(self.net, params, x, {})
+        return manual.forward(self.net, all_widened(params), widened(x), {})
 
     def evaluate(self, params: Tensors, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
         """(loss without penalty, z1, a1... to the output), dropout off."""
         outputs = self.outputs(params, x)
         output = outputs[f"a{self.net.depth}"]
-        return float(manual.cost(self.net, params, output, y)["loss"]), outputs
+        t = manual.cost(self.net, all_widened(params), output, widened(y))
+        return float(t["loss"]), outputs
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,7 @@ class TorchSide:
     optimizer: torch.optim.Optimizer
     slots: network.Slots
     penalty: Penalty
+    device: torch.device = CPU
 
     def step(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensors, Tensors]:
         """torch_ref's step -> (trace, masks), as arrays in memory of their own."""
@@ -67,14 +76,14 @@ class TorchSide:
             self.optimizer,
             self.slots,
             self.penalty,
-            torch.tensor(x),
-            torch.tensor(y),
+            to_torch(x, self.device),
+            to_torch(y, self.device),
         )
         return _arrays(tensors), _arrays(masks)
 
     def params(self) -> Tensors:
         """A copy of W1, b1, W2, b2..."""
-        return {n: p.detach().numpy().copy() for n, p in self.net.named_tensors().items()}
+        return {n: to_numpy(p).copy() for n, p in self.net.named_tensors().items()}
 
     def state(self) -> Tensors:
         """A copy of what the optimizer remembers: vW1, vb1...; nothing before its first step."""
@@ -85,7 +94,7 @@ class TorchSide:
         the first parameter. (A trace has the course's names for it, and with them its scale.)"""
         kept = self.optimizer.state_dict()["state"]
         return {
-            f"{i}/{name}": value.numpy().copy()
+            f"{i}/{name}": to_numpy(value).copy()
             for i, slots in kept.items()
             for name, value in slots.items()
         }
@@ -94,29 +103,32 @@ class TorchSide:
         """Put both back to what they were, bit for bit."""
         with torch.no_grad():
             for name, p in self.net.named_tensors().items():
-                p.copy_(torch.tensor(params[name]))
+                p.copy_(to_torch(params[name]))
         kept: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in memory.items():
             i, name = key.split("/")
-            kept.setdefault(int(i), {})[name] = torch.tensor(value)
+            kept.setdefault(int(i), {})[name] = to_torch(value)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
 
     def outputs(self, x: np.ndarray) -> Tensors:
-        """z1, a1... to the output, dropout off."""
-        self.net.eval()
-        outputs, at = {}, torch.tensor(x)
-        with torch.no_grad():
-            for name, module in self.net.named_children():
-                outputs[name] = at = module(at)
-        return _arrays(outputs)
+        """z1, a1... to the output, dropout off; to look at, so halves are widened."""
+        return all_widened(_arrays(self._outputs(x)))
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
         """(loss without penalty, z1, a1... to the output), dropout off."""
-        outputs = self.outputs(x)
-        output = torch.from_numpy(outputs[f"a{self.net.depth}"])
+        outputs = self._outputs(x)
+        output, shown = outputs[f"a{self.net.depth}"], all_widened(_arrays(outputs))
         if not output.isfinite().all():  # torch's losses refuse what a diverged run delivers
-            return float("nan"), outputs
-        return float(self.criterion(output, torch.tensor(y))), outputs
+            return float("nan"), shown
+        return float(self.criterion(output, to_torch(y, self.device))), shown
+
+    def _outputs(self, x: np.ndarray) -> dict[str, torch.Tensor]:
+        self.net.eval()
+        outputs, at = {}, to_torch(x, self.device)
+        with torch.no_grad():
+            for name, module in self.net.named_children():
+                outputs[name] = at = module(at)
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -134,8 +146,10 @@ def build(case: Case, data: Data) -> Pair:
     """Draw the parameters once and give each side a copy.
 
     Raises:
-        InputError: the loss, the output and the labels do not fit together.
+        InputError: the loss, the output and the labels do not fit together, the numbers do not fit
+            the precision, or the device is not there.
     """
+    device = found(case.device)
     t = targets(case, data)
     sizes = (data.x_train.shape[1], *case.hidden, t.n_out)
     params = _parameters(case, sizes)
@@ -154,7 +168,7 @@ def build(case: Case, data: Data) -> Pair:
         _manual_optimizer(case),
     )
     constants = asdict(cast(Any, by_hand.optimizer))
-    in_torch = _torch_side(case, sizes, t, len(data.x_train), params, constants)
+    in_torch = _torch_side(case, device, sizes, t, len(data.x_train), params, constants)
     return Pair(by_hand, in_torch, t, params, manual.initial_state(by_hand.optimizer, params))
 
 
@@ -164,8 +178,15 @@ def _parameters(case: Case, sizes: tuple[int, ...]) -> Tensors:
     params: Tensors = {}
     for layer, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
         W = INITIALIZERS[case.initializer](rng, (n_out, n_in), **options)
-        params[f"W{layer}"] = W.astype(case.dtype)
-        params[f"b{layer}"] = (rng.standard_normal(n_out) * case.bias_scale).astype(case.dtype)
+        b = rng.standard_normal(n_out) * case.bias_scale
+        with np.errstate(over="ignore"):
+            drawn = {f"W{layer}": W.astype(case.dtype), f"b{layer}": b.astype(case.dtype)}
+        if not all(np.isfinite(p).all() for p in drawn.values()):
+            raise InputError(
+                f"layer {layer} is drawn with numbers too large for {case.dtype}; use a smaller "
+                "--scale or --bias-scale"
+            )
+        params |= drawn
     return params
 
 
@@ -181,6 +202,7 @@ def _manual_optimizer(case: Case) -> Optimizer:
 
 def _torch_side(
     case: Case,
+    device: torch.device,
     sizes: tuple[int, ...],
     t: Targets,
     m: int,
@@ -188,15 +210,15 @@ def _torch_side(
     constants: dict[str, float],
 ) -> TorchSide:
     net = network.Network(sizes, case.activation, t.output, case.negative_slope, case.p)
-    net.to(getattr(torch, case.dtype))
+    net.to(device, getattr(torch, case.dtype))
     with torch.no_grad():
         for name, p in net.named_tensors().items():
-            p.copy_(torch.tensor(params[name]))
+            p.copy_(to_torch(params[name]))
     penalty = Penalty(case.l1, case.l2, m, case.l2_route)
     make, slots = network.OPTIMIZERS[case.optimizer]
     optimizer = make(parameter_groups(net, penalty.weight_decay), **constants)
-    return TorchSide(net, network.LOSSES[t.loss](case.reduction), optimizer, slots, penalty)
+    return TorchSide(net, network.LOSSES[t.loss](case.reduction), optimizer, slots, penalty, device)
 
 
 def _arrays(tensors: dict[str, torch.Tensor]) -> Tensors:
-    return {name: t.numpy() for name, t in tensors.items()}
+    return {name: to_numpy(t) for name, t in tensors.items()}

@@ -20,8 +20,10 @@ from compare.judging.flow import Node, dropping, flow
 from compare.judging.judge import Fault, Judgement, Side, first_not_finite, judge
 from compare.judging.trace import Trace
 from compare.pair import Pair
+from compare.precision import all_widened
 from compare.units import resting
 from manual.network import Tensors
+from torch_ref.dropout import generator_of, put_back
 
 Curves = dict[str, float]
 
@@ -120,7 +122,7 @@ class Training:
         self.manual = self.torch = self.twin = Standing(pair.params, pair.state)
         self.before: Tensors = {}  # should somebody have forgotten to clear the gradients
         self._nudges = np.random.default_rng([case.seed, 3])
-        self._generator = torch.Generator().manual_seed(case.seed).get_state()
+        self._generator = torch.Generator(pair.torch.device).manual_seed(case.seed).get_state()
         if start:
             self.step, self.before = start.step, start.before
             self.manual, self.torch, self.twin = start.manual, start.torch, start.twin
@@ -144,10 +146,11 @@ class Training:
     def __iter__(self) -> Iterator[StepRecord]:
         for rows in islice(batches(self.case, len(self.data.x_train)), self.step, None):
             # Step by step, so that nobody who draws between two steps changes the masks.
-            with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):
-                torch.set_rng_state(self._generator)
+            generator = generator_of(self.pair.torch.device)
+            with put_back(generator), np.errstate(over="ignore", invalid="ignore"):
+                generator.set_state(self._generator)
                 record = self._take(self.step + 1, rows)
-                self._generator = torch.get_rng_state()
+                self._generator = generator.get_state()
             yield record
             if not record.finite:
                 return
@@ -173,7 +176,7 @@ class Training:
             return nothing
         if self.watch:
             self.watch(step, at.params, x, y, masks, judged, by_torch)
-        nudged = _nudged(self.twin.params, self._nudges)
+        nudged = _nudged(self.twin.params, self._nudges, np.dtype(case.dtype))
         begins = {
             "manual": {**start, **self.manual.params, **self.manual.memory},
             "its one-ulp twin": {**start, **nudged, **self.twin.memory},
@@ -190,12 +193,12 @@ class Training:
         record = replace(
             nothing,
             manual=_curves(free, names),
-            torch=_curves(by_torch, names),
+            torch=_curves(all_widened(by_torch), names),
             twin={"loss/batch": float(twin["loss"])},
-            drift=_drift(self.manual.params, self.torch.params),
+            drift=_drift(self.manual.params, all_widened(self.torch.params)),
             envelope=_drift(self.manual.params, self.twin.params),
             params=self.manual.params,
-            traces={"manual": free, "torch": by_torch} if look_closer else {},
+            traces={"manual": free, "torch": all_widened(by_torch)} if look_closer else {},
         )
         if look_closer:
             evaluate(record, self.data, pair, self.manual.params, self.twin.params)
@@ -279,12 +282,14 @@ def _lost(
     return {who: fault for who, fault in found.items() if fault}
 
 
-def _nudged(params: Tensors, rng: np.random.Generator) -> Tensors:
-    """Each number moved to its neighbour, up or down by chance."""
-    return {
-        name: np.nextafter(p, np.where(rng.random(p.shape) < 0.5, -np.inf, np.inf).astype(p.dtype))
-        for name, p in params.items()
-    }
+def _nudged(params: Tensors, rng: np.random.Generator, dtype: np.dtype) -> Tensors:
+    """Each number moved to where its neighbour is in the case's precision, up or down by chance."""
+    nudged = {}
+    for name, p in all_widened(params).items():
+        towards = np.where(rng.random(p.shape) < 0.5, -np.inf, np.inf).astype(dtype)
+        nearest = p.astype(dtype, copy=False)
+        nudged[name] = p + (np.nextafter(nearest, towards) - nearest)
+    return nudged
 
 
 def _drift(a: Tensors, b: Tensors) -> float:

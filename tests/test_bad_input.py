@@ -154,7 +154,7 @@ class TestOptions:
             ("activation", "rel", ("'relu'", "'leaky_relu'")),
             ("loss", "crossentropy", ("'cross_entropy'", "'mse_loss'")),
             ("optimizer", "adamw", ("'adam'", "'momentum_course'")),
-            ("dtype", "float16", ("'float64'", "'float32'")),
+            ("dtype", "float8", ("'float64'", "'float32'", "'bfloat16'")),
         ],
     )
     def test_value(self, refused: Refused, option: str, came: str, says: tuple[str, ...]) -> None:

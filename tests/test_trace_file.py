@@ -127,16 +127,18 @@ def test_layouts_of_arrays_do_not_matter(tmp_path: Path) -> None:
     assert diff(tmp_path / "strided", tmp_path / "plain").passed
 
 
-def test_half_precision_is_widened_and_the_report_says_so(tmp_path: Path) -> None:
+def test_half_precision_is_read_as_it_is_and_the_report_says_so(tmp_path: Path) -> None:
     numbers = np.array([[1.5, -2.0, 3.140625]], np.float32)
     bits = (numbers.view(np.uint32) >> 16).astype(np.uint16)
     header = json.dumps({"z1": {"dtype": "BF16", "shape": [1, 3], "data_offsets": [0, 6]}}).encode()
     (tmp_path / "b").write_bytes(len(header).to_bytes(8, "little") + header + bits.tobytes())
     (tmp_path / "h").write_bytes(as_safetensors({"z1": numbers.astype(np.float16)}))
-    assert load(tmp_path / "b").made["z1"].tolist() == numbers.tolist()
+    for name, dtype in (("b", "bfloat16"), ("h", "float16")):
+        read = load(tmp_path / name).made["z1"]
+        assert (read.dtype, read.tolist()) == (np.dtype(dtype), numbers.tolist())
     report = diff(tmp_path / "b", tmp_path / "h")
     assert report.passed
-    assert "b: z1: 16 bits a number, read and judged as float32" in str(report)
+    assert "b: z1: 16 bits a number, judged as such" in str(report)
 
 
 def test_a_tensor_of_one_file_fails_unless_it_is_ignored(pair: tuple[Path, Path]) -> None:

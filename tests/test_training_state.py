@@ -40,7 +40,7 @@ def traces(case: Case, start: State | None = None) -> Iterator[tuple[int, bytes,
         seen.clear()
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_same_steps_from_a_state_on(optimizer: str, dtype: str) -> None:
     case = case_of(optimizer, dtype)

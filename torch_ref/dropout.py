@@ -3,6 +3,9 @@
 recover_mask brings the mask to light, so that the hand-written side can use the same one.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -18,9 +21,28 @@ def recover_mask(p: float, generator_state: Tensor, like: Tensor) -> Tensor:
     The generator is put back to where it stood before that draw, and the same draw is applied to
     ones. (Reading the mask off `h != 0` fails after a ReLU, whose zeros are not the mask's.)
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator_state)
+    generator = generator_of(like.device)
+    with put_back(generator):
+        generator.set_state(generator_state)
         return nn.functional.dropout(torch.ones_like(like, requires_grad=False), p)
+
+
+def generator_of(device: torch.device) -> torch.Generator:
+    """The one that draws on this device, unless a call names another."""
+    if device.type == "cpu":
+        return torch.default_generator
+    torch.cuda.init()  # type: ignore[no-untyped-call]
+    return torch.cuda.default_generators[device.index]
+
+
+@contextmanager
+def put_back(generator: torch.Generator) -> Iterator[None]:
+    """Whatever is drawn inside, the generator stands afterwards where it stood before."""
+    state = generator.get_state()
+    try:
+        yield
+    finally:
+        generator.set_state(state)
 
 
 class FixedDropout(nn.Module):

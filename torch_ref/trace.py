@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from torch_ref.dropout import FixedDropout, recover_mask
+from torch_ref.dropout import FixedDropout, generator_of, recover_mask
 
 
 class Recorder(ExitStack):
@@ -53,7 +53,7 @@ class Recorder(ExitStack):
         before: list[Tensor] = []
 
         def remember(module: nn.Dropout, args: Any) -> None:
-            before.append(torch.get_rng_state())
+            before.append(generator_of(args[0].device).get_state())
 
         def recover(module: nn.Dropout, args: tuple[Tensor, ...], out: Tensor) -> None:
             state = before.pop()

@@ -61,7 +61,8 @@ def show(console: Console, name: str, side: Side) -> None:
     console.print(
         f"Planted on the {side} side of {case.data} (hidden {list(case.hidden)}, "
         f"{case.activation}, {case.loss}, {case.optimizer}, p={case.p:g}, L2={case.l2:g}, "
-        f"L1={case.l1:g}, loss a {case.reduction}{on_ranks}). The judge is not told. It says:\n",
+        f"L1={case.l1:g}, loss a {case.reduction}, {case.dtype}{on_ranks}). The judge is "
+        "not told. It says:\n",
         highlight=False,
     )
     show_judgement(console, found.judgement, wrong_only=True)
@@ -72,7 +73,7 @@ def show(console: Console, name: str, side: Side) -> None:
 def demonstrate(cause: Cause, side: Side) -> Planted:
     """The first of a list of small cases on which the mistake shows, and its judgement."""
     rows = ROWS if cause in distributed.CAUSES else ()
-    for case in _cases():
+    for case in _cases(cause.dtype):
         layers = (None, *({k} for k in range(1, len(case.hidden) + 2)))
         for way, where in itertools.product(range(len(cause.ways)), layers):
             judgement = _try(cause, side, case, rows, way, where)
@@ -81,7 +82,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
     raise AssertionError(f"no small case shows {cause.name}")
 
 
-def _cases() -> Iterator[Case]:
+def _cases(dtype: str) -> Iterator[Case]:
     """Small, and as wide as the batch in one layer, where a sum over the wrong axis even runs."""
     for reduction, (data_set, loss) in itertools.product(
         ("mean", "sum"),
@@ -107,6 +108,7 @@ def _cases() -> Iterator[Case]:
                     "batch": 12,
                     "bias_scale": 0.3,
                     "samples": 60,
+                    "dtype": dtype,
                 }
             )
 

@@ -12,6 +12,7 @@ from compare.errors import InputError
 from compare.files.trace_file import save
 from compare.judging.judge import Side
 from compare.judging.trace import Trace
+from compare.precision import all_widened
 from compare.recorded import record
 
 
@@ -34,7 +35,8 @@ def run(case: Case, step: int, side: Side, out: Path, force: bool) -> str:
             last = record(sides, x, y, step)[-1]
         except ArithmeticError as error:
             raise InputError(f"{error}; try a smaller --lr") from None
-    start = {name: a for name, a in last.start.items() if not _unasked(name)}
+    begun = all_widened(last.start) if side == "manual" else last.start
+    start = {name: a for name, a in begun.items() if not _unasked(name)}
     given = {**start, "batch": np.asarray(case.batch)}
     about = {
         "case": case.model_dump(mode="json"),

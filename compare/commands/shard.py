@@ -21,6 +21,8 @@ def run(case: Case, shares: tuple[int, ...], out: Path) -> str:
         InputError: the case cannot be used, a shard would be too small for its part of a step, or
             the folder is not empty.
     """
+    if case.dtype not in ("float64", "float32"):
+        raise InputError(f"--dtype {case.dtype}: ranks are judged in float64 and float32 alone")
     with threads.limited(case.threads):
         loaded = data.load(case)
         sides = pair.build(case, loaded)

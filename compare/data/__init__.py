@@ -124,6 +124,11 @@ def targets(case: Case, data: Data) -> Targets:
             f"loss is {loss}, but the target of {data.name} holds numbers, not classes; "
             "use --loss mse_loss"
         )
+    if loss == "binary_cross_entropy" and case.dtype == "float16":
+        raise InputError(
+            "loss is binary_cross_entropy, in float16: what keeps torch from dividing by 0 in its "
+            "slope, 1e-12, is 0 itself there; use --loss binary_cross_entropy_with_logits"
+        )
     output = _output(case, data, loss)
     if output == "softmax" and data.classes == 2:
         raise InputError("output is softmax, but two classes have one output unit; use sigmoid")

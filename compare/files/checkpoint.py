@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as serialize
+from safetensors.torch import load as read_tensors
 
 from compare.errors import InputError
 from compare.files import atomic
+from compare.tensors import to_numpy
 from manual.network import Tensors
 
 KEPT = 2
@@ -81,7 +82,7 @@ def load(path: Path) -> Checkpoint:
             f"{arrays} ({len(blob)} bytes) is damaged: its checksum is not the one in {path.name}"
         )
     found = read_tensors(blob)  # in an order of its own, in memory that is aligned to nothing
-    tensors = {name: found[name].copy() for name in content["names"]}
+    tensors = {name: to_numpy(found[name]).copy() for name in content["names"]}
     return Checkpoint(content["step"], tensors, content["record"])
 
 

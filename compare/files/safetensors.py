@@ -2,7 +2,7 @@
 
 Eight bytes hold the length of the header, little-endian; the header is a JSON object that gives
 each tensor's type, shape and place; the numbers follow. The library that writes these files
-(safetensors) cannot hand over bfloat16 without another one, and takes the last of two equal names.
+(safetensors) cannot hand over bfloat16 without torch, and takes the last of two equal names.
 """
 
 import json
@@ -17,13 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 
 from compare.errors import InputError
 from compare.files.stored import Entry, check_shape
+from compare.precision import BFLOAT16
 
 DTYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": "<u2",
-    **{f"{kind}{8 * n}": f"<{kind.lower()}{n}" for kind in "IU" for n in (1, 2, 4, 8)},
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": BFLOAT16.newbyteorder("<"),
+    **{f"{kind}{8 * n}": np.dtype(f"<{kind.lower()}{n}") for kind in "IU" for n in (1, 2, 4, 8)},
 }
 LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
 
@@ -111,7 +112,7 @@ def _info(path: Path, name: str, value: object) -> _Info:
         )
     check_shape(f"{path}: {name[:80]!r}", tuple(info.shape))
     begin, end = info.data_offsets
-    size = prod(info.shape) * np.dtype(DTYPES[info.dtype]).itemsize
+    size = prod(info.shape) * DTYPES[info.dtype].itemsize
     if end - begin != size:
         raise InputError(
             f"{path}: {name[:80]!r} has {end - begin} bytes, expected {size} for {info.dtype} "
@@ -127,6 +128,4 @@ def _entry(path: Path, name: str, info: _Info, start: int) -> Entry:
             stream.seek(start + info.data_offsets[0])
             yield stream
 
-    dtype = np.dtype(DTYPES[info.dtype])
-    bfloat16 = info.dtype == "BF16"
-    return Entry(f"{path}: {name}", opened, tuple(info.shape), dtype, bfloat16)
+    return Entry(f"{path}: {name}", opened, tuple(info.shape), DTYPES[info.dtype])

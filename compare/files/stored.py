@@ -31,14 +31,13 @@ class Entry:
     """One tensor in a file, not read yet.
 
     label is what errors call it, open gives a stream at its first byte, dtype is how its numbers
-    lie there (bfloat16 as the 16 bits of a uint16), by_columns that the first index runs fastest.
+    lie there, by_columns that the first index runs fastest.
     """
 
     label: str
     open: Callable[[], AbstractContextManager[IO[bytes]]]
     shape: tuple[int, ...]
     dtype: np.dtype
-    bfloat16: bool = False
     by_columns: bool = False
 
     @property
@@ -47,14 +46,9 @@ class Entry:
         return prod(self.shape)
 
     @property
-    def half(self) -> bool:
-        """Of 16 bits a number, which float32 holds exactly."""
-        return self.bfloat16 or (self.dtype.itemsize == 2 and self.dtype.kind == "f")
-
-    @property
     def read_as(self) -> np.dtype:
-        """The type of the array that it becomes: this computer's byte order, halves as float32."""
-        return np.dtype(np.float32) if self.half else self.dtype.newbyteorder("=")
+        """The type of the array that it becomes: in this computer's byte order."""
+        return self.dtype.newbyteorder("=")
 
     def read(self) -> np.ndarray:
         """The whole tensor.
@@ -84,10 +78,7 @@ class Entry:
             raise InputError(f"{self.label} cannot be read: {reason}") from None
 
     def _numbers(self, data: bytes) -> np.ndarray:
-        bits = np.frombuffer(data, self.dtype)
-        if self.bfloat16:
-            return (bits.astype(np.uint32) << 16).view(np.float32)
-        return bits.astype(self.read_as, copy=False)
+        return np.frombuffer(data, self.dtype).astype(self.read_as, copy=False)
 
 
 class Stored(Mapping[str, np.ndarray]):

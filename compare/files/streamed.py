@@ -4,6 +4,7 @@ import numpy as np
 
 from compare.files.stored import Entry, Stored
 from compare.judging.differences import BOUND, Difference, difference, largest
+from compare.precision import widened
 
 BLOCK = 2**20  # entries at once; comparing takes about six arrays of that size
 
@@ -22,7 +23,7 @@ def compare_stored(
         if name in large:
             found.append(_by_blocks(name, manual.entries[name], torch.entries[name], called))
         else:
-            one, other = (s.get(name) for s in (manual, torch))
+            one, other = (widened(s[name]) if name in s else None for s in (manual, torch))
             found.append(difference(name, one, other, called))
     return tuple(found)
 
@@ -37,10 +38,11 @@ def _large(manual: Entry, torch: Entry | None) -> bool:
 
 
 def _by_blocks(name: str, manual: Entry, torch: Entry, called: tuple[str, str]) -> Difference:
-    bound = BOUND.get(manual.read_as, 0.0)
+    bound = BOUND.get(widened(np.empty(0, manual.read_as)).dtype, 0.0)
     absolute, size, at, values = -1.0, 0.0, 0, ("", "")
     blocks = zip(manual.blocks(BLOCK), torch.blocks(BLOCK), strict=True)
     for start, (one, other) in zip(range(0, manual.size, BLOCK), blocks, strict=True):
+        one, other = widened(one), widened(other)
         d = difference(name, one, other, called)
         if d.verdict == "not finite":
             index = _index(start + d.index[0], manual)

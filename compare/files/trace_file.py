@@ -21,6 +21,7 @@ from compare.files.npz import read_npz
 from compare.files.safetensors import read_safetensors
 from compare.files.stored import NAME, Entry, Stored
 from compare.judging.trace import Trace
+from compare.precision import is_half
 
 FORMAT = "torch-parity trace"
 GIVEN, MADE = "given/", "made/"
@@ -99,11 +100,9 @@ def _load(path: Path) -> TraceFile:
         zipped = stream.read(2) == b"PK"
     metadata, entries = read_npz(path) if zipped else read_safetensors(path)
     given, made = _roles(path, entries)
-    notes = [
-        f"{path.name}: {', '.join(halves)}: 16 bits a number, read and judged as float32"
-        for halves in [[name for name, e in entries.items() if e.half]]
-        if halves
-    ]
+    halves = [name for name, e in entries.items() if is_half(e.read_as)]
+    shown = ", ".join(halves[:6]) + (f" and {len(halves) - 6} more" if halves[6:] else "")
+    notes = [f"{path.name}: {shown}: 16 bits a number, judged as such"] if halves else []
     said = _said(path, metadata)
     if said is None:
         notes.append(

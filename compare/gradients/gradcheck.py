@@ -83,10 +83,12 @@ def moments(case: Case, data: Data, pair: Pair, after: int | None) -> Iterator[M
     """The first step and, where asked for, the one after so many steps of torch's training.
 
     Raises:
-        InputError: the case is not in float64, or a step does not stay finite.
+        InputError: the case is not in float64 on the CPU, or a step does not stay finite.
     """
     if case.dtype != "float64":
-        raise InputError("gradients are checked in float64: leave --dtype float32 out")
+        raise InputError(f"gradients are checked in float64: leave --dtype {case.dtype} out")
+    if case.device != "cpu":
+        raise InputError(f"gradients are checked on the CPU: leave --device {case.device} out")
     wanted = {0, after or 0}
     more = case.model_copy(update={"steps": max(wanted) + 1})
     with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):

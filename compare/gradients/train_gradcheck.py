@@ -101,5 +101,5 @@ def prepare(net: Network, every: int | None, steps: int, dtype: str) -> Gradchec
     if every > steps:
         raise InputError(f"--gradcheck {every}: there are {steps} steps, so none would be checked")
     if dtype != "float64":
-        raise InputError("gradients are checked in float64: leave --dtype float32 out")
+        raise InputError(f"gradients are checked in float64: leave --dtype {dtype} out")
     return Gradchecks(net, Seen(every))

@@ -5,7 +5,7 @@ itself recorded, so two mistakes in one step do not blur one another. The smalle
 that explains every wrong tensor is the answer; two such sets are an ambiguity, none is unknown.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -16,6 +16,8 @@ from compare.judging.causes.cause import Cause, Effect, Evidence
 from compare.judging.flow import Node
 from compare.judging.replay import Replayed, recorded_inputs, replay_node
 from compare.judging.segments import filled, with_parts
+from compare.judging.trace import judged_in
+from compare.precision import all_widened, is_real
 
 MOST = 3  # causes in one step; more are reported as unknown
 
@@ -71,11 +73,13 @@ def diagnose(
     wrong = {r.name: i for i, r in enumerate(faulty)}
     if not wrong:
         return None
-    trace = _in_one_precision(start, trace)
-    known = recorded_inputs(start, trace)
-    known = filled(nodes, known)
-    known |= {f"other_{name}": a for name, a in other.items()}
-    evidence = Evidence(nodes, known, trace)
+    dtype = judged_in(start, trace)
+    wider = {n for n, a in trace.items() if is_real(a.dtype) and a.dtype.itemsize > dtype.itemsize}
+    trace = all_widened(_in_one_precision(dtype, trace))
+    known = filled(nodes, recorded_inputs(all_widened(start), trace))
+    known |= {f"other_{name}": a for name, a in all_widened(other).items()}
+    judged = _in_one_precision(dtype, known), _in_one_precision(dtype, trace)
+    evidence = Evidence(nodes, known, trace, dtype, judged, frozenset(wider))
     found: list[Explanation] = []
     for cause in CATALOGUE.values():
         ways = (_explained(w, evidence, joined, wrong) for w in cause.ways)
@@ -85,14 +89,11 @@ def diagnose(
     return _smallest(found, sorted(wrong, key=wrong.__getitem__))
 
 
-def _in_one_precision(
-    start: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _in_one_precision(dtype: np.dtype, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A side that computed in float32 is looked at in the case's precision, to say just that."""
-    dtype = next((a.dtype for name, a in start.items() if name.startswith("W")), None)
     return {
-        name: a.astype(dtype) if a.dtype.kind == "f" and dtype is not None else np.asarray(a)
-        for name, a in trace.items()
+        name: a.astype(dtype, copy=False) if is_real(np.asarray(a).dtype) else np.asarray(a)
+        for name, a in arrays.items()
     }
 
 
@@ -165,7 +166,7 @@ def _holds(
     try:
         with np.errstate(all="ignore"):
             return any(
-                all(r.right for r in replay_node(changed, evidence.known, evidence.trace))
+                all(r.right for r in replay_node(changed, *evidence.judged))
                 for changed in _changed(by, node, way, effect, evidence)
             )
     except (ValueError, IndexError, TypeError, KeyError):
@@ -197,9 +198,16 @@ def _smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:
         covers = {frozenset(e.cause.name for e in c): c for c in _covers(found, target, size)}
         if covers:
             # a number read off the record can imitate a mistake that needs none
-            plain = [c for c in covers.values() if not any(e.cause.tuned for e in c)]
-            return Diagnosis(tuple(plain or covers.values()), unexplained)
+            own = [c for c in covers.values() if not _yields(c, covers)]
+            plain = [c for c in own if not any(e.cause.tuned for e in c)]
+            return Diagnosis(tuple(plain or own), unexplained)
     return Diagnosis((), tuple(wrong))
+
+
+def _yields(cover: tuple[Explanation, ...], covers: Collection[frozenset[str]]) -> bool:
+    """Whether another cover has, in place of one of these causes, the one that it yields to."""
+    names = frozenset(e.cause.name for e in cover)
+    return any(names - {e.cause.name} | {e.cause.yields_to} in covers for e in cover)
 
 
 def _covers(

@@ -1,7 +1,8 @@
 """Do two traces agree? Every tensor is paired by name, and nothing passes by being skipped.
 
 One number a tensor, cheap enough for every step. It can raise a doubt, not settle it: where sums
-cancel, two right sides differ by more. What is in doubt goes to replay.py.
+cancel, two right sides differ by more. What is in doubt goes to replay.py. Halves are not compared
+here: whoever has some widens them, and replays them all.
 """
 
 from collections.abc import Mapping

@@ -13,11 +13,12 @@ import numpy as np
 from compare.judging.course_names import diagnose_in_course_names
 from compare.judging.diagnosis import Diagnosis
 from compare.judging.differences import Difference, compare, largest
-from compare.judging.flow import Node
+from compare.judging.flow import Node, result
 from compare.judging.replay import Replayed, recorded_inputs, replay, replay_node
 from compare.judging.segments import filled, join
-from compare.judging.trace import Tensors, Trace
+from compare.judging.trace import Tensors, Trace, judged_in
 from compare.judging.witness import testify
+from compare.precision import all_widened, is_half, is_real, widened
 
 Side = Literal["manual", "torch"]
 SIDES: tuple[Side, Side] = ("manual", "torch")
@@ -117,14 +118,16 @@ def judge(
 
     nodes says what the step should compute (flow.py); start holds x, y, parameters,
     optimizer state and masks, and may hold batch and previous_... (see diagnosis.py).
-    Replaying costs about two steps, so it is done in doubt, or on request.
+    Replaying costs about two steps, so it is done in doubt, or on request. Halves are always in
+    doubt; where the start is in half precision, the hand began from the same numbers in float32.
     """
     whole = all(name in manual for node in nodes for name in node.outputs)
-    differences = compare(manual, torch)
-    if whole and all(d.passed for d in differences) and not always_replay:
+    half = is_half(judged_in(start, torch))
+    differences = compare(manual, all_widened(torch) if half else torch)
+    if whole and all(d.passed for d in differences) and not (always_replay or half):
         return Judgement(differences)
     sides: dict[Side, Trace] = {
-        "manual": Trace(start, manual, nodes),
+        "manual": Trace(all_widened(start), manual, nodes),
         "torch": Trace(start, torch, nodes),
     }
     return _judge(differences, sides, dict.fromkeys(SIDES, nodes))
@@ -142,8 +145,8 @@ def judge_traces(
     joined = {
         side: join(t.nodes, recorded_inputs(t.given, t.made), t.made) for side, t in sides.items()
     }
-    differences = compare(manual.made, torch.made, called)
-    given = [{f"given {n}": a for n, a in t.given.items()} for t in sides.values()]
+    differences = compare(all_widened(manual.made), all_widened(torch.made), called)
+    given = [{f"given {n}": widened(a) for n, a in t.given.items()} for t in sides.values()]
     if any(given) and manual.given is not torch.given:
         differences = (*compare(given[0], given[1], called), *differences)
     return _judge(differences, sides, joined)
@@ -156,8 +159,9 @@ def _judge(
 ) -> Judgement:
     """joined are the nodes to replay on each side; both say the same where nothing is missing."""
     replays = {side: replay(joined[side], t.given, t.made) for side, t in sides.items()}
+    differences = _settled(differences, joined, _reached(joined, replays))
     if all(r.right for replayed in replays.values() for r in replayed):
-        return Judgement(_settled(differences, joined), replays)
+        return Judgement(differences, replays)
     diagnoses = {
         side: found
         for side, other in (SIDES, SIDES[::-1])
@@ -171,18 +175,36 @@ def _judge(
 
 
 def _settled(
-    differences: tuple[Difference, ...], joined: Mapping[Side, tuple[Node, ...]]
+    differences: tuple[Difference, ...],
+    joined: Mapping[Side, tuple[Node, ...]],
+    reached: set[str],
 ) -> tuple[Difference, ...]:
     """A gap between two sides that are both right is rounding, if both should have done the same
-    with the same."""
+    with the same, and no mistake has reached it."""
     if not all(d.passed for d in differences if d.name.startswith("given ")):
         return differences
     by_side = [{name: _recipe(n) for n in joined[s] for name in n.outputs} for s in SIDES]
-    same = {name for name in by_side[0] if by_side[0][name] == by_side[1].get(name)}
+    same = {name for name in by_side[0] if by_side[0][name] == by_side[1].get(name)} - reached
     return tuple(
         replace(d, verdict="rounding") if d.verdict == "differs" and d.name in same else d
         for d in differences
     )
+
+
+def _reached(
+    joined: Mapping[Side, tuple[Node, ...]], replays: Mapping[Side, tuple[Replayed, ...]]
+) -> set[str]:
+    """The tensors that are wrong on a side, and all that follows from them."""
+    reached: set[str] = set()
+    for side, nodes in joined.items():
+        wrong = {r.name for r in replays[side] if not r.right}
+        known: set[str] = set()  # as later nodes call them
+        for node in nodes:
+            follows = not known.isdisjoint(node.inputs)
+            names = [name for name in node.outputs if follows or name in wrong]
+            known |= {result(node, name) for name in names}
+            reached |= {*names}
+    return reached
 
 
 def _recipe(node: Node) -> list[tuple[object, ...]]:
@@ -229,4 +251,4 @@ def first_not_finite(trace: Trace, side: Side) -> Fault | None:
 
 
 def _reach(node: Node, known: Tensors) -> dict[str, float]:
-    return {n: largest(known[n]) for n in node.inputs if known[n].dtype.kind == "f"}
+    return {n: largest(known[n]) for n in node.inputs if is_real(known[n].dtype)}

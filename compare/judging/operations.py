@@ -209,12 +209,14 @@ def _adam(W: Any, dW: Any, v: Any, s: Any, t: Any, **constants: float) -> Any:
     return manual.adam(W, dW, v, s, int(t), **constants)
 
 
-UNIT_ROUNDOFF = {"float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
-
-
-def _lower(x: Any, precision: str) -> Any:
+def _lower(x: Any, to: str) -> Any:
     """A bounded number as a lower precision would hold it; labels and counters stay."""
-    return x.lowered(UNIT_ROUNDOFF[precision]) if isinstance(x, Bounded) else x
+    return x.lowered(to) if isinstance(x, Bounded) else x
+
+
+def _cut(x: Any, to: str) -> Any:
+    """Only rounded to what a lower precision holds, and computed with as before."""
+    return x.cut(to) if isinstance(x, Bounded) else x
 
 
 # What a node of the flow may name, with the signature of manual: it alone is ever looked up.
@@ -241,5 +243,7 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     "sign": np.sign,
     "like": lambda array, reference: array,
     "lower": _lower,
+    "cut": _cut,
+    "wider": lambda x: x,
     "weigh": manual.all_reduce,
 }

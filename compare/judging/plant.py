@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from compare.judging.causes.cause import Cause, Evidence
-from compare.judging.causes.data import rounded
 from compare.judging.flow import Node
 from compare.judging.operations import FUNCTIONS, OPERATIONS, PRIMITIVES
 from compare.judging.replay import apply
+from compare.judging.trace import judged_in
+from compare.precision import all_widened, is_real, rounded, widened
+from compare.tensors import to_numpy, to_torch
 from torch_ref import adam, momentum, regularization, sgd
 
 Tensors = dict[str, np.ndarray]
@@ -25,8 +27,10 @@ BY_HAND: dict[str, Callable[..., Any]] = {
     **FUNCTIONS,
     **PRIMITIVES,
     "lower": rounded,
+    "cut": rounded,
+    "wider": lambda x: x.astype(np.float64),
     "like": lambda array, reference: (
-        array.astype(reference.dtype) if array.dtype.kind == "f" else array
+        array.astype(reference.dtype) if is_real(array.dtype) else array
     ),
 }
 
@@ -46,7 +50,8 @@ def plant(
     need them; right is the trace of the right step, for shapes. layers restricts the mistake to
     some layers (0 is the network as a whole).
     """
-    evidence = Evidence(nodes, {**right, **known}, rng=rng)
+    at = all_widened({**right, **known})
+    evidence = Evidence(nodes, at, dtype=judged_in(known, right), rng=rng)
     changed = list(nodes)
     for effect in cause.ways[way]:
         touched = False
@@ -68,7 +73,7 @@ def run(nodes: tuple[Node, ...], known: Mapping[str, np.ndarray], side: str) -> 
     """
     in_torch = side == "torch"
     table = IN_TORCH if in_torch else BY_HAND
-    at = {name: torch.tensor(a) if in_torch else a for name, a in known.items()}
+    at = {name: to_torch(a) if in_torch else widened(a) for name, a in known.items()}
     trace: dict[str, Any] = {}
     for i, node in enumerate(nodes):
         for name in node.inputs:
@@ -78,9 +83,7 @@ def run(nodes: tuple[Node, ...], known: Mapping[str, np.ndarray], side: str) -> 
         trace |= made
         at |= {name: value for name, value in made.items() if name not in known}
         at |= {f"new_{name}": value for name, value in made.items() if name in known}
-    return {
-        n: v.detach().numpy() if isinstance(v, Tensor) else np.asarray(v) for n, v in trace.items()
-    }
+    return {n: to_numpy(v) if isinstance(v, Tensor) else np.asarray(v) for n, v in trace.items()}
 
 
 def _execute(node: Node, at: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,10 +195,10 @@ IN_TORCH: dict[str, Callable[..., Any]] = {
     "log": torch.log,
     "sqrt": torch.sqrt,
     "sign": torch.sign,
-    "like": lambda array, reference: torch.tensor(array).to(
-        reference.dtype if array.dtype.kind == "f" else torch.int64
+    "like": lambda array, reference: to_torch(array).to(
+        reference.dtype if is_real(array.dtype) else torch.int64
     ),
-    "lower": lambda x, precision: (
-        x.to(getattr(torch, precision)).to(x.dtype) if x.is_floating_point() else x
-    ),
+    "lower": lambda x, to: x.to(getattr(torch, to)).to(x.dtype) if x.is_floating_point() else x,
+    "cut": lambda x, to: to_torch(rounded(to_numpy(x), to)),
+    "wider": lambda x: x.to(torch.float64 if x.dtype == torch.float32 else torch.float32),
 }

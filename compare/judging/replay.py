@@ -5,7 +5,7 @@ Errors that came in with the inputs are not this operation's fault, so nothing a
 and no kink can excuse anything: what is over its bound was computed by another formula.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from compare.judging.flow import Node, result
 from compare.judging.operations import FUNCTIONS, PRIMITIVES
 from compare.judging.rounding import Bounded
+from compare.precision import is_real, precision
 
 TABLE = {**FUNCTIONS, **PRIMITIVES}
 
@@ -91,11 +92,12 @@ def replay_node(
         outputs = apply(node, TABLE, [_bounded(a) for a in inputs])
     except (ValueError, IndexError, TypeError, ArithmeticError) as error:
         return _all(node, "shape", str(error))
-    found = []
+    found: list[Replayed] = []
+    types = {a.dtype for a in inputs if is_real(a.dtype)}
     for i, (name, expected) in enumerate(zip(node.outputs, outputs, strict=True)):
-        seen = _judge(name, node.operation, trace.get(name), expected)
+        seen = _judge(name, node.operation, trace.get(name), expected, types)
         if seen.outcome == "wrong" and seen.use <= _greatest_gain(inputs):
-            seen = _closer(node, i, inputs, trace[name], expected)
+            seen = _closer(node, i, inputs, trace[name], expected, types)
         if seen.outcome == "wrong" and node.parts:
             seen = replace(seen, detail=_way(node))
         found.append(seen)
@@ -103,7 +105,12 @@ def replay_node(
 
 
 def _closer(
-    node: Node, i: int, inputs: list[np.ndarray], recorded: np.ndarray, expected: Any
+    node: Node,
+    i: int,
+    inputs: list[np.ndarray],
+    recorded: np.ndarray,
+    expected: Any,
+    types: Collection[np.dtype],
 ) -> Replayed:
     """Output i once more, with the drift that the terms of its doubtful entries have.
 
@@ -121,7 +128,7 @@ def _closer(
         looks = [first, doubt]
     for look in looks:
         closer = apply(node, TABLE, [_bounded(a, look) for a in inputs])[i]
-        seen = _judge(node.outputs[i], node.operation, recorded, closer)
+        seen = _judge(node.outputs[i], node.operation, recorded, closer, types)
         if seen.outcome == "wrong":
             break
     return seen
@@ -166,7 +173,7 @@ def _all(node: Node, outcome: Outcome, detail: str) -> list[Replayed]:
 
 def _bounded(recorded: np.ndarray, doubt: np.ndarray | None = None) -> Any:
     """Class indices and step counters are no rounded numbers; they stay what they are."""
-    return Bounded.exact(recorded, doubt) if recorded.dtype.kind == "f" else recorded
+    return Bounded.exact(recorded, doubt) if is_real(recorded.dtype) else recorded
 
 
 def _greatest_gain(inputs: list[np.ndarray]) -> float:
@@ -180,10 +187,17 @@ def _finite(array: np.ndarray) -> bool:
 
 def numeric(array: np.ndarray) -> bool:
     """Real numbers of any precision; no booleans, objects or text."""
-    return array.dtype.kind in "fiu"
+    return array.dtype.kind in "iu" or is_real(array.dtype)
 
 
-def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any) -> Replayed:
+def _judge(
+    name: str,
+    operation: str,
+    recorded: np.ndarray | None,
+    expected: Any,
+    types: Collection[np.dtype],
+) -> Replayed:
+    """types are those of the inputs: where they differ, the result may be of either."""
     if recorded is None:
         return Replayed(name, operation, "missing", detail=f"{name} is not recorded")
     if not numeric(recorded):
@@ -195,7 +209,7 @@ def _judge(name: str, operation: str, recorded: np.ndarray | None, expected: Any
         return Replayed(name, operation, "shape", detail=detail)
     if not isinstance(expected, Bounded):
         expected = Bounded.exact(np.asarray(expected, np.float64))
-    elif recorded.dtype != expected.judged:
+    elif recorded.dtype not in types:
         detail = f"{recorded.dtype}, expected {expected.judged}"
         return Replayed(name, operation, "dtype", detail=detail)
     gap = np.abs(recorded - expected.value).astype(np.float64)
@@ -229,7 +243,7 @@ def _not_finite(
 ) -> Replayed:
     """The numbers have outgrown their type, unless what the inputs give would have fitted."""
     came, value = float(recorded[index]), float(expected.value[index])
-    fits = abs(value) + float(expected.error[index]) <= np.finfo(recorded.dtype).max
+    fits = abs(value) + float(expected.error[index]) <= precision(recorded.dtype).most
     at = f"{came} at {list(index)}" if index else f"{came}"
     detail = f"{at}, but its own inputs give {value:.9g}" if fits else at
     return Replayed(

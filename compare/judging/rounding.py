@@ -17,6 +17,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from compare.judging.precise import higher, precise_matmul
 from compare.judging.rounding_rules import COMPARISONS, RULES
 from compare.judging.sum_drift import drift_of
+from compare.precision import LOWER, precision, rounded
 
 # The same formula in another order rounds elsewhere: torch takes exp(log_softmax) where the hand
 # takes softmax. Every rounding is therefore allowed for twice.
@@ -27,7 +28,8 @@ TERMS_AT_ONCE = 2**22
 
 class Bounded(NDArrayOperatorsMixin):
     """value +- error, entry by entry; u is the unit roundoff of the precision that is judged
-    (VARIANTS times, and a little).
+    (VARIANTS times, and a little), inner_u that of the precision it is computed in: a half is
+    computed in float32 and rounded once, when the operation is done.
 
     The n roundings of a sum point either way, so they add up like a random walk to
     4 (sqrt(n) + 1) u sum|x|, or to (n + 4) u sum|x| where that is less. Terms that are alike round
@@ -39,6 +41,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     # what the sum just taken rounds away per unit that is added next: it may be one more term of it
     begun: float | np.ndarray = 0.0
+    # of e^x: what adds these up may do so through the logarithm
+    exponential = False
 
     def __init__(
         self,
@@ -46,15 +50,16 @@ class Bounded(NDArrayOperatorsMixin):
         error: np.ndarray,
         dtype: np.dtype,
         doubt: np.ndarray | None = None,
-        u: float | None = None,
+        units: tuple[float, float, float] | None = None,
     ) -> None:
         self.value, self.error, self.judged, self.doubt = value, error, dtype, doubt
+        own = precision(dtype)
+        self.eps, self.inner = own.eps, precision(own.inner)
         # what the higher precision itself rounds away counts too: nothing for float32, a
         # two-thousandth where long double has 64 bits, as much again where it is a plain double
-        here = float(np.finfo(dtype).eps / 2 + np.finfo(value.dtype).eps / 2)
-        self.u = VARIANTS * here if u is None else u
-        # below the smallest normal number nobody promises digits: torch's sigmoid gives 0 there
-        self.tiny = float(np.finfo(dtype).tiny)
+        here = float(np.finfo(value.dtype).eps / 2)
+        u, inner_u = (VARIANTS * (p.eps / 2 + here) for p in (own, self.inner))
+        self.u, self.inner_u, self.tiny = units or (u, inner_u, own.tiny)
 
     @classmethod
     def exact(cls, recorded: np.ndarray, doubt: np.ndarray | None = None) -> Self:
@@ -99,7 +104,12 @@ class Bounded(NDArrayOperatorsMixin):
         self.value[index], self.error[index] = item.value, item.error
 
     def sum(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
-        """n numbers added up, in whatever order."""
+        """n numbers added up, in whatever order.
+
+        All of them, a loss: in the precision that is judged, as torch's nll_loss does. Along an
+        axis: in the one it is computed in.
+        """
+        u, eps = (self.u, self.eps) if axis is None else (self.inner_u, self.inner.eps)
         total = np.asarray(self.value.sum(axis=axis, keepdims=keepdims))
         n = self.size // max(total.size, 1)
         sizes = np.abs(self.value).sum(axis=axis, keepdims=keepdims).astype(np.float64)
@@ -107,9 +117,11 @@ class Bounded(NDArrayOperatorsMixin):
         drift: float | np.ndarray = 0.0
         if self.doubt is not None and n > 1:
             terms = self.value.reshape(-1, 1) if axis is None else np.moveaxis(self.value, axis, 0)
-            drift = drift_of(terms.astype(np.float64), float(np.finfo(self.judged).eps))
-            drift = drift.reshape(total.shape)
-        return self._new(total, np.asarray(carried + self._sum_units(n - 1, drift) * sizes))
+            drift = drift_of(terms.astype(np.float64), eps).reshape(total.shape)
+        error = carried + self._sum_units(n - 1, drift, u) * sizes
+        # log_softmax rounds log(sum), which is log n at most: as much, relative to the sum itself
+        once = 0.0 if axis is None else 1 + np.log(n) if self.exponential else 1.0
+        return self._new(total, np.asarray(error + self._rounded_once(total, once)))
 
     def max(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
         """The greatest number; no rounding of its own."""
@@ -136,6 +148,7 @@ class Bounded(NDArrayOperatorsMixin):
         if into is not None:
             into[0].value, into[0].error = result.value, result.error
             return into[0]
+        result.exponential = ufunc is np.exp
         return result
 
     def __array_function__(
@@ -173,27 +186,46 @@ class Bounded(NDArrayOperatorsMixin):
             rows, columns = np.nonzero(self.doubt == 1)
             for at in np.array_split(np.arange(rows.size), rows.size * n // TERMS_AT_ONCE + 1):
                 terms = values[0].T[:, rows[at]] * values[1][:, columns[at]]
-                drift[rows[at], columns[at]] = drift_of(terms, float(np.finfo(self.judged).eps))
-        units = self._sum_units(n, drift)
-        error = units * (sizes_a @ sizes_b) + n * self.tiny
+                drift[rows[at], columns[at]] = drift_of(terms, self.inner.eps)
+        units = self._sum_units(n, drift, self.inner_u)
+        error = units * (sizes_a @ sizes_b) + n * self.inner.tiny
+        lost_a, lost_b = (np.where(x < self.inner.tiny, x, 0.0) for x in (sizes_a, sizes_b))
+        if lost_a.any() or lost_b.any():  # AVX-512's products of bfloat16 read such numbers as 0
+            error += lost_a @ sizes_b + sizes_a @ lost_b
         if a.error.any() or b.error.any():
             error += a.error @ sizes_b + sizes_a @ b.error + a.error @ b.error
-        product = self._new(precise_matmul(a.value, b.value), error)
+        value = precise_matmul(a.value, b.value)
+        product = self._new(value, error + self._rounded_once(value))
         product.begun = units
         return product
 
-    def _sum_units(self, n: int, drift: float | np.ndarray) -> Any:
+    def _sum_units(self, n: int, drift: float | np.ndarray, u: float) -> Any:
         """The error of a sum of n more terms, per unit of their size."""
-        return np.minimum(4 * (np.sqrt(n) + 1) + drift, n + 4) * self.u if n > 0 else 0.0
+        return np.minimum(4 * (np.sqrt(n) + 1) + drift, n + 4) * u if n > 0 else 0.0
+
+    def _rounded_once(self, value: np.ndarray, units: float = 1.0) -> Any:
+        """What is lost when a sum leaves the precision that it was computed in, if it does."""
+        if self.u == self.inner_u:
+            return 0.0
+        return units * (self.u * np.abs(value).astype(np.float64) + self.tiny)
 
     def _new(self, value: np.ndarray, error: np.ndarray) -> Self:
-        return type(self)(value, error, self.judged, self.doubt, self.u)
+        return type(self)(value, error, self.judged, self.doubt, (self.u, self.inner_u, self.tiny))
 
-    def lowered(self, unit_roundoff: float) -> Self:
+    def lowered(self, to: str) -> Self:
         """The same number rounded to a lower precision, which all that follows is judged by."""
-        u = VARIANTS * unit_roundoff
-        error = self.error + u * np.abs(self.value).astype(np.float64)
-        return type(self)(self.value, error, self.judged, self.doubt, u)
+        lower = precision(LOWER[to])
+        u = VARIANTS * lower.eps / 2
+        lost = u * np.abs(self.value).astype(np.float64) + lower.tiny * (self.value != 0)
+        units = (u, u, max(lower.tiny, self.tiny))
+        return type(self)(self.value, self.error + lost, self.judged, self.doubt, units)
+
+    def cut(self, to: str) -> Self:
+        """The same number with the digits that a lower precision has for it, and judged as before:
+        where it is recorded, these are known exactly."""
+        value = rounded(self.value, to)
+        error = np.where(self.error > 0, self.error + np.abs(self.value - value), 0.0)
+        return self._new(value, error.astype(np.float64))
 
     def reshape(self, shape: tuple[int, ...]) -> Self:
         """In another shape."""
@@ -204,6 +236,6 @@ class Bounded(NDArrayOperatorsMixin):
         if isinstance(x, Bounded):
             return x
         value = np.asarray(x, dtype=self.value.dtype)
-        exact = isinstance(x, np.ndarray) or float(x).is_integer()
+        exact = isinstance(x, np.ndarray) or (float(x).is_integer() and abs(x) <= 2 / self.eps)
         error = np.zeros(value.shape) if exact else self.u * np.abs(value).astype(np.float64)
         return self._new(value, error)

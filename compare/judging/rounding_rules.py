@@ -11,7 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from compare.judging.rounding import Bounded
 
-# exp, log, tanh...: NumPy and torch promise less than 4 units in the last place, and 1 is 2u.
+# exp, log, tanh...: NumPy and torch promise less than 4 units in the last place, and 1 is 2u. A
+# half's are those of float32, and one rounding.
 FUNCTION_UNITS = 8
 
 COMPARISONS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}
@@ -23,7 +24,7 @@ def _size(x: np.ndarray) -> np.ndarray:
 
 def _rounded(b: "Bounded", value: np.ndarray, units: float = 1) -> np.ndarray:
     """What the operation itself rounds away: one u of its result, or the last subnormal bit."""
-    return np.asarray(units * b.u * _size(value) + b.tiny)
+    return np.asarray((b.u + (units - 1) * b.inner_u) * _size(value) + b.tiny)
 
 
 def _add(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compare.judging.flow import Node
+from compare.precision import is_real
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -23,3 +24,10 @@ class Trace:
     given: Tensors
     made: Tensors
     nodes: tuple[Node, ...] = ()
+
+
+def judged_in(given: Tensors, made: Tensors) -> np.dtype:
+    """The precision of the weights, or of whatever comes first."""
+    weights = (a.dtype for name, a in given.items() if name.startswith("W"))
+    others = (a.dtype for a in (*given.values(), *made.values()) if is_real(a.dtype))
+    return next(weights, next(others, np.dtype(np.float64)))

@@ -10,10 +10,12 @@ import numpy as np
 from compare.case import Case
 from compare.errors import InputError, suggest
 from compare.judging.judge import judge_traces
+from compare.judging.replay import numeric
 from compare.judging.trace import Trace
 from compare.own.layout import SAMPLES, Layout, explain, recognise
 from compare.own.start import Given, given
 from compare.reports.result import Report
+from compare.tensors import to_numpy
 
 CALLED = ("mine", "torch")
 
@@ -136,13 +138,12 @@ def _array(name: str, value: Any, dtype: str) -> np.ndarray:
         InputError: not real numbers.
     """
     if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+        value = to_numpy(value)
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise InputError(f"{name} is no array: {error}") from None
-    if array.dtype.kind not in "fiu":
+    if not numeric(array):
         raise InputError(f"{name} holds {array.dtype}, expected real numbers")
     if not isinstance(value, np.ndarray | np.generic) and array.dtype != dtype:
         array = array.astype(dtype)

@@ -13,6 +13,7 @@ from compare.data import Data
 from compare.errors import InputError, suggest
 from compare.own.layout import Layout
 from compare.recorded import Recorded, record
+from compare.tensors import to_torch
 from torch_ref.dropout import FixedDropout
 
 
@@ -161,7 +162,7 @@ def _with_params(built: pair.Pair, params: Mapping[str, np.ndarray]) -> pair.Pai
     with torch.no_grad():
         for name, p in built.torch.net.named_tensors().items():
             if name in params:
-                p.copy_(torch.tensor(params[name]))
+                p.copy_(to_torch(params[name]))
     return replace(built, params={**built.params, **params})
 
 
@@ -174,4 +175,5 @@ def _fix_masks(
         for k, width in enumerate(case.hidden, start=1)
     }
     for name, mask in _ours(masks, shapes, layout, "mask").items():
-        setattr(built.torch.net, "h" + name.removeprefix("mask"), FixedDropout(torch.tensor(mask)))
+        fixed = FixedDropout(to_torch(mask, built.torch.device))
+        setattr(built.torch.net, "h" + name.removeprefix("mask"), fixed)

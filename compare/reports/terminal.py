@@ -233,13 +233,14 @@ def _maker(r: Replayed | None) -> str:
 
 
 def _power(replays: list[Replayed | None], compared: float) -> str:
-    """The smallest fault that the first side could have had unseen; of what nobody replayed, the
+    """The smallest fault that either side could not have had unseen; of what nobody replayed, the
     difference that would have been seen."""
     if not any(replays):
         return f"{compared:.0e}" if compared else "any"
-    if not replays[0] or not replays[0].power:
+    power = max(r.power for r in replays if r)
+    if not power:
         return "any"
-    return f"{replays[0].power:.0e}" if replays[0].power < float("inf") else "all 0"
+    return f"{power:.0e}" if power < float("inf") else "all 0"
 
 
 def _told(verdict: str, called: Names) -> str:

@@ -9,11 +9,22 @@ from compare.judging.causes import (
     loss,
     optimizer,
     penalty,
+    precision,
 )
 from compare.judging.causes.cause import Cause
 
 CATALOGUE: dict[str, Cause] = {
     cause.name: cause
-    for module in (data, linear, activation, dropout, loss, penalty, optimizer, distributed)
+    for module in (
+        data,
+        precision,
+        linear,
+        activation,
+        dropout,
+        loss,
+        penalty,
+        optimizer,
+        distributed,
+    )
     for cause in module.CAUSES
 }

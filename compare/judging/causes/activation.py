@@ -98,7 +98,7 @@ def _leaky(node: Node, e: Evidence) -> Iterable[Node]:
         if of is None or z is None or made is None or made.shape != z.shape:
             return None
         at = (z < 0) & (of != 0)
-        error = np.finfo(made.dtype).eps * np.abs(made)
+        error = e.eps * np.abs(made)
         return common_factor(made, 0.0, np.where(at, of, 0), error)
 
     slopes = e.number("slope", estimate, lambda rng: float(rng.uniform(0.05, 0.5)))

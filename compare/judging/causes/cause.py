@@ -7,18 +7,23 @@ written here is never a guess, and it is what plants the mistake for the tests a
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from compare.judging.flow import Node
+from compare.precision import precision
 
+FLOAT64 = np.dtype(np.float64)
 Change = Callable[[Node, "Evidence"], Iterable[Node]]
 
 
 @dataclass
 class Evidence:
     """What a change may look at: everything recorded (`known`), and what the node should have made.
+
+    Halves are widened here, to compute with; judged holds known and trace in the one precision,
+    dtype, that they are judged in, and wider names what was recorded in a wider one.
 
     Some mistakes have a number in them (a slope, a learning rate). While diagnosing it is read off
     the record; while planting (`rng` is given) it is drawn, once per name.
@@ -27,6 +32,9 @@ class Evidence:
     nodes: tuple[Node, ...]
     known: Mapping[str, np.ndarray]
     trace: Mapping[str, np.ndarray] = field(default_factory=dict)
+    dtype: np.dtype = FLOAT64
+    judged: tuple[Mapping[str, np.ndarray], ...] = ({}, {})
+    wider: frozenset[str] = frozenset()
     rng: np.random.Generator | None = None
     drawn: dict[str, Any] = field(default_factory=dict)
     read: dict[str, list[float]] = field(default_factory=dict)
@@ -47,6 +55,11 @@ class Evidence:
             return self.read.get(name, [])
         self.read.setdefault(name, []).append(value)
         return [value]
+
+    @property
+    def eps(self) -> float:
+        """The gap between 1 and the next number that is judged."""
+        return precision(self.dtype).eps
 
     @property
     def depth(self) -> int:
@@ -72,7 +85,8 @@ class Cause:
 
     ways are the forms it takes; a way is a tuple of effects that all show, in each layer that it
     touches. manual and torch are the remedy as a line of code on either side. tuned marks a mistake
-    with a number read off the record: it yields to one that explains as much without.
+    with a number read off the record: it yields to one that explains as much without. yields_to is
+    a mistake whose traces all look like this one's. dtype is that of a case that can have it.
     """
 
     name: str
@@ -81,6 +95,8 @@ class Cause:
     torch: str
     ways: tuple[tuple[Effect, ...], ...]
     tuned: bool = False
+    yields_to: str = ""
+    dtype: Literal["float64", "float32"] = "float64"
 
 
 def on(*operations: str) -> Callable[[Node], bool]:

@@ -85,7 +85,7 @@ def _shown_mask(node: Node, e: Evidence, scale: float | None) -> np.ndarray | No
         kept, dropped = (of != 0) & (made != 0), (of != 0) & (made == 0)
 
         def estimate() -> float | None:
-            error = np.finfo(made.dtype).eps * np.abs(made)
+            error = e.eps * np.abs(made)
             found = common_factor(made, 0.0, np.where(kept, of, 0), error)
             return found if found is not None and found > 1 and dropped.any() else None
 

@@ -10,6 +10,7 @@ from compare.judging.causes.cause import Cause, Change, Effect, Evidence, by, co
 from compare.judging.flow import UPDATES, Node
 from compare.judging.operations import FUNCTIONS
 from compare.judging.rounding import Bounded
+from compare.precision import is_real
 
 MOMENTA = on("momentum", "momentum_course")
 ADAM, COUNT, UPDATE = on("adam"), on("count"), on(*UPDATES.values())
@@ -35,7 +36,7 @@ def _dampened(node: Node, e: Evidence) -> Iterable[Node]:
         made = e.trace.get(node.outputs[0])
         if dW is None or v is None or made is None or made.shape != v.shape:
             return None
-        error = np.finfo(made.dtype).eps * (np.abs(decay * v) + np.abs(made))
+        error = e.eps * (np.abs(decay * v) + np.abs(made))
         keep = common_factor(made, decay * v, dW, error)
         return None if keep is None else 1 - keep
 
@@ -116,8 +117,8 @@ def _step_ratio(node: Node, e: Evidence) -> float | None:
     if made is None or not all(name in e.known for name in node.inputs):
         return None
     W = e.known[node.inputs[0]]
-    given = (e.known[name] for name in node.inputs)
-    bounded = [Bounded.exact(a) if a.dtype.kind == "f" else a for a in given]
+    given = (e.judged[0][name] for name in node.inputs)
+    bounded = [Bounded.exact(a) if is_real(a.dtype) else a for a in given]
     result = FUNCTIONS[node.operation](*bounded, **node.options)
     right = result[-1] if isinstance(result, tuple) else result
     if made.shape != right.shape:

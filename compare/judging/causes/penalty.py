@@ -51,7 +51,7 @@ def _another_lambda(node: Node, e: Evidence) -> Iterable[Node]:
             return None
         o = node.options
         right = o["l2"] / o["m"] * W + o["l1"] / (2 * o["m"]) * np.sign(W)
-        error = np.finfo(made.dtype).eps * (np.abs(dW) + np.abs(made))
+        error = e.eps * (np.abs(dW) + np.abs(made))
         return common_factor(made, dW, right, error)
 
     factors = e.number("lambda", estimate, lambda rng: float(rng.uniform(1.1, 1.9)))
