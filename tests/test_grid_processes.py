@@ -112,7 +112,7 @@ class TestWorkersOfThisMachine:
         with ExitStack() as stack:
 
             def run() -> subprocess.Popen[str]:
-                process = subprocess.Popen(
+                program = subprocess.Popen(
                     words,
                     cwd=tmp_path,
                     env=ENVIRONMENT | {"LOKY_MAX_CPU_COUNT": "2"},
@@ -121,6 +121,7 @@ class TestWorkersOfThisMachine:
                     text=True,
                     start_new_session=True,
                 )
+                process = stack.enter_context(program)
                 stack.callback(process.kill)
                 return process
 
@@ -197,7 +198,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
     pytest.importorskip("distributed")
     shadow = tmp_path / "shadow" / "compare"
     shadow.mkdir(parents=True)
-    (shadow / "__init__.py").write_text("")
+    (shadow / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'compare'\")")
     file = tmp_path / "scheduler.json"
     words = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
     with dask(*words, folder=tmp_path, python_path=shadow.parent):
