@@ -9,7 +9,6 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -23,7 +22,6 @@ from pydantic import (
 )
 
 from compare.errors import InputError, suggest
-from compare.precision import precision
 
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax"]
 Loss = Literal[
@@ -153,8 +151,10 @@ class Case(BaseModel):
 
     @model_validator(mode="after")
     def _fits_precision(self) -> Self:
+        from compare.precision import most  # and with it NumPy, which --help does without
+
         for name in ("lr", "l1", "l2", "negative_slope", "scale", "bias_scale"):
-            if abs(getattr(self, name)) > precision(np.dtype(self.dtype)).most:
+            if abs(getattr(self, name)) > most(self.dtype):
                 raise ValueError(f"{name} is {getattr(self, name)}: too large for {self.dtype}")
         if self.dtype == "float16" and self.optimizer == "adam":
             raise ValueError(
