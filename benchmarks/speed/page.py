@@ -16,6 +16,10 @@ Written by `make bench` on {machine}, float64 and one thread unless a table says
 compared runs in turn in one process; times are medians, and ratios are medians of the ratios round
 by round. A target that was missed is marked with `!`.
 
+The machine is a virtual one and not always equally fast: from one run of all this to the next, the
+ratios of the small networks moved by up to a third, so a target missed here by less may be met
+elsewhere, or the other way round.
+
 NumPy and torch each keep a pool of threads. With more than one thread in each, the two pools spin
 against each other when both sides work in one process, and a small step takes twenty times as long;
 `--threads` is for networks so wide that a single product fills the cores.
@@ -36,7 +40,8 @@ gradients and new parameters are each written and read again.
     "One step of 64-128-64-10, batch 64, float64, one thread": """\
 scikit-learn computes its gradients into arrays that it allocated once, and writes each activation
 over the product it came from; nothing is left of a step that one could look at. Against that even
-bare NumPy does not reach the target; with every tensor kept the hand-written step cannot.
+bare NumPy does not reach the target; with every tensor kept the hand-written step cannot. JAX compiles
+the whole step into one program, which pays no call between two operations and keeps only parameters.
 """,
     "Judging, of the steps": """\
 `read once` is one subtraction of the two sides, entry by entry, and nothing else. The comparison
