@@ -40,8 +40,9 @@ gradients and new parameters are each written and read again.
     "One step of 64-128-64-10, batch 64, float64, one thread": """\
 scikit-learn computes its gradients into arrays that it allocated once, and writes each activation
 over the product it came from; nothing is left of a step that one could look at. Against that even
-bare NumPy does not reach the target; with every tensor kept the hand-written step cannot. JAX compiles
-the whole step into one program, which pays no call between two operations and keeps only parameters.
+bare NumPy does not reach the target; with every tensor kept the hand-written step cannot. JAX
+compiles the whole step into one program, which pays no call between two operations and keeps only
+the parameters.
 """,
     "Judging, of the steps": """\
 `read once` is one subtraction of the two sides, entry by entry, and nothing else. The comparison
