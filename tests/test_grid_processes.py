@@ -127,6 +127,7 @@ class TestWorkersOfThisMachine:
 
             yield run
 
+    @pytest.mark.slow
     @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found in /proc")
     def test_stopped_in_three_ways(
         self, start: Callable[[], subprocess.Popen[str]], tmp_path: Path
@@ -217,6 +218,7 @@ class TestCluster:
         ):
             next(crew.found)
 
+    @pytest.mark.slow
     def test_a_worker_killed_in_the_middle(
         self,
         scheduler: str,
