@@ -31,18 +31,18 @@ WHY = {
 `bare` is the least that NumPy can do for the same new parameters: a - y for the slope of loss and
 output together, results written over their inputs, nothing checked, named or kept. Between it and
 `manual` lies the price of a step that can be judged: every tensor by name in memory of its own, the
-loss and the output differentiated one after the other, shapes checked. On 2-4-1 that is half of the
-step, some fifty NumPy calls of 1 to 8 us each on 400 rows; the dearest are the logarithms of the
-loss and the sums over the rows of narrow matrices. On the widest network it is a few hundredths:
-what keeps that one under the rate of a single large product is memory traffic, as activations,
-gradients and new parameters are each written and read again.
+loss and the output differentiated one after the other, shapes checked. On 2-4-1 that is more than
+half of the step, some fifty NumPy calls of 1 to 8 us each on 400 rows; the dearest are the
+logarithms of the loss and the sums over the rows of narrow matrices. On the widest network it is a
+few hundredths: what keeps that one under the rate of a single large product is memory traffic, as
+activations, gradients and new parameters are each written and read again.
 """,
     "One step of 64-128-64-10, batch 64, float64, one thread": """\
 scikit-learn computes its gradients into arrays that it allocated once, and writes each activation
-over the product it came from; nothing is left of a step that one could look at. Against that even
-bare NumPy does not reach the target; with every tensor kept the hand-written step cannot. JAX
-compiles the whole step into one program, which pays no call between two operations and keeps only
-the parameters.
+over the product it came from; nothing is left of a step that one could look at. Bare NumPy, which
+keeps as little, is about at the target: no room is left in it for a step that keeps its tensors.
+JAX compiles the whole step into one program, which pays no call between two operations and keeps
+only the parameters.
 """,
     "Judging, of the steps": """\
 `read once` is one subtraction of the two sides, entry by entry, and nothing else. The comparison
