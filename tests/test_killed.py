@@ -103,6 +103,7 @@ def test_killed_at_random_moments(server: ForkServerContext, tmp_path: Path, cho
             shutil.rmtree(run)
 
 
+@pytest.mark.slow
 def test_the_installed_command(tmp_path: Path) -> None:
     """Killed once it has stored something; then --resume ends like a run in this process."""
     command = [str(Path(sys.executable).with_name("parity")), "train"]
