@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from compare import pair
-from compare.case import OUTPUTS, Case
-from compare.data import Data
-from compare.recorded import Recorded, record
+from torch_parity.compare.case import OUTPUTS, Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.recorded import Recorded, record
 
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax")
 OPTIMIZERS = ("sgd", "momentum", "momentum_course", "adam")

@@ -26,14 +26,14 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-import manual
 from benchmarks.drawn import case_and_data, steps
-from compare.case import Case
-from compare.data import Data
-from compare.judging.replay import Replayed, recorded_inputs, replay, replay_node
-from compare.precision import all_widened, widened
-from compare.recorded import Recorded
-from manual.network import Tensors
+from torch_parity import manual
+from torch_parity.compare.bounds.precision import all_widened, widened
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay, replay_node
+from torch_parity.compare.sources.recorded import Recorded
+from torch_parity.manual.models.mlp import Tensors
 
 DTYPES = ("float32", "float64")
 HALVES = ("bfloat16", "float16")

@@ -21,14 +21,14 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.drawn import case_and_data, steps
-from compare.judging.causes import CATALOGUE, distributed
-from compare.judging.causes.cause import Cause
-from compare.judging.diagnosis import Diagnosis
-from compare.judging.flow import Node
-from compare.judging.judge import SIDES, Side
-from compare.judging.operations import OPERATIONS
-from compare.judging.plant import plant, run
-from compare.recorded import Recorded
+from torch_parity.compare.causes import CATALOGUE, distributed
+from torch_parity.compare.causes.cause import Cause
+from torch_parity.compare.causes.diagnosis import Diagnosis
+from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.judge.judge import SIDES, Side
+from torch_parity.compare.register import OPERATIONS
+from torch_parity.compare.sources.recorded import Recorded
 
 Tensors = dict[str, np.ndarray]
 

@@ -24,13 +24,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import manual
 from benchmarks.gradients import draw, torch_misses, with_error
-from compare import pair, threads
-from compare.case import Case
-from compare.data import Data
-from manual.network import Tensors
-from torch_ref.gradient_check import gradient_check
+from torch_parity import manual
+from torch_parity.compare import threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.sources import pair
+from torch_parity.manual.models.mlp import Tensors
+from torch_parity.torch_ref.gradients.gradient_check import gradient_check
 
 SIZES, BATCH = (784, 64, 10), 16
 LARGE = (1000, 900, 100)  # 991,000 parameters

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch.autograd.gradcheck import GradcheckError
 
-import manual
 from benchmarks.drawn import case_and_data
-from compare import pair
-from compare.gradients.gradcheck import Moment
-from compare.gradients.torch_cost import torch_cost
-from manual.exact_check import hold
-from manual.network import Tensors
-from torch_ref.gradient_check import gradient_check
+from torch_parity import manual
+from torch_parity.compare.gradients.gradcheck import Moment
+from torch_parity.compare.gradients.torch_cost import torch_cost
+from torch_parity.compare.sources import pair
+from torch_parity.manual.gradients.exact_check import hold
+from torch_parity.manual.models.mlp import Tensors
+from torch_parity.torch_ref.gradients.gradient_check import gradient_check
 
 
 @dataclass(frozen=True)

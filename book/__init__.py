@@ -4,7 +4,7 @@
 in build/site/ (`make docs`). A page of docs/ is ordinary Markdown. What must not drift is asked for
 by a comment on a line of its own (any other comment is an error):
 
-  <!-- twins: manual/dropout.py: dropout, dropout_backward | torch_ref/dropout.py: dropout -->
+  <!-- twins: manual/ops/relu.py: relu, relu_backward | torch_ref/ops/relu.py: relu -->
       the source of these functions, side by side
   <!-- code: examples/student/student.py -->      a whole file; after a further colon: some names
   <!-- tables: dropout -->                        what the lesson measures, as tables

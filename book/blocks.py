@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compare import threads
-from compare.cli import main
+from torch_parity.compare import threads
+from torch_parity.compare.cli import main
 
 ROOT = Path(__file__).parent.parent
 FENCE = re.compile(r"^( *)```([^`\n]*)\n(.*?)^\1``` *$", re.M | re.S)

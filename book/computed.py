@@ -15,9 +15,9 @@ from typing import Any
 from rich.console import Console
 
 from book import blocks
-from compare import threads
-from compare.commands import faults
-from lessons import LESSONS
+from torch_parity.compare import threads
+from torch_parity.compare.commands import faults
+from torch_parity.lessons import LESSONS
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / "build" / "cache"

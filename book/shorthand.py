@@ -9,10 +9,10 @@ from typing import Any
 
 from book import blocks, computed, source
 from book.words import WORDS
-from compare.judging import causes
-from compare.judging.causes import CATALOGUE
-from compare.judging.causes.cause import Cause
-from lessons import LESSONS
+from torch_parity.compare import causes
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.causes.cause import Cause
+from torch_parity.lessons import LESSONS
 
 ROOT = Path(__file__).parent.parent
 KINDS = {

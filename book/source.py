@@ -68,21 +68,29 @@ class Described:
     text: str
 
 
+def folder_of(package: str) -> str:
+    """The folder that holds a package: manual/ holds torch_parity.manual (see pyproject.toml)."""
+    inside = package.removeprefix("torch_parity").removeprefix(".").replace(".", "/")
+    return inside or "src/torch_parity"
+
+
 def public(package: str) -> list[Described]:
     """The public names of a package: those of its __all__, or of its files if it has none."""
-    initial = f"{package}/__init__.py"
+    folder = folder_of(package)
+    initial = f"{folder}/__init__.py"
     imported = {
-        alias.name: f"{node.module.replace('.', '/')}.py"
+        alias.name: f"{folder_of(node.module)}.py"
         for node in ast.walk(_body(initial))
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
     }
     if "__all__" in definitions(initial):
         value = definitions(initial)["__all__"].value  # type: ignore[union-attr]
-        names = [(name, imported[name]) for name in ast.literal_eval(value)]  # type: ignore[arg-type]
+        public_names = ast.literal_eval(value)  # type: ignore[arg-type]
+        names = [(name, imported[name]) for name in public_names if name in imported]
     else:
-        files = sorted((ROOT / package).glob("*.py"))
-        paths = [f"{package}/{file.name}" for file in files if file.name != "__init__.py"]
+        files = sorted((ROOT / folder).rglob("*.py"))
+        paths = [f.relative_to(ROOT).as_posix() for f in files if not f.name.startswith("__")]
         names = [
             (name, path)
             for path in paths

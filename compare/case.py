@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from compare.errors import InputError, suggest
+from torch_parity.compare.errors import InputError, suggest
 
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax"]
 Loss = Literal[
@@ -151,7 +151,7 @@ class Case(BaseModel):
 
     @model_validator(mode="after")
     def _fits_precision(self) -> Self:
-        from compare.precision import most  # and with it NumPy, which --help does without
+        from torch_parity.compare.bounds.precision import most
 
         for name in ("lr", "l1", "l2", "negative_slope", "scale", "bias_scale"):
             if abs(getattr(self, name)) > most(self.dtype):

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import click
 
-from compare.case import load as load_case
-from compare.commands.case_options import case_options, grid_options
-from compare.commands.stopping import at_once
-from compare.errors import InputError
+from torch_parity.compare.case import load as load_case
+from torch_parity.compare.commands.case_options import case_options, grid_options
+from torch_parity.compare.commands.stopping import at_once
+from torch_parity.compare.errors import InputError
 
 RUNS = click.option(
     "--runs",
@@ -60,10 +60,10 @@ def train(
         raise InputError("--resume goes on under the run's own name: leave --name out")
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
     if resume is not None:
-        from compare.commands.resume import run as go_on
+        from torch_parity.compare.commands.resume import run as go_on
 
         sys.exit(go_on(resume, root, case, gradcheck))
-    from compare.commands.train import run
+    from torch_parity.compare.commands.train import run
 
     sys.exit(run(case, name, root, gradcheck))
 
@@ -89,13 +89,13 @@ def check(
     if grid is not None:
         if case_file is not None:
             raise InputError("--grid is a case file itself: leave --case out")
-        from compare.commands.grid import run as sweep
+        from torch_parity.compare.commands.grid import run as sweep
 
         sys.exit(sweep(grid, given, cluster, out, as_json))
     if cluster is not None or out is not None:
         raise InputError(f"--{'cluster' if cluster else 'out'} belongs to --grid FILE: add it")
     case = load_case(case_file, **({"steps": 3, "log_every": 1} | given))
-    from compare.commands.check import run
+    from torch_parity.compare.commands.check import run
 
     if not run(case, as_json):
         sys.exit(1)
@@ -108,7 +108,7 @@ def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
     """List the known mistakes, or plant the one called NAME and watch the judge find it."""
     from rich.console import Console
 
-    from compare.commands.faults import list_all, show
+    from torch_parity.compare.commands.faults import list_all, show
 
     if name is None:
         list_all(Console())
@@ -130,7 +130,7 @@ def board(name: str | None, everything: bool, root: Path, port: int | None) -> N
 
     It prints the address when there is something to see, and runs until Ctrl-C.
     """
-    from compare.commands.board import run
+    from torch_parity.compare.commands.board import run
 
     run(root, name, everything, port)
 
@@ -144,7 +144,7 @@ def report(name: str | None, root: Path) -> None:
     Of a training, a lesson, or what --parity-report DIR kept of a test (--runs DIR). The exit
     status is 0 if the page was written, whatever its verdict, 2 for bad input.
     """
-    from compare.commands.report import run
+    from torch_parity.compare.commands.report import run
 
     run(root, name)
 
@@ -169,7 +169,7 @@ def record(
     what momentum and Adam remember. docs/trace-format.md describes the file.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
-    from compare.commands.record import run
+    from torch_parity.compare.commands.record import run
 
     click.echo(run(case, step, side, out, force))
 
@@ -190,7 +190,7 @@ def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
 
     The exit status is 0 if they agree, 1 if they do not, 2 for bad input.
     """
-    from compare.commands.diff import run
+    from torch_parity.compare.commands.diff import run
 
     if not run(a, b, ignored, as_json):
         sys.exit(1)
@@ -211,7 +211,7 @@ def shard(case_file: Path | None, shards: str, out: Path, **options: Any) -> Non
     docs/distributed.md says how to start them, on one machine or on several.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
-    from compare.commands.shard import run, shares_of
+    from torch_parity.compare.commands.shard import run, shares_of
 
     click.echo(run(case, shares_of(shards), out))
 
@@ -224,7 +224,7 @@ def ranks(folder: Path) -> None:
     N ranks, the same shards by hand, and one process with the whole batch must take the same step.
     The exit status is 0 if they do, 1 if they do not, 2 for bad input.
     """
-    from compare.commands.ranks import run
+    from torch_parity.compare.commands.ranks import run
 
     if not run(folder):
         sys.exit(1)
@@ -247,7 +247,7 @@ def lesson(name: str | None, seed: int, root: Path) -> None:
     """
     from rich.console import Console
 
-    from lessons.command import list_all, run
+    from torch_parity.lessons.command import list_all, run
 
     if name is None:
         list_all(Console())
@@ -277,7 +277,7 @@ def gradcheck(
     every gradient is right to rounding, 1 if any is not, 2 for bad input.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
-    from compare.commands.gradcheck import run
+    from torch_parity.compare.commands.gradcheck import run
 
     if not run(case, after, scan_epsilon, as_json, name, root):
         sys.exit(1)

@@ -2,7 +2,7 @@
 
 import torch
 
-from compare.errors import InputError
+from torch_parity.compare.errors import InputError
 
 
 def found(name: str) -> torch.device:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from compare.reports.result import Report
+    from torch_parity.compare.judge.report import Report
 
 
 class InputError(ValueError):

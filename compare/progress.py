@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from compare.case import Case
-from compare.data import Data
-from compare.errors import InputError
-from compare.files import checkpoint
-from compare.files.checkpoint import Checkpoint
-from compare.gradients.train_gradcheck import Seen
-from compare.reports import event_file
-from compare.reports.event_file import Written
-from compare.reports.summary import Tally
-from compare.training import Standing, State
-from manual.network import Tensors
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.gradients.train_gradcheck import Seen
+from torch_parity.compare.runs import checkpoint, event_file
+from torch_parity.compare.runs.checkpoint import Checkpoint
+from torch_parity.compare.runs.event_file import Written
+from torch_parity.compare.runs.summary import Tally
+from torch_parity.compare.runs.training import Standing, State
+from torch_parity.manual.models.mlp import Tensors
 
 SIDES = ("manual", "torch", "twin")
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from compare.errors import ParityError
+from torch_parity.compare.errors import ParityError
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,9 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def parity() -> ModuleType:
     """parity.given(case), parity.check(mine, start), parity.assert_parity(mine, start)."""
-    import compare
+    import torch_parity
 
-    return compare
+    return torch_parity
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,7 +37,7 @@ def pytest_runtest_makereport(
     found = yield
     folder: Path | None = item.config.getoption("--parity-report")
     if folder is not None and call.excinfo and isinstance(call.excinfo.value, ParityError):
-        from compare.reports.dashboard import write_report
+        from torch_parity.compare.show.dashboard import write_report
 
         kept = folder / re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
         write_report(kept, call.excinfo.value.report)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compare.precision import BFLOAT16
+from torch_parity.compare.bounds.precision import BFLOAT16
 
 
 def to_torch(array: np.ndarray, device: torch.device | str = "cpu") -> Tensor:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from compare.reports import curves, events
+from torch_parity.compare.runs import events
+from torch_parity.compare.show import curves
 
 
 def draw(run: Path, file: Path) -> None:

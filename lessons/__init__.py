@@ -1,6 +1,6 @@
 """The course as experiments, one file a lesson, each run on both sides; and their register."""
 
-from lessons import (
+from torch_parity.lessons import (
     activations,
     backprop,
     bias_variance,
@@ -12,7 +12,7 @@ from lessons import (
     regularization,
     why_nonlinear,
 )
-from lessons.lesson import Lesson
+from torch_parity.lessons.lesson import Lesson
 
 LESSONS: dict[str, Lesson] = {
     module.LESSON.name: module.LESSON

@@ -17,11 +17,11 @@ Source: course week 3, "activation functions" and their derivatives.
 import numpy as np
 from matplotlib.figure import Figure
 
-from compare.judging.judge import SIDES
-from compare.reports.curves import STYLE
-from lessons.experiment import slope, value
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
-from lessons.pictures import panels
+from torch_parity.compare.judge.judge import SIDES
+from torch_parity.compare.show.curves import STYLE
+from torch_parity.lessons.experiment import slope, value
+from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
+from torch_parity.lessons.pictures import panels
 
 NAMES = ("sigmoid", "tanh", "relu", "leaky_relu")
 POINTS = (-10.0, -1.0, 0.0, 1.0, 10.0)

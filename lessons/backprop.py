@@ -24,15 +24,25 @@ Source: course week 3, "gradient descent for neural networks" and
 
 import numpy as np
 
-from compare import data, pair
-from compare.case import Case
-from compare.judging.judge import SIDES, Side
-from compare.judging.witness import testify
-from compare.recorded import Recorded, record
-from lessons.experiment import train
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared, judged
-from lessons.pictures import curves
-from manual.network import Tensors
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.judge.judge import SIDES, Side
+from torch_parity.compare.judge.witness import testify
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.recorded import Recorded, record
+from torch_parity.lessons.experiment import train
+from torch_parity.lessons.lesson import (
+    Claim,
+    Lesson,
+    Measured,
+    Numbers,
+    Table,
+    claim,
+    compared,
+    judged,
+)
+from torch_parity.lessons.pictures import curves
+from torch_parity.manual.models.mlp import Tensors
 
 SAMPLES, LR = 4, 0.5
 LINES = {

@@ -17,12 +17,12 @@ learning".
 
 from matplotlib.figure import Figure
 
-from compare.case import Case
-from compare.judging.judge import SIDES, Side
-from lessons.experiment import Trained, train
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
-from lessons.pictures import boundaries, panels
-from manual import Diagnosis, diagnose
+from torch_parity.compare.case import Case
+from torch_parity.compare.judge.judge import SIDES, Side
+from torch_parity.lessons.experiment import Trained, train
+from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
+from torch_parity.lessons.pictures import boundaries, panels
+from torch_parity.manual import Diagnosis, diagnose
 
 MODELS: dict[str, dict[str, object]] = {
     "too small": {"hidden": (), "steps": 60},

@@ -10,15 +10,15 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from torch.utils.tensorboard import SummaryWriter
 
-from compare import threads
-from compare.errors import InputError, suggest
-from compare.numbers import plain
-from compare.reports import runs
-from compare.reports.dashboard import Dashboard
-from compare.reports.made_with import made_with
-from compare.reports.scalars_layout import LAYOUT
-from lessons import LESSONS
-from lessons.lesson import Claim, Lesson, Measured, Table, agree
+from torch_parity.compare import threads
+from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.numbers import plain
+from torch_parity.compare.runs import folder as runs
+from torch_parity.compare.runs.made_with import made_with
+from torch_parity.compare.show.dashboard import Dashboard
+from torch_parity.compare.show.scalars_layout import LAYOUT
+from torch_parity.lessons import LESSONS
+from torch_parity.lessons.lesson import Claim, Lesson, Measured, Table, agree
 
 
 def list_all(console: Console) -> None:

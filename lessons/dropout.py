@@ -21,16 +21,26 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-import manual
-from compare import data, pair
-from compare.judging.causes.dropout import CAUSES
-from compare.judging.judge import SIDES, Side
-from compare.recorded import record
-from lessons.experiment import Trained, noisy_moons, train
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared, judged
-from lessons.mistakes import plant_each
-from lessons.pictures import boundaries, panels
-from torch_ref.dropout import dropout
+from torch_parity import manual
+from torch_parity.compare import data
+from torch_parity.compare.causes.dropout import CAUSES
+from torch_parity.compare.judge.judge import SIDES, Side
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.recorded import record
+from torch_parity.lessons.experiment import Trained, noisy_moons, train
+from torch_parity.lessons.lesson import (
+    Claim,
+    Lesson,
+    Measured,
+    Numbers,
+    Table,
+    claim,
+    compared,
+    judged,
+)
+from torch_parity.lessons.mistakes import plant_each
+from torch_parity.lessons.pictures import boundaries, panels
+from torch_parity.torch_ref.ops.dropout import dropout
 
 KEPT = (0.5, 0.8, 0.2)
 DRAWS, UNITS = 4000, 20

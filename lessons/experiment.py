@@ -5,16 +5,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-import manual
-from compare import data, pair, training
-from compare.case import Case
-from compare.data import Data
-from compare.errors import InputError
-from compare.judging.judge import Side
-from compare.judging.operations import OPERATIONS
-from compare.pair import Pair
-from compare.training import StepRecord
-from manual.network import Tensors
+from torch_parity import manual
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.judge import Side
+from torch_parity.compare.register import OPERATIONS
+from torch_parity.compare.runs import training
+from torch_parity.compare.runs.training import StepRecord
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.pair import Pair
+from torch_parity.manual.models.mlp import Tensors
 
 
 @dataclass(frozen=True)

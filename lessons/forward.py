@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-import manual
-from compare.judging.differences import compare
-from compare.judging.judge import SIDES
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
-from lessons.pictures import panels
-from torch_ref.linear import linear
-from torch_ref.sigmoid import sigmoid
+from torch_parity import manual
+from torch_parity.compare.judge.differences import compare
+from torch_parity.compare.judge.judge import SIDES
+from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
+from torch_parity.lessons.pictures import panels
+from torch_parity.torch_ref.ops.linear import linear
+from torch_parity.torch_ref.ops.sigmoid import sigmoid
 
 Tensors = dict[str, np.ndarray]
 Layer = Callable[[np.ndarray], Tensors]

@@ -26,19 +26,20 @@ import torch
 from matplotlib.figure import Figure
 from torch.autograd.gradcheck import GradcheckError
 
-import manual
-from compare import data, pair
-from compare.case import Case
-from compare.judging.causes import CATALOGUE
-from compare.judging.judge import SIDES, Side
-from compare.judging.plant import plant, run
-from compare.judging.witness import STEP
-from compare.recorded import Recorded, record
-from compare.reports.curves import STYLE
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
-from lessons.pictures import panels
-from manual.network import Tensors
-from torch_ref.gradient_check import gradient_check as gradcheck
+from torch_parity import manual
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.judge.judge import SIDES, Side
+from torch_parity.compare.judge.witness import STEP
+from torch_parity.compare.show.curves import STYLE
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.recorded import Recorded, record
+from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
+from torch_parity.lessons.pictures import panels
+from torch_parity.manual.models.mlp import Tensors
+from torch_parity.torch_ref.gradients.gradient_check import gradient_check as gradcheck
 
 BUG = "slope_of_another_activation"
 SHARES = (0.0, 1e-6, 1e-4, 1e-1)

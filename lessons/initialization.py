@@ -16,11 +16,11 @@ initialization".
 
 import numpy as np
 
-from compare.case import Case
-from compare.judging.judge import SIDES, Side
-from lessons.experiment import Trained, slope, train
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
-from lessons.pictures import curves
+from torch_parity.compare.case import Case
+from torch_parity.compare.judge.judge import SIDES, Side
+from torch_parity.lessons.experiment import Trained, slope, train
+from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
+from torch_parity.lessons.pictures import curves
 
 STARTS: dict[str, dict[str, object]] = {
     "zeros": {"initializer": "zeros"},

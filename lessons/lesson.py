@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.figure import Figure
 
-from compare.judging.differences import compare
-from lessons.experiment import Trained
+from torch_parity.compare.judge.differences import compare
+from torch_parity.lessons.experiment import Trained
 
 Numbers = Mapping[str, float]
 

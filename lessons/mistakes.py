@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from compare.commands.faults import demonstrate
-from compare.judging.causes.cause import Cause
-from compare.judging.judge import SIDES
-from lessons.lesson import Table
+from torch_parity.compare.causes.cause import Cause
+from torch_parity.compare.commands.faults import demonstrate
+from torch_parity.compare.judge.judge import SIDES
+from torch_parity.lessons.lesson import Table
 
 
 def plant_each(causes: Iterable[Cause]) -> tuple[dict[str, float], Table]:

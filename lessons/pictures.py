@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.judging.judge import SIDES
-from compare.reports.curves import STYLE
-from compare.reports.pictures import boundary, plane
-from lessons.experiment import Trained
+from torch_parity.compare.judge.judge import SIDES
+from torch_parity.compare.show.curves import STYLE
+from torch_parity.compare.show.pictures import boundary, plane
+from torch_parity.lessons.experiment import Trained
 
 
 def panels(

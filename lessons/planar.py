@@ -14,11 +14,11 @@ Source: course week 3, programming assignment "planar data classification with
 one hidden layer".
 """
 
-from compare.case import Case
-from compare.judging.judge import SIDES
-from lessons.experiment import Trained, train
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
-from lessons.pictures import boundaries, curves, same_predictions
+from torch_parity.compare.case import Case
+from torch_parity.compare.judge.judge import SIDES
+from torch_parity.lessons.experiment import Trained, train
+from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
+from torch_parity.lessons.pictures import boundaries, curves, same_predictions
 
 WIDTHS = (1, 2, 3, 4, 5, 20, 50)
 STRAIGHT = "logistic regression"

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-import manual
-from compare.judging.judge import SIDES, Side
-from compare.judging.witness import STEP
-from lessons.experiment import Trained, noisy_moons, train
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
-from lessons.pictures import boundaries, grid, legend, panels
+from torch_parity import manual
+from torch_parity.compare.judge.judge import SIDES, Side
+from torch_parity.compare.judge.witness import STEP
+from torch_parity.lessons.experiment import Trained, noisy_moons, train
+from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
+from torch_parity.lessons.pictures import boundaries, grid, legend, panels
 
 PENALTIES: dict[str, dict[str, object]] = {
     "none": {},

@@ -16,14 +16,14 @@ Source: course week 3, "why do you need non-linear activation functions".
 import numpy as np
 import torch
 
-import manual
-from compare.case import Case
-from compare.judging.differences import compare
-from compare.judging.judge import SIDES, Side
-from lessons.experiment import Trained, train
-from lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
-from lessons.pictures import boundaries, curves
-from torch_ref.linear import linear
+from torch_parity import manual
+from torch_parity.compare.case import Case
+from torch_parity.compare.judge.differences import compare
+from torch_parity.compare.judge.judge import SIDES, Side
+from torch_parity.lessons.experiment import Trained, train
+from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
+from torch_parity.lessons.pictures import boundaries, curves
+from torch_parity.torch_ref.ops.linear import linear
 
 HIDDEN = (8, 8)
 

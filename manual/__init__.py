@@ -15,37 +15,64 @@ Rows are samples here, as in torch; the course stacks samples as columns. The sa
 | keep_prob             | 1 - p                  |
 """
 
-from manual.adam import Adam, adam
-from manual.bias_variance import Diagnosis, diagnose
-from manual.binary_cross_entropy import binary_cross_entropy, binary_cross_entropy_backward
-from manual.binary_cross_entropy_with_logits import (
-    binary_cross_entropy_with_logits,
-    binary_cross_entropy_with_logits_backward,
-)
-from manual.cross_entropy import cross_entropy, cross_entropy_backward
-from manual.distributed import all_reduce, sharded_step, shares
-from manual.dropout import dropout, dropout_backward, dropout_mask
-from manual.exact_check import ExactCheck, complex_step_gradient, exact_check
-from manual.exact_gradient import ExactGradient, exact_gradient
-from manual.gradient_check import (
+from torch_parity.manual.bias_variance import Diagnosis, diagnose
+from torch_parity.manual.distributed import all_reduce, sharded_step, shares
+from torch_parity.manual.gradients.exact_check import ExactCheck, complex_step_gradient, exact_check
+from torch_parity.manual.gradients.exact_gradient import ExactGradient, exact_gradient
+from torch_parity.manual.gradients.gradient_check import (
     GradientCheck,
     epsilon_scan,
     gradient_check,
     numerical_gradient,
 )
-from manual.identity import identity, identity_backward
-from manual.initialization import kaiming_normal, normal, xavier_course, xavier_normal, zeros
-from manual.leaky_relu import leaky_relu, leaky_relu_backward
-from manual.linear import linear, linear_backward
-from manual.momentum import Momentum, MomentumCourse, momentum, momentum_course
-from manual.mse_loss import mse_loss, mse_loss_backward
-from manual.network import Network, backward, cost, forward, initial_state, step, update
-from manual.regularization import l1_penalty, l1_penalty_backward, l2_penalty, l2_penalty_backward
-from manual.relu import relu, relu_backward
-from manual.sgd import SGD, sgd
-from manual.sigmoid import sigmoid, sigmoid_backward
-from manual.softmax import softmax, softmax_backward
-from manual.tanh import tanh, tanh_backward
+from torch_parity.manual.initialization import (
+    kaiming_normal,
+    normal,
+    xavier_course,
+    xavier_normal,
+    zeros,
+)
+from torch_parity.manual.losses.binary_cross_entropy import (
+    binary_cross_entropy,
+    binary_cross_entropy_backward,
+)
+from torch_parity.manual.losses.binary_cross_entropy_with_logits import (
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_backward,
+)
+from torch_parity.manual.losses.cross_entropy import cross_entropy, cross_entropy_backward
+from torch_parity.manual.losses.mse_loss import mse_loss, mse_loss_backward
+from torch_parity.manual.losses.regularization import (
+    l1_penalty,
+    l1_penalty_backward,
+    l2_penalty,
+    l2_penalty_backward,
+)
+from torch_parity.manual.models.mlp import (
+    Network,
+    backward,
+    cost,
+    forward,
+    initial_state,
+    step,
+    update,
+)
+from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
+from torch_parity.manual.ops.identity import identity, identity_backward
+from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
+from torch_parity.manual.ops.linear import linear, linear_backward
+from torch_parity.manual.ops.relu import relu, relu_backward
+from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
+from torch_parity.manual.ops.softmax import softmax, softmax_backward
+from torch_parity.manual.ops.tanh import tanh, tanh_backward
+from torch_parity.manual.optimizers.adam import Adam, adam
+from torch_parity.manual.optimizers.momentum import (
+    Momentum,
+    MomentumCourse,
+    momentum,
+    momentum_course,
+)
+from torch_parity.manual.optimizers.sgd import SGD, sgd
 
 __all__ = [
     "SGD",

@@ -11,9 +11,22 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from manual.network import LOSSES, Network, Optimizer, Tensors, backward, forward, update
-from manual.reduction import Reduction
-from manual.regularization import l1_penalty, l1_penalty_backward, l2_penalty, l2_penalty_backward
+from torch_parity.manual.losses.reduction import Reduction
+from torch_parity.manual.losses.regularization import (
+    l1_penalty,
+    l1_penalty_backward,
+    l2_penalty,
+    l2_penalty_backward,
+)
+from torch_parity.manual.models.mlp import (
+    LOSSES,
+    Network,
+    Optimizer,
+    Tensors,
+    backward,
+    forward,
+    update,
+)
 
 
 def shares(rows: Sequence[int], reduction: Reduction) -> list[float]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-BOARD = (sys.executable, "-c", "from compare.cli import main; main()", "board")
+BOARD = (sys.executable, "-c", "from torch_parity.compare.cli import main; main()", "board")
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import signal
 from typing import Any
 from unittest.mock import patch
 
-from torch_ref import distributed
-from torch_ref.distributed import Trainer
+from torch_parity.torch_ref.distributed import train as distributed
+from torch_parity.torch_ref.distributed.train import Trainer
 
 step = Trainer.step
 

@@ -22,9 +22,10 @@ from torch._C._distributed_c10d import GradBucket
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
-from torch_ref import distributed, job
-from torch_ref.distributed import Trainer
-from torch_ref.over_ranks import PenaltyOfParts, WeightedSum
+from torch_parity.torch_ref.distributed import job
+from torch_parity.torch_ref.distributed import train as distributed
+from torch_parity.torch_ref.distributed.over_ranks import PenaltyOfParts, WeightedSum
+from torch_parity.torch_ref.distributed.train import Trainer
 
 
 def plain_ddp(self: Trainer) -> nn.Module:

@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.summary_pb2 import Summary as Event
 
-from compare.reports.dashboard import Dashboard
+from torch_parity.compare.show.dashboard import Dashboard
 
 Point = tuple[int, str, float | bytes]
 

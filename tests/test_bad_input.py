@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from compare.case import Case
-from compare.cli import main
-from compare.commands import board
+from torch_parity.compare.case import Case
+from torch_parity.compare.cli import main
+from torch_parity.compare.commands import board
 
 TINY = ("--hidden", "5,4", "--steps", "5")
 MOONS = ("train", "--data", "moons", *TINY)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from manual import diagnose
+from torch_parity.manual import diagnose
 
 
 @pytest.mark.parametrize(

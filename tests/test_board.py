@@ -11,8 +11,8 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from compare.commands.board import FIRST_PORT
 from tests.board_process import BOARD, started
+from torch_parity.compare.commands.board import FIRST_PORT
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from compare.errors import InputError
-from compare.judging.judge import judge_traces
-from compare.judging.replay import replay
-from compare.judging.segments import join
-from compare.modules.capture import Capture, capture
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.flow.segments import join
+from torch_parity.compare.judge.judge import judge_traces
+from torch_parity.compare.judge.replay import replay
+from torch_parity.compare.sources.modules.capture import Capture, capture
 
 SEED = 3
 

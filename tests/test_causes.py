@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-import manual
 from benchmarks.drawn import case_and_data, steps
 from benchmarks.faults import summarise, survey
-from compare.case import Case
-from compare.cli import main
-from compare.commands.faults import demonstrate
-from compare.data import Data
-from compare.judging import witness
-from compare.judging.causes import CATALOGUE
-from compare.judging.causes.cause import Evidence, common_factor
-from compare.judging.flow import Node
-from compare.judging.judge import SIDES, Judgement, Side, judge
-from compare.judging.plant import plant, run
-from compare.judging.replay import recorded_inputs
-from compare.judging.verdict import sentences, short
-from compare.recorded import Recorded
+from torch_parity import manual
+from torch_parity.compare.case import Case
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.causes.cause import Evidence, common_factor
+from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.cli import main
+from torch_parity.compare.commands.faults import demonstrate
+from torch_parity.compare.data import Data
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.judge import witness
+from torch_parity.compare.judge.judge import SIDES, Judgement, Side, judge
+from torch_parity.compare.judge.replay import recorded_inputs
+from torch_parity.compare.judge.verdict import sentences, short
+from torch_parity.compare.sources.recorded import Recorded
 
 
 def third_step(seed: int = 31, **fixed: Any) -> Recorded:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare import check_gradient
-from compare.judging.operations import OPERATIONS, Operation
+from torch_parity import check_gradient
+from torch_parity.compare.register import OPERATIONS, Operation
 
 ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]
 IDS = [f"{op.name}-{'-'.join(map(str, options.values()))}".rstrip("-") for op, options in ROWS]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.errors import InputError
-from compare.files import atomic, checkpoint
-from compare.files.checkpoint import Checkpoint
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.runs import atomic, checkpoint
+from torch_parity.compare.runs.checkpoint import Checkpoint
 
 RECORD = {"text": "\u03b1", "numbers": [0.1, 1e-320, 2**127], "order": {"b": 1, "a": None}}
 

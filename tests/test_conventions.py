@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import manual
+from torch_parity import manual
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from benchmarks.drawn import case_and_data, steps
-from compare import check_module
-from compare.judging.causes import CATALOGUE
-from compare.judging.course_names import course_names
-from compare.judging.flow import Node
-from compare.judging.judge import judge_traces
-from compare.judging.plant import plant, run
-from compare.judging.trace import Trace
+from torch_parity import check_module
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.causes.course_names import course_names
+from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.judge.judge import judge_traces
 
 FIXED = {"hidden": (6, 5), "loss": "cross_entropy", "output": "identity", "activation": "tanh"}
 NAMES = (

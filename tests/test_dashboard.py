@@ -14,15 +14,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from compare import data, pair
-from compare.case import load
-from compare.commands.train import run
-from compare.judging.flow import flow
-from compare.reports.histograms import histogram
-from compare.reports.pictures import boundary, confusion, misclassified, plane
-from compare.reports.scalars_layout import LAYOUT
-from compare.reports.train_dashboard import markdown, moments
-from compare.units import resting
+from torch_parity.compare import data
+from torch_parity.compare.case import load
+from torch_parity.compare.commands.train import run
+from torch_parity.compare.flow.nodes import flow
+from torch_parity.compare.runs.units import resting
+from torch_parity.compare.show.histograms import histogram
+from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
+from torch_parity.compare.show.scalars_layout import LAYOUT
+from torch_parity.compare.show.train_dashboard import markdown, moments
+from torch_parity.compare.sources import pair
 
 STEPS = 40
 SIDES = ("manual", "torch")
@@ -228,7 +229,7 @@ def test_a_run_that_fails_says_so_on_the_dashboard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mask that the backward never applies: FAIL, the operation and the cause are the text."""
-    monkeypatch.setattr("manual.network.dropout_backward", lambda dh, mask: dh)
+    monkeypatch.setattr("torch_parity.manual.models.mlp.dropout_backward", lambda dh, mask: dh)
     case = load(data="circles", hidden="6,4", steps="3", p="0.4")
     assert run(case, "circles", tmp_path) == 1
     events = read(tmp_path / "circles" / "parity")

@@ -10,14 +10,15 @@ import torch
 from click.testing import CliRunner, Result
 
 from benchmarks.drawn import case_and_data
-from compare import data, devices, pair
-from compare.case import load
-from compare.cli import parity
-from compare.errors import InputError
-from compare.judging.judge import judge
-from compare.precision import widened
-from compare.recorded import record
-from compare.training import State, Training
+from torch_parity.compare import data, devices
+from torch_parity.compare.bounds.precision import widened
+from torch_parity.compare.case import load
+from torch_parity.compare.cli import parity
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.runs.training import State, Training
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.recorded import record
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compare.judging.differences import compare, difference
-from compare.judging.matches import PIECE
+from torch_parity.compare.judge.differences import compare, difference
+from torch_parity.compare.judge.matches import PIECE
 
 A = np.random.default_rng(0).normal(size=(5, 3))
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from compare import data, pair, training
-from compare.case import Case
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.runs import training
+from torch_parity.compare.sources import pair
 
 
 def test_500_float64_steps_stay_within_1e_12() -> None:

@@ -16,11 +16,11 @@ import pytest
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from compare.case import Case
-from compare.cli import main
-from compare.commands.shard import run as shard
-from compare.ranks import RankedStep, judge_run
-from torch_ref import job
+from torch_parity.compare.case import Case
+from torch_parity.compare.cli import main
+from torch_parity.compare.commands.shard import run as shard
+from torch_parity.compare.sources.ranks import RankedStep, judge_run
+from torch_parity.torch_ref.distributed import job
 
 HERE = Path(__file__).parent
 SETTINGS = {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-import manual
-from torch_ref.dropout import dropout, recover_mask
+from torch_parity import manual
+from torch_parity.torch_ref.ops.dropout import dropout, recover_mask
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

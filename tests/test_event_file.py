@@ -10,7 +10,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from compare.reports.event_file import EventFile, record
+from torch_parity.compare.runs.event_file import EventFile, record
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 1000, 70_001])

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-import manual
 from benchmarks.gradients import Drawn, draw, torch_misses, with_error
-from compare.gradients.torch_cost import torch_cost
-from manual.gradient_check import relative_norm
-from manual.network import Tensors
-from torch_ref.exact_gradient import exact_gradient as torch_exact_gradient
-from torch_ref.network import LOSSES
+from torch_parity import manual
+from torch_parity.compare.gradients.torch_cost import torch_cost
+from torch_parity.manual.gradients.gradient_check import relative_norm
+from torch_parity.manual.models.mlp import Tensors
+from torch_parity.torch_ref.gradients.exact_gradient import exact_gradient as torch_exact_gradient
+from torch_parity.torch_ref.models.mlp import LOSSES
 
-MODULE = sys.modules["manual.exact_gradient"]  # its function hides it in the package
+MODULE = sys.modules[
+    "torch_parity.manual.gradients.exact_gradient"
+]  # its function hides it in the package
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax")
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from compare.commands.diff import diff
-from compare.files.trace_file import TraceFile, load, save
-from torch_ref.binary_cross_entropy import binary_cross_entropy
+from torch_parity.compare.commands.diff import diff
+from torch_parity.compare.sources.files.trace_file import TraceFile, load, save
+from torch_parity.torch_ref.losses.binary_cross_entropy import binary_cross_entropy
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPT = EXAMPLES / "trace_from_script" / "write_trace.py"

@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-import manual.network
 from benchmarks.drawn import case_and_data
-from compare import Case, check, given, pair
-from compare.cli import main, parity
-from compare.judging.causes import CATALOGUE
-from compare.judging.flow import flow
-from compare.judging.judge import judge
-from torch_ref.network import OPTIMIZERS
+from torch_parity import Case, check, given, manual
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.cli import main, parity
+from torch_parity.compare.flow.nodes import flow
+from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.sources import pair
+from torch_parity.manual.models import mlp
+from torch_parity.torch_ref.models.mlp import OPTIMIZERS
 
 SMALL = ("--data", "moons", "--hidden", "6,5", "--activation", "tanh")
 Run = Callable[..., tuple[int, str]]
@@ -45,9 +46,9 @@ def test_a_mistake_by_hand_ends_with_status_1(
     command: Run, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
 ) -> None:
     """A backward that forgets the slope, in the hand-written side itself."""
-    forward = manual.network.ACTIVATIONS["tanh"][0]
+    forward = mlp.ACTIVATIONS["tanh"][0]
     wrong = {"tanh": (forward, lambda da, z: da * 1)}
-    monkeypatch.setattr(manual.network, "ACTIVATIONS", manual.network.ACTIVATIONS | wrong)
+    monkeypatch.setattr(mlp, "ACTIVATIONS", mlp.ACTIVATIONS | wrong)
     status, out = command(*args, *SMALL)
     assert status == 1
     assert "FAIL" in out
@@ -65,9 +66,9 @@ def test_a_mistake_that_zeros_hide_is_no_quiet_pass(
     """The same mistake, where all that it touches is 0: it passes, and that is said."""
     right = command(*args, *SMALL)[1]
     assert "no power" not in right
-    forward = manual.network.ACTIVATIONS["tanh"][0]
+    forward = mlp.ACTIVATIONS["tanh"][0]
     wrong = {"tanh": (forward, lambda da, z: da * 7)}
-    monkeypatch.setattr(manual.network, "ACTIVATIONS", manual.network.ACTIVATIONS | wrong)
+    monkeypatch.setattr(mlp, "ACTIVATIONS", mlp.ACTIVATIONS | wrong)
     status, out = command(*args, *SMALL, *ZEROS)
     assert status == 0
     assert "NOTE The check had no power over z1, a1, h1, z2, a2, h2, dh2, dW3, ...: every" in out

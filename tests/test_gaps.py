@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from benchmarks.drawn import case_and_data, steps
-from compare.judging.causes import CATALOGUE
-from compare.judging.judge import Judgement, judge_traces
-from compare.judging.plant import plant, run
-from compare.judging.rounding import Bounded
-from compare.judging.trace import Trace
-from compare.recorded import Recorded
-from manual.leaky_relu import leaky_relu_backward
-from manual.linear import linear
-from manual.relu import relu_backward
+from torch_parity.compare.bounds.bounded import Bounded
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.judge.judge import Judgement, judge_traces
+from torch_parity.compare.sources.recorded import Recorded
+from torch_parity.manual.ops.leaky_relu import leaky_relu_backward
+from torch_parity.manual.ops.linear import linear
+from torch_parity.manual.ops.relu import relu_backward
 
 
 def recorded(seed: int, dtype: str = "float64") -> Recorded:

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import manual
-from compare import data, pair
-from compare.case import Case
-from compare.cli import main, parity
-from compare.errors import InputError
-from compare.gradients import gradcheck
-from compare.gradients.gradcheck_pictures import brightness
-from compare.gradients.train_gradcheck import Gradchecks
+from torch_parity import manual
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.cli import main, parity
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.gradients import gradcheck
+from torch_parity.compare.gradients.gradcheck_pictures import brightness
+from torch_parity.compare.gradients.train_gradcheck import Gradchecks
+from torch_parity.compare.sources import pair
 
 SMALL = ["gradcheck", "--data", "moons", "--hidden", "5,4", "--l1", "0.3", "--activation", "tanh"]
 
@@ -47,7 +48,7 @@ def test_a_wrong_backward_fails_with_its_entries(monkeypatch: pytest.MonkeyPatch
         g["dW2"][1, 3] *= 1 + 1e-9
         return g
 
-    monkeypatch.setattr("compare.gradients.gradcheck.manual.backward", wrong)
+    monkeypatch.setattr("torch_parity.compare.gradients.gradcheck.manual.backward", wrong)
     result = CliRunner().invoke(parity, SMALL)
     assert result.exit_code == 1
     assert "FAIL manual: wrong: W2; torch: right to rounding" in result.output

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.autograd.gradcheck import GradcheckError
 
-import manual
-from torch_ref.gradient_check import gradient_check as torch_gradient_check
-from torch_ref.network import Network
+from torch_parity import manual
+from torch_parity.torch_ref.gradients.gradient_check import gradient_check as torch_gradient_check
+from torch_parity.torch_ref.models.mlp import Network
 
 NET = manual.Network((4, 6, 5, 3), activation="tanh", l2=0.7, l1=0.2, m=9)
 

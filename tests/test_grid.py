@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from compare import data
-from compare.case import Case
-from compare.case import load as load_case
-from compare.cli import check, main
-from compare.commands import grid as command
-from compare.errors import InputError
-from compare.grid import cases, outcome
-from compare.grid.crew import Chunks, Crew
-from compare.grid.maths import maths
-from compare.grid.outcome import Outcome, judge_all
-from compare.pair import ManualSide
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.case import load as load_case
+from torch_parity.compare.cli import check, main
+from torch_parity.compare.commands import grid as command
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.grid import cases, outcome
+from torch_parity.compare.grid.crew import Chunks, Crew
+from torch_parity.compare.grid.maths import maths
+from torch_parity.compare.grid.outcome import Outcome, judge_all
+from torch_parity.compare.sources.pair import ManualSide
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "grid.toml"
 SMALL = (

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare.case import Case
-from compare.cli import main
-from compare.commands import grid as command
-from compare.errors import InputError
-from compare.grid.cluster import cluster
-from compare.grid.maths import maths
+from torch_parity.compare.case import Case
+from torch_parity.compare.cli import main
+from torch_parity.compare.commands import grid as command
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.grid.cluster import cluster
+from torch_parity.compare.grid.maths import maths
 
 ROOT = Path(__file__).parents[1]
 GRID = """
@@ -76,7 +76,7 @@ def sweep(folder: Path) -> None:
 def test_killed_and_interrupted_at_random_moments(tmp_path: Path) -> None:
     """By SIGKILL and by Ctrl-C in turn, until it gets to its end."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "compare.grid.outcome", "torch._dynamo"])
+    context.set_forkserver_preload([__name__, "torch_parity.compare.grid.outcome", "torch._dynamo"])
     (tmp_path / "grid.toml").write_text(GRID + "repeats = 6")
     out, rng, stops = tmp_path / "out.jsonl", np.random.default_rng(SEED), 0
     while True:
@@ -107,7 +107,7 @@ class TestWorkersOfThisMachine:
     @pytest.fixture
     def start(self, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         (tmp_path / "grid.toml").write_text(GRID + "repeats = 60")
-        words = [sys.executable, "-c", "from compare.cli import main; main()"]
+        words = [sys.executable, "-c", "from torch_parity.compare.cli import main; main()"]
         words += ["check", "--grid", "grid.toml", "--out", "out.jsonl"]
         with ExitStack() as stack:
 
@@ -197,9 +197,11 @@ def dask(*words: str, folder: Path, python_path: Path = ROOT) -> Iterator[subpro
 def scheduler(tmp_path: Path) -> Iterator[str]:
     """The address of a scheduler of its own, which cannot import torch-parity and need not."""
     pytest.importorskip("distributed")
-    shadow = tmp_path / "shadow" / "compare"
+    shadow = tmp_path / "shadow" / "torch_parity"
     shadow.mkdir(parents=True)
-    (shadow / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'compare'\")")
+    (shadow / "__init__.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch_parity'\")"
+    )
     file = tmp_path / "scheduler.json"
     words = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
     with dask(*words, folder=tmp_path, python_path=shadow.parent):
@@ -251,7 +253,7 @@ class TestCluster:
 
     def test_nobody_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("distributed")
-        from compare.grid import cluster as module
+        from torch_parity.compare.grid import cluster as module
 
         monkeypatch.setattr(module, "JOINING", 0.2)
         for address in ("tcp://127.0.0.1:1", "nonsense"):

@@ -13,22 +13,22 @@ from click.testing import CliRunner, Result
 from torch import nn
 
 from benchmarks.drawn import case_and_data
-from compare import pair
-from compare.case import Case
-from compare.cli import parity
-from compare.commands.diff import diff
-from compare.errors import InputError
-from compare.files import checkpoint
-from compare.files.checkpoint import Checkpoint
-from compare.judging.causes import CATALOGUE
-from compare.judging.diagnosis import Diagnosis
-from compare.judging.judge import Judgement, judge
-from compare.judging.plant import plant, run
-from compare.judging.replay import replay_node
-from compare.judging.rounding import Bounded
-from compare.precision import BFLOAT16, precision, rounded, widened
-from compare.recorded import Recorded, record
-from compare.tensors import to_numpy, to_torch
+from torch_parity.compare.bounds.bounded import Bounded
+from torch_parity.compare.bounds.precision import BFLOAT16, precision, rounded, widened
+from torch_parity.compare.case import Case
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.causes.diagnosis import Diagnosis
+from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.cli import parity
+from torch_parity.compare.commands.diff import diff
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.judge import Judgement, judge
+from torch_parity.compare.judge.replay import replay_node
+from torch_parity.compare.runs import checkpoint
+from torch_parity.compare.runs.checkpoint import Checkpoint
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.recorded import Recorded, record
+from torch_parity.compare.tensors import to_numpy, to_torch
 
 HALVES = ("bfloat16", "float16")
 FIXED: dict[str, Any] = {

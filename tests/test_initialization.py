@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-import manual
-from torch_ref import initialization
+from torch_parity import manual
+from torch_parity.torch_ref import initialization
 
 SHAPE = (300, 200)
 STD = {

@@ -34,8 +34,8 @@ def work(args: list[str], out: Path) -> None:
     os.dup2(said, 1)
     os.dup2(said, 2)
     sys.argv = ["parity", *args]
-    from compare.cli import main
-    from compare.commands import train
+    from torch_parity.compare.cli import main
+    from torch_parity.compare.commands import train
 
     train.STORE_EVERY = 3
     os.fsync = lambda fd: None  # a killed process leaves the system's cache as it is
@@ -70,7 +70,11 @@ class Process:
 @pytest.fixture(scope="module")
 def server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    slow = ["compare.commands.train", "compare.commands.resume", "sklearn.datasets"]
+    slow = [
+        "torch_parity.compare.commands.train",
+        "torch_parity.compare.commands.resume",
+        "sklearn.datasets",
+    ]
     context.set_forkserver_preload([*slow, "torch._dynamo", __name__])
     return context
 
@@ -126,7 +130,7 @@ def test_the_installed_command(tmp_path: Path) -> None:
     assert ended.stderr.strip() == ""
     from click.testing import CliRunner
 
-    from compare.cli import parity
+    from torch_parity.compare.cli import parity
 
     runs = tmp_path / "whole"
     result = CliRunner().invoke(parity, ["train", *case, "--runs", str(runs)])

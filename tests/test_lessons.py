@@ -9,12 +9,21 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-import manual
-from compare import threads
-from compare.cli import parity
-from compare.errors import InputError
-from lessons import LESSONS, backprop, command, dropout, forward, gradient_check, why_nonlinear
-from lessons.lesson import Measured, Numbers, agree, claim
+from torch_parity import manual
+from torch_parity.compare import threads
+from torch_parity.compare.cli import parity
+from torch_parity.compare.errors import InputError
+from torch_parity.lessons import (
+    LESSONS,
+    backprop,
+    command,
+    dropout,
+    forward,
+    gradient_check,
+    why_nonlinear,
+)
+from torch_parity.lessons.lesson import Measured, Numbers, agree, claim
+from torch_parity.manual.models import mlp
 
 SEED = 0
 
@@ -79,7 +88,7 @@ def test_why_nonlinear(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(n["identity/gap/manual"], n["identity/gap/torch"]) < 1e-13
     assert n["tanh/train/torch"] > 0.95
     denied("why-nonlinear", **{"tanh/train/torch": 0.5})
-    monkeypatch.setitem(manual.network.ACTIVATIONS, "identity", (manual.tanh, manual.tanh_backward))
+    monkeypatch.setitem(mlp.ACTIVATIONS, "identity", (manual.tanh, manual.tanh_backward))
     trained = measured("why-nonlinear").runs["identity"]
     assert why_nonlinear.collapse_gap(trained, "manual") > 1e-2, "tanh by the name of identity"
 
@@ -92,7 +101,7 @@ def test_backprop(monkeypatch: pytest.MonkeyPatch) -> None:
     for what in ("exact", "shortcut", "one by one", "update"):
         denied("backprop", **{f"{what}/torch": 0.1})
     slope_of_sigmoid = (manual.tanh, manual.sigmoid_backward)
-    monkeypatch.setitem(manual.network.ACTIVATIONS, "tanh", slope_of_sigmoid)
+    monkeypatch.setitem(mlp.ACTIVATIONS, "tanh", slope_of_sigmoid)
     step = backprop._step(SEED, slice(4))
     assert not np.allclose(step.manual["dz1"], backprop.exact_derivative(step, "manual", "dz1"))
     assert np.allclose(step.torch["dz1"], backprop.exact_derivative(step, "torch", "dz1"))

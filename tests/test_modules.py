@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import manual
-from compare.errors import InputError
-from compare.modules.capture import capture
-from compare.modules.check import check_module, check_modules
-from compare.reports.result import Report
+from torch_parity import manual
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.report import Report
+from torch_parity.compare.sources.modules.capture import capture
+from torch_parity.compare.sources.modules.check import check_module, check_modules
 
 SEED = 5
 NAMES = {"fc1": "layers.0", "act": "layers.1", "drop": "layers.2", "fc2": "layers.3"}

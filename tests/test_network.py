@@ -6,11 +6,11 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-import manual
 from benchmarks.drawn import case_and_data, steps
-from compare.judging.judge import judge
-from torch_ref.network import Network
-from torch_ref.regularization import parameter_groups
+from torch_parity import manual
+from torch_parity.compare.judge.judge import judge
+from torch_parity.torch_ref.losses.regularization import parameter_groups
+from torch_parity.torch_ref.models.mlp import Network
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

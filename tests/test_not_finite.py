@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from compare.cli import parity
-from compare.judging.judge import Judgement, judge
-from compare.judging.verdict import sentences
-from compare.pair import ManualSide, TorchSide
 from tests.test_replay import recorded
+from torch_parity.compare.cli import parity
+from torch_parity.compare.judge.judge import Judgement, judge
+from torch_parity.compare.judge.verdict import sentences
+from torch_parity.compare.sources.pair import ManualSide, TorchSide
 
 CASE = ["--data", "moons", "--samples", "60", "--hidden", "5,4", "--steps", "30", "--name", "a"]
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare.judging.operations import OPERATIONS, Operation
-from compare.judging.rounding import Bounded
+from torch_parity.compare.bounds.bounded import Bounded
+from torch_parity.compare.register import OPERATIONS, Operation
 
 ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]
 IDS = [f"{op.name}-{'-'.join(map(str, options.values()))}".rstrip("-") for op, options in ROWS]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import manual
-from manual.network import Optimizer
-from torch_ref import adam, momentum, sgd
+from torch_parity import manual
+from torch_parity.manual.models.mlp import Optimizer
+from torch_parity.torch_ref.optimizers import adam, momentum, sgd
 
 CASES: dict[str, tuple[Optimizer, Any, Any]] = {
     "sgd": (manual.SGD(0.3), lambda g: sgd.sgd(g, 0.3), sgd.slots),
@@ -69,7 +69,7 @@ def test_the_two_momenta_are_one_path_at_scaled_learning_rates() -> None:
 
 
 def test_dampening_is_not_the_courses_average() -> None:
-    """Why torch_ref/momentum.py scales lr: SGD(dampening=beta) skips it in the first step."""
+    """Why torch_ref scales lr (optimizers/momentum.py): SGD(dampening=) skips the first step."""
     parameter = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
     theirs = torch.optim.SGD([parameter], lr=1.0, momentum=0.9, dampening=0.9)
     parameter.grad = torch.ones(2, dtype=torch.float64)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from compare import COURSE, Case, Layout, assert_parity, check, given
-from compare.errors import InputError, ParityError
-from compare.own.layout import recognise
-from compare.own.start import Given
+from torch_parity import COURSE, Case, Layout, assert_parity, check, given
+from torch_parity.compare.errors import InputError, ParityError
+from torch_parity.compare.sources.arrays.layout import recognise
+from torch_parity.compare.sources.arrays.start import Given
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CASE = Case(data="moons", hidden=(6,), activation="tanh", p=0.3, l2=0.7, optimizer="adam")

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from benchmarks.drawn import case_and_data, steps
-from compare.judging.judge import judge
-from compare.judging.precise import precise_matmul
-from compare.judging.replay import WORST, replay, replay_node
-from compare.judging.rounding import Bounded
-from compare.judging.sum_drift import drift_of
-from manual.linear import linear_backward
+from torch_parity.compare.bounds.bounded import Bounded
+from torch_parity.compare.bounds.precise import precise_matmul
+from torch_parity.compare.bounds.sum_drift import drift_of
+from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.judge.replay import WORST, replay, replay_node
+from torch_parity.manual.ops.linear import linear_backward
 
 FIXED = {"hidden": (6, 5), "loss": "cross_entropy", "output": "identity", "p": 0.3, "l2": 0.7}
 
@@ -108,7 +108,7 @@ def test_many_doubtful_entries_are_judged_as_all_at_once(
     monkeypatch: pytest.MonkeyPatch, dtype: str, worst: int
 ) -> None:
     """Looking at the worst of them first changes neither a right verdict nor a wrong one."""
-    monkeypatch.setattr("compare.judging.replay.WORST", worst)
+    monkeypatch.setattr("torch_parity.compare.judge.replay.WORST", worst)
     node, given, trace = alike(dtype, 4000)
     first = Bounded.exact(given[node.inputs[0]]).T @ Bounded.exact(given[node.inputs[1]])
     assert (np.abs(trace["dW2_loss"] - first.value) > first.error).sum() > 5, "seed 43"
@@ -131,7 +131,7 @@ def test_of_a_wrong_product_few_entries_are_looked_at_closely(
         looked.append(terms[0].size)
         return drift_of(terms, eps)
 
-    monkeypatch.setattr("compare.judging.rounding.drift_of", counted)
+    monkeypatch.setattr("torch_parity.compare.bounds.bounded.drift_of", counted)
     rng = np.random.default_rng(44)
     x, W = (rng.uniform(1, 2, shape).astype(np.float32) for shape in ((150, 400), (100, 400)))
     b = np.zeros(100, np.float32)

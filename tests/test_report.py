@@ -13,11 +13,11 @@ import pytest
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-import compare
-from compare.cli import main
-from compare.reports.dashboard import write_report
-from lessons import LESSONS
-from lessons.lesson import Lesson, Measured, Table, claim
+import torch_parity as tp
+from torch_parity.compare.cli import main
+from torch_parity.compare.show.dashboard import write_report
+from torch_parity.lessons import LESSONS
+from torch_parity.lessons.lesson import Lesson, Measured, Table, claim
 
 MOONS = ("train", "--data", "moons", "--hidden", "5,4", "--steps", "12", "--log-every", "3")
 
@@ -161,7 +161,7 @@ def test_the_page_asks_nobody_for_anything(moons: Path, page: Page) -> None:
 
 
 def test_a_planted_mistake(parity: Parity, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("manual.network.dropout_backward", lambda dh, mask: dh)
+    monkeypatch.setattr("torch_parity.manual.models.mlp.dropout_backward", lambda dh, mask: dh)
     assert parity(*MOONS, "--p", "0.4") == 1
     html = page("moons")
     said = verdict(html)
@@ -333,12 +333,12 @@ def test_a_lesson_with_its_trainings(
 
 @pytest.mark.parametrize("wrong", [True, False])
 def test_the_report_that_a_test_left(page: Page, wrong: bool) -> None:
-    at = compare.given(compare.Case(data="moons", hidden=(5,), activation="tanh", p=0))
+    at = tp.given(tp.Case(data="moons", hidden=(5,), activation="tanh", p=0))
     a1 = np.tanh(at["x"] @ at["W1"].T + at["b1"])
     a2 = 1 / (1 + np.exp(-(a1 @ at["W2"].T + at["b2"])))
     dz2 = (a2 - at["y"]) / len(a2)
     dz1 = dz2 @ at["W2"] * (a1 * (1 - a1) if wrong else 1 - a1**2)
-    write_report(Path("kept/test_it"), compare.check({"dz2": dz2, "db1": dz1.sum(axis=0)}, at))
+    write_report(Path("kept/test_it"), tp.check({"dz2": dz2, "db1": dz1.sum(axis=0)}, at))
     html = page("test_it", "kept")
     verdicts = {row[0]: row[-1] for row in rows(html, "tensors")}
     if wrong:

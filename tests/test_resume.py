@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from compare.cli import parity
-from compare.commands import resume, train
-from compare.errors import InputError
-from compare.files import atomic, checkpoint
-from compare.reports.held import Held
-from compare.reports.train_dashboard import TrainDashboard, moments
 from tests.runs_made import left, points, stop_after
+from torch_parity.compare.cli import parity
+from torch_parity.compare.commands import resume, train
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.runs import atomic, checkpoint
+from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.show.train_dashboard import TrainDashboard, moments
 
 STEPS = 30
 CASE = ["--data", "moons", "--samples", "60", "--hidden", "5,4", "--steps", str(STEPS)]
@@ -159,7 +159,7 @@ def test_a_failure_before_the_stop_is_still_one_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """torch's update is wrong in step 5 alone, the run is stopped in step 12."""
-    from compare.pair import TorchSide
+    from torch_parity.compare.sources.pair import TorchSide
 
     step, calls = TorchSide.step, []
 

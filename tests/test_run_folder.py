@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from compare.cli import parity
-from compare.commands import train
-from compare.errors import InputError
-from compare.files import atomic
-from compare.reports.dashboard import Dashboard
-from compare.reports.event_file import EventFile
-from compare.reports.held import Held
 from tests.runs_made import left, points, stop_after
+from torch_parity.compare.cli import parity
+from torch_parity.compare.commands import train
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.runs import atomic
+from torch_parity.compare.runs.event_file import EventFile
+from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.show.dashboard import Dashboard
 
 CASE = ["--data", "moons", "--samples", "40", "--hidden", "3", "--steps", "12", "--log-every", "5"]
 

@@ -11,10 +11,11 @@ import threadpoolctl
 import torch
 from click.testing import CliRunner
 
-from compare import data, pair, threads
-from compare.case import Case
-from compare.cli import parity
-from compare.training import Training
+from torch_parity.compare import data, threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.cli import parity
+from torch_parity.compare.runs.training import Training
+from torch_parity.compare.sources import pair
 
 CASE = Case(hidden=(13, 7), steps=25, batch=33, log_every=5, optimizer="adam", l1=0.1, lr=0.01)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import manual
-from compare.case import Case
-from compare.cli import main
-from compare.commands.faults import demonstrate
-from compare.commands.shard import run as shard
-from compare.judging.causes import CATALOGUE
-from compare.judging.judge import judge
-from compare.recorded import Recorded, record_sharded
 from tests.test_causes import third_step
+from torch_parity import manual
+from torch_parity.compare.case import Case
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.cli import main
+from torch_parity.compare.commands.faults import demonstrate
+from torch_parity.compare.commands.shard import run as shard
+from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.sources.recorded import Recorded, record_sharded
 
 ROWS = (4, 1, 2)
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from compare.judging.causes import CATALOGUE
+from torch_parity.compare.causes import CATALOGUE
 
 pytestmark = pytest.mark.site
 

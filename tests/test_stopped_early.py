@@ -16,7 +16,7 @@ class Stop:
 
 sys.meta_path.insert(0, Stop())
 sys.argv = ["parity", *{args!r}]
-from compare.cli import main
+from torch_parity.compare.cli import main
 main()
 """
 
@@ -39,7 +39,8 @@ def stopped(at: str, how: str, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("command", "at"), [("train", "torch"), ("check", "torch.nn"), ("train", "compare.pair")]
+    ("command", "at"),
+    [("train", "torch"), ("check", "torch.nn"), ("train", "torch_parity.compare.sources.pair")],
 )
 def test_ctrl_c(command: str, at: str) -> None:
     done = stopped(at, SIGNAL, command)

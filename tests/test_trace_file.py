@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.cli import main
-from compare.commands.diff import diff
-from compare.errors import InputError
-from compare.files.nodes import SIGNATURES
-from compare.files.streamed import BLOCK
-from compare.files.trace_file import load, save
-from compare.judging.operations import FUNCTIONS
 from tests.trace_samples import as_npz, as_safetensors, metadata, named, trace
+from torch_parity.compare.cli import main
+from torch_parity.compare.commands.diff import diff
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.register import FUNCTIONS
+from torch_parity.compare.sources.files.nodes import SIGNATURES
+from torch_parity.compare.sources.files.streamed import BLOCK
+from torch_parity.compare.sources.files.trace_file import load, save
 
 DOCS = Path(__file__).parents[1] / "docs" / "trace-format.md"
 
@@ -203,7 +203,7 @@ def test_large_tensors_are_compared_block_by_block(tmp_path: Path) -> None:
 MEASURE = """
 import sys
 from pathlib import Path
-from compare.commands.diff import diff
+from torch_parity.compare.commands.diff import diff
 
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.commands.diff import diff
-from compare.errors import InputError
-from compare.judging.differences import BOUND
-from compare.reports.result import Report
 from tests.trace_samples import as_npz, as_safetensors, metadata, named, read_by_others, trace
+from torch_parity.compare.commands.diff import diff
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.differences import BOUND
+from torch_parity.compare.judge.report import Report
 
 CHUNKS, FILES, SECONDS = 16, 150, 20  # 2,400 files, and so long at most for each
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from compare import data, pair
-from compare.case import Case
-from compare.training import State, Training
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.runs.training import State, Training
+from torch_parity.compare.sources import pair
 
 STEPS = 24
 OPTIMIZERS = ("sgd", "momentum", "momentum_course", "adam")

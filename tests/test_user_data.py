@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from compare.case import Case
-from compare.data import SETS, Data, flower, load, targets
-from compare.data.user_data import Raw, read
-from compare.errors import InputError
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import SETS, Data, flower, load, targets
+from torch_parity.compare.data.user_data import Raw, read
+from torch_parity.compare.errors import InputError
 
 X = np.array([[0.5, -1.0], [2.0, 3.5], [-4.0, 0.25], [1.0, 8.0], [6.0, -7.0]])
 Y = np.array([0, 1, 1, 0, 1])

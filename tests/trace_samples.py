@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from safetensors.numpy import load, save
 
-from compare import data, pair
-from compare.case import Case
-from compare.files.nodes import written
-from compare.judging.trace import Trace
-from compare.recorded import record
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.files.nodes import written
+from torch_parity.compare.sources.recorded import record
 
 SMALL = Case(data="moons", samples=20, hidden=(3,), batch=5, optimizer="adam", l2=0)
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from torch_ref.dropout import FixedDropout, generator_of, recover_mask
+from torch_parity.torch_ref.ops.dropout import FixedDropout, generator_of, recover_mask
 
 
 class Recorder(ExitStack):

@@ -19,10 +19,10 @@ from safetensors.numpy import save_file
 
 from benchmarks.speed.lockstep import Lockstep
 from benchmarks.speed.nets import Net
-from compare import threads
-from compare.commands.diff import diff
-from compare.judging.judge import judge
-from compare.recorded import Recorded, record
+from torch_parity.compare import threads
+from torch_parity.compare.commands.diff import diff
+from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.sources.recorded import Recorded, record
 
 GROWN: dict[str, tuple[int, ...]] = {
     "depth": (4, 8, 16, 32),

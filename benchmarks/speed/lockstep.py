@@ -19,19 +19,21 @@ import numpy as np
 from rich.table import Table
 from torch.utils.tensorboard import SummaryWriter
 
-import manual
 from benchmarks.interleaved import interleaved, ratio
 from benchmarks.speed.nets import DIGITS, WIDEST, Net
-from compare import data, pair, threads, training
-from compare.case import Case
-from compare.data import Data
-from compare.judging.judge import judge
-from compare.judging.matches import PIECE
-from compare.recorded import record
-from compare.reports.dashboard import Dashboard
-from compare.reports.summary import Tally, kind
-from compare.reports.train_dashboard import TrainDashboard
-from manual.network import Tensors
+from torch_parity import manual
+from torch_parity.compare import data, threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.judge.matches import PIECE
+from torch_parity.compare.runs import training
+from torch_parity.compare.runs.summary import Tally, kind
+from torch_parity.compare.show.dashboard import Dashboard
+from torch_parity.compare.show.train_dashboard import TrainDashboard
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.recorded import record
+from torch_parity.manual.models.mlp import Tensors
 
 SECONDS = 1.0
 

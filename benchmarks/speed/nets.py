@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-import manual
-from compare.pair import INITIALIZERS
-from manual.network import Tensors
-from torch_ref import network
+from torch_parity import manual
+from torch_parity.compare.sources.pair import INITIALIZERS
+from torch_parity.manual.models.mlp import Tensors
+from torch_parity.torch_ref.models import mlp as network
 
 LR = 1e-3
 

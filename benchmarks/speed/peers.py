@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks.interleaved import Timed, interleaved, ratio
 from benchmarks.speed.nets import DIGITS, LR, Problem, bare, by_hand, in_torch, problem
-from compare import threads
+from torch_parity.compare import threads
 
 EPOCHS, BATCHES = 20, 16
 TARGETS = {"scikit-learn": 0.6, "JAX jit": 0.8}

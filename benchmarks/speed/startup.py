@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from benchmarks.interleaved import Timed, interleaved
 
-PARITY = "import sys; sys.argv = ['parity', '--help']; from compare.cli import main; main()"
+MAIN = "from torch_parity.compare.cli import main; main()"
+PARITY = f"import sys; sys.argv = ['parity', '--help']; {MAIN}"
 
 
 def startup(rounds: int) -> dict[str, Timed]:

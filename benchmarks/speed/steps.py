@@ -7,7 +7,7 @@ from rich.table import Table
 
 from benchmarks.interleaved import interleaved, ratio
 from benchmarks.speed.nets import NETS, WIDEST, Net, bare, by_hand, in_torch, problem
-from compare import threads
+from torch_parity.compare import threads
 
 SIDE = 1024
 REST = 0.3

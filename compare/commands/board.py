@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from compare.errors import InputError
-from compare.reports import runs
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.runs import folder as runs
 
 FIRST_PORT = 6006
 PATIENCE = 10.0  # seconds for TensorBoard to read what there is

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 
-from compare.case import Case
+from torch_parity.compare.case import Case
 
 
 def case_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,12 +2,14 @@
 
 from rich.console import Console
 
-from compare import data, pair, threads, training
-from compare.case import Case
-from compare.reports import terminal
-from compare.reports.judgement_json import to_json
-from compare.reports.terminal import show_case, show_judgement
-from compare.training import StepRecord
+from torch_parity.compare import data, threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.runs import training
+from torch_parity.compare.runs.training import StepRecord
+from torch_parity.compare.show import terminal
+from torch_parity.compare.show.judgement_json import to_json
+from torch_parity.compare.show.terminal import show_case, show_judgement
+from torch_parity.compare.sources import pair
 
 
 def run(case: Case, as_json: bool) -> bool:

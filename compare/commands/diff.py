@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from compare import threads
-from compare.errors import InputError, suggest
-from compare.files.stored import BROKEN, Stored
-from compare.files.streamed import compare_stored
-from compare.files.trace_file import GIVEN, MADE, TraceFile, load
-from compare.judging.differences import BOUND
-from compare.judging.judge import Judgement, judge_traces
-from compare.judging.trace import Trace
-from compare.reports.judgement_json import to_json
-from compare.reports.result import Report
+from torch_parity.compare import threads
+from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.judge.differences import BOUND
+from torch_parity.compare.judge.judge import Judgement, judge_traces
+from torch_parity.compare.judge.report import Report
+from torch_parity.compare.show.judgement_json import to_json
+from torch_parity.compare.sources.files.stored import BROKEN, Stored
+from torch_parity.compare.sources.files.streamed import compare_stored
+from torch_parity.compare.sources.files.trace_file import GIVEN, MADE, TraceFile, load
 
 
 def run(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> bool:

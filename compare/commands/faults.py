@@ -11,15 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from compare import data, pair, threads
-from compare.case import Case
-from compare.errors import InputError, suggest
-from compare.judging.causes import CATALOGUE, distributed
-from compare.judging.causes.cause import Cause
-from compare.judging.judge import Judgement, Side
-from compare.judging.plant import plant, run
-from compare.recorded import Recorded, record, record_sharded
-from compare.reports.terminal import show_judgement
+from torch_parity.compare import data, threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.causes import CATALOGUE, distributed
+from torch_parity.compare.causes.cause import Cause
+from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.judge.judge import Judgement, Side
+from torch_parity.compare.show.terminal import show_judgement
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.recorded import Recorded, record, record_sharded
 
 ROWS = (5, 4, 3)  # of each rank, for the mistakes that need ranks: a batch of _cases, unevenly
 

@@ -11,12 +11,14 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from compare import data, pair, threads
-from compare.case import Case
-from compare.gradients import gradcheck_pictures
-from compare.gradients.gradcheck import Checked, check_moment, moments, scan
-from compare.numbers import plain
-from compare.reports import runs, terminal
+from torch_parity.compare import data, threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.gradients import gradcheck_pictures
+from torch_parity.compare.gradients.gradcheck import Checked, check_moment, moments, scan
+from torch_parity.compare.numbers import plain
+from torch_parity.compare.runs import folder as runs
+from torch_parity.compare.show import terminal
+from torch_parity.compare.sources import pair
 
 
 def run(

@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from compare import data
-from compare.commands.stopping import Stopped, stopping
-from compare.errors import InputError
-from compare.grid import cases, results, table
-from compare.grid.cases import flag
-from compare.grid.cluster import cluster
-from compare.grid.cores import all_cores
-from compare.grid.crew import Crew
-from compare.grid.maths import maths
-from compare.grid.outcome import Outcome
-from compare.grid.results import Results
-from compare.grid.table import Rate, Totals
+from torch_parity.compare import data
+from torch_parity.compare.commands.stopping import Stopped, stopping
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.grid import cases, results, table
+from torch_parity.compare.grid.cases import flag
+from torch_parity.compare.grid.cluster import cluster
+from torch_parity.compare.grid.cores import all_cores
+from torch_parity.compare.grid.crew import Crew
+from torch_parity.compare.grid.maths import maths
+from torch_parity.compare.grid.outcome import Outcome
+from torch_parity.compare.grid.results import Results
+from torch_parity.compare.grid.table import Rate, Totals
 
 CHUNK = 8  # cases handed to a worker at a time: half a second, beside which handing over is nothing
 

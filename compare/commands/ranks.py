@@ -5,10 +5,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from compare import threads
-from compare.ranks import RankedStep, judge_run
-from compare.reports.result import Report
-from compare.reports.terminal import show_judgement
+from torch_parity.compare import threads
+from torch_parity.compare.judge.report import Report
+from torch_parity.compare.show.terminal import show_judgement
+from torch_parity.compare.sources.ranks import RankedStep, judge_run
 
 
 def run(folder: Path) -> bool:

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compare import data, pair, threads
-from compare.case import Case
-from compare.errors import InputError
-from compare.files.trace_file import save
-from compare.judging.judge import Side
-from compare.judging.trace import Trace
-from compare.precision import all_widened
-from compare.recorded import record
+from torch_parity.compare import data, threads
+from torch_parity.compare.bounds.precision import all_widened
+from torch_parity.compare.case import Case
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.judge.judge import Side
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.files.trace_file import save
+from torch_parity.compare.sources.recorded import record
 
 
 def run(case: Case, step: int, side: Side, out: Path, force: bool) -> str:

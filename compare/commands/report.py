@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from compare.errors import InputError
-from compare.reports import html, runs
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.runs import folder as runs
+from torch_parity.compare.show import html
 
 
 def run(root: Path, name: str | None) -> None:

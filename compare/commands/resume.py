@@ -5,15 +5,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from compare import case as cases
-from compare import data, pair, progress, threads
-from compare.case import Case
-from compare.commands.train import Run
-from compare.errors import InputError
-from compare.gradients.train_gradcheck import Gradchecks
-from compare.reports import runs, terminal
-from compare.reports.held import Held
-from compare.reports.made_with import changes, made_with
+from torch_parity.compare import case as cases
+from torch_parity.compare import data, progress, threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.commands.train import Run
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.gradients.train_gradcheck import Gradchecks
+from torch_parity.compare.runs import folder as runs
+from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.runs.made_with import changes, made_with
+from torch_parity.compare.show import terminal
+from torch_parity.compare.sources import pair
 
 
 def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:

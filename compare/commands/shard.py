@@ -8,10 +8,11 @@ import numpy as np
 import tomli_w
 import torch
 
-from compare import data, pair, threads
-from compare.case import Case
-from compare.errors import InputError
-from compare.ranks import job_of
+from torch_parity.compare import data, threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.ranks import job_of
 
 
 def run(case: Case, shares: tuple[int, ...], out: Path) -> str:
@@ -52,7 +53,7 @@ def run(case: Case, shares: tuple[int, ...], out: Path) -> str:
     return (
         f"{out}: {job.m} rows in {len(job.rows)} shards of {', '.join(map(str, job.rows))}. Train "
         f"them on this machine with\n  torchrun --standalone --nproc-per-node {len(job.rows)} "
-        f"-m torch_ref.distributed {out}"
+        f"-m torch_parity.torch_ref.distributed {out}"
     )
 
 

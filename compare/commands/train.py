@@ -10,22 +10,24 @@ import tomli_w
 from rich.console import Console
 from rich.progress import track
 
-from compare import data, pair, progress, threads, training
-from compare.case import Case
-from compare.commands.stopping import Asked, listening
-from compare.data import Data
-from compare.files import atomic
-from compare.gradients import train_gradcheck
-from compare.gradients.train_gradcheck import Gradchecks
-from compare.pair import Pair
-from compare.progress import Progress
-from compare.reports import event_file, runs, terminal
-from compare.reports.event_file import Written
-from compare.reports.held import Held
-from compare.reports.made_with import made_with
-from compare.reports.summary import Summary, Tally
-from compare.reports.train_dashboard import TrainDashboard
-from compare.training import State, Training
+from torch_parity.compare import data, progress, threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.commands.stopping import Asked, listening
+from torch_parity.compare.data import Data
+from torch_parity.compare.gradients import train_gradcheck
+from torch_parity.compare.gradients.train_gradcheck import Gradchecks
+from torch_parity.compare.progress import Progress
+from torch_parity.compare.runs import atomic, event_file, training
+from torch_parity.compare.runs import folder as runs
+from torch_parity.compare.runs.event_file import Written
+from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.runs.made_with import made_with
+from torch_parity.compare.runs.summary import Summary, Tally
+from torch_parity.compare.runs.training import State, Training
+from torch_parity.compare.show import terminal
+from torch_parity.compare.show.train_dashboard import TrainDashboard
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.pair import Pair
 
 STORE_EVERY = 100  # steps between two checkpoints, which cost some milliseconds
 

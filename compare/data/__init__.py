@@ -8,10 +8,10 @@ from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from compare.case import OUTPUTS, Case
-from compare.data.raw import Raw
-from compare.data.user_data import read
-from compare.errors import InputError, suggest
+from torch_parity.compare.case import OUTPUTS, Case
+from torch_parity.compare.data.raw import Raw
+from torch_parity.compare.data.user_data import read
+from torch_parity.compare.errors import InputError, suggest
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compare.errors import InputError
+from torch_parity.compare.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from compare.data.raw import Raw
-from compare.data.user_csv import read_csv
-from compare.data.user_npz import read_npz
-from compare.errors import InputError
+from torch_parity.compare.data.raw import Raw
+from torch_parity.compare.data.user_csv import read_csv
+from torch_parity.compare.data.user_npz import read_npz
+from torch_parity.compare.errors import InputError
 
 
 def read(path: str, target: str | None, squared_error: bool = False) -> Raw:

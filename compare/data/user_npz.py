@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from compare.data.raw import Raw, whole_or_real
-from compare.errors import InputError, suggest
+from torch_parity.compare.data.raw import Raw, whole_or_real
+from torch_parity.compare.errors import InputError, suggest
 
 Arrays = dict[str, np.ndarray]
 

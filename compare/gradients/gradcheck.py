@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch.autograd.gradcheck import GradcheckError
 
-import manual
-from compare.case import Case
-from compare.data import Data
-from compare.errors import InputError
-from compare.gradients.torch_cost import torch_cost
-from compare.pair import Pair
-from compare.training import batches
-from manual.exact_check import hold
-from manual.gradient_check import Contribution, gradients_of
-from manual.network import Tensors
-from torch_ref.gradient_check import gradient_check
+from torch_parity import manual
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.gradients.torch_cost import torch_cost
+from torch_parity.compare.runs.training import batches
+from torch_parity.compare.sources.pair import Pair
+from torch_parity.manual.gradients.exact_check import hold
+from torch_parity.manual.gradients.gradient_check import Contribution, gradients_of
+from torch_parity.manual.models.mlp import Tensors
+from torch_parity.torch_ref.gradients.gradient_check import gradient_check
 
 SAMPLED = 300  # entries that differences look at, where there are more
 SLOW_UP_TO = 3_000  # parameters that gradcheck's full mode takes some seconds for

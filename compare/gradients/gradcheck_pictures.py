@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from compare.gradients.gradcheck import Checked
+from torch_parity.compare.gradients.gradcheck import Checked
 
 LOWEST = -17.0
 

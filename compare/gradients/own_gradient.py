@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from manual.gradient_check import (
+from torch_parity.manual.gradients.gradient_check import (
     Contribution,
     band,
     contributions,
     numerical_gradient,
     relative_norm,
 )
-from manual.tangents import DEVIATIONS, ROUNDOFF, STEP
+from torch_parity.manual.gradients.tangents import DEVIATIONS, ROUNDOFF, STEP
 
 EPSILON = 1e-5
 NOT_ANALYTIC = (

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compare.pair import TorchSide
-from torch_ref.dropout import FixedDropout
+from torch_parity.compare.sources.pair import TorchSide
+from torch_parity.torch_ref.ops.dropout import FixedDropout
 
 
 def torch_cost(

@@ -7,12 +7,12 @@ from time import perf_counter
 import numpy as np
 from rich.console import Console
 
-import manual
-from compare.errors import InputError
-from compare.judging.judge import SIDES
-from compare.numbers import plain
-from manual.exact_check import hold
-from manual.network import Network, Tensors
+from torch_parity import manual
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.judge import SIDES
+from torch_parity.compare.numbers import plain
+from torch_parity.manual.gradients.exact_check import hold
+from torch_parity.manual.models.mlp import Network, Tensors
 
 
 @dataclass

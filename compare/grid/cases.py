@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from compare.case import Case, explain, read
-from compare.errors import InputError, suggest
+from torch_parity.compare.case import Case, explain, read
+from torch_parity.compare.errors import InputError, suggest
 
 CHECK: dict[str, Any] = {
     "steps": 3,

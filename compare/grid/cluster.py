@@ -11,9 +11,9 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
-from compare.errors import InputError
-from compare.grid.crew import Chunks, Crew
-from compare.grid.outcome import Outcome
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.grid.crew import Chunks, Crew
+from torch_parity.compare.grid.outcome import Outcome
 
 JOINING = 10  # seconds that a scheduler has to answer, and its first worker to join
 
@@ -91,7 +91,7 @@ def _judge_there() -> Callable[[bytes, dict[str, str]], Any]:
     def judge(chunk: bytes, made_with: dict[str, str]) -> Any:
         import pickle
 
-        from compare.grid.outcome import judge_all
+        from torch_parity.compare.grid.outcome import judge_all
 
         return judge_all(pickle.loads(chunk), made_with)
 

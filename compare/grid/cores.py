@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 
 from joblib import Parallel, delayed, effective_n_jobs
 
-from compare.grid.crew import Chunks, Crew
-from compare.grid.lifeline import end_with
-from compare.grid.outcome import judge_all
+from torch_parity.compare.grid.crew import Chunks, Crew
+from torch_parity.compare.grid.lifeline import end_with
+from torch_parity.compare.grid.outcome import judge_all
 
 
 @contextmanager

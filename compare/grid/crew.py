@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from compare.grid.outcome import Numbered, Outcome
+from torch_parity.compare.grid.outcome import Numbered, Outcome
 
 Chunks = Iterable[Sequence[Numbered]]
 

@@ -8,14 +8,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from compare import data, pair, threads, training
-from compare.case import Case
-from compare.data import Data
-from compare.errors import InputError
-from compare.grid.maths import maths
-from compare.judging.judge import SIDES, Judgement
-from compare.judging.verdict import short
-from compare.reports.made_with import changes
+from torch_parity.compare import data, threads
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.grid.maths import maths
+from torch_parity.compare.judge.judge import SIDES, Judgement
+from torch_parity.compare.judge.verdict import short
+from torch_parity.compare.runs import training
+from torch_parity.compare.runs.made_with import changes
+from torch_parity.compare.sources import pair
 
 Numbered = tuple[int, Case]
 

@@ -10,11 +10,11 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from compare.errors import InputError
-from compare.files import atomic
-from compare.grid.cases import Grid
-from compare.grid.outcome import Outcome
-from compare.reports.made_with import changes
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.grid.cases import Grid
+from torch_parity.compare.grid.outcome import Outcome
+from torch_parity.compare.runs import atomic
+from torch_parity.compare.runs.made_with import changes
 
 
 class Results:

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from compare.grid.cases import Grid, rerun
-from compare.grid.outcome import Outcome
-from compare.numbers import plain
+from torch_parity.compare.grid.cases import Grid, rerun
+from torch_parity.compare.grid.outcome import Outcome
+from torch_parity.compare.numbers import plain
 
 VERDICTS = ("passed", "failed", "refused", "error")
 

@@ -6,7 +6,7 @@ Run `python examples/module_port/port.py`: it judges the port, mends it, and jud
 import torch
 from torch import nn
 
-from compare import check_modules
+from torch_parity import check_modules
 
 NAMES = {"embed": "layers.0", "act": "layers.1", "drop": "layers.2", "mix": "layers.3"}
 NAMES |= {"act2": "layers.4", "head": "layers.5"}

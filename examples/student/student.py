@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compare import COURSE, Case, check, given
+from torch_parity import COURSE, Case, check, given
 
 KEEP_PROB = 0.8
 LAMBD = 0.7

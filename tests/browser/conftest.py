@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from compare.cli import main
 from tests.browser.chromium import Browser, chromium
+from torch_parity.compare.cli import main
 
 
 @pytest.fixture(scope="session")

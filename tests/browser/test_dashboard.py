@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 import pytest
 
-from compare.judging.judge import SIDES
-from compare.reports import events
-from compare.reports.scalars_layout import LAYOUT
 from tests.board_process import started
 from tests.browser.chromium import ALL, Browser
+from torch_parity.compare.judge.judge import SIDES
+from torch_parity.compare.runs import events
+from torch_parity.compare.show.scalars_layout import LAYOUT
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,253 @@
+"""Mistakes in activations and their slopes."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from torch_parity.compare.causes.cause import (
+    Cause,
+    Change,
+    Effect,
+    Evidence,
+    by,
+    common_factor,
+    into,
+    on,
+    one,
+)
+from torch_parity.compare.flow.nodes import Node
+
+SLOPED = ("relu", "leaky_relu", "tanh", "sigmoid", "softmax")
+ALL = (*SLOPED, "identity")
+
+
+def forward(node: Node) -> bool:
+    """z -> a, whatever the activation (identity also copies x to h0 and a to h)."""
+    return node.operation in ALL and node.outputs[0].startswith("a")
+
+
+def backward(node: Node) -> bool:
+    """da -> dz."""
+    return node.outputs[0].startswith("dz")
+
+
+def _sloped(where: Any) -> Any:
+    return lambda node: where(node) and not node.operation.startswith("identity")
+
+
+def _another(suffix: str) -> Change:
+    """Every other activation is tried; planting takes one, and the same for both directions."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        own = node.operation.removesuffix("_backward")
+        others = [name for name in SLOPED if name not in (own, _brought_by_the_loss(node, e))]
+        if e.rng is not None:
+            key = f"not {own} {_last(node, e)}"
+            others = [e.drawn.setdefault(key, str(e.rng.choice(others)))]
+        slope = {"negative_slope": 0.01}
+        return [
+            replace(node, operation=o + suffix, options=slope if o == "leaky_relu" else {})
+            for o in others
+        ]
+
+    return change
+
+
+def _brought_by_the_loss(node: Node, e: Evidence) -> str | None:
+    """An activation of the output that the loss applies itself is a mistake of its own name."""
+    own = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
+    if not _last(node, e):
+        return None
+    return next((own[n.operation] for n in e.nodes if n.operation in own), None)
+
+
+def _formula_in_a(of: str, slope: Callable[[Any], Any]) -> Change:
+    """Another activation's slope as courses write it, a (1 - a) or 1 - a^2, of this layer's a."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        own = node.operation.removesuffix("_backward")
+        if own in (of, "identity"):
+            return []
+        given = dict(node.options)
+        return [replace(node, formula=lambda f, da, z, **_: da * slope(f[own](z, **given)))]
+
+    return change
+
+
+def _slope_at_a(node: Node, e: Evidence) -> Iterable[Node]:
+    """g'(a) instead of g'(z)."""
+    return [replace(node, inputs=(node.inputs[0], f"a{node.layer}"))]
+
+
+def _z_taken_for_a(f: Any, da: Any, z: Any) -> Any:
+    return da * z * (1 - z)
+
+
+def _z_taken_for_tanh(f: Any, da: Any, z: Any) -> Any:
+    return da * (1 - z * z)
+
+
+def _leaky(node: Node, e: Evidence) -> Iterable[Node]:
+    """The slope is what a (or dz) is to z (or da) where z < 0."""
+
+    def estimate() -> float | None:
+        of, z = (e.known.get(n) for n in (node.inputs[0], f"z{node.layer}"))
+        made = e.trace.get(node.outputs[0])
+        if of is None or z is None or made is None or made.shape != z.shape:
+            return None
+        at = (z < 0) & (of != 0)
+        error = e.eps * np.abs(made)
+        return common_factor(made, 0.0, np.where(at, of, 0), error)
+
+    slopes = e.number("slope", estimate, lambda rng: float(rng.uniform(0.05, 0.5)))
+    own = node.options.get("negative_slope", 0.0)
+    return [
+        replace(
+            node,
+            operation="leaky_relu" + ("_backward" if "backward" in node.operation else ""),
+            options={"negative_slope": s},
+        )
+        for s in slopes
+        if abs(s - own) > 1e-9
+    ]
+
+
+def _last(node: Node, e: Evidence) -> bool:
+    return node.layer == e.depth
+
+
+def _output(name: str, suffix: str, loss: str) -> Change:
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        fits = _last(node, e) and any(n.operation == loss for n in e.nodes)
+        return [replace(node, operation=name + suffix)] if fits else []
+
+    return change
+
+
+def _twice(name: str, loss: str) -> tuple[Effect, ...]:
+    return (
+        Effect(lambda n: forward(n) and n.operation == "identity", _output(name, "", loss)),
+        Effect(on("identity_backward"), _output(name, "_backward", loss)),
+    )
+
+
+def _twice_hidden(name: str) -> tuple[Effect, ...]:
+    """a = g(g(z)) in the layer itself; the slope by the chain rule."""
+    back = name + "_backward"
+    return (
+        Effect(on(name), by(lambda f, z: f[name](f[name](z)))),
+        Effect(on(back), by(lambda f, da, z: f[back](f[back](da, f[name](z)), z))),
+    )
+
+
+def _overwritten(node: Node, e: Evidence) -> Iterable[Node]:
+    """z = g(linear(x, W, b)), with the g of this layer."""
+    return [
+        replace(
+            node,
+            formula=lambda f, *inputs, name=n.operation, options=n.options: f[name](
+                f["linear"](*inputs), **options
+            ),
+        )
+        for n in e.nodes
+        if forward(n) and n.layer == node.layer and n.operation != "identity"
+    ]
+
+
+IN_PLACE = Effect(on("linear"), _overwritten)
+HANDED_ON = Effect(_sloped(forward), into("identity"))
+
+CAUSES = (
+    Cause(
+        "softmax_twice",
+        "Softmax is applied before cross_entropy, which brings its own (or twice in a layer).",
+        "loss = cross_entropy(z, y)  # raw z",
+        "nn.CrossEntropyLoss()(z, y)  # raw z, no nn.Softmax before it",
+        (_twice("softmax", "cross_entropy"), _twice_hidden("softmax")),
+    ),
+    Cause(
+        "sigmoid_twice",
+        "Sigmoid is applied before binary_cross_entropy_with_logits (or twice in a layer).",
+        "loss = binary_cross_entropy_with_logits(z, y)  # raw z",
+        "nn.BCEWithLogitsLoss()(z, y)  # raw z, no nn.Sigmoid before it",
+        (_twice("sigmoid", "binary_cross_entropy_with_logits"), _twice_hidden("sigmoid")),
+    ),
+    Cause(
+        "activation_missing",
+        "A layer hands on z as it is: its activation was forgotten.",
+        "a = relu(z)  # or tanh, sigmoid...: the layer's own",
+        "nn.Sequential(..., nn.Linear(n_in, n_out), nn.ReLU(), ...)  # or the layer's own",
+        (
+            (
+                Effect(_sloped(forward), into("identity")),
+                Effect(_sloped(backward), into("identity_backward")),
+            ),
+        ),
+    ),
+    Cause(
+        "another_activation",
+        "A layer uses another activation, forward and backward.",
+        "a = g(z)  # g is the activation that the case names",
+        "g()  # nn.ReLU, nn.Tanh...: the one that the case names",
+        ((Effect(forward, _another("")), Effect(backward, _another("_backward"))),),
+    ),
+    Cause(
+        "slope_of_another_activation",
+        "The backward pass uses the derivative of another activation than the forward pass.",
+        "dz = tanh_backward(da, z)  # for a = tanh(z)",
+        "a = torch.tanh(z)  # and leave its slope to autograd",
+        (
+            one(_another("_backward"), backward),
+            one(_formula_in_a("sigmoid", lambda a: a * (1 - a)), backward),
+            one(_formula_in_a("tanh", lambda a: 1 - a * a), backward),
+        ),
+    ),
+    Cause(
+        "slope_missing",
+        "The activation's derivative is forgotten: dz = da.",
+        "dz = tanh_backward(da, z)  # or the backward of the layer's own activation",
+        "a = torch.tanh(z)  # or the layer's own; without detach() or .data",
+        (one(into("identity_backward"), _sloped(backward)),),
+    ),
+    Cause(
+        "slope_at_the_wrong_place",
+        "The derivative is taken at a instead of z, or its formula in a is given z.",
+        "dz = sigmoid_backward(da, z)  # in a: da * a * (1 - a); of tanh: da * (1 - a * a)",
+        "a = torch.sigmoid(z)  # or torch.tanh: and leave its slope to autograd",
+        (
+            one(_slope_at_a, on("sigmoid_backward", "tanh_backward", "softmax_backward")),
+            one(by(_z_taken_for_a), on("sigmoid_backward")),
+            one(by(_z_taken_for_tanh), on("tanh_backward")),
+        ),
+    ),
+    Cause(
+        "leaky_slope",
+        "leaky_relu has another negative slope (or relu has one).",
+        "leaky_relu(z, negative_slope=0.01)",
+        "nn.LeakyReLU(negative_slope=0.01)",
+        (
+            (
+                Effect(on("relu", "leaky_relu"), _leaky),
+                Effect(on("relu_backward", "leaky_relu_backward"), _leaky),
+            ),
+            one(_leaky, on("relu_backward", "leaky_relu_backward")),
+        ),
+        tuned=True,
+    ),
+    Cause(
+        "in_place_activation",
+        "An in-place activation has overwritten z before it was recorded.",
+        "a = np.maximum(z, 0)  # not np.maximum(z, 0, out=z)",
+        "nn.ReLU()  # inplace=False, or clone() in the hook",
+        (
+            # relu of what relu left is the same; of the others a is z as recorded, and the slope is
+            # that at the recorded z or, where a was saved for it, the right one
+            (IN_PLACE,),
+            (IN_PLACE, HANDED_ON),
+            (IN_PLACE, HANDED_ON, Effect(on("sigmoid_backward"), by(_z_taken_for_a))),
+            (IN_PLACE, HANDED_ON, Effect(on("tanh_backward"), by(_z_taken_for_tanh))),
+        ),
+    ),
+)

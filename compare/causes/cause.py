@@ -1,0 +1,146 @@
+"""A known mistake as an intervention: which operations of the flow it changes, and into what.
+
+The diagnosis puts the changed operation in place of the right one and replays it on the inputs that
+the side recorded. Only if the difference collapses to rounding is the cause named, so what is
+written here is never a guess, and it is what plants the mistake for the tests as well.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from torch_parity.compare.bounds.precision import precision
+from torch_parity.compare.flow.nodes import Node
+
+FLOAT64 = np.dtype(np.float64)
+Change = Callable[[Node, "Evidence"], Iterable[Node]]
+
+
+@dataclass
+class Evidence:
+    """What a change may look at: everything recorded (`known`), and what the node should have made.
+
+    Halves are widened here, to compute with; judged holds known and trace in the one precision,
+    dtype, that they are judged in, and wider names what was recorded in a wider one.
+
+    Some mistakes have a number in them (a slope, a learning rate). While diagnosing it is read off
+    the record; while planting (`rng` is given) it is drawn, once per name.
+    """
+
+    nodes: tuple[Node, ...]
+    known: Mapping[str, np.ndarray]
+    trace: Mapping[str, np.ndarray] = field(default_factory=dict)
+    dtype: np.dtype = FLOAT64
+    judged: tuple[Mapping[str, np.ndarray], ...] = ({}, {})
+    wider: frozenset[str] = frozenset()
+    rng: np.random.Generator | None = None
+    drawn: dict[str, Any] = field(default_factory=dict)
+    read: dict[str, list[float]] = field(default_factory=dict)
+
+    def number(
+        self,
+        name: str,
+        estimate: Callable[[], float | None],
+        draw: Callable[[np.random.Generator], float],
+    ) -> list[float]:
+        """The value to try; where this tensor does not show it, those that others have shown."""
+        if self.rng is not None:
+            if name not in self.drawn:
+                self.drawn[name] = draw(self.rng)
+            return [self.drawn[name]]
+        value = estimate()
+        if value is None or not np.isfinite(value):
+            return self.read.get(name, [])
+        self.read.setdefault(name, []).append(value)
+        return [value]
+
+    @property
+    def eps(self) -> float:
+        """The gap between 1 and the next number that is judged."""
+        return precision(self.dtype).eps
+
+    @property
+    def depth(self) -> int:
+        """The number of layers with weights."""
+        return max(node.layer for node in self.nodes)
+
+    def penalty(self) -> dict[str, Any] | None:
+        """l1, l2 and m of the case, where it has a penalty."""
+        return next((dict(n.options) for n in self.nodes if n.operation == "penalty"), None)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a mistake does to the operations that `on` accepts; any of the changes will do."""
+
+    on: Callable[[Node], bool]
+    change: Change
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One known mistake.
+
+    ways are the forms it takes; a way is a tuple of effects that all show, in each layer that it
+    touches. manual and torch are the remedy as a line of code on either side. tuned marks a mistake
+    with a number read off the record: it yields to one that explains as much without. yields_to is
+    a mistake whose traces all look like this one's. dtype is that of a case that can have it.
+    """
+
+    name: str
+    sentence: str
+    manual: str
+    torch: str
+    ways: tuple[tuple[Effect, ...], ...]
+    tuned: bool = False
+    yields_to: str = ""
+    dtype: Literal["float64", "float32"] = "float64"
+
+
+def on(*operations: str) -> Callable[[Node], bool]:
+    """Nodes of these operations."""
+    return lambda node: node.operation in operations
+
+
+def into(operation: str, **options: Any) -> Change:
+    """Another registered operation, or the same with other options."""
+    return lambda node, e: [replace(node, operation=operation, options=options)]
+
+
+def by(formula: Callable[..., Any], **options: Any) -> Change:
+    """A formula of its own: formula(functions, *inputs, **options)."""
+    return lambda node, e: [replace(node, formula=formula, options={**node.options, **options})]
+
+
+def read_also(node: Node, formula: Callable[..., Any], *names: str, **options: Any) -> Node:
+    """The node with a formula that takes further inputs, after its own."""
+    return replace(
+        node,
+        inputs=(*node.inputs, *names),
+        formula=formula,
+        options={**node.options, **options},
+    )
+
+
+def one(change: Change, where: Callable[[Node], bool]) -> tuple[Effect, ...]:
+    """A way with a single effect."""
+    return (Effect(where, change),)
+
+
+def common_factor(
+    made: np.ndarray, base: np.ndarray | float, direction: np.ndarray, error: np.ndarray
+) -> float | None:
+    """The f with made = base + f * direction, each entry to within its error.
+
+    Every entry allows an interval of f; the middle of what all of them allow is the answer, so a
+    factor that explains the record is found if there is one. None if fewer than two entries show
+    it: one entry is explained by any formula with a free number.
+    """
+    at = direction != 0
+    if made.shape != direction.shape or np.count_nonzero(at) < 2:
+        return None
+    middle = (made - base)[at] / direction[at]
+    reach = np.broadcast_to(error, made.shape)[at] / np.abs(direction[at])
+    return float((np.max(middle - reach) + np.min(middle + reach)) / 2)

@@ -1,0 +1,224 @@
+"""The cause by intervention: turn one knob, replay, and name it only if the difference is gone.
+
+Every wrong operation is tried with every known mistake that touches it, on the inputs that the side
+itself recorded, so two mistakes in one step do not blur one another. The smallest set of causes
+that explains every wrong tensor is the answer; two such sets are an ambiguity, none is unknown.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from torch_parity.compare.bounds.precision import all_widened, is_real
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.causes.cause import Cause, Effect, Evidence
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.segments import filled, with_parts
+from torch_parity.compare.flow.trace import judged_in
+from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay_node
+
+MOST = 3  # causes in one step; more are reported as unknown
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A cause, and the wrong tensors that it explains, in flow order."""
+
+    cause: Cause
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why one side is wrong.
+
+    alternatives are sets of causes that each explain all that can be explained: one is a unique
+    answer, several cannot be told apart on this step. unexplained names the wrong tensors that no
+    known mistake accounts for, in flow order.
+    """
+
+    alternatives: tuple[tuple[Explanation, ...], ...]
+    unexplained: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """unique, ambiguous or unknown; a wrong tensor left unexplained makes it unknown."""
+        if self.unexplained or not self.alternatives:
+            return "unknown"
+        return "unique" if len(self.alternatives) == 1 else "ambiguous"
+
+    @property
+    def names(self) -> tuple[frozenset[str], ...]:
+        """The names of each alternative."""
+        return tuple(frozenset(e.cause.name for e in a) for a in self.alternatives)
+
+
+def diagnose(
+    nodes: tuple[Node, ...],
+    start: Mapping[str, np.ndarray],
+    trace: Mapping[str, np.ndarray],
+    replayed: tuple[Replayed, ...],
+    other: Mapping[str, np.ndarray],
+    joined: tuple[Node, ...],
+) -> Diagnosis | None:
+    """Explain every wrong tensor of one side; None if there is none that can be judged.
+
+    start may hold batch (the full batch size) and previous_dW1... (the gradients of the step
+    before); other is the trace of the other side. They only serve causes that need them. joined
+    are the nodes that were replayed: nodes themselves, unless the trace has gaps.
+    """
+    faulty = [r for r in replayed if not r.right and r.outcome != "not judged"]
+    wrong = {r.name: i for i, r in enumerate(faulty)}
+    if not wrong:
+        return None
+    dtype = judged_in(start, trace)
+    wider = {n for n, a in trace.items() if is_real(a.dtype) and a.dtype.itemsize > dtype.itemsize}
+    trace = all_widened(_in_one_precision(dtype, trace))
+    known = filled(nodes, recorded_inputs(all_widened(start), trace))
+    known |= {f"other_{name}": a for name, a in all_widened(other).items()}
+    judged = _in_one_precision(dtype, known), _in_one_precision(dtype, trace)
+    evidence = Evidence(nodes, known, trace, dtype, judged, frozenset(wider))
+    found: list[Explanation] = []
+    for cause in CATALOGUE.values():
+        ways = (_explained(w, evidence, joined, wrong) for w in cause.ways)
+        explained = set(chain.from_iterable(ways))
+        if explained:
+            found.append(Explanation(cause, tuple(sorted(explained, key=wrong.__getitem__))))
+    return _smallest(found, sorted(wrong, key=wrong.__getitem__))
+
+
+def _in_one_precision(dtype: np.dtype, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A side that computed in float32 is looked at in the case's precision, to say just that."""
+    return {
+        name: a.astype(dtype, copy=False) if is_real(np.asarray(a).dtype) else np.asarray(a)
+        for name, a in arrays.items()
+    }
+
+
+def _explained(
+    way: tuple[Effect, ...],
+    evidence: Evidence,
+    replayed: tuple[Node, ...],
+    wrong: Mapping[str, int],
+) -> set[str]:
+    """The wrong tensors that this form of a mistake accounts for.
+
+    A way with several effects (forward and backward, say) has to show them all: in each layer that
+    it touches, and wherever it touches the network as a whole.
+    """
+    status = [_shown(effect, way, evidence, replayed, wrong) for effect in way]
+    if any(s is None for s in status):
+        return set()
+    shown = [s for s in status if s]
+    layers = {n.layer for s in shown for n, explains in s.items() if explains}
+    if len(way) > 1:
+        for s in shown:
+            if any(explains is None for n, explains in s.items() if n.layer == 0):
+                return set()
+            layers -= {n.layer for n, explains in s.items() if n.layer and explains is None}
+        if not all(any(n.layer in layers | {0} for n in s) for s in shown):
+            return set()
+    return {
+        name
+        for s in shown
+        for n, explains in s.items()
+        if n.layer in layers
+        for name in explains or ()
+    }
+
+
+def _shown(
+    effect: Effect,
+    way: tuple[Effect, ...],
+    evidence: Evidence,
+    replayed: tuple[Node, ...],
+    wrong: Mapping[str, int],
+) -> dict[Node, set[str] | None] | None:
+    """Which wrong tensors the effect explains, by the node that it touches; None where it does not
+    hold. None altogether if it touches nothing.
+
+    A node that is right needs a look only where the mistake has several effects.
+    """
+    touched = [node for node in evidence.nodes if effect.on(node)]
+    status: dict[Node, set[str] | None] = {}
+    for node in touched:
+        for by in replayed:
+            if node is not by and node not in by.parts:
+                continue
+            explains = {name for name in by.outputs if name in wrong}
+            if explains or len(way) > 1:
+                holds = _holds(by, node, way, effect, evidence)
+                status[node] = (status.get(node) or set()) | explains if holds else status.get(node)
+    return status if touched else None
+
+
+def _holds(
+    by: Node, node: Node, way: tuple[Effect, ...], effect: Effect, evidence: Evidence
+) -> bool:
+    """Whether the node, changed, gives what was recorded.
+
+    Among the parts of a joined node the mistake may have been made in this one alone, or wherever
+    it can be made. A record of the wrong shape or type may not even let it be tried; then it does
+    not hold.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            return any(
+                all(r.right for r in replay_node(changed, *evidence.judged))
+                for changed in _changed(by, node, way, effect, evidence)
+            )
+    except (ValueError, IndexError, TypeError, KeyError):
+        return False
+
+
+def _changed(
+    by: Node, node: Node, way: tuple[Effect, ...], effect: Effect, evidence: Evidence
+) -> Iterator[Node]:
+    if node is by:
+        yield from effect.change(node, evidence)
+        return
+    for new in effect.change(node, evidence):
+        yield with_parts(by, tuple(new if p is node else p for p in by.parts), by.inputs)
+    everywhere = [
+        [new for e in way if e.on(p) for new in e.change(p, evidence)] or [p] for p in by.parts
+    ]
+    if sum(any(e.on(p) for e in way) for p in by.parts) > 1:
+        for i in range(max(map(len, everywhere))):
+            parts = tuple(options[min(i, len(options) - 1)] for options in everywhere)
+            yield with_parts(by, parts, by.inputs)
+
+
+def _smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:
+    can = set(chain.from_iterable(e.tensors for e in found))
+    target = [name for name in wrong if name in can]
+    unexplained = tuple(name for name in wrong if name not in can)
+    for size in range(1, MOST + 1):
+        covers = {frozenset(e.cause.name for e in c): c for c in _covers(found, target, size)}
+        if covers:
+            # a number read off the record can imitate a mistake that needs none
+            own = [c for c in covers.values() if not _yields(c, covers)]
+            plain = [c for c in own if not any(e.cause.tuned for e in c)]
+            return Diagnosis(tuple(plain or own), unexplained)
+    return Diagnosis((), tuple(wrong))
+
+
+def _yields(cover: tuple[Explanation, ...], covers: Collection[frozenset[str]]) -> bool:
+    """Whether another cover has, in place of one of these causes, the one that it yields to."""
+    names = frozenset(e.cause.name for e in cover)
+    return any(names - {e.cause.name} | {e.cause.yields_to} in covers for e in cover)
+
+
+def _covers(
+    found: list[Explanation], target: list[str], size: int
+) -> Iterator[tuple[Explanation, ...]]:
+    """Sets of at most `size` explanations that together account for every tensor of target."""
+    if not target:
+        yield ()
+    elif size:
+        for e in found:
+            if target[0] in e.tensors:
+                rest = [name for name in target if name not in e.tensors]
+                for others in _covers(found, rest, size - 1):
+                    yield (e, *others)

@@ -1,0 +1,188 @@
+"""Mistakes in dropout: its scale, its mask, and when it is on."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from torch_parity.compare.causes.cause import (
+    Cause,
+    Change,
+    Effect,
+    Evidence,
+    common_factor,
+    on,
+    one,
+)
+from torch_parity.compare.flow.nodes import Node
+
+FORWARD, BACKWARD = on("dropout"), on("dropout_backward")
+
+
+def _passes_on(node: Node) -> bool:
+    """a -> h or dh -> da where the case has no dropout: no mask was given, or one of all ones."""
+    made = node.outputs[0]
+    return node.operation in ("identity", "dropout", "dropout_backward") and (
+        made.startswith(("h", "da")) and node.layer > 0
+    )
+
+
+def _scale_of(node: Node, e: Evidence) -> float | None:
+    """1 / (1 - p) as the mask shows it; None where nothing is dropped."""
+    mask = e.known.get(f"mask{node.layer}")
+    scale = float(mask.max()) if mask is not None else 0.0
+    return scale if scale > 1 else None
+
+
+def _masked_by(scale: Callable[[float], float]) -> Change:
+    """The same units dropped, the others scaled otherwise."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        was = _scale_of(node, e)
+        if was is None:
+            return []
+        factor = scale(was)
+        return [replace(node, formula=lambda f, a, mask: a * (mask > 0) * factor)]
+
+    return change
+
+
+def _not_dropped(node: Node, e: Evidence) -> Iterable[Node]:
+    if _scale_of(node, e) is None:
+        return []
+    return [replace(node, operation="identity", inputs=node.inputs[:1])]
+
+
+def _another_mask(node: Node, e: Evidence) -> Iterable[Node]:
+    """A mask of the right scale that drops other units, as the record shows it."""
+    was = _scale_of(node, e)
+    if was is None:
+        return []
+    mask = e.known[f"mask{node.layer}"]
+    if e.rng is not None:
+        other = np.where(e.rng.random(mask.shape) < 1 / was, was, 0).astype(mask.dtype)
+        return [_fixed_mask(node, other)]
+    shown = _shown_mask(node, e, was)
+    if shown is None or (FORWARD(node) and np.array_equal(shown, mask)):
+        return []
+    return [_fixed_mask(node, shown)]
+
+
+def _uninvited_mask(node: Node, e: Evidence) -> Iterable[Node]:
+    """A mask where the case has none; its scale is the record's."""
+    if _scale_of(node, e) is not None:
+        return []
+    if e.rng is not None:
+        key = f"mask{node.layer}"
+        if key not in e.drawn:
+            kept = e.rng.random(e.known[f"a{node.layer}"].shape) < 0.7
+            e.drawn[key] = np.where(kept, 1 / 0.7, 0)
+        return [_fixed_mask(node, e.drawn[key])]
+    shown = _shown_mask(node, e, None)
+    return [] if shown is None else [_fixed_mask(node, shown)]
+
+
+def _shown_mask(node: Node, e: Evidence, scale: float | None) -> np.ndarray | None:
+    """What was dropped is 0, the rest is scaled by one number: the given scale, or, where something
+    was dropped for sure, the one that the record shows."""
+    of, made = e.known.get(node.inputs[0]), e.trace.get(node.outputs[0])
+    if of is None or made is None or of.shape != made.shape:
+        return None
+    if scale is None:
+        kept, dropped = (of != 0) & (made != 0), (of != 0) & (made == 0)
+
+        def estimate() -> float | None:
+            error = e.eps * np.abs(made)
+            found = common_factor(made, 0.0, np.where(kept, of, 0), error)
+            return found if found is not None and found > 1 and dropped.any() else None
+
+        scales = e.number("mask", estimate, lambda rng: 0.0)
+        if not scales:
+            return None
+        scale = scales[0]
+    given = e.known.get(f"mask{node.layer}", np.zeros(made.shape))
+    return np.where(of == 0, given, np.where(made != 0, scale, 0))
+
+
+def _fixed_mask(node: Node, mask: np.ndarray) -> Node:
+    def formula(f: Any, a: Any, *given: Any) -> Any:
+        return a * f["like"](mask, a)
+
+    return replace(node, formula=formula)
+
+
+def _both(change: Change) -> tuple[Effect, ...]:
+    return (Effect(FORWARD, change), Effect(BACKWARD, change))
+
+
+CAUSES = (
+    Cause(
+        "keep_prob",
+        "p and keep_prob are confused: units are scaled by 1/p instead of 1/(1-p).",
+        "mask = (rng.random(shape) >= p) / (1 - p)",
+        "nn.Dropout(p)  # p = 1 - keep_prob",
+        (_both(_masked_by(lambda s: s / (s - 1))),),
+    ),
+    Cause(
+        "dropout_unscaled",
+        "The kept units are not scaled by 1/(1-p), forward nor backward.",
+        "h = a * mask  # mask of 0 or 1/(1-p)",
+        "nn.Dropout(p)  # scales itself",
+        (_both(_masked_by(lambda s: 1.0)),),
+    ),
+    Cause(
+        "dropout_unscaled_forward",
+        "The kept units are scaled by 1/(1-p) in the backward pass alone.",
+        "h = a * mask  # mask of 0 or 1/(1-p)",
+        "nn.Dropout(p)  # scales itself",
+        (one(_masked_by(lambda s: 1.0), FORWARD),),
+    ),
+    Cause(
+        "dropout_unscaled_backward",
+        "The kept units are scaled by 1/(1-p) in the forward pass alone.",
+        "da = dh * mask  # the same mask, its scale included",
+        "nn.Dropout(p)  # leave its backward to autograd",
+        (one(_masked_by(lambda s: 1.0), BACKWARD),),
+    ),
+    Cause(
+        "mask_not_applied_backward",
+        "The backward pass does not apply the mask at all.",
+        "da = dh * mask",
+        "nn.Dropout(p)  # leave its backward to autograd",
+        (one(_not_dropped, BACKWARD),),
+    ),
+    Cause(
+        "fresh_mask_backward",
+        "The backward pass draws a new mask instead of using the forward pass's.",
+        "da = dh * mask  # kept from the forward pass",
+        "ctx.save_for_backward(mask)  # in an autograd.Function of your own",
+        (one(_another_mask, BACKWARD),),
+    ),
+    Cause(
+        "another_mask",
+        "One side draws its own mask instead of the shared one.",
+        "h = dropout(a, mask)  # the mask that was handed over",
+        "recover_mask(p, state, a)  # replay torch's generator on ones",
+        (_both(_another_mask),),
+    ),
+    Cause(
+        "dropout_missing",
+        "Dropout is off in training.",
+        "h = dropout(a, mask)",
+        "net.train()",
+        (_both(_not_dropped),),
+    ),
+    Cause(
+        "dropout_active",
+        "Dropout is on where the case has none, as in an evaluation without eval().",
+        "h = a  # no mask in evaluation",
+        "net.eval()",
+        (
+            (
+                Effect(lambda n: _passes_on(n) and n.outputs[0][0] == "h", _uninvited_mask),
+                Effect(lambda n: _passes_on(n) and n.outputs[0][0] == "d", _uninvited_mask),
+            ),
+        ),
+    ),
+)

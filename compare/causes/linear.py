@@ -1,0 +1,148 @@
+"""Mistakes around weights and biases: layout, axes, and which version of them is used."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from torch_parity.compare.causes.cause import Cause, Effect, Evidence, by, on, one, read_also
+from torch_parity.compare.flow.nodes import Node
+
+LINEAR = on("linear")
+BACKWARD = on("linear_backward")
+PARAMETERS = on("linear_backward", "linear_backward_parameters")
+
+
+def _not_transposed(f: Any, x: Any, W: Any, b: Any) -> Any:
+    """x @ W for a square W; otherwise the shape that fits, which is not the transpose."""
+    return x @ W.reshape((W.shape[1], W.shape[0])) + b
+
+
+def _dx_transposed(f: Any, dz: Any, x: Any, W: Any) -> Any:
+    _, dW, db = f["linear_backward"](dz, x, W)
+    return dz @ W.T.reshape((W.shape[0], W.shape[1])), dW, db
+
+
+def _changed(change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Callable[..., Any]:
+    """dW, db -> change(dz, x, dW, db), dx (if there is one) as it is."""
+
+    def formula(f: Any, dz: Any, x: Any, *rest: Any, **options: Any) -> Any:
+        if rest:
+            dx, dW, db = f["linear_backward"](dz, x, *rest)
+            return (dx, *change(dz, x, dW, db))
+        return change(dz, x, *f["linear_backward_parameters"](dz, x))
+
+    return formula
+
+
+def _bias_over_samples_less_one(dz: Any, x: Any, dW: Any, db: Any) -> tuple[Any, Any]:
+    m = dz.shape[0]
+    return dW, db * (m / (m - 1)) if m > 1 else db
+
+
+def _before_dropout(node: Node, e: Evidence) -> Iterable[Node]:
+    """dW = dz.T @ a instead of dz.T @ h."""
+    a = f"a{node.layer - 1}"
+    if node.layer < 2 or (a not in e.known and e.rng is None):
+        return []
+    return [replace(node, inputs=(node.inputs[0], a, *node.inputs[2:]))]
+
+
+def _updated_weights(node: Node, e: Evidence) -> Iterable[Node]:
+    def formula(f: Any, dz: Any, x: Any, W: Any, new_W: Any) -> Any:
+        _, dW, db = f["linear_backward"](dz, x, W)
+        return dz @ new_W, dW, db
+
+    return [read_also(node, formula, f"new_W{node.layer}")]
+
+
+def _reads_parameters_later(node: Node) -> bool:
+    named = (name[0] in "Wb" and name[1:].isdigit() for name in node.inputs)
+    return any(named) and not LINEAR(node)
+
+
+def _moved_weights(node: Node, e: Evidence) -> Iterable[Node]:
+    """The other side's new parameters, where this side's old ones should be."""
+    moved = tuple(f"other_{n}" if n[0] in "Wb" and n[1:].isdigit() else n for n in node.inputs)
+    return [replace(node, inputs=moved)] if all(n in e.known for n in moved) or e.rng else []
+
+
+def _stale(node: Node, e: Evidence) -> Iterable[Node]:
+    """What backward made, and on top of it what the last step left in .grad."""
+    of_parameters = node.outputs[-2:]
+    previous = tuple(f"previous_{name}" for name in of_parameters)
+    if not all(name in e.known for name in previous):
+        return []
+    n = len(node.inputs)
+
+    def formula(f: Any, *inputs: Any) -> Any:
+        *dx, dW, db = f[node.operation](*inputs[:n])
+        return (*dx, dW + inputs[n], db + inputs[n + 1])
+
+    return [read_also(node, formula, *previous)]
+
+
+CAUSES = (
+    Cause(
+        "weights_not_transposed",
+        "W is used as it lies, or reshaped, where its transpose is meant.",
+        "z = x @ W.T + b  # W is (n_out, n_in)",
+        "linear.weight.copy_(W)  # (out, in) in both; W.T for a (in, out) layout",
+        (one(by(_not_transposed), LINEAR),),
+    ),
+    Cause(
+        "weights_transposed_backward",
+        "The gradient goes back through the transposed (or reshaped) weights.",
+        "dx = dz @ W",
+        "z = nn.functional.linear(x, W, b)  # leave the backward to autograd",
+        (one(by(_dx_transposed), BACKWARD),),
+    ),
+    Cause(
+        "bias_missing",
+        "The bias is not added.",
+        "z = x @ W.T + b",
+        "nn.Linear(n_in, n_out, bias=True)",
+        (one(by(lambda f, x, W, b: x @ W.T), LINEAR),),
+    ),
+    Cause(
+        "bias_gradient_over_the_wrong_axis",
+        "The bias gradient is summed over the units instead of over the samples.",
+        "db = dz.sum(axis=0)",
+        "b.grad  # autograd sums over the batch, dim 0",
+        (one(by(_changed(lambda dz, x, dW, db: (dW, dz.sum(axis=1)))), PARAMETERS),),
+    ),
+    Cause(
+        "bias_gradient_over_m_minus_1",
+        "The bias gradient is averaged over m - 1 samples instead of m.",
+        "db = dz.sum(axis=0)  # dz carries 1/m",
+        "b.grad  # autograd needs no degrees of freedom",
+        (one(by(_changed(_bias_over_samples_less_one)), PARAMETERS),),
+    ),
+    Cause(
+        "gradient_before_dropout",
+        "dW is taken with the activations before dropout, not with what the layer was given.",
+        "dW = dz.T @ h",
+        "z = linear(h)  # the dropped-out tensor",
+        (one(_before_dropout, PARAMETERS),),
+    ),
+    Cause(
+        "already_updated_weights",
+        "The gradient goes back through weights that this step has updated already.",
+        "grads = backward(...)  # all layers, and only then update(...)",
+        "loss.backward(); optimizer.step()  # in that order, once",
+        (one(_updated_weights, BACKWARD),),
+    ),
+    Cause(
+        "shared_memory",
+        "The other side's update has moved this side's parameters: they share memory.",
+        "W = W - lr * dW  # not W -= lr * dW on an array that somebody else holds",
+        "torch.tensor(W)  # copies; torch.from_numpy(W) does not",
+        ((Effect(LINEAR, _moved_weights), Effect(_reads_parameters_later, _moved_weights)),),
+    ),
+    Cause(
+        "stale_gradients",
+        "The gradients of the last step were not cleared, so they add up.",
+        "dW = dz.T @ h  # not dW +=",
+        "optimizer.zero_grad()",
+        (one(_stale, PARAMETERS),),
+    ),
+)

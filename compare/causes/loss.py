@@ -1,0 +1,215 @@
+"""Mistakes in the loss and in where 1/m goes."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from torch_parity.compare.causes.cause import Cause, Change, Effect, Evidence, on, one
+from torch_parity.compare.flow.nodes import Node
+
+BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
+LOSSES = (*BINARY, "cross_entropy", "mse_loss")
+LOSS = on(*LOSSES)
+LOSS_BACKWARD = on(*(f"{name}_backward" for name in LOSSES))
+LINEAR_BACKWARD = on("linear_backward", "linear_backward_parameters")
+
+
+def _other_reduction(node: Node, e: Evidence) -> Iterable[Node]:
+    other = {"mean": "sum", "sum": "mean"}[node.options["reduction"]]
+    return [replace(node, options={**node.options, "reduction": other})]
+
+
+def scaled(factor: Callable[[Node, Evidence], float | None]) -> Change:
+    """The operation's result times a factor that follows from the case."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        f = factor(node, e)
+        if f is None or f == 1:
+            return []
+        name = node.operation
+
+        def formula(functions: Any, *inputs: Any, **options: Any) -> Any:
+            return functions[name](*inputs, **options) * f
+
+        return [replace(node, formula=formula)]
+
+    return change
+
+
+def _samples(node: Node, e: Evidence) -> int:
+    return len(e.known["y"])
+
+
+def _entries_per_sample(node: Node, e: Evidence) -> float | None:
+    y = e.known["y"]
+    return float(y[0].size) if node.options["reduction"] == "mean" and y.ndim > 1 else None
+
+
+def _full_batch(node: Node, e: Evidence) -> float | None:
+    if "batch" not in e.known or node.options["reduction"] != "mean":
+        return None
+    return _samples(node, e) / float(e.known["batch"])
+
+
+def _averages(e: Evidence) -> bool:
+    return any(n.options.get("reduction") == "mean" for n in e.nodes if LOSS(n))
+
+
+def _one_more_m(node: Node, e: Evidence) -> float | None:
+    return 1 / _samples(node, e) if _averages(e) else None
+
+
+def _parameters_over_m(node: Node, e: Evidence) -> Iterable[Node]:
+    return [replace(node, formula=_averaged_again)] if _averages(e) else []
+
+
+def _averaged_again(functions: Any, dz: Any, *inputs: Any) -> Any:
+    name = "linear_backward" if len(inputs) == 2 else "linear_backward_parameters"
+    *dx, dW, db = functions[name](dz, *inputs)
+    m = dz.shape[0]
+    return (*dx, dW * (1 / m), db * (1 / m))
+
+
+def _log_epsilon(node: Node, e: Evidence) -> Iterable[Node]:
+    """log(a + eps), or no floor at all: both differ from torch's floor of -100."""
+    if e.rng is not None:
+        choices = [float(e.rng.choice([1e-5, 1e-7]))]
+    else:
+        choices = [0.0, *(10.0**-k for k in range(3, 17))]
+    return [
+        replace(node, formula=_log_loss, options={**node.options, "epsilon": eps})
+        for eps in choices
+    ]
+
+
+def _log_loss(f: Any, a: Any, y: Any, reduction: str, epsilon: float) -> Any:
+    size = int(np.prod(a.shape)) if reduction == "mean" else 1
+    losses = (y - 1) * f["log"](1 - a + epsilon) - y * f["log"](a + epsilon)
+    return losses.sum() * (1 / size)
+
+
+def _labels(node: Node, e: Evidence) -> Iterable[Node]:
+    """The labels that the gradient was computed with, if they are the given ones in other order."""
+    y = e.known["y"]
+    if e.rng is not None:
+        if "labels" not in e.drawn:
+            e.drawn["labels"] = y[e.rng.permutation(len(y))]
+        used = e.drawn["labels"]
+    else:
+        used = _labels_of(e)
+    if used is None or not _permuted(used, y):
+        return []
+    return [
+        replace(
+            node,
+            inputs=node.inputs[:1],
+            formula=lambda f, a, **options: f[node.operation](a, f["like"](used, a), **options),
+        )
+    ]
+
+
+def _labels_of(e: Evidence) -> np.ndarray | None:
+    """Read off da: the loss of each possible label has a gradient of its own."""
+    backward = next(n for n in e.nodes if LOSS_BACKWARD(n))
+    a, y = (e.known.get(n) for n in backward.inputs)
+    da = e.trace.get(backward.outputs[0])
+    if a is None or y is None or da is None or da.shape != a.shape:
+        return None
+    if backward.operation == "cross_entropy_backward":
+        return np.asarray(da.argmin(axis=1))
+    if backward.operation == "mse_loss_backward":
+        m = a.size if backward.options["reduction"] == "mean" else 1
+        used = a - da * m / 2
+        nearest = np.abs(used[:, None] - y[None]).reshape(len(y), len(y), -1).max(2).argmin(1)
+        return np.asarray(y[nearest])
+    return np.asarray((da < 0).astype(y.dtype))
+
+
+def _permuted(used: np.ndarray, y: np.ndarray) -> bool:
+    """The same rows in another order; equal rows may change places unseen."""
+    if used.shape != y.shape or np.array_equal(used, y):
+        return False
+    rows = [sorted(map(tuple, t.reshape(len(t), -1).tolist())) for t in (used, y)]
+    return rows[0] == rows[1]
+
+
+def _both(change: Change, backward: Change | None = None) -> tuple[Effect, ...]:
+    return (Effect(LOSS, change), Effect(LOSS_BACKWARD, backward or change))
+
+
+CAUSES = (
+    Cause(
+        "reduction",
+        "The loss is summed where the case averages, or averaged where it sums.",
+        'cross_entropy(z, y, reduction="mean")',
+        'nn.CrossEntropyLoss(reduction="mean")',
+        (_both(_other_reduction),),
+    ),
+    Cause(
+        "gradient_not_averaged",
+        "The loss is averaged, its gradient is not: 1/m is missing (or the other way round).",
+        "dz = (a - y) / m",
+        "loss = criterion(output, y)  # reduction='mean', then loss.backward()",
+        (one(_other_reduction, LOSS_BACKWARD),),
+    ),
+    Cause(
+        "averaged_twice",
+        "1/m stands in the loss and a second time in the gradient.",
+        "dW = dz.T @ h  # dz carries 1/m already",
+        "loss.backward()  # no further loss / m",
+        (
+            one(_parameters_over_m, LINEAR_BACKWARD),
+            one(scaled(_one_more_m), LOSS_BACKWARD),
+        ),
+    ),
+    Cause(
+        "averaged_over_samples_only",
+        "The loss is divided by the number of samples, not by the number of entries.",
+        "loss = ((a - y) ** 2).sum() / a.size",
+        "nn.MSELoss()  # its mean runs over every entry",
+        (_both(scaled(_entries_per_sample)),),
+    ),
+    Cause(
+        "short_batch_as_full",
+        "The last, short batch is divided by the full batch size.",
+        "loss = losses.sum() / len(y)",
+        "criterion(output, y)  # averages over what it is given",
+        (_both(scaled(_full_batch)),),
+    ),
+    Cause(
+        "gradient_sign",
+        "The gradient of the loss has the wrong sign: y - a instead of a - y.",
+        "dz = (a - y) / m",
+        "loss = criterion(output, y)  # not its negative",
+        (one(scaled(lambda n, e: -1.0), LOSS_BACKWARD),),
+    ),
+    Cause(
+        "half_squared_error",
+        "The squared error carries a factor 1/2 that torch's does not have.",
+        "loss = ((a - y) ** 2).mean()",
+        "nn.MSELoss()",
+        (
+            (
+                Effect(on("mse_loss"), scaled(lambda n, e: 0.5)),
+                Effect(on("mse_loss_backward"), scaled(lambda n, e: 0.5)),
+            ),
+            one(scaled(lambda n, e: 0.5), on("mse_loss_backward")),
+        ),
+    ),
+    Cause(
+        "log_clamp",
+        "The log is kept finite by an epsilon inside it (or not at all), not by torch's floor.",
+        "np.maximum(np.log(a), -100)",
+        "nn.BCELoss()  # clamps its logs at -100",
+        (one(_log_epsilon, on("binary_cross_entropy")),),
+    ),
+    Cause(
+        "shuffled_labels",
+        "The labels are in another order than the samples.",
+        "x, y = x[order], y[order]  # one order for both",
+        "DataLoader(TensorDataset(x, y), shuffle=True)  # shuffles pairs",
+        (_both(_labels), one(_labels, LOSS_BACKWARD)),
+    ),
+)

@@ -1,0 +1,250 @@
+"""Mistakes in the update: momentum's conventions, Adam's corrections, the size of the step."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from torch_parity.compare.bounds.bounded import Bounded
+from torch_parity.compare.bounds.precision import is_real
+from torch_parity.compare.causes.cause import (
+    Cause,
+    Change,
+    Effect,
+    Evidence,
+    by,
+    common_factor,
+    on,
+    one,
+)
+from torch_parity.compare.flow.nodes import UPDATES, Node
+from torch_parity.compare.register import FUNCTIONS
+
+MOMENTA = on("momentum", "momentum_course")
+ADAM, COUNT, UPDATE = on("adam"), on("count"), on(*UPDATES.values())
+
+
+def _decay(node: Node) -> float:
+    return float(node.options.get("momentum", node.options.get("beta")))
+
+
+def _other_convention(node: Node, e: Evidence) -> Iterable[Node]:
+    lr, decay = node.options["lr"], _decay(node)
+    if node.operation == "momentum":
+        return [replace(node, operation="momentum_course", options={"lr": lr, "beta": decay})]
+    return [replace(node, operation="momentum", options={"lr": lr, "momentum": decay})]
+
+
+def _dampened(node: Node, e: Evidence) -> Iterable[Node]:
+    """v' = decay * v + (1 - dampening) * dW; the dampening is what v' keeps of dW."""
+    decay = _decay(node)
+
+    def estimate() -> float | None:
+        dW, v = (e.known.get(n) for n in node.inputs[1:3])
+        made = e.trace.get(node.outputs[0])
+        if dW is None or v is None or made is None or made.shape != v.shape:
+            return None
+        error = e.eps * (np.abs(decay * v) + np.abs(made))
+        keep = common_factor(made, decay * v, dW, error)
+        return None if keep is None else 1 - keep
+
+    found = e.number("dampening", estimate, lambda rng: float(rng.uniform(0.1, 0.8)))
+    return [
+        replace(node, formula=_momentum_step, options={**node.options, "keep": 1 - d})
+        for d in found
+        if 1e-6 < d < 1
+    ]
+
+
+def _momentum_step(f: Any, W: Any, dW: Any, v: Any, lr: float, keep: float, **decay: float) -> Any:
+    (rate,) = decay.values()
+    v = rate * v + keep * dW
+    return v, W - lr * v
+
+
+def _nesterov(f: Any, W: Any, dW: Any, v: Any, lr: float, **decay: float) -> Any:
+    (rate,) = decay.values()
+    gain = 1.0 if "momentum" in decay else 1 - rate
+    v = rate * v + gain * dW
+    return v, W - lr * (gain * dW + rate * v)
+
+
+def _no_memory(f: Any, W: Any, dW: Any, v: Any, lr: float, **decay: float) -> Any:
+    return dW * 1, W - lr * dW
+
+
+def _adam(
+    corrected: bool = True, inside: bool = False, first: bool = False
+) -> Callable[..., tuple[Any, ...]]:
+    """Adam with one of its details changed."""
+
+    def formula(
+        f: Any,
+        W: Any,
+        dW: Any,
+        v: Any,
+        s: Any,
+        t: Any,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+    ) -> Any:
+        n = 1 if first else int(t)
+        v = beta1 * v + (1 - beta1) * dW
+        s = beta2 * s + (1 - beta2) * dW**2
+        step = v / (1 - beta1**n) if corrected else v
+        size = s / (1 - beta2**n) if corrected else s
+        root = f["sqrt"](size + eps) if inside else f["sqrt"](size) + eps
+        return v, s, W - lr * step / root
+
+    return formula
+
+
+def _betas_swapped(node: Node, e: Evidence) -> Iterable[Node]:
+    o = node.options
+    return [replace(node, options={**o, "beta1": o["beta2"], "beta2": o["beta1"]})]
+
+
+def _step_scaled(draw: Callable[[np.random.Generator], float], sign: float) -> Change:
+    """The factor is what this side's step is to the right one, at the step's greatest entry."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        factors = e.number(f"step {sign}", lambda: _step_ratio(node, e), draw)
+        return [
+            replace(node, options={**node.options, "lr": node.options["lr"] * f})
+            for f in factors
+            if f * sign > 0 and abs(f - 1) > 1e-9
+        ]
+
+    return change
+
+
+def _step_ratio(node: Node, e: Evidence) -> float | None:
+    made = e.trace.get(node.outputs[-1])
+    if made is None or not all(name in e.known for name in node.inputs):
+        return None
+    W = e.known[node.inputs[0]]
+    given = (e.judged[0][name] for name in node.inputs)
+    bounded = [Bounded.exact(a) if is_real(a.dtype) else a for a in given]
+    result = FUNCTIONS[node.operation](*bounded, **node.options)
+    right = result[-1] if isinstance(result, tuple) else result
+    if made.shape != right.shape:
+        return None
+    return common_factor(made, W, right.value - W, right.error)
+
+
+def _descent(node: Node, e: Evidence) -> Iterable[Node]:
+    return [replace(node, options={**node.options, "lr": -node.options["lr"]})]
+
+
+def _frozen_parameter(node: Node, e: Evidence) -> Iterable[Node]:
+    moments = len(node.outputs) - 1
+
+    def still(f: Any, W: Any, dW: Any, *slots: Any, **options: Any) -> Any:
+        return (*(s * 1 for s in slots[:moments]), W * 1)
+
+    return [replace(node, formula=still)]
+
+
+def _parameter_alone(node: Node, e: Evidence) -> Iterable[Node]:
+    """The memory goes on, the parameter stays."""
+
+    def still(f: Any, W: Any, *rest: Any, **options: Any) -> Any:
+        result = f[node.operation](W, *rest, **options)
+        return (*(result[:-1] if isinstance(result, tuple) else ()), W * 1)
+
+    return [replace(node, formula=still)]
+
+
+CAUSES = (
+    Cause(
+        "momentum_convention",
+        "One side averages gradients (the course), the other adds them up (torch).",
+        "v = beta * v + dW  # torch; the course: beta * v + (1 - beta) * dW",
+        "SGD(lr=lr * (1 - beta), momentum=beta)  # is the course's average",
+        (one(_other_convention, MOMENTA),),
+    ),
+    Cause(
+        "dampening",
+        "Momentum is dampened: part of each new gradient is left out.",
+        "v = momentum * v + dW",
+        "SGD(..., momentum=0.9, dampening=0)",
+        (one(_dampened, MOMENTA),),
+        tuned=True,
+    ),
+    Cause(
+        "nesterov",
+        "Nesterov's look-ahead is used where plain momentum is meant.",
+        "W = W - lr * v",
+        "SGD(..., momentum=0.9, nesterov=False)",
+        (one(by(_nesterov), MOMENTA),),
+    ),
+    Cause(
+        "momentum_missing",
+        "The step follows this gradient alone: what momentum remembers is not used.",
+        "v = momentum * v + dW",
+        "SGD(..., momentum=0.9)",
+        (one(by(_no_memory), MOMENTA),),
+    ),
+    Cause(
+        "adam_epsilon_inside_the_root",
+        "Adam's epsilon stands inside the square root.",
+        "np.sqrt(s_corrected) + eps",
+        "torch.optim.Adam(eps=1e-8)  # adds it outside",
+        (one(by(_adam(inside=True)), ADAM),),
+    ),
+    Cause(
+        "adam_bias_correction_missing",
+        "Adam's moments are not corrected for their start at 0.",
+        "v / (1 - beta1**t), s / (1 - beta2**t)",
+        "torch.optim.Adam(...)  # corrects both",
+        (one(by(_adam(corrected=False)), ADAM),),
+    ),
+    Cause(
+        "adam_step_count_frozen",
+        "Adam's step counter does not move, so its correction stays that of an early step.",
+        "t = t + 1  # before the update, every step",
+        "torch.optim.Adam(...)  # one optimizer for the whole run, not a new one a step",
+        (
+            one(by(lambda f, t: t * 1), COUNT),
+            one(by(_adam(first=True)), ADAM),
+        ),
+    ),
+    Cause(
+        "adam_betas_swapped",
+        "beta1 and beta2 have changed places.",
+        "adam(..., beta1=0.9, beta2=0.999)",
+        "torch.optim.Adam(betas=(0.9, 0.999))",
+        (one(_betas_swapped, ADAM),),
+    ),
+    Cause(
+        "ascent",
+        "The step goes along the gradient instead of against it.",
+        "W = W - lr * dW",
+        "torch.optim.SGD(..., maximize=False)",
+        (one(_descent, UPDATE),),
+    ),
+    Cause(
+        "learning_rate",
+        "The step is right but for a factor: another learning rate, or an update done twice.",
+        "W - lr * dW",
+        "torch.optim.SGD(params, lr=lr)",
+        (one(_step_scaled(lambda rng: float(rng.uniform(1.1, 3)), 1.0), UPDATE),),
+        tuned=True,
+    ),
+    Cause(
+        "frozen_layer",
+        "A layer is not updated: it is frozen, or the optimizer does not know it.",
+        "for name in params: ...  # every layer",
+        "torch.optim.SGD(net.parameters(), ...)  # and requires_grad=True",
+        (
+            (
+                Effect(UPDATE, _frozen_parameter),
+                Effect(COUNT, by(lambda f, t: t * 1)),
+            ),
+            one(_parameter_alone, UPDATE),
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Which operation makes which tensor of a step, from which others."""

@@ -1,0 +1,1 @@
+"""The judge: replays every operation on its own inputs, and says which is wrong."""

@@ -1,0 +1,148 @@
+"""Do two traces agree? Every tensor is paired by name, and nothing passes by being skipped.
+
+One number a tensor, cheap enough for every step. It can raise a doubt, not settle it: where sums
+cancel, two right sides differ by more. What is in doubt goes to replay.py. Halves are not compared
+here: whoever has some widens them, and replays them all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from torch_parity.compare.judge.matches import greatest
+
+Verdict = Literal[
+    "match", "rounding", "differs", "shape", "dtype", "not finite", "empty", "no manual", "no torch"
+]
+
+# In float64 two right sides mostly agree to some 1e-15, so a gap over 1e-12 wants an explanation;
+# float32 gets as many units in the last place. Anything else (a step counter) has to be equal.
+BOUND = {
+    np.dtype(np.float64): 1e-12,
+    np.dtype(np.float32): 1e-12 * float(np.finfo(np.float32).eps / np.finfo(np.float64).eps),
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One tensor on both sides.
+
+    absolute is the greatest |manual - torch|, found at index where it is no match; relative is that
+    divided by the tensor's largest entry on either side. Both are NaN where the verdict keeps them
+    from existing.
+    """
+
+    name: str
+    verdict: Verdict
+    bound: float
+    absolute: float = float("nan")
+    relative: float = float("nan")
+    index: tuple[int, ...] = ()
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Within the bound, or over it by rounding alone (as a replay has found)."""
+        return self.verdict in ("match", "rounding")
+
+
+def compare(
+    manual: Mapping[str, np.ndarray],
+    torch: Mapping[str, np.ndarray],
+    called: tuple[str, str] = ("manual", "torch"),
+) -> tuple[Difference, ...]:
+    """One Difference per name, in flow order (manual's; names that only torch has come last).
+
+    called is what the details call the two sides.
+
+    Raises:
+        ValueError: there is nothing to compare.
+    """
+    names = list(dict.fromkeys([*manual, *torch]))
+    if not names:
+        raise ValueError("compare: both traces are empty, and an empty comparison proves nothing")
+    quick = _matches(manual, torch)
+    return tuple(
+        quick.get(name) or difference(name, manual.get(name), torch.get(name), called)
+        for name in names
+    )
+
+
+def _matches(
+    manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray]
+) -> dict[str, Difference]:
+    """The tensors of floats that match: nearly all of a step, so they are looked at together."""
+    found: dict[str, Difference] = {}
+    for dtype, bound in BOUND.items():
+        pairs = {
+            name: (a, b)
+            for name, a in manual.items()
+            if (b := torch.get(name)) is not None
+            and a.dtype == b.dtype == dtype
+            and a.shape == b.shape
+            and a.size
+        }
+        for name, (absolute, size) in greatest(pairs).items():
+            relative = absolute / size if size else 0.0
+            if absolute <= bound * size < np.inf:  # then torch's largest entry is manual's as well
+                found[name] = Difference(name, "match", bound, absolute, relative)
+    return found
+
+
+def difference(
+    name: str, manual: np.ndarray | None, torch: np.ndarray | None, called: tuple[str, str]
+) -> Difference:
+    """One tensor looked at by itself, for a verdict of any kind."""
+    first, second = called
+    if manual is None:
+        return Difference(name, "no manual", 0.0, detail=f"only {second} has {name}")
+    if torch is None:
+        return Difference(name, "no torch", 0.0, detail=f"only {first} has {name}")
+    bound = BOUND.get(manual.dtype, 0.0)
+    if manual.shape != torch.shape:
+        detail = f"{first} {manual.shape}, {second} {torch.shape}"
+        return Difference(name, "shape", bound, detail=detail)
+    if manual.dtype != torch.dtype:
+        detail = f"{first} {manual.dtype}, {second} {torch.dtype}"
+        return Difference(name, "dtype", bound, detail=detail)
+    if manual.dtype.kind not in "fiu":
+        return Difference(name, "dtype", bound, detail=f"{manual.dtype}, expected numbers")
+    if manual.size == 0:
+        return Difference(name, "empty", bound, detail=f"shape {manual.shape} has no entries")
+    for side, array in ((first, manual), (second, torch)):
+        if not np.isfinite(array).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            detail = f"{side} holds {array[index]} at {list(index)}"
+            return Difference(name, "not finite", bound, index=index, detail=detail)
+    return _by_value(name, manual, torch, bound, called)
+
+
+def _by_value(
+    name: str, manual: np.ndarray, torch: np.ndarray, bound: float, called: tuple[str, str]
+) -> Difference:
+    gaps = _gaps(manual, torch)
+    at = int(gaps.argmax())
+    absolute = float(gaps.flat[at])
+    size = max(largest(manual), largest(torch))
+    relative = absolute / size if size else 0.0
+    index = tuple(int(i) for i in np.unravel_index(at, gaps.shape))
+    if relative <= bound:
+        return Difference(name, "match", bound, absolute, relative, index)
+    detail = f"at {list(index)} {called[0]} {manual[index]:.9g}, {called[1]} {torch[index]:.9g}"
+    return Difference(name, "differs", bound, absolute, relative, index, detail)
+
+
+def _gaps(manual: np.ndarray, torch: np.ndarray) -> np.ndarray:
+    """|manual - torch|. Integers wrap (the least int64 has no absolute value), so theirs are
+    taken as float64, and are at least 1 where the two are not equal."""
+    if manual.dtype.kind == "f":
+        return np.abs(manual - torch)
+    gaps = np.abs(manual.astype(np.float64) - torch.astype(np.float64))
+    return np.maximum(gaps, manual != torch)
+
+
+def largest(array: np.ndarray) -> float:
+    """The greatest size of any entry."""
+    return max(abs(float(array.max())), abs(float(array.min())))

@@ -1,0 +1,254 @@
+"""The verdict on one step: do the two sides compute the same, and if not, who is wrong, where, why.
+
+Cheap comparison first; where it doubts, each side's operations are replayed on the inputs that side
+recorded. A gap between two sides whose operations are all right is rounding, however wide.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from torch_parity.compare.bounds.precision import all_widened, is_half, is_real, widened
+from torch_parity.compare.causes.course_names import diagnose_in_course_names
+from torch_parity.compare.causes.diagnosis import Diagnosis
+from torch_parity.compare.flow.nodes import Node, result
+from torch_parity.compare.flow.segments import filled, join
+from torch_parity.compare.flow.trace import Tensors, Trace, judged_in
+from torch_parity.compare.judge.differences import Difference, compare, largest
+from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay, replay_node
+from torch_parity.compare.judge.witness import testify
+
+Side = Literal["manual", "torch"]
+SIDES: tuple[Side, Side] = ("manual", "torch")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An operation whose output its own recorded inputs do not explain.
+
+    witness is the exact derivative of the forward at the same entry, for gradients (else None);
+    other what the other side recorded there; reach the largest size in each input of an operation
+    whose output is not finite.
+    """
+
+    side: Side
+    found: Replayed
+    witness: float | None = None
+    other: float | None = None
+    reach: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Every tensor's difference; where there was doubt, each side's replay, and why it is wrong."""
+
+    differences: tuple[Difference, ...]
+    replays: dict[Side, tuple[Replayed, ...]] = field(default_factory=dict)
+    root: Fault | None = None
+    diagnoses: dict[Side, Diagnosis] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Every tensor is there on both sides and agrees, up to rounding; every replay is right."""
+        return all(d.passed for d in self.differences) and not any(self.wrong.values())
+
+    @property
+    def wrong(self) -> dict[Side, tuple[str, ...]]:
+        """The tensors of each side that its own inputs do not explain, in flow order."""
+        return {
+            side: tuple(r.name for r in replays if not r.right)
+            for side, replays in self.replays.items()
+        }
+
+    @property
+    def wrong_sides(self) -> tuple[Side, ...]:
+        """Who is to blame: none, one, or both."""
+        return tuple(side for side, names in self.wrong.items() if names)
+
+    @property
+    def consequences(self) -> tuple[str, ...]:
+        """Tensors that differ though both sides computed them rightly: their inputs differed."""
+        own = {name for names in self.wrong.values() for name in names}
+        made = {r.name for r in self.replays.get("manual", ())} - own
+        return tuple(d.name for d in self.differences if d.verdict == "differs" and d.name in made)
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Tensors that no operation of this step makes."""
+        made = {r.name for r in self.replays.get("manual", ())}
+        names = (d.name for d in self.differences if made and d.name not in made)
+        return tuple(name for name in names if not name.startswith("given "))
+
+    @property
+    def zeros(self) -> tuple[str, ...]:
+        """Tensors that are 0 in every entry, and rightly so: no wrong factor would show there."""
+        replays = self.replays.get("manual", ())
+        return tuple(r.name for r in replays if r.right and r.power == float("inf"))
+
+    @property
+    def last_agreeing(self) -> str | None:
+        """The tensor right before the root in flow order."""
+        names = [r.name for r in self.replays.get("manual", ())]
+        at = names.index(self.root.found.name) if self.root else 0
+        return names[at - 1] if at else None
+
+    @property
+    def different_losses(self) -> bool:
+        """The loss, penalty or cost of one side is wrong, and not what the other has."""
+        apart = {d.name for d in self.differences if not d.passed}
+        own = {name for names in self.wrong.values() for name in names}
+        return bool(apart & own & {"loss", "penalty", "cost"})
+
+    @property
+    def finite(self) -> bool:
+        """False once NaN or infinity has appeared, after which no step can be judged."""
+        return all(d.verdict != "not finite" for d in self.differences)
+
+
+def judge(
+    nodes: tuple[Node, ...],
+    start: Tensors,
+    manual: Tensors,
+    torch: Tensors,
+    always_replay: bool = False,
+) -> Judgement:
+    """Compare two recorded steps that began from the same start.
+
+    nodes says what the step should compute (flow.py); start holds x, y, parameters,
+    optimizer state and masks, and may hold batch and previous_... (see diagnosis.py).
+    Replaying costs about two steps, so it is done in doubt, or on request. Halves are always in
+    doubt; where the start is in half precision, the hand began from the same numbers in float32.
+    """
+    whole = all(name in manual for node in nodes for name in node.outputs)
+    half = is_half(judged_in(start, torch))
+    differences = compare(manual, all_widened(torch) if half else torch)
+    if whole and all(d.passed for d in differences) and not (always_replay or half):
+        return Judgement(differences)
+    sides: dict[Side, Trace] = {
+        "manual": Trace(all_widened(start), manual, nodes),
+        "torch": Trace(start, torch, nodes),
+    }
+    return _judge(differences, sides, dict.fromkeys(SIDES, nodes))
+
+
+def judge_traces(
+    manual: Trace, torch: Trace, called: tuple[str, str] = ("manual", "torch")
+) -> Judgement:
+    """Compare two recorded steps, each with a start and nodes of its own, and with any gaps.
+
+    A side without nodes cannot be replayed: its tensors are compared, and nobody knows who is
+    right. What the sides were given is compared as well, and called "given W1".
+    """
+    sides: dict[Side, Trace] = {"manual": manual, "torch": torch}
+    joined = {
+        side: join(t.nodes, recorded_inputs(t.given, t.made), t.made) for side, t in sides.items()
+    }
+    differences = compare(all_widened(manual.made), all_widened(torch.made), called)
+    given = [{f"given {n}": widened(a) for n, a in t.given.items()} for t in sides.values()]
+    if any(given) and manual.given is not torch.given:
+        differences = (*compare(given[0], given[1], called), *differences)
+    return _judge(differences, sides, joined)
+
+
+def _judge(
+    differences: tuple[Difference, ...],
+    sides: Mapping[Side, Trace],
+    joined: Mapping[Side, tuple[Node, ...]],
+) -> Judgement:
+    """joined are the nodes to replay on each side; both say the same where nothing is missing."""
+    replays = {side: replay(joined[side], t.given, t.made) for side, t in sides.items()}
+    differences = _settled(differences, joined, _reached(joined, replays))
+    if all(r.right for replayed in replays.values() for r in replayed):
+        return Judgement(differences, replays)
+    diagnoses = {
+        side: found
+        for side, other in (SIDES, SIDES[::-1])
+        if (
+            found := diagnose_in_course_names(
+                sides[side], replays[side], sides[other].made, joined[side]
+            )
+        )
+    }
+    return Judgement(differences, replays, _root(sides, joined, replays), diagnoses)
+
+
+def _settled(
+    differences: tuple[Difference, ...],
+    joined: Mapping[Side, tuple[Node, ...]],
+    reached: set[str],
+) -> tuple[Difference, ...]:
+    """A gap between two sides that are both right is rounding, if both should have done the same
+    with the same, and no mistake has reached it."""
+    if not all(d.passed for d in differences if d.name.startswith("given ")):
+        return differences
+    by_side = [{name: _recipe(n) for n in joined[s] for name in n.outputs} for s in SIDES]
+    same = {name for name in by_side[0] if by_side[0][name] == by_side[1].get(name)} - reached
+    return tuple(
+        replace(d, verdict="rounding") if d.verdict == "differs" and d.name in same else d
+        for d in differences
+    )
+
+
+def _reached(
+    joined: Mapping[Side, tuple[Node, ...]], replays: Mapping[Side, tuple[Replayed, ...]]
+) -> set[str]:
+    """The tensors that are wrong on a side, and all that follows from them."""
+    reached: set[str] = set()
+    for side, nodes in joined.items():
+        wrong = {r.name for r in replays[side] if not r.right}
+        known: set[str] = set()  # as later nodes call them
+        for node in nodes:
+            follows = not known.isdisjoint(node.inputs)
+            names = [name for name in node.outputs if follows or name in wrong]
+            known |= {result(node, name) for name in names}
+            reached |= {*names}
+    return reached
+
+
+def _recipe(node: Node) -> list[tuple[object, ...]]:
+    return [(p.operation, p.inputs, dict(p.options)) for p in node.parts or (node,)]
+
+
+def _root(
+    sides: Mapping[Side, Trace],
+    joined: Mapping[Side, tuple[Node, ...]],
+    replays: Mapping[Side, tuple[Replayed, ...]],
+) -> Fault:
+    """The first wrong operation in flow order; manual's, where both are wrong in the same place."""
+    order = list(dict.fromkeys(n for s in SIDES for node in joined[s] for n in node.outputs))
+    side, found = min(
+        ((s, r) for s in SIDES for r in replays[s] if not r.right),
+        key=lambda fault: order.index(fault[1].name),
+    )
+    if found.outcome not in ("wrong", "not finite"):
+        return Fault(side, found)
+    trace = sides[side]
+    seen = sides["torch" if side == "manual" else "manual"].made.get(found.name)
+    there = seen is not None and found.index < seen.shape
+    other = float(seen[found.index]) if seen is not None and there else None
+    known = recorded_inputs(trace.given, trace.made)
+    if found.outcome == "not finite":
+        node = next(n for n in joined[side] if found.name in n.outputs)
+        return Fault(side, found, None, other, _reach(node, known))
+    node = next(
+        n for n in trace.nodes if found.name in n.outputs and n.operation == found.operation
+    )
+    witness = testify(node, found.name, found.index, filled(trace.nodes, known))
+    return Fault(side, found, witness, other)
+
+
+def first_not_finite(trace: Trace, side: Side) -> Fault | None:
+    """The first operation of one side's step that made NaN or infinity; None where none did."""
+    name = next((n for n, a in trace.made.items() if not np.isfinite(a).all()), None)
+    if name is None:
+        return None
+    known = recorded_inputs(trace.given, trace.made)
+    node = next(n for n in trace.nodes if name in n.outputs)
+    found = next(r for r in replay_node(node, known, trace.made) if r.name == name)
+    return Fault(side, found, reach=_reach(node, known))
+
+
+def _reach(node: Node, known: Tensors) -> dict[str, float]:
+    return {n: largest(known[n]) for n in node.inputs if is_real(known[n].dtype)}

@@ -1,0 +1,88 @@
+"""The answer to `do these two agree?`, to print, to assert, to read in a program."""
+
+import io
+from dataclasses import dataclass
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+
+from torch_parity.compare.errors import ParityError
+from torch_parity.compare.judge.judge import Judgement
+from torch_parity.compare.judge.verdict import Names, powerless, sentences, short
+from torch_parity.compare.show.terminal import show_judgement
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the judge found between two sides, and what they are called.
+
+    conventions are the ways in which a side writes the same numbers differently (columns for rows),
+    recognised and undone before judging: no mistakes. notes say what was not judged, and why.
+    explanations are causes that the sides' own settings show, where the arrays alone do not.
+    """
+
+    judgement: Judgement
+    called: tuple[str, str] = ("manual", "torch")
+    conventions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    explanations: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Every tensor agrees up to rounding, and every operation explains what it made."""
+        return self.judgement.passed
+
+    @property
+    def names(self) -> Names:
+        """What to call the judgement's sides."""
+        return {"manual": self.called[0], "torch": self.called[1]}
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The names of the known mistakes that explain what is wrong, where there is one answer."""
+        found = (d for d in self.judgement.diagnoses.values() if len(d.alternatives) == 1)
+        return tuple(e.cause.name for d in found for e in d.alternatives[0])
+
+    @property
+    def short(self) -> str:
+        """One line: the verdict, and for a failure the operation, the cause and the side."""
+        if self.passed:
+            return f"PASS {len(self.judgement.differences)} tensors match"
+        return f"FAIL {short(self.judgement, self.names)}"
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words, a line each: what is wrong first, who, why, what to write."""
+        if self.passed:
+            return "\n".join([self.short, *powerless(self.judgement.zeros)])
+        return "\n".join(["FAIL", *sentences(self.judgement, self.names), *self._causes])
+
+    @property
+    def _causes(self) -> list[str]:
+        return [f"Cause: {sentence}" for sentence in self.explanations]
+
+    def require(self) -> Self:
+        """Itself, if it passed.
+
+        Raises:
+            ParityError: (an AssertionError) it did not; the message is the verdict.
+        """
+        __tracebackhide__ = True
+        if not self.passed:
+            raise ParityError(self)
+        return self
+
+    def show(self, console: Console) -> None:
+        """The whole report, on a terminal."""
+        for line in self.conventions:
+            console.print(f"[bold cyan]CONVENTION[/] {escape(line)}", highlight=False)
+        show_judgement(console, self.judgement, called=self.names)
+        for line in (*self._causes, *self.notes):
+            console.print(escape(line), highlight=False, soft_wrap=True)
+
+    def __str__(self) -> str:
+        """The whole report as plain text."""
+        page = io.StringIO()
+        self.show(Console(file=page, width=100, color_system=None))
+        return page.getvalue()

@@ -1,0 +1,1 @@
+"""Training side by side, and what a run leaves on disk."""

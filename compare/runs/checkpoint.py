@@ -1,0 +1,103 @@
+"""Checkpoints in a folder: each is arrays (.safetensors) and a record (.json) with both checksums.
+
+The record is written last, so a checkpoint without one was never finished. A damaged one is refused
+by name, and the one before it is used: two are kept.
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save as serialize
+from safetensors.torch import load as read_tensors
+
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.runs import atomic
+from torch_parity.compare.tensors import to_numpy
+from torch_parity.manual.models.mlp import Tensors
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was stored after a step; record is anything that JSON can carry. Both keep the order of
+    their names."""
+
+    step: int
+    tensors: Tensors
+    record: dict[str, Any]
+
+
+def store(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write it, then delete all but the newest two.
+
+    Raises:
+        OSError: it could not be written; those before it are as they were.
+    """
+    path = folder / f"{checkpoint.step:09d}.json"
+    rows_first = {n: np.asarray(a, order="C") for n, a in checkpoint.tensors.items()}
+    blob = serialize(rows_first)  # which takes the numbers in whatever order they lie
+    atomic.write(path.with_suffix(".safetensors"), blob)
+    content = {
+        "step": checkpoint.step,
+        "tensors": sha256(blob).hexdigest(),
+        "names": list(checkpoint.tensors),
+        "record": checkpoint.record,
+    }
+    sealed = {"checksum": _checksum(content), **content}
+    atomic.write(path, (json.dumps(sealed) + "\n").encode())
+    for old in stored(folder)[:-KEPT]:
+        delete(old)
+
+
+def stored(folder: Path) -> list[Path]:
+    """The records in it, oldest first."""
+    return sorted(folder.glob("*.json"))
+
+
+def delete(path: Path) -> None:
+    """The record goes first: arrays without one are no checkpoint."""
+    path.unlink(missing_ok=True)
+    path.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def load(path: Path) -> Checkpoint:
+    """The checkpoint whose record is path.
+
+    Raises:
+        InputError: a part of it is missing, or is not what was written; the file is named.
+    """
+    content = _record(path)
+    arrays = path.with_suffix(".safetensors")
+    try:
+        blob = arrays.read_bytes()
+    except OSError as error:
+        raise InputError(f"{arrays} cannot be read: {error.strerror}") from None
+    if sha256(blob).hexdigest() != content["tensors"]:
+        raise InputError(
+            f"{arrays} ({len(blob)} bytes) is damaged: its checksum is not the one in {path.name}"
+        )
+    found = read_tensors(blob)  # in an order of its own, in memory that is aligned to nothing
+    tensors = {name: to_numpy(found[name]).copy() for name in content["names"]}
+    return Checkpoint(content["step"], tensors, content["record"])
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+        checksum = content.pop("checksum")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        raise InputError(f"{path} is damaged: it is no record of a checkpoint") from None
+    if checksum != _checksum(content):
+        raise InputError(f"{path} is damaged: what it holds does not give its own checksum")
+    return content
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return sha256(json.dumps(content).encode()).hexdigest()

@@ -1,0 +1,67 @@
+"""The folder of a run: one name, one run, never two logs mixed."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch_parity.compare.errors import InputError, suggest
+
+
+def create(root: Path, name: str | None, default: str) -> Path:
+    """A new, empty folder root/name; without a name, default or the next free default-2, -3...
+
+    Raises:
+        InputError: the name is taken or no plain name, or nothing can be written there.
+    """
+    if name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", name):
+        raise InputError(
+            f"--name is {name!r}: expected up to 100 letters, digits, '.', '_' and '-', with a "
+            "letter, digit or '_' in front"
+        )
+    for candidate in [name] if name is not None else _names(default):
+        try:
+            (root / candidate).mkdir(parents=True)
+            return root / candidate
+        except FileExistsError:
+            if name is not None or not root.is_dir():
+                break
+        except OSError as error:
+            raise InputError(f"{root} cannot be written: {error.strerror}; give --runs") from None
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder; give another one with --runs")
+    raise InputError(f"run {name!r} exists in {root}; choose another --name, or delete it")
+
+
+def find(root: Path, name: str | None) -> Path:
+    """The folder of a run, or of the newest one.
+
+    Raises:
+        InputError: there is none (of that name).
+    """
+    found = [p for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
+    if not found:
+        raise InputError(f"no runs in {root}; write one first:  parity train")
+    if name is None:
+        return max(found, key=_written)
+    if root / name not in found:
+        raise InputError(f"no run {name!r} in {root}: {suggest(name, (p.name for p in found))}")
+    return root / name
+
+
+def way_on(folder: Path) -> str:
+    """What to type to go on with a run."""
+    runs = "" if folder.parent == Path("runs") else f" --runs {folder.parent}"
+    return f"parity train --resume {folder.name}{runs}"
+
+
+def _written(folder: Path) -> float:
+    """When its newest curves were. The folder's own time also changes with a report, or a lock."""
+    return max((p.stat().st_mtime for p in folder.rglob("events.out.tfevents.*")), default=0.0)
+
+
+def _names(default: str) -> Iterator[str]:
+    plain = re.sub(r"[^\w.-]", "-", default).strip(".-")[:90] or "run"
+    yield plain
+    for i in itertools.count(2):
+        yield f"{plain}-{i}"

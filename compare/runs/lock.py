@@ -1,0 +1,76 @@
+"""A run's folder while it is written to: by one process, and only as long as it is that folder."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.runs.folder import way_on
+
+
+class Held:
+    """Holds the folder's lock inside `with`. The system lets go of it however the process ends.
+
+    Raises:
+        InputError: (on entry) another process holds it, or nothing can be written there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = FileLock(folder / "lock", blocking=False)
+
+    def __enter__(self) -> Self:
+        with self.explained():
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise InputError(
+                    f"run {self.folder.name!r} is being trained by another process: wait for it, "
+                    "or stop it"
+                ) from None
+            self._own = os.stat(self._lock.lock_file)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Around whatever writes there.
+
+        Raises:
+            InputError: the folder is gone, or another one stands in its place; the disk is full or
+                closed to us.
+        """
+        self._check()
+        with self.explained():
+            yield
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What the system refuses, as an InputError that names the folder."""
+        try:
+            yield
+        except OSError as error:
+            self._check()
+            raise InputError(
+                f"{self.folder} cannot be written: {error.strerror or error}; once that is mended,"
+                f" go on with  {way_on(self.folder)}"
+            ) from None
+
+    def _check(self) -> None:
+        """The lock's file cannot be taken for another while it is open, here or elsewhere."""
+        own = getattr(self, "_own", None)
+        try:
+            same = own is None or os.path.samestat(own, os.stat(self._lock.lock_file))
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise InputError(
+                f"{self.folder} was deleted or replaced while the run was written to it: nothing "
+                "more is written there; train again under another --name"
+            )

@@ -1,0 +1,156 @@
+"""What commands left in a run's folder, read back: a file is input, so it is checked as input."""
+
+import json
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from torch_parity.compare.errors import InputError
+from torch_parity.manual.bias_variance import Diagnosis
+
+Number = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None else v)]
+"""null is what JSON has for a number that is none."""
+
+
+class Stored(BaseModel):
+    """A record of which a page needs these fields; what else the file holds is left alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class StoredDifference(Stored):
+    """One tensor on both sides, as differences.Difference."""
+
+    name: str
+    verdict: str
+    relative: Number
+    index: tuple[int, ...]
+    detail: str
+
+    @property
+    def passed(self) -> bool:
+        """As Difference.passed."""
+        return self.verdict in ("match", "rounding")
+
+
+class StoredReplay(Stored):
+    """One tensor against its replay, as replay.Replayed."""
+
+    name: str
+    operation: str
+    outcome: str
+    use: Number
+
+
+class StoredWorst(Stored):
+    """The worst that a run saw of a tensor."""
+
+    difference: StoredDifference
+    step: int
+
+
+class StoredFailure(Stored):
+    """The first step that did not pass, in words."""
+
+    step: int
+    words: tuple[str, ...]
+
+
+class StoredSummary(Stored):
+    """summary.json of `parity train`."""
+
+    passed: bool
+    made_with: dict[str, str]
+    worst: dict[str, StoredWorst]
+    use: dict[str, dict[str, Number]]
+    replays: int
+    failure: StoredFailure | None
+    steps: int
+    drift: Number
+    envelope: Number
+    score: str
+    scores: dict[str, dict[str, Number]]
+    diagnosis: Diagnosis | None
+
+
+class StoredGradcheck(Stored):
+    """gradcheck.json of `parity train --gradcheck N`."""
+
+    passed: bool
+    steps: tuple[int, ...]
+    difference: Number
+    failure: str
+
+
+class StoredTable(Stored):
+    """A table of a lesson."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class StoredClaim(Stored):
+    """A sentence of a lesson's conclusion, and whether the numbers bear out the notes."""
+
+    holds: bool
+    text: str
+
+
+class StoredLesson(Stored):
+    """lesson.json of `parity lesson NAME`."""
+
+    lesson: str
+    passed: bool
+    made_with: dict[str, str]
+    seed: int
+    headings: tuple[str, ...]
+    text: str
+    tables: tuple[StoredTable, ...]
+    conclusion: tuple[StoredClaim, ...]
+
+
+class StoredReport(Stored):
+    """report.json of a failed assertion, kept by --parity-report."""
+
+    passed: bool
+    called: tuple[str, str]
+    conventions: tuple[str, ...]
+    notes: tuple[str, ...]
+    differences: tuple[StoredDifference, ...]
+    replays: dict[str, tuple[StoredReplay, ...]]
+
+
+Record = TypeVar("Record", bound=Stored)
+
+
+def read(file: Path, kind: type[Record]) -> Record:
+    """The record in a JSON file.
+
+    Raises:
+        InputError: it cannot be read, is cut off, or is no such record.
+    """
+    try:
+        return kind.model_validate(json.loads(text(file)))
+    except json.JSONDecodeError as error:
+        reason = f"no whole JSON (line {error.lineno}: {error.msg})"
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        reason = f"not as this version writes it ({at}: {first['msg']})"
+    raise InputError(f"{file} is {reason}, so nothing it says can be shown; make the run again")
+
+
+def text(file: Path) -> str:
+    """A text file.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is no text in UTF-8; make the run again") from None

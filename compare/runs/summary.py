@@ -1,0 +1,164 @@
+"""A whole run in one record: the worst of every tensor, both scores, the diagnosis."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torch_parity.compare.judge.differences import Difference
+from torch_parity.compare.judge.judge import Side
+from torch_parity.compare.judge.verdict import lost, powerless, sentences
+from torch_parity.compare.numbers import plain
+from torch_parity.compare.runs.training import StepRecord
+from torch_parity.manual.bias_variance import Diagnosis, diagnose
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst that was seen of one tensor, and in which step."""
+
+    difference: Difference
+    step: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The first step that did not pass: its first failing tensor, and the verdict in words."""
+
+    step: int
+    difference: Difference | None
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `parity train` has to say; rendering is somebody else's work.
+
+    worst holds every tensor in flow order; use the greatest share of its rounding bound that each
+    side took up in a replay, replays their number; drift is how far the free-running sides ended
+    apart, envelope how far a one-ulp twin did; scores are score/train and score/dev of each side.
+    planned is the number of steps that the case asks for: a run that was asked to stop, or that did
+    not stay finite, has fewer. made_with is what it was computed with, and notes say what changed
+    underway, and what a PASS does not cover.
+    """
+
+    worst: dict[str, Worst]
+    use: dict[Side, dict[str, float]]
+    replays: int
+    failure: Failure | None
+    steps: int
+    drift: float
+    envelope: float
+    score: str
+    scores: dict[str, dict[str, float]]
+    diagnosis: Diagnosis | None
+    planned: int
+    interrupted: bool
+    made_with: dict[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True only if at least one step was judged, every tensor of every step agreed, and no step
+        is left to take."""
+        return self.steps > 0 and self.failure is None and not self.interrupted
+
+    def json(self) -> str:
+        """Every tensor, for machines."""
+        record = {"passed": self.passed, **dataclasses.asdict(self)}
+        return json.dumps(plain(record), indent=1)
+
+
+@dataclass
+class Tally:
+    """Takes the records of a run one by one, so that none has to be kept. zeros are the tensors
+    that were all 0 in every replay."""
+
+    score: str
+    base_error: float = 0.0
+    worst: dict[str, Worst] = field(default_factory=dict)
+    use: dict[Side, dict[str, float]] = field(default_factory=dict)
+    replays: int = 0
+    zeros: list[str] = field(default_factory=list)
+    failure: Failure | None = None
+    steps: int = 0
+    drift: float = 0.0
+    envelope: float = 0.0
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def add(self, record: StepRecord) -> None:
+        """One more step."""
+        self.steps, self.drift, self.envelope = record.step, record.drift, record.envelope
+        self.scores = {
+            side: {k: v for k, v in curves.items() if k.startswith(self.score + "/")}
+            for side, curves in (("manual", record.manual), ("torch", record.torch))
+        }
+        judgement = record.judgement
+        for d in judgement.differences:
+            held = self.worst.get(d.name)
+            if held is None or _severity(d) > _severity(held.difference):
+                self.worst[d.name] = Worst(d, record.step)
+        if judgement.replays:
+            self.zeros = [n for n in judgement.zeros if not self.replays or n in self.zeros]
+        self.replays += bool(judgement.replays)
+        for side, replays in judgement.replays.items():
+            uses = self.use.setdefault(side, {})
+            for r in replays:
+                uses[r.name] = max(uses.get(r.name, 0.0), r.use if r.use == r.use else float("inf"))
+        if self.failure is None and not record.passed:
+            failed = next((d for d in judgement.differences if not d.passed), None)
+            words = lost(record.lost) if judgement.passed else sentences(judgement)
+            self.failure = Failure(record.step, failed, tuple(words))
+
+    def summary(
+        self, planned: int, interrupted: bool, made_with: dict[str, str], notes: tuple[str, ...]
+    ) -> Summary:
+        """What has been seen so far."""
+        return Summary(
+            worst=self.worst,
+            use=self.use,
+            replays=self.replays,
+            failure=self.failure,
+            steps=self.steps,
+            drift=self.drift,
+            envelope=self.envelope,
+            score=self.score,
+            scores=self.scores,
+            diagnosis=self._diagnose(self.scores.get("torch", {})),
+            planned=planned,
+            interrupted=interrupted,
+            made_with=made_with,
+            notes=(*notes, *powerless(self.zeros)),
+        )
+
+    def _diagnose(self, scores: dict[str, float]) -> Diagnosis | None:
+        """Of torch's side; None where the run ended before an evaluation, or diverged."""
+        errors = [
+            1 - scores.get(f"{self.score}/{split}", float("nan")) for split in ("train", "dev")
+        ]
+        return diagnose(self.base_error, *errors) if min(errors) >= 0 else None
+
+
+def kind(name: str) -> str:
+    """z of z3, dW_loss of dW3_loss: the tensor whatever its layer."""
+    return re.sub(r"\d+", "", name)
+
+
+def by_kind(worst: Iterable[Worst]) -> dict[str, list[Worst]]:
+    """The tensors of one kind together, kinds in flow order."""
+    kinds: dict[str, list[Worst]] = {}
+    for w in worst:
+        kinds.setdefault(kind(w.difference.name), []).append(w)
+    return kinds
+
+
+def worst_of(group: Iterable[Worst]) -> Worst:
+    """The one that a reader has to know of."""
+    return max(group, key=lambda w: _severity(w.difference))
+
+
+def _severity(d: Difference) -> tuple[bool, float]:
+    """A failure outweighs any number, and so does a gap that does not exist (NaN would lose every
+    comparison, so it must not be compared)."""
+    return not d.passed, d.relative if d.relative == d.relative else float("inf")

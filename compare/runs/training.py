@@ -1,0 +1,297 @@
+"""Both sides, trained side by side: each step judged, the curves left to run free.
+
+Training amplifies one rounding error without bound, so two right sides may part after a thousand
+steps. The verdict therefore comes from steps that start from the same state (torch's), and the
+curves from each side running on its own.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from torch_parity.compare.bounds.precision import all_widened
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.flow.nodes import Node, dropping, flow
+from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.judge.judge import Fault, Judgement, Side, first_not_finite, judge
+from torch_parity.compare.runs.units import resting
+from torch_parity.compare.sources.pair import Pair
+from torch_parity.manual.models.mlp import Tensors
+from torch_parity.torch_ref.ops.dropout import generator_of, put_back
+
+Curves = dict[str, float]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: its judgement, what the curves of each side gain, and the free gap.
+
+    drift is the greatest relative difference of any parameter between the two free-running sides,
+    envelope the same between manual and a twin of it that is nudged by one unit in the last place
+    at every step: what rounding alone may do to this run.
+    stepping and judging are the seconds that the two judged steps and their judgement took.
+    params are those of the side that runs free by hand, after the step; torch's are in its module.
+    traces, in the steps that are looked at closely, are what the curves' sides computed: manual's
+    own step from where it stands, and torch's.
+    lost says which operation of a side that runs free, or of its twin, was the first to make NaN or
+    infinity. (torch's own steps are judged, so they are in the judgement.)
+    """
+
+    step: int
+    judgement: Judgement
+    manual: Curves
+    torch: Curves
+    twin: Curves
+    drift: float
+    envelope: float
+    stepping: float
+    judging: float
+    params: Tensors = field(default_factory=dict)
+    traces: Mapping[Side, Tensors] = field(default_factory=dict)
+    lost: Mapping[str, Fault] = field(default_factory=dict)
+
+    @property
+    def finite(self) -> bool:
+        """False once NaN or infinity has appeared anywhere, after which no step can be taken."""
+        return self.judgement.finite and not self.lost
+
+    @property
+    def passed(self) -> bool:
+        """The judged step is right on both sides, and nobody who runs free is lost."""
+        return self.judgement.passed and not self.lost
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One side between two steps: its parameters (W1, b1...), and what its optimizer remembers of
+    them (vW1...). The arrays are never written to."""
+
+    params: Tensors
+    memory: Tensors
+
+    def after(self, trace: Tensors) -> "Standing":
+        """The same names, as a step has left them."""
+        return Standing(
+            {name: trace[name] for name in self.params}, {name: trace[name] for name in self.memory}
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the steps after this one depend on, besides the case and its data: a training that
+    starts from it takes the very same steps.
+
+    manual and twin run free; torch is where every judged step starts. before holds torch's last
+    gradients, optimizer what its own optimizer keeps (TorchSide.memory); generator is the state of
+    torch's generator, which draws the masks, nudges that of the twin's.
+    """
+
+    step: int
+    manual: Standing
+    torch: Standing
+    twin: Standing
+    before: Tensors
+    optimizer: Tensors
+    generator: np.ndarray
+    nudges: dict[str, Any]
+
+
+class Training:
+    """Both sides side by side: iterate it, once, for one record a step.
+
+    It stops early after a step that is no longer finite. watch is called as
+    watch(step, params, x, y, masks, by_hand, by_torch) for each judged step.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        data: Data,
+        pair: Pair,
+        watch: Callable[..., None] | None = None,
+        start: State | None = None,
+    ) -> None:
+        self.case, self.data, self.pair, self.watch = case, data, pair, watch
+        self.step = 0
+        self.manual = self.torch = self.twin = Standing(pair.params, pair.state)
+        self.before: Tensors = {}  # should somebody have forgotten to clear the gradients
+        self._nudges = np.random.default_rng([case.seed, 3])
+        self._generator = torch.Generator(pair.torch.device).manual_seed(case.seed).get_state()
+        if start:
+            self.step, self.before = start.step, start.before
+            self.manual, self.torch, self.twin = start.manual, start.torch, start.twin
+            self._nudges.bit_generator.state = start.nudges
+            self._generator = torch.tensor(start.generator)
+            pair.torch.restore(start.torch.params, start.optimizer)
+
+    def state(self) -> State:
+        """Where it stands after the last record."""
+        return State(
+            self.step,
+            self.manual,
+            self.torch,
+            self.twin,
+            self.before,
+            self.pair.torch.memory(),
+            self._generator.numpy(),
+            dict(self._nudges.bit_generator.state),
+        )
+
+    def __iter__(self) -> Iterator[StepRecord]:
+        for rows in islice(batches(self.case, len(self.data.x_train)), self.step, None):
+            # Step by step, so that nobody who draws between two steps changes the masks.
+            generator = generator_of(self.pair.torch.device)
+            with put_back(generator), np.errstate(over="ignore", invalid="ignore"):
+                generator.set_state(self._generator)
+                record = self._take(self.step + 1, rows)
+                self._generator = generator.get_state()
+            yield record
+            if not record.finite:
+                return
+
+    def _take(self, step: int, rows: np.ndarray) -> StepRecord:
+        """One step of every side; a step that is not finite moves none of them."""
+        case, pair = self.case, self.pair
+        x, y = self.data.x_train[rows], pair.targets.y_train[rows]
+        began = perf_counter()
+        by_torch, masks = pair.torch.step(x, y)
+        at = self.torch
+        judged = pair.manual.step(at.params, at.memory, x, y, masks)
+        stepping = perf_counter() - began
+        start = {"x": x, "y": y, **at.params, **at.memory, **masks, **self.before}
+        start["batch"] = np.asarray(case.batch)
+        nodes = flow(pair.manual.net, pair.manual.optimizer, dropping(masks))
+        look_closer = step % case.log_every == 0 or step in (1, case.steps)
+        began = perf_counter()
+        judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
+        judging, none = perf_counter() - began, float("nan")
+        nothing = StepRecord(step, judgement, {}, {}, {}, none, none, stepping, judging)
+        if not judgement.finite:
+            return nothing
+        if self.watch:
+            self.watch(step, at.params, x, y, masks, judged, by_torch)
+        nudged = _nudged(self.twin.params, self._nudges, np.dtype(case.dtype))
+        begins = {
+            "manual": {**start, **self.manual.params, **self.manual.memory},
+            "its one-ulp twin": {**start, **nudged, **self.twin.memory},
+        }
+        free = pair.manual.step(self.manual.params, self.manual.memory, x, y, masks)
+        twin = pair.manual.step(nudged, self.twin.memory, x, y, masks)
+        if lost := _lost(begins, (free, twin), nodes):
+            return replace(nothing, lost=lost)
+        self.step = step
+        self.manual, self.twin = self.manual.after(free), self.twin.after(twin)
+        self.torch = at.after(by_torch)
+        self.before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
+        names = list(at.params)
+        record = replace(
+            nothing,
+            manual=_curves(free, names),
+            torch=_curves(all_widened(by_torch), names),
+            twin={"loss/batch": float(twin["loss"])},
+            drift=_drift(self.manual.params, all_widened(self.torch.params)),
+            envelope=_drift(self.manual.params, self.twin.params),
+            params=self.manual.params,
+            traces={"manual": free, "torch": all_widened(by_torch)} if look_closer else {},
+        )
+        if look_closer:
+            evaluate(record, self.data, pair, self.manual.params, self.twin.params)
+        return record
+
+
+def evaluate(
+    record: StepRecord, data: Data, pair: Pair, params: Tensors, twin_params: Tensors
+) -> None:
+    """Add loss and score on all of train and dev to the record's curves, dropout off, and the
+    share of units that no longer learn on train."""
+    t, net = pair.targets, pair.manual.net
+    splits = {
+        "train": (data.x_train, t.y_train, data.labels_train),
+        "dev": (data.x_dev, t.y_dev, data.labels_dev),
+    }
+    for split, (x, y, labels) in splits.items():
+        sides = (
+            (record.manual, pair.manual.evaluate(params, x, y)),
+            (record.torch, pair.torch.evaluate(x, y)),
+            (record.twin, pair.manual.evaluate(twin_params, x, y)),
+        )
+        for curves, (loss, outputs) in sides:
+            output = outputs[f"a{net.depth}"]
+            curves[f"loss/{split}"] = loss
+            curves[f"{score_name(data)}/{split}"] = score(output, labels, t.loss, data.classes)
+            if split == "train" and curves is not record.twin:
+                curves |= resting(net.activation, outputs)
+
+
+def score_name(data: Data) -> str:
+    """What `score` measures on these data."""
+    return "accuracy" if data.classes else "R2"
+
+
+def score(output: np.ndarray, labels: np.ndarray, loss: str, classes: int) -> float:
+    """Share of samples classified rightly; for numbers R^2 = 1 - squared error / variance."""
+    if classes == 0:
+        return 1 - float(np.mean((output[:, 0] - labels) ** 2) / np.var(labels))
+    return float(np.mean(predict(output, loss) == labels))
+
+
+def predict(output: np.ndarray, loss: str) -> np.ndarray:
+    """The class of each sample: the greatest output, or which side of one half a single one is
+    (of 0 where it is a logit)                                           # [m, n_out] -> [m]"""
+    if output.shape[1] > 1:
+        return output.argmax(axis=1)
+    threshold = 0.0 if loss == "binary_cross_entropy_with_logits" else 0.5
+    return (output[:, 0] > threshold).astype(int)
+
+
+def batches(case: Case, m: int) -> Iterator[np.ndarray]:
+    """Shuffled once an epoch; the last batch of an epoch is as short as it comes."""
+    rng = np.random.default_rng([case.seed, 2])
+    steps = 0
+    while True:
+        order = rng.permutation(m)
+        for start in range(0, m, case.batch):
+            if steps == case.steps:
+                return
+            steps += 1
+            yield order[start : start + case.batch]
+
+
+def _curves(trace: Tensors, params: list[str]) -> Curves:
+    curves = {"loss/batch": float(trace["loss"])}
+    if "cost" in trace:
+        curves["cost/batch"] = float(trace["cost"])
+    for name in params:
+        curves[f"gradient_norm/{name}"] = float(np.linalg.norm(trace["d" + name]))
+        curves[f"weight_norm/{name}"] = float(np.linalg.norm(trace[name]))
+    return curves
+
+
+def _lost(
+    begins: Mapping[str, Tensors], made: Iterable[Tensors], nodes: tuple[Node, ...]
+) -> dict[str, Fault]:
+    """Who of them is no longer finite, and where it began."""
+    traces = {who: Trace(b, m, nodes) for (who, b), m in zip(begins.items(), made, strict=True)}
+    found = {who: first_not_finite(trace, "manual") for who, trace in traces.items()}
+    return {who: fault for who, fault in found.items() if fault}
+
+
+def _nudged(params: Tensors, rng: np.random.Generator, dtype: np.dtype) -> Tensors:
+    """Each number moved to where its neighbour is in the case's precision, up or down by chance."""
+    nudged = {}
+    for name, p in all_widened(params).items():
+        towards = np.where(rng.random(p.shape) < 0.5, -np.inf, np.inf).astype(dtype)
+        nearest = p.astype(dtype, copy=False)
+        nudged[name] = p + (np.nextafter(nearest, towards) - nearest)
+    return nudged
+
+
+def _drift(a: Tensors, b: Tensors) -> float:
+    """The greatest of all parameters; NaN, where one is so large that no gap exists, is no less."""
+    return float(np.max([np.abs(a[n] - b[n]).max() / max(np.abs(b[n]).max(), 1e-300) for n in a]))

@@ -1,0 +1,60 @@
+"""The graph of one training step, forward, backward and update, for TensorBoard's Graphs page.
+
+It is the flow that the judge replays, so every operation that both sides compute is in it.
+(SummaryWriter.add_graph shows the forward pass alone, by way of torch.jit.trace, which torch has
+deprecated.)
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.node_def_pb2 import NodeDef
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+
+from torch_parity.compare.flow.nodes import UPDATES, Node, result
+
+
+def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
+    """One node an operation, in a scope a phase and layer: backward/layer2/linear_backward.
+
+    What the step is given (x, y, W1, masks...) stands under given/. trace tells the shapes of what
+    the operations make.
+    """
+    made: dict[str, str] = {}
+    drawn: list[NodeDef] = []
+    taken: Counter[str] = Counter()
+    for node in nodes:
+        name = "/".join([_phase(node), *([f"layer{node.layer}"] if node.layer else [])])
+        name = f"{name}/{node.operation}"
+        taken[name] += 1
+        if taken[name] > 1:
+            name += f"_{taken[name]}"
+        for given in node.inputs:
+            if given not in made:
+                made[given] = f"given/{given}"
+                drawn.append(NodeDef(name=made[given], op="given"))
+        drawn.append(
+            NodeDef(
+                name=name,
+                op=node.operation,
+                input=[made[i] for i in node.inputs],
+                attr={"_output_shapes": _shapes([trace[o] for o in node.outputs])},
+            )
+        )
+        for i, output in enumerate(node.outputs):
+            made[result(node, output)] = f"{name}:{i}" if i else name
+    return GraphDef(node=drawn)
+
+
+def _phase(node: Node) -> str:
+    if node.operation in (*UPDATES.values(), "count"):
+        return "update"
+    return "backward" if node.outputs[0].startswith("d") else "forward"
+
+
+def _shapes(tensors: list[np.ndarray]) -> AttrValue:
+    dims = [[TensorShapeProto.Dim(size=n) for n in t.shape] for t in tensors]
+    return AttrValue(list=AttrValue.ListValue(shape=[TensorShapeProto(dim=d) for d in dims]))

@@ -1,0 +1,55 @@
+"""A run as one HTML file that needs nothing else: no server, no network, no script."""
+
+import math
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from torch_parity.compare.show.page import Page, of
+
+
+def page(folder: Path) -> str:
+    """The page about a run's folder; all that comes from its files is escaped.
+
+    Raises:
+        InputError: the folder is no run, or a file of it is damaged.
+    """
+    return render(of(folder))
+
+
+def render(about: Page) -> str:
+    """HTML of a page."""
+    loader = PackageLoader("torch_parity.compare.show", "templates")
+    templates = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"gap": _gap, "share": _share, "percent": _percent, "value": _value}
+    return templates.get_template("report.html").render(page=about)
+
+
+def _gap(relative: float) -> str:
+    if relative == 0:
+        return "0"
+    return "none" if math.isnan(relative) else f"{relative:.1e}"
+
+
+def _share(use: float | None) -> str:
+    """Of a bound; over it by far it is no longer a percentage that anybody reads."""
+    if use is None:
+        return "none"
+    return f"{use:.0%}" if use < 10 else f"{use:.0e} x" if use < 1e9 else "over"
+
+
+def _percent(score: float | None) -> str:
+    return "none" if score is None or math.isnan(score) else f"{score:.2%}"
+
+
+def _value(choice: object) -> str:
+    """A case's value as its TOML file has it, more or less; "none" for what was not chosen."""
+    if choice is None:
+        return "none"
+    return ", ".join(map(str, choice)) if isinstance(choice, tuple) else str(choice)

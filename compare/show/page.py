@@ -1,0 +1,238 @@
+"""What a page about a run says, whoever left the run's folder: `parity train`, a lesson, a test."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from markupsafe import Markup
+
+from torch_parity.compare import case
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.judge import SIDES
+from torch_parity.compare.runs import events, stored
+from torch_parity.compare.runs.events import Picture
+from torch_parity.compare.runs.stored import (
+    StoredClaim,
+    StoredDifference,
+    StoredSummary,
+    StoredTable,
+)
+from torch_parity.compare.show import charts
+from torch_parity.manual.bias_variance import Diagnosis
+
+Status = Literal["PASS", "FAIL", "UNFINISHED", "NO VERDICT"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor of the parity table; uses are the shares of its bound, by side."""
+
+    difference: StoredDifference
+    uses: tuple[float | None, ...]
+    verdict: str
+    wrong: bool
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """status and headline are the verdict in one line, words the rest of it, a line each."""
+
+    name: str
+    status: Status
+    headline: str
+    words: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    text: str = ""
+    claims: tuple[StoredClaim, ...] = ()
+    score: str = ""
+    scores: Mapping[str, Mapping[str, float]] | None = None
+    diagnosis: Diagnosis | None = None
+    curves: tuple[tuple[str, tuple[Markup, ...]], ...] = ()
+    sides: tuple[str, ...] = SIDES
+    rows: tuple[Row, ...] = ()
+    tables: tuple[StoredTable, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    case: Mapping[str, Any] | None = None
+    made_with: Mapping[str, str] | None = None
+
+
+def of(folder: Path) -> Page:
+    """The page about a folder.
+
+    Raises:
+        InputError: it is no run, or a file of it is damaged.
+    """
+    if (folder / "case.toml").is_file():
+        return _of_training(folder)
+    if (folder / "lesson.json").is_file():
+        return _of_lesson(folder)
+    if (folder / "report.json").is_file():
+        return _of_report(folder)
+    if pictures := _pictures(folder):
+        return Page(
+            folder.name, "NO VERDICT", "This folder holds pictures alone.", pictures=pictures
+        )
+    raise InputError(
+        f"{folder} is no run: it has no case.toml, lesson.json, report.json or picture; a lesson "
+        "still running has none of them yet either"
+    )
+
+
+def _of_training(folder: Path) -> Page:
+    chosen = case.load(folder / "case.toml")
+    summary = None
+    if (folder / "summary.json").exists():
+        summary = stored.read(folder / "summary.json", StoredSummary)
+    drawn, last = charts.of_training(folder, summary.score if summary else "accuracy")
+    about: dict[str, Any] = {
+        "curves": (("", drawn),),
+        "pictures": _pictures(folder),
+        "case": chosen.model_dump(),
+    }
+    if summary is None:
+        headline = (
+            "The run is not over, or was stopped: there is no summary.json. Its curves end at step "
+            f"{last} of {chosen.steps}."
+        )
+        return Page(folder.name, "UNFINISHED", headline, **about)
+    status, headline, words = _verdict(summary, chosen.steps, _gradcheck(folder))
+    notes = []
+    if last < summary.steps:
+        notes.append(
+            f"The curves end at step {last} of {summary.steps}: the rest of the events files is "
+            "missing or damaged."
+        )
+    return Page(
+        folder.name,
+        status,
+        headline,
+        words,
+        (*_free(summary), *notes),
+        score=summary.score,
+        scores=summary.scores,
+        diagnosis=summary.diagnosis,
+        rows=tuple(_worst(summary)),
+        made_with=summary.made_with,
+        **about,
+    )
+
+
+def _gradcheck(folder: Path) -> stored.StoredGradcheck | None:
+    file = folder / "gradcheck.json"
+    return stored.read(file, stored.StoredGradcheck) if file.exists() else None
+
+
+def _verdict(
+    summary: StoredSummary, steps: int, gradients: stored.StoredGradcheck | None
+) -> tuple[Status, str, tuple[str, ...]]:
+    """PASS only if everything that the files say says so."""
+    if summary.failure:
+        first, *rest = summary.failure.words
+        return "FAIL", f"In step {summary.failure.step}: {first}", tuple(rest)
+    if gradients and not gradients.passed:
+        return "FAIL", f"Gradients: {gradients.failure or 'nothing was checked'}", ()
+    bad = [name for name, worst in summary.worst.items() if not worst.difference.passed]
+    if bad or not summary.worst or not summary.passed:
+        return "FAIL", f"Tensors that do not match: {', '.join(bad) or 'none was judged'}.", ()
+    if summary.steps != steps:
+        return "UNFINISHED", f"Only {summary.steps} of {steps} steps were judged.", ()
+    exactly = (
+        f" The gradients of {len(gradients.steps)} steps are right to the exact derivative."
+        if gradients
+        else ""
+    )
+    return (
+        "PASS",
+        f"{len(summary.worst)} tensors x {summary.steps} steps match; every operation of "
+        f"{summary.replays} steps replayed within its rounding bound.{exactly}",
+        (),
+    )
+
+
+def _free(summary: StoredSummary) -> tuple[str, ...]:
+    return (
+        f"Left to run free, the sides' parameters end {summary.drift:.1e} apart; rounding alone (a "
+        f"twin nudged by one unit in the last place a step) does {summary.envelope:.1e}.",
+    )
+
+
+def _worst(summary: StoredSummary) -> Iterable[Row]:
+    for name, worst in summary.worst.items():
+        uses = tuple(summary.use.get(side, {}).get(name) for side in SIDES)
+        wrong = [s for s, use in zip(SIDES, uses, strict=True) if use is not None and not use <= 1]
+        yield _row(worst.difference, uses, wrong, worst.step)
+
+
+def _row(
+    d: StoredDifference,
+    uses: tuple[float | None, ...],
+    wrong: Sequence[str],
+    step: int | None = None,
+) -> Row:
+    verdict = f"{' and '.join(wrong)} wrong" if wrong else d.verdict
+    return Row(d, uses, verdict, bool(wrong) or not d.passed, step)
+
+
+def _of_lesson(folder: Path) -> Page:
+    lesson = stored.read(folder / "lesson.json", stored.StoredLesson)
+    agreed = lesson.conclusion[-1].text if lesson.conclusion else "Nothing was concluded."
+    trainings = sorted((p.parent for p in folder.glob("*/manual")), key=_natural)
+    return Page(
+        folder.name,
+        "PASS" if lesson.passed and all(c.holds for c in lesson.conclusion[-1:]) else "FAIL",
+        agreed,
+        notes=(f"{'; '.join(lesson.headings)} (seed {lesson.seed})",),
+        text=lesson.text,
+        claims=lesson.conclusion,
+        curves=tuple((t.name, charts.of_training(t, "accuracy")[0]) for t in trainings),
+        tables=lesson.tables,
+        pictures=_pictures(folder),
+        made_with=lesson.made_with,
+    )
+
+
+def _of_report(folder: Path) -> Page:
+    report = stored.read(folder / "report.json", stored.StoredReport)
+    lines = stored.text(folder / "report.txt").splitlines()
+    begins = next((i for i, line in enumerate(lines) if line.startswith(("PASS ", "FAIL "))), None)
+    if begins is None:
+        raise InputError(f"{folder / 'report.txt'} holds no verdict; run the test again")
+    first, *rest = lines[begins:]
+    by_name = {side: {r.name: r for r in of_side} for side, of_side in report.replays.items()}
+    rows = []
+    for d in report.differences:
+        replays = [by_name.get(side, {}).get(d.name) for side in SIDES]
+        named = zip(report.called, replays, strict=True)
+        wrong = [called for called, r in named if r and r.outcome != "right"]
+        rows.append(_row(d, tuple(r.use if r and r.use == r.use else None for r in replays), wrong))
+    return Page(
+        folder.name,
+        "PASS" if report.passed else "FAIL",
+        first[len("PASS ") :],
+        tuple(rest),
+        report.conventions,
+        sides=report.called,
+        rows=tuple(rows),
+        pictures=_pictures(folder),
+    )
+
+
+def _pictures(folder: Path) -> tuple[Picture, ...]:
+    """The folder's own PNG files, then what its events hold under other names."""
+    files = tuple(
+        Picture(file.stem, uri)
+        for file in sorted(folder.glob("*.png"))
+        if (uri := events.data_uri(file.read_bytes()))
+    )
+    written = {file.name for file in files}
+    below = (folder, *(folder / side for side in ("manual", "torch", "parity")))
+    drawn = (picture for at in below for picture in events.read(at).pictures)
+    return (*files, *(p for p in drawn if p.name.partition(",")[0] not in written))
+
+
+def _natural(folder: Path) -> list[Any]:
+    """2 units before 20 units."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", folder.name)]

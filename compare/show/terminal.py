@@ -1,0 +1,254 @@
+"""The run on a terminal: one table, two scores, one verdict."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.judge.judge import SIDES, Judgement
+from torch_parity.compare.judge.replay import Replayed
+from torch_parity.compare.judge.verdict import CALLED, Names, lost, powerless, sentences
+from torch_parity.compare.runs.folder import way_on
+from torch_parity.compare.runs.summary import Summary, by_kind, worst_of
+from torch_parity.compare.runs.training import StepRecord
+from torch_parity.compare.sources.pair import Pair
+
+LEGEND = (
+    "of bound: the share used up of what rounding allows an operation; over 100% is a fault\n"
+    "smallest fault: what would still have been seen, relative to the tensor's largest entry"
+)
+
+
+def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
+    """What is about to run, in three lines."""
+    sizes = "-".join(str(n) for n in pair.manual.net.sizes)
+    t = pair.targets
+    console.print(
+        f"[bold]{escape(data.name)}[/]: {len(data.x_train)} train and {len(data.x_dev)} dev "
+        f"samples, network {sizes} ({case.activation}, {t.output} output), {case.dtype}\n"
+        f"loss {t.loss} ({case.reduction}), dropout p={case.p:g}, "
+        f"L2 lambda={case.l2:g} by {case.l2_route}, L1 lambda={case.l1:g}, m={len(data.x_train)}\n"
+        f"{case.optimizer} lr={case.lr:g}, {case.steps} steps of {case.batch} samples, "
+        f"{case.initializer}, seed {case.seed}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show(console: Console, summary: Summary, folder: Path) -> None:
+    """The table of tensors, the scores, the diagnosis, where the curves lie, the verdict."""
+    console.print(table(summary))
+    if any(summary.scores.values()):
+        console.print(_scores(summary))
+    if summary.diagnosis:
+        d = summary.diagnosis
+        advice = f"; try: {', '.join(d.advice)}" if d.advice else ""
+        console.print(
+            f"Diagnosis: {d.verdict} (bias {d.bias:.1%}, variance {d.variance:.1%}){advice}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f"Left to run free, the sides' parameters end {summary.drift:.1e} apart; rounding alone (a "
+        f"twin nudged by one ulp a step) does {summary.envelope:.1e}.\n"
+        f"Curves: {escape(str(folder))} (parity board {escape(folder.name)})\n"
+        f"Made with {escape(', '.join(f'{k} {v}' for k, v in summary.made_with.items()))}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for note in summary.notes:
+        console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
+    console.print(verdict(summary), highlight=False, soft_wrap=True)
+
+
+def show_resumed(console: Console, step: int, case: Case, refused: tuple[str, ...]) -> None:
+    """Where a run goes on, and which checkpoints could not be used."""
+    for why in refused:
+        console.print(f"[bold yellow]NOTE[/] {escape(why)}", highlight=False, soft_wrap=True)
+    console.print(f"going on after step {step} of {case.steps}", highlight=False)
+
+
+def show_way_on(console: Console, folder: Path) -> None:
+    """What to type after an interruption."""
+    console.print(f"Go on with:  {escape(way_on(folder))}", highlight=False, soft_wrap=True)
+
+
+def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:
+    """Per kind of tensor its worst over all layers and steps -> (passed, cells).
+
+    difference is relative to the tensor's largest entry; of bound is the greatest share of its
+    rounding bound that the side's operation took up in a replay, so 100% is a fault.
+    """
+    for group in by_kind(summary.worst.values()).values():
+        names = [w.difference.name for w in group]
+        w = worst_of(group)
+        d = w.difference
+        yield (
+            d.passed,
+            (
+                _span(names),
+                f"{d.relative:.1e}" if d.relative == d.relative else "none",
+                d.name,
+                str(w.step),
+                *(_use(uses, names) for uses in summary.use.values()),
+                d.verdict,
+            ),
+        )
+
+
+def table(summary: Summary) -> Table:
+    """The rows, with what is wrong in red."""
+    t = Table(title="manual against torch, each step from the same state", box=SIMPLE_HEAD)
+    for header in ("\ntensors", "greatest\ndifference", "\nin", "\nstep"):
+        t.add_column(header, justify="left" if header in ("\ntensors", "\nin") else "right")
+    for header in ("of bound:\nmanual", "\ntorch", "\nverdict"):
+        t.add_column(header, justify="right")
+    for passed, cells in rows(summary):
+        t.add_row(*cells[:-1], f"[{'green' if passed else 'red'}]{cells[-1]}[/]")
+    return t
+
+
+def _use(uses: dict[str, float], names: list[str]) -> str:
+    greatest = max((uses[n] for n in names if n in uses), default=float("nan"))
+    return f"{greatest:.0%}" if greatest < 10 else "over" if greatest > 10 else "none"
+
+
+def verdict(summary: Summary) -> str:
+    """One sentence that nobody can misread."""
+    stopped = f"[bold yellow]INTERRUPTED[/] after step {summary.steps} of {summary.planned}"
+    if summary.failure:
+        words = escape("\n".join(summary.failure.words))
+        failed = f"[bold red]FAIL[/] in step {summary.failure.step}: {words}"
+        return f"{failed}\n{stopped}" if summary.interrupted else failed
+    if not summary.steps:
+        return "[bold red]FAIL[/] no step was judged"
+    seen = (
+        f"{len(summary.worst)} tensors x {summary.steps} steps match; every operation of "
+        f"{summary.replays} steps replayed within its rounding bound"
+    )
+    return f"{stopped}: so far {seen}" if summary.interrupted else f"[bold green]PASS[/] {seen}"
+
+
+def _scores(summary: Summary) -> Table:
+    t = Table(box=None)
+    t.add_column(summary.score)
+    for column in ("train", "dev"):
+        t.add_column(column, justify="right")
+    for side, scores in summary.scores.items():
+        cells = [scores.get(f"{summary.score}/{split}") for split in ("train", "dev")]
+        t.add_row(side, *(f"{c:.2%}" if c is not None else "none" for c in cells))
+    return t
+
+
+def _span(names: list[str]) -> str:
+    """W1-3 rather than W1 W2 W3; gradients come last layer first, and read better turned."""
+    layers = sorted(int(digits[0]) for name in names if (digits := re.findall(r"\d+", name)))
+    return re.sub(r"\d+", f"{layers[0]}-{layers[-1]}", names[0]) if len(layers) > 1 else names[0]
+
+
+def show_step(console: Console, step: int, steps: int) -> None:
+    """Which step the report is about."""
+    console.print(f"step {step} of {steps}", highlight=False)
+
+
+def show_lost(console: Console, record: StepRecord) -> None:
+    """Who runs free and is no longer finite, if anybody."""
+    if record.lost:
+        words = escape("\n".join(lost(record.lost)))
+        console.print(f"[bold red]FAIL[/] {words}", highlight=False, soft_wrap=True)
+
+
+def show_cost(console: Console, record: StepRecord) -> None:
+    """What the judge adds to the two steps that it judges."""
+    console.print(
+        f"Judging this step took {record.judging * 1e3:.0f} ms, its two steps "
+        f"{record.stepping * 1e3:.0f} ms.",
+        highlight=False,
+    )
+
+
+def show_judgement(
+    console: Console, j: Judgement, wrong_only: bool = False, called: Names = CALLED
+) -> None:
+    """Every tensor of a step with both replays, then the verdict in words."""
+    t = Table(box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left")
+    for header in ("\ntensor", "\nmade by"):
+        t.add_column(header)
+    for header in (
+        "\ndifference",
+        f"of bound:\n{called['manual']}",
+        f"\n{called['torch']}",
+        "smallest\nfault",
+    ):
+        t.add_column(header, justify="right", no_wrap=True)
+    t.add_column("\nverdict", justify="right", no_wrap=True)
+    by_hand, by_torch = ({r.name: r for r in j.replays.get(side, ())} for side in SIDES)
+    given = [d for d in j.differences if d.name.startswith("given ")]
+    same = given if all(d.passed for d in given) else []
+    if same:
+        gap = max(d.relative for d in same)
+        t.add_row(
+            f"given ({len(same)})", "", f"{gap:.1e}", "none", "none", "any", "[green]match[/]"
+        )
+    for d in (d for d in j.differences if d not in same):
+        replays = [by_hand.get(d.name), by_torch.get(d.name)]
+        right = all(r is None or r.right for r in replays)
+        if wrong_only and right and (d.passed or any(replays)):
+            continue
+        verdict = _told(d.verdict, called) if right else _blame(replays, called)
+        t.add_row(
+            d.name,
+            _maker(replays[0] or replays[1]),
+            f"{d.relative:.1e}" if d.relative == d.relative else "none",
+            *(_share(r) for r in replays),
+            _power(replays, d.bound),
+            f"[{'green' if right and d.passed else 'yellow' if right else 'red'}]{verdict}[/]",
+        )
+    console.print(t)
+    if j.passed:
+        for note in powerless(j.zeros):
+            console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
+        console.print(f"[bold green]PASS[/] {len(j.differences)} tensors match", highlight=False)
+        return
+    console.print("[bold red]FAIL[/]", end=" ")
+    for sentence in sentences(j, called):
+        console.print(escape(sentence), highlight=False, soft_wrap=True)
+
+
+def _share(r: Replayed | None) -> str:
+    if r is None or r.use != r.use:
+        return "none"
+    return f"{r.use:.0%}" if r.use < 10 else f"{r.use:.0e} x" if r.use < 1e9 else "> 1e9 x"
+
+
+def _maker(r: Replayed | None) -> str:
+    """The operation; that a backward made it shows in the tensor's own name."""
+    return r.operation.removesuffix("_parameters").removesuffix("_backward") if r else ""
+
+
+def _power(replays: list[Replayed | None], compared: float) -> str:
+    """The smallest fault that either side could not have had unseen; of what nobody replayed, the
+    difference that would have been seen."""
+    if not any(replays):
+        return f"{compared:.0e}" if compared else "any"
+    power = max(r.power for r in replays if r)
+    if not power:
+        return "any"
+    return f"{power:.0e}" if power < float("inf") else "all 0"
+
+
+def _told(verdict: str, called: Names) -> str:
+    """no manual: what one side alone has."""
+    missing = next((s for s in SIDES if verdict == f"no {s}"), None)
+    return f"not in {called[missing]}" if missing else verdict
+
+
+def _blame(replays: list[Replayed | None], called: Names) -> str:
+    wrong = [side for side, r in zip(SIDES, replays, strict=True) if r and not r.right]
+    return "both wrong" if len(wrong) == 2 else f"{called[wrong[0]]} wrong"

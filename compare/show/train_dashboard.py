@@ -1,0 +1,138 @@
+"""What `parity train` adds to the curves: what the run is, how it looks, how it ended."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.text import Text
+from tensorboard.compat.proto.event_pb2 import Event as LogEvent
+from tensorboard.compat.proto.summary_pb2 import Summary as Event
+from torch.utils.tensorboard.summary import custom_scalars, hparams, text
+
+from torch_parity.compare.case import Case
+from torch_parity.compare.data import Data
+from torch_parity.compare.flow.nodes import flow
+from torch_parity.compare.judge.judge import SIDES, Side
+from torch_parity.compare.runs.summary import Summary
+from torch_parity.compare.runs.training import StepRecord, predict, score_name
+from torch_parity.compare.show.dashboard import Dashboard
+from torch_parity.compare.show.graph import graph
+from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
+from torch_parity.compare.show.scalars_layout import LAYOUT
+from torch_parity.compare.show.terminal import rows, verdict
+from torch_parity.compare.sources.pair import Pair
+from torch_parity.manual.models.mlp import Tensors
+
+HALVINGS = 4
+NO_HPARAMS = ("target", "threads", "base_error", "log_every")  # they do not change what is learned
+COLUMNS = ("tensors", "greatest difference", "in", "step", "of bound: manual", "torch", "verdict")
+
+
+def moments(steps: int, every: int) -> set[int]:
+    """The first step, the last, and those at 1/16, 1/8, 1/4 and 1/2 of the way, each put off to a
+    step that is evaluated: a boundary moves most at the start."""
+    between = {-(-steps // 2**k // every) * every for k in range(1, HALVINGS + 1)}
+    return {1, steps} | {step for step in between if 0 < step <= steps}
+
+
+class TrainDashboard(Dashboard):
+    """begin, write each record, finish."""
+
+    def __init__(self, folder: Path, case: Case, data: Data, pair: Pair) -> None:
+        super().__init__(folder)
+        self._case, self._data, self._pair = case, data, pair
+        self._moments = moments(case.steps, case.log_every)
+
+    def begin(self) -> None:
+        """The case, as text and as hparams to sort runs by; the layout of the custom scalars."""
+        fields = {k: v for k, v in self._case.model_dump().items() if v is not None}
+        fields["hidden"] = ",".join(map(str, self._case.hidden))
+        described = [(k, str(v), str(Case.model_fields[k].description)) for k, v in fields.items()]
+        self.add("parity", _text("case", markdown(("option", "value", "meaning"), described)))
+        self.add("parity", custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
+        score = score_name(self._data)
+        metrics = dict.fromkeys((f"{score}/dev", f"{score}/train", "loss/dev", "loss/train"))
+        tuned = {k: v for k, v in fields.items() if k not in NO_HPARAMS}
+        for side in SIDES:
+            experiment, start, _ = hparams(tuned, metrics)  # type: ignore[no-untyped-call]
+            self.add(side, experiment)
+            self.add(side, start)
+
+    def write(self, record: StepRecord) -> None:
+        """The curves; with the first step the graph; at some moments the decision boundary."""
+        super().write(record)
+        if record.step == 1 and record.traces:
+            self._graph(record)
+        flat = self._data.classes and self._data.x_train.shape[1] == 2
+        if flat and record.step in self._moments and record.traces:
+            self.picture("decision boundary", self._boundary(record), record.step)
+
+    def finish(self, params: Tensors, summary: Summary) -> None:
+        """The table and the verdict; of a classifier its confusions, and what it gets wrong.
+
+        params are those by hand after the last step; torch's are in its module.
+        """
+        table = markdown(COLUMNS, (cells for _, cells in rows(summary)))
+        words = Text.from_markup(verdict(summary)).plain
+        self.add("parity", _text("report", f"{words}\n\n{table}"), summary.steps)
+        d = self._data
+        outputs = {s: self._output(s, params, d.x_dev) for s in SIDES}
+        if not d.classes or not all(np.isfinite(output).all() for output in outputs.values()):
+            return
+        found = {s: predict(output, self._pair.targets.loss) for s, output in outputs.items()}
+        self.picture("confusion", confusion(d.labels_dev, found, d.classes), summary.steps)
+        if d.images_dev is not None:
+            wrong = misclassified(d.images_dev, d.labels_dev, found)
+            self.picture("misclassified", wrong, summary.steps)
+
+    def _graph(self, record: StepRecord) -> None:
+        net = self._pair.manual.net
+        masks = [f"mask{k}" for k in range(1, net.depth)] if self._case.p else []
+        nodes = flow(net, self._pair.manual.optimizer, masks)
+        drawn = graph(nodes, record.traces["manual"])
+        self.log("parity", LogEvent(graph_def=drawn.SerializeToString()))
+
+    def _output(self, side: Side, params: Tensors, x: np.ndarray) -> np.ndarray:
+        """The last a, dropout off                                      # [m, n_in] -> [m, n_out]"""
+        with np.errstate(over="ignore", invalid="ignore"):  # of a run that is about to diverge
+            if side == "torch":
+                outputs = self._pair.torch.outputs(x)
+            else:
+                outputs = self._pair.manual.outputs(params, x)
+        return outputs[f"a{self._pair.manual.net.depth}"]
+
+    def _boundary(self, record: StepRecord) -> Figure:
+        d = self._data
+        x0, x1, points = plane(np.concatenate([d.x_train, d.x_dev]))
+        by_side = [self._output(side, record.params, points) for side in SIDES]
+        if d.classes == 2:
+            surfaces = [self._probability(outputs) for outputs in by_side]
+        else:
+            surfaces = [predict(outputs, self._pair.targets.loss) for outputs in by_side]
+        figure = Figure(figsize=(4.5, 4), layout="constrained")
+        ax = figure.subplots()
+        by_hand, in_torch = (s.reshape(x0.shape) for s in surfaces)
+        boundary(ax, x0, x1, by_hand, in_torch, d.x_train, d.labels_train, d.classes)
+        ax.set_title(f"step {record.step}: filled is manual, the line is torch")
+        return figure
+
+    def _probability(self, output: np.ndarray) -> np.ndarray:
+        """Of class 1, from a single output or logit, held to 0..1 where mse_loss leaves it."""
+        a = output[:, 0]
+        if self._pair.targets.loss == "binary_cross_entropy_with_logits":
+            with np.errstate(over="ignore"):
+                return 1 / (1 + np.exp(-a))
+        return np.clip(a, 0, 1)
+
+
+def _text(tag: str, words: str) -> Event:
+    return text(tag, words)  # type: ignore[no-untyped-call]
+
+
+def markdown(headers: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
+    """A table for TensorBoard's Text page."""
+    cells = (headers, ("---",) * len(headers), *lines)
+    return "\n".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in cells
+    )

@@ -1,0 +1,169 @@
+"""Your own code against torch: hand over the arrays that it computed, any of them, by name."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatch
+from typing import Any
+
+import numpy as np
+
+from torch_parity.compare.case import Case
+from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.judge.judge import judge_traces
+from torch_parity.compare.judge.replay import numeric
+from torch_parity.compare.judge.report import Report
+from torch_parity.compare.sources.arrays.layout import SAMPLES, Layout, explain, recognise
+from torch_parity.compare.sources.arrays.start import Given, given
+from torch_parity.compare.tensors import to_numpy
+
+CALLED = ("mine", "torch")
+
+
+def check(
+    mine: Mapping[str, Any],
+    start: Case | Given,
+    *,
+    layout: Layout | None = None,
+    ignore: Iterable[str] = (),
+) -> Report:
+    """Judge arrays of your own: the same step as torch takes it, each operation on your own inputs.
+
+    mine maps names (z1, a1, loss, dW1, W1 after the update...; the course's Z1, A1, cost do as
+    well) to arrays, numbers or tensors; dicts in it are opened, so cache, grads and parameters can
+    be handed over together. start is what `given` gave you, or the case alone. Without a layout,
+    that of start is taken, and what differs from it is recognised and reported as a convention.
+    ignore takes names (or patterns) in mine that are nothing of this step.
+
+    Raises:
+        InputError: nothing to judge, or arrays that are no numbers.
+    """
+    if not isinstance(mine, Mapping):
+        raise InputError(f"mine is a {type(mine).__name__}, expected a dict of arrays by name")
+    at = start if isinstance(start, Given) else given(start)
+    declared = layout or at.layout
+    trace = at.recorded.torch
+    named = _named(mine, at, tuple(ignore))
+    recognised = declared if layout else recognise(named, trace, at.m, declared)
+    ours = {n: recognised.to_ours(n, a, at.m) for n, a in named.items()}
+    ordered = {n: ours[n] for n in [*(n for n in trace if n in ours), *ours]}
+    judgement = judge_traces(
+        Trace(at.recorded.start, ordered, at.recorded.nodes),
+        Trace(at.recorded.start, {n: trace[n] for n in trace if n in ours}, at.recorded.nodes),
+        CALLED,
+    )
+    conventions = (*at.conventions, *explain(recognised, declared), *_flat_outputs(named))
+    return Report(judgement, CALLED, conventions, tuple(_notes(ordered, trace)))
+
+
+def assert_parity(
+    mine: Mapping[str, Any],
+    start: Case | Given,
+    *,
+    layout: Layout | None = None,
+    ignore: Iterable[str] = (),
+) -> Report:
+    """check, for a test suite: the report, if it passed.
+
+    Raises:
+        ParityError: (an AssertionError) it did not; the message says what is wrong first, why, on
+            which side, and what to write instead.
+        InputError: see check.
+    """
+    __tracebackhide__ = True
+    return check(mine, start, layout=layout, ignore=ignore).require()
+
+
+def _named(mine: Mapping[str, Any], at: Given, ignore: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Arrays under our names.
+
+    Raises:
+        InputError: two arrays of one name, nothing left to judge, or a pattern without a match.
+    """
+    flat = list(_flat(mine))
+    for pattern in ignore:
+        if not any(fnmatch(name, pattern) for name, _ in flat):
+            raise InputError(f"ignore has {pattern!r}, which is nothing of yours")
+    found: dict[str, np.ndarray] = {}
+    for theirs, value in flat:
+        if any(fnmatch(theirs, pattern) for pattern in ignore):
+            continue
+        name = _our_name(theirs, at)
+        array = _array(theirs, value, at.case.dtype)
+        if name in found and not np.array_equal(found[name], array):
+            raise InputError(f"{theirs} is handed over twice, with different numbers")
+        found[name] = array
+    known = [n for n in found if n in at.recorded.torch]
+    if not known:
+        names = ", ".join(list(at.recorded.torch)[:8])
+        raise InputError(f"nothing of this step was handed over; its tensors are {names}, ...")
+    return found
+
+
+def _flat(mine: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, value), dicts opened; what the optimizer remembers, {"v": {"dW1": ...}}, is vdW1."""
+    for name, value in mine.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, name if name in ("v", "s") else "")
+        else:
+            yield prefix + str(name), value
+
+
+def _our_name(theirs: str, at: Given) -> str:
+    """Ours for what the course calls Z1, A1, AL, dZ1, cost, vdW1.
+
+    The course's A1 is overwritten by its dropout, so with a mask it is our h1.
+    """
+    trace = at.recorded.torch
+    if theirs in trace:
+        return theirs
+    if theirs in ("cost", "J"):
+        return "cost" if "cost" in trace else "loss"
+    name = theirs.replace("Yhat", "AL").replace("y_hat", "AL")
+    name = re.sub(r"L$", str(at.recorded.pair.manual.net.depth), name)
+    if found := re.fullmatch(r"([vs])d([Wb]\d+)", name):
+        return found[1] + found[2]
+    if found := re.fullmatch(r"(d?)([ZAHzah])(\d+)", name):
+        slope, letter, layer = found[1], found[2].lower(), found[3]
+        if letter == "a" and not slope and f"mask{layer}" in at.recorded.start:
+            letter = "h"
+        return slope + letter + layer
+    return theirs
+
+
+def _array(name: str, value: Any, dtype: str) -> np.ndarray:
+    """As a NumPy array of our byte order; a plain number takes the dtype of the case.
+
+    Raises:
+        InputError: not real numbers.
+    """
+    if hasattr(value, "detach"):
+        value = to_numpy(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name} is no array: {error}") from None
+    if not numeric(array):
+        raise InputError(f"{name} holds {array.dtype}, expected real numbers")
+    if not isinstance(value, np.ndarray | np.generic) and array.dtype != dtype:
+        array = array.astype(dtype)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _flat_outputs(mine: Mapping[str, np.ndarray]) -> Iterator[str]:
+    names = [n for n, a in mine.items() if SAMPLES.fullmatch(n) and a.ndim == 1]
+    if names:
+        yield f"{', '.join(names)}: (m,) is taken as (m, 1): {names[0]} = yours[:, None]"
+
+
+def _notes(mine: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]) -> Iterator[str]:
+    absent = [n for n in trace if n not in mine]
+    if absent:
+        shown = ", ".join(absent[:12]) + (", ..." if absent[12:] else "")
+        yield (
+            f"Judged {len(trace) - len(absent)} of the step's {len(trace)} tensors, through those "
+            f"that were not handed over: {shown}."
+        )
+    for name in mine:
+        if name not in trace:
+            yield f"No tensor of this step is called {name}: {suggest(name, trace)}"

@@ -1,0 +1,111 @@
+"""The members of an .npz file, never unpickled, and each known by its size before it is read."""
+
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.sources.files.stored import BROKEN, Entry, check_shape
+
+DEFLATE = 1032  # no byte of a deflated member can stand for more bytes than that
+LONGEST_TEXT = 100_000_000  # bytes of __metadata__
+
+
+def read_npz(path: Path) -> tuple[str | None, dict[str, Entry]]:
+    """(the text under __metadata__ or None, entries in the order of the file).
+
+    Raises:
+        InputError: the archive is broken, claims more than it can hold, names an array twice, or
+            holds what is no array of real numbers.
+    """
+    entries: dict[str, Entry] = {}
+    metadata = None
+    try:
+        archive = zipfile.ZipFile(path)  # stays open for as long as an entry refers to it
+        members = archive.infolist()
+        if sum(m.compress_size for m in members) > path.stat().st_size:
+            raise ValueError("its members overlap")
+        for member in members:
+            entry = _entry(path, archive, member)
+            name = member.filename.removesuffix(".npy")
+            if name in entries or (name == "__metadata__" and metadata is not None):
+                raise ValueError(f"{name[:80]!r} stands in it twice")
+            if name == "__metadata__":
+                metadata = _text(entry)
+            else:
+                entries[name] = _numeric(entry)
+    except InputError:
+        raise
+    except BROKEN as error:
+        raise InputError(f"{path} cannot be read as .npz: {error or 'it is broken'}") from None
+    return metadata, entries
+
+
+def _entry(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
+    label = f"{path}: {member.filename.removesuffix('.npy')[:80]}"
+    if not member.filename.endswith(".npy"):
+        raise InputError(f"{label} is no array; expected what numpy.savez writes")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(f"{label} is compressed in a way that numpy.savez does not use")
+    if member.file_size > DEFLATE * member.compress_size:
+        raise InputError(f"{label} claims {member.file_size:,} bytes, which it cannot hold")
+    with archive.open(member) as stream:
+        shape, by_columns, dtype = _npy_header(stream)
+        start = stream.tell()
+    if dtype.hasobject:
+        raise InputError(f"{label} holds Python objects, expected numbers (nothing is unpickled)")
+    check_shape(label, shape)
+    if prod(shape) * dtype.itemsize != member.file_size - start:
+        raise InputError(
+            f"{label} is {dtype} {shape}, {prod(shape) * dtype.itemsize:,} bytes, but holds "
+            f"{member.file_size - start:,}"
+        )
+
+    @contextmanager
+    def opened() -> Iterator[IO[bytes]]:
+        with archive.open(member) as stream:
+            stream.read(start)
+            yield stream
+
+    return Entry(label, opened, shape, dtype, by_columns=by_columns)
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError(f"unknown .npy version {version}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on headers written by Python 2
+        shape, by_columns, dtype = readers[version](stream)
+    if any(side < 0 for side in shape):
+        raise ValueError(f"impossible shape {shape}")
+    return shape, by_columns, dtype
+
+
+def _numeric(entry: Entry) -> Entry:
+    dtype = entry.dtype
+    if dtype.kind not in "fiu" or dtype.itemsize > 8:
+        raise InputError(
+            f"{entry.label} is of type {str(dtype)[:40]}, expected real numbers of 64 bits at most"
+        )
+    return replace(entry, by_columns=entry.by_columns and len(entry.shape) > 1)
+
+
+def _text(entry: Entry) -> str:
+    if entry.dtype.kind != "U" or entry.shape or entry.dtype.itemsize > LONGEST_TEXT:
+        raise InputError(
+            f"{entry.label} is {str(entry.dtype)[:40]} {entry.shape}, expected one text: "
+            "numpy.array(json.dumps(...))"
+        )
+    return str(entry.read())

@@ -1,0 +1,131 @@
+"""The header of a safetensors file, which anybody may have written: nothing in it is believed.
+
+Eight bytes hold the length of the header, little-endian; the header is a JSON object that gives
+each tensor's type, shape and place; the numbers follow. The library that writes these files
+(safetensors) cannot hand over bfloat16 without torch, and takes the last of two equal names.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+
+from torch_parity.compare.bounds.precision import BFLOAT16
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.sources.files.stored import Entry, check_shape
+
+DTYPES = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": BFLOAT16.newbyteorder("<"),
+    **{f"{kind}{8 * n}": np.dtype(f"<{kind.lower()}{n}") for kind in "IU" for n in (1, 2, 4, 8)},
+}
+LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
+
+
+class _Info(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    dtype: str
+    shape: list[NonNegativeInt]
+    data_offsets: Annotated[list[NonNegativeInt], Field(min_length=2, max_length=2)]
+
+
+def read_safetensors(path: Path) -> tuple[object, dict[str, Entry]]:
+    """(what stands under __metadata__ or None, entries in the order of the file).
+
+    Raises:
+        InputError: the file is cut short or no safetensors, its tensors overlap, leave gaps or
+            are of a type that is not judged.
+    """
+    header, start = _header(path)
+    metadata = header.pop("__metadata__", None)
+    infos = {name: _info(path, name, value) for name, value in header.items()}
+    ordered = sorted(infos.items(), key=lambda item: item[1].data_offsets)
+    end = 0
+    for name, info in ordered:
+        if info.data_offsets[0] != end:
+            raise InputError(
+                f"{path}: {name[:80]!r} begins at byte {info.data_offsets[0]} of the data, "
+                f"expected {end}: tensors may neither overlap nor leave gaps"
+            )
+        end = info.data_offsets[1]
+    held = path.stat().st_size - start
+    if end != held:
+        raise InputError(
+            f"{path} holds {held} bytes of data where its header speaks of {end}; is it whole?"
+        )
+    return metadata, {name: _entry(path, name, info, start) for name, info in ordered}
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header, and where the data begin."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        held = path.stat().st_size - 8
+        if not 2 <= length <= min(held, LONGEST_HEADER):
+            raise InputError(
+                f"{path} is no safetensors or .npz file, or was cut short: expected a header of 2 "
+                f"to {LONGEST_HEADER:,} bytes within the file, its first 8 bytes say {length:,}"
+            )
+        text = stream.read(length)
+    try:
+        header = json.loads(text.decode(), object_pairs_hook=_distinct, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: the safetensors header is broken: {error}") from None
+    if not isinstance(header, dict):
+        raise InputError(f"{path}: the safetensors header is no JSON object")
+    return header, 8 + length
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """json would keep the last of two equal names, and hide what the first says."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:80]!r} stands in it twice")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _info(path: Path, name: str, value: object) -> _Info:
+    try:
+        info = _Info.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its record"
+        raise InputError(f"{path}: {name[:80]!r}: {where}: {first['msg']}") from None
+    if info.dtype not in DTYPES:
+        raise InputError(
+            f"{path}: {name[:80]!r} is of type {info.dtype[:20]!r}, expected real numbers: "
+            f"{', '.join(DTYPES)}"
+        )
+    check_shape(f"{path}: {name[:80]!r}", tuple(info.shape))
+    begin, end = info.data_offsets
+    size = prod(info.shape) * DTYPES[info.dtype].itemsize
+    if end - begin != size:
+        raise InputError(
+            f"{path}: {name[:80]!r} has {end - begin} bytes, expected {size} for {info.dtype} "
+            f"{info.shape}"
+        )
+    return info
+
+
+def _entry(path: Path, name: str, info: _Info, start: int) -> Entry:
+    @contextmanager
+    def opened() -> Iterator[IO[bytes]]:
+        with path.open("rb") as stream:
+            stream.seek(start + info.data_offsets[0])
+            yield stream
+
+    return Entry(f"{path}: {name}", opened, tuple(info.shape), DTYPES[info.dtype])

@@ -1,0 +1,110 @@
+"""Tensors that lie in a file: shape and type are known at once, numbers are read when asked for."""
+
+import re
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from math import prod
+from typing import IO
+
+import numpy as np
+
+from torch_parity.compare.errors import InputError
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}")
+LARGEST = 2**48  # entries of a tensor, sides of 0 left out: even an empty one must be an array
+
+# Whatever a broken file makes its readers raise.
+BROKEN = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor in a file, not read yet.
+
+    label is what errors call it, open gives a stream at its first byte, dtype is how its numbers
+    lie there, by_columns that the first index runs fastest.
+    """
+
+    label: str
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    by_columns: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of its entries."""
+        return prod(self.shape)
+
+    @property
+    def read_as(self) -> np.dtype:
+        """The type of the array that it becomes: in this computer's byte order."""
+        return self.dtype.newbyteorder("=")
+
+    def read(self) -> np.ndarray:
+        """The whole tensor.
+
+        Raises:
+            InputError: the file no longer holds it.
+        """
+        (flat,) = self.blocks(max(self.size, 1))
+        return flat.reshape(self.shape, order="F" if self.by_columns else "C")
+
+    def blocks(self, count: int) -> Iterator[np.ndarray]:
+        """Its entries as they lie in the file, at most so many at once; at least one block.
+
+        Raises:
+            InputError: the file no longer holds them.
+        """
+        try:
+            with self.open() as stream:
+                for start in range(0, max(self.size, 1), count):
+                    expected = min(count, self.size - start) * self.dtype.itemsize
+                    data = stream.read(expected)
+                    if len(data) != expected:
+                        raise EOFError
+                    yield self._numbers(data)
+        except BROKEN as error:
+            reason = str(error) or "the file ends before its numbers do"
+            raise InputError(f"{self.label} cannot be read: {reason}") from None
+
+    def _numbers(self, data: bytes) -> np.ndarray:
+        return np.frombuffer(data, self.dtype).astype(self.read_as, copy=False)
+
+
+class Stored(Mapping[str, np.ndarray]):
+    """Tensors by name; each is read anew whenever it is asked for, and none is kept."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self.entries = dict(entries)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.entries[name].read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+
+def check_shape(label: str, shape: tuple[int, ...]) -> None:
+    """Refuse what cannot be the shape of an array.
+
+    Raises:
+        InputError: over 32 sides, or sides that are too long.
+    """
+    if len(shape) > 32 or prod(side or 1 for side in shape) > LARGEST:
+        raise InputError(f"{label} has an impossible shape: {str(shape)[:80]}")

@@ -1,0 +1,64 @@
+"""Two files compared tensor by tensor, and a large tensor block by block, whatever their size."""
+
+import numpy as np
+
+from torch_parity.compare.bounds.precision import widened
+from torch_parity.compare.judge.differences import BOUND, Difference, difference, largest
+from torch_parity.compare.sources.files.stored import Entry, Stored
+
+BLOCK = 2**20  # entries at once; comparing takes about six arrays of that size
+
+
+def compare_stored(
+    manual: Stored, torch: Stored, called: tuple[str, str]
+) -> tuple[Difference, ...]:
+    """What judging.differences says of each, with no more in memory than a few blocks.
+
+    Raises:
+        ValueError: there is nothing to compare.
+    """
+    large = {name for name in manual if _large(manual.entries[name], torch.entries.get(name))}
+    found: list[Difference] = []
+    for name in dict.fromkeys([*manual, *torch]):
+        if name in large:
+            found.append(_by_blocks(name, manual.entries[name], torch.entries[name], called))
+        else:
+            one, other = (widened(s[name]) if name in s else None for s in (manual, torch))
+            found.append(difference(name, one, other, called))
+    return tuple(found)
+
+
+def _large(manual: Entry, torch: Entry | None) -> bool:
+    return (
+        torch is not None
+        and manual.size > BLOCK
+        and (manual.shape, manual.read_as) == (torch.shape, torch.read_as)
+        and not (manual.by_columns or torch.by_columns)
+    )
+
+
+def _by_blocks(name: str, manual: Entry, torch: Entry, called: tuple[str, str]) -> Difference:
+    bound = BOUND.get(widened(np.empty(0, manual.read_as)).dtype, 0.0)
+    absolute, size, at, values = -1.0, 0.0, 0, ("", "")
+    blocks = zip(manual.blocks(BLOCK), torch.blocks(BLOCK), strict=True)
+    for start, (one, other) in zip(range(0, manual.size, BLOCK), blocks, strict=True):
+        one, other = widened(one), widened(other)
+        d = difference(name, one, other, called)
+        if d.verdict == "not finite":
+            index = _index(start + d.index[0], manual)
+            detail = f"{d.detail.rpartition(' at ')[0]} at {list(index)}"
+            return Difference(name, "not finite", bound, index=index, detail=detail)
+        size = max(size, largest(one), largest(other))
+        if d.absolute > absolute:
+            absolute, at = d.absolute, start + d.index[0]
+            values = (f"{one[d.index]:.9g}", f"{other[d.index]:.9g}")
+    relative = absolute / size if size else 0.0
+    index = _index(at, manual)
+    if relative <= bound:
+        return Difference(name, "match", bound, absolute, relative, index)
+    detail = f"at {list(index)} {called[0]} {values[0]}, {called[1]} {values[1]}"
+    return Difference(name, "differs", bound, absolute, relative, index, detail)
+
+
+def _index(flat: int, entry: Entry) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(flat, entry.shape))

@@ -1,0 +1,176 @@
+"""Traces as files, so that C, CUDA, JAX, Julia or yesterday's run can be judged.
+
+A safetensors file whose metadata say what the tensors are; docs/trace-format.md is written for
+those who write one. .npz is read as well. Nothing in a file is ever unpickled or executed.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Json, ValidationError
+from safetensors.numpy import save as serialize
+
+from torch_parity.compare.bounds.precision import is_half
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.sources.files.nodes import NodeRecord, checked, written
+from torch_parity.compare.sources.files.npz import read_npz
+from torch_parity.compare.sources.files.safetensors import read_safetensors
+from torch_parity.compare.sources.files.stored import NAME, Entry, Stored
+
+FORMAT = "torch-parity trace"
+GIVEN, MADE = "given/", "made/"
+
+
+@dataclass(frozen=True)
+class TraceFile(Trace):
+    """A trace that lies in a file; its tensors are read when they are asked for.
+
+    about is what the file says of itself. notes say what was read otherwise than it lies there.
+    """
+
+    given: Stored
+    made: Stored
+    about: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class _Metadata(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: Literal["torch-parity trace"]
+    version: Literal["1"]
+    order: Json[list[str]] | None = None
+    nodes: Json[list[NodeRecord]] = []
+    about: Json[dict[str, Any]] = {}
+
+
+def save(path: Path, trace: Trace, about: Mapping[str, Any]) -> None:
+    """Write the trace, whole or not at all.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    tensors = {
+        **{GIVEN + name: a for name, a in trace.given.items()},
+        **{MADE + name: a for name, a in trace.made.items()},
+    }
+    metadata = {"format": FORMAT, "version": "1", "order": json.dumps(list(trace.made))}
+    if trace.nodes:
+        metadata["nodes"] = json.dumps(written(trace.nodes))
+    if about:
+        metadata["about"] = json.dumps(about)
+    data = serialize({n: np.asarray(a, order="C") for n, a in tensors.items()}, metadata)
+    half_done = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            half_done.write_bytes(data)
+            half_done.replace(path)
+        finally:
+            half_done.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def load(path: Path) -> TraceFile:
+    """The trace in a safetensors or .npz file.
+
+    Raises:
+        InputError: there is no such file, it is broken, or it holds something else than a trace.
+    """
+    try:
+        return _load(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except InputError as error:  # may quote the file, which may hold what a terminal obeys
+        said = "".join(c if c.isprintable() else "?" for c in str(error))
+        raise InputError(said) from None
+
+
+def _load(path: Path) -> TraceFile:
+    if not path.is_file():
+        what = "is no file" if path.exists() else "does not exist"
+        raise InputError(f"{path} {what}; expected a trace, as parity record writes it")
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"PK"
+    metadata, entries = read_npz(path) if zipped else read_safetensors(path)
+    given, made = _roles(path, entries)
+    halves = [name for name, e in entries.items() if is_half(e.read_as)]
+    shown = ", ".join(halves[:6]) + (f" and {len(halves) - 6} more" if halves[6:] else "")
+    notes = [f"{path.name}: {shown}: 16 bits a number, judged as such"] if halves else []
+    said = _said(path, metadata)
+    if said is None:
+        notes.append(
+            f"{path.name} does not say what it is (no metadata with the format {FORMAT!r}), so its "
+            "tensors were taken as they are"
+        )
+        return TraceFile(Stored(given), Stored(made), notes=tuple(notes))
+    made = _ordered(path, made, said.order)
+    try:
+        nodes = checked(said.nodes, given, made)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return TraceFile(Stored(given), Stored(made), nodes, said.about, tuple(notes))
+
+
+def _roles(path: Path, entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], dict[str, Entry]]:
+    """What the step was given, and what it made: given/W1, made/W1 or just W1."""
+    given: dict[str, Entry] = {}
+    made: dict[str, Entry] = {}
+    for stored, entry in entries.items():
+        role = given if stored.startswith(GIVEN) else made
+        name = stored.removeprefix(GIVEN if role is given else MADE)
+        if not NAME.fullmatch(name) or name.startswith("new_"):
+            raise InputError(
+                f"{path}: {stored[:80]!r} is no name of a tensor; expected letters, digits and "
+                "_ . - / (200 at most; new_ is for what the judge calls updated tensors)"
+            )
+        if name in role:
+            raise InputError(f"{path}: {name!r} stands in it twice, as {MADE}{name} and as {name}")
+        role[name] = entry
+    if not entries:
+        raise InputError(f"{path} holds no tensors, so there is nothing to judge")
+    return given, made
+
+
+def _said(path: Path, metadata: object) -> _Metadata | None:
+    """The metadata, if they are of this format."""
+    if isinstance(metadata, str):
+        try:
+            metadata = json.loads(metadata)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: __metadata__ is no JSON: {error}") from None
+    if metadata is None or (isinstance(metadata, dict) and not _claims(metadata)):
+        return None
+    try:
+        return _Metadata.model_validate(metadata)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(("__metadata__", *map(str, first["loc"])))[:120]
+        came = str(first["input"])[:40]
+        raise InputError(f"{path}: {where}: {first['msg']} (it is {came!r})") from None
+
+
+def _claims(metadata: Mapping[str, object]) -> bool:
+    """Other programs write metadata too ({"format": "pt"}), which say nothing of a trace."""
+    ours = _Metadata.model_fields.keys() - {"format"}
+    strange = not all(isinstance(value, str) for value in metadata.values())
+    return metadata.get("format") == FORMAT or bool(ours & metadata.keys()) or strange
+
+
+def _ordered(path: Path, made: dict[str, Entry], order: Iterable[str] | None) -> dict[str, Entry]:
+    if order is None:
+        return made
+    names = list(order)
+    if absent := [name for name in names if name not in made]:
+        raise InputError(f"{path}: order names {absent[0][:80]!r}, which is not among the made")
+    if left := list(made.keys() - set(names)):
+        raise InputError(f"{path}: order leaves out {min(left)[:80]!r}")
+    if len(names) > len(made):
+        raise InputError(f"{path}: order names a tensor twice")
+    return {name: made[name] for name in names}

@@ -1,0 +1,183 @@
+"""What the ranks of a distributed run recorded, judged twice: against the same shards by hand, and
+against one process that has the whole batch."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from torch_parity import manual
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.case import load as load_case
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.flow.nodes import flow
+from torch_parity.compare.flow.sharded import of_all_ranks, sharded_flow
+from torch_parity.compare.flow.trace import Tensors, Trace
+from torch_parity.compare.judge.judge import judge_traces
+from torch_parity.compare.judge.report import Report
+from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.files.trace_file import load
+from torch_parity.compare.sources.pair import Pair
+from torch_parity.torch_ref.distributed.job import Job, read
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class RankedStep:
+    """One step, judged when it is asked for: shards holds the shards by hand and the ranks, whole
+    one process and the ranks' rows gathered."""
+
+    step: int
+    ranks: int
+    shards: tuple[Trace, Trace]
+    whole: tuple[Trace, Trace]
+
+    @cached_property
+    def by_hand(self) -> Report:
+        """The ranks against the same shards by hand: every tensor of every rank."""
+        called = ("hand", f"{self.ranks} ranks")
+        return Report(judge_traces(*self.shards, called), called)
+
+    @cached_property
+    def one_process(self) -> Report:
+        """The ranks against one process that has the whole batch."""
+        called = ("one process", f"{self.ranks} ranks")
+        return Report(judge_traces(*self.whole, called), called)
+
+    @property
+    def passed(self) -> bool:
+        """The three take the same step."""
+        return self.by_hand.passed and self.one_process.passed
+
+
+def judge_run(folder: Path) -> Iterator[RankedStep]:
+    """Every step that the ranks of the run in this folder recorded, in order.
+
+    Raises:
+        InputError: the folder was not written by parity shard, or holds no (whole) traces.
+    """
+    if not (folder / "job.json").is_file():
+        raise InputError(f"{folder} holds no job.json; write one:  parity shard --out {folder}")
+    case = load_case(folder / "case.toml")
+    loaded = data.load(case)
+    sides = pair.build(case, loaded)
+    job = read(folder)
+    if job != job_of(case, sides, job.rows):
+        raise InputError(f"{folder}: job.json is not that of case.toml; write both anew")
+    batches = _batches(job, loaded.x_train, sides.targets.y_train)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(case.seed)
+        for step, (x, y) in enumerate(batches, start=1):
+            ranks = _traces(folder, step)
+            if not ranks:
+                if step == 1:
+                    raise InputError(
+                        f"{folder} holds no traces; have the ranks write some:  torchrun ... -m "
+                        f"torch_ref.distributed {folder} --traces 3"
+                    )
+                return
+            given = sides.torch.params(), sides.torch.state()
+            by_torch, masks = sides.torch.step(x, y)
+            yield _step(sides, job, step, (x, y), masks, given, by_torch, ranks)
+
+
+def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
+    """The case in the words of torch_ref, all defaults settled."""
+    net = sides.manual.net
+    return Job(
+        sizes=net.sizes,
+        activation=net.activation,
+        output=net.output,
+        loss=net.loss,
+        reduction=cast(Any, net.reduction),
+        negative_slope=net.negative_slope,
+        p=case.p,
+        l1=net.l1,
+        l2=net.l2,
+        l2_route=case.l2_route,
+        optimizer=case.optimizer,
+        options=asdict(cast(Any, sides.manual.optimizer)),
+        dtype=case.dtype,
+        steps=case.steps,
+        batch=case.batch,
+        seed=case.seed,
+        rows=rows,
+    )
+
+
+def _batches(job: Job, x: np.ndarray, y: np.ndarray) -> Iterator[Batch]:
+    """The whole batch of each step, shard after shard."""
+    begins = np.cumsum((0, *job.rows))
+    for step in range(1, job.steps + 1):
+        rows = [b + job.rows_of(i, step).numpy() for i, b in enumerate(begins[:-1])]
+        at = np.concatenate(rows)
+        yield x[at], y[at]
+
+
+def _traces(folder: Path, step: int) -> list[Trace]:
+    """Of each rank, in order.
+
+    Raises:
+        InputError: a rank's trace is missing between two others', or cannot be read.
+    """
+    found = [*(folder / "traces").glob(f"step-{step}-rank-*.safetensors")]
+    files = [
+        load(folder / "traces" / f"step-{step}-rank-{r}.safetensors") for r in range(len(found))
+    ]
+    return [Trace(dict(f.given), dict(f.made)) for f in files]
+
+
+def _step(
+    sides: Pair,
+    job: Job,
+    step: int,
+    batch: Batch,
+    masks: Tensors,
+    given: tuple[Tensors, Tensors],
+    by_torch: Tensors,
+    ranks: list[Trace],
+) -> RankedStep:
+    net, optimizer = sides.manual.net, sides.manual.optimizer
+    cuts = job.cuts(step, len(ranks))
+    rows = [end - begin for begin, end in pairwise(cuts)]
+    whole: dict[str, np.ndarray] = {"x": batch[0], "y": batch[1], **masks}
+    begun = [{**sides.state, **rank.given} for rank in ranks]  # torch remembers nothing at first
+    params = {name: begun[0][name] for name in sides.params}
+    state = {name: begun[0][name] for name in sides.state}
+    by_hand = manual.sharded_step(net, optimizer, params, state, *batch, masks, rows)
+    nodes = sharded_flow(net, optimizer, masks, rows)
+    shards = (
+        Trace(whole | of_all_ranks([params | state] * len(ranks)), of_all_ranks(by_hand), nodes),
+        Trace(whole | of_all_ranks(begun), of_all_ranks([rank.made for rank in ranks]), nodes),
+    )
+    gathered = _gathered([rank.made for rank in ranks], by_torch)
+    one_flow = flow(net, optimizer, masks)
+    alone = {**sides.state, **given[0], **given[1]}
+    one_and_all = (
+        Trace(whole | alone, {n: by_torch[n] for n in gathered}, one_flow),
+        Trace({**whole, **begun[0]}, gathered, one_flow),
+    )
+    return RankedStep(step, len(ranks), shards, one_and_all)
+
+
+def _gathered(ranks: list[Tensors], like: Tensors) -> Tensors:
+    """What the ranks made, as one process would have: their rows under one another.
+
+    da, dz and dh are left out: a rank's are m / m_r times those of one process, and how they come
+    to be is judged by hand already. The gradients of the parameters answer for them.
+    """
+    gathered = {}
+    for name in like:
+        parts = [rank[name] for rank in ranks if name in rank]
+        if name[0] in "hza":
+            gathered[name] = np.concatenate(parts)
+        elif not name.startswith(("da", "dz", "dh")):
+            gathered[name] = parts[0]
+    return gathered

@@ -1,0 +1,1 @@
+"""Losses and penalties: forward, and right below it backward."""

@@ -1,0 +1,1 @@
+"""Whole networks: forward and backward, line by line."""

@@ -1,0 +1,1 @@
+"""Operations on tensors: forward, and right below it backward."""

@@ -1,0 +1,34 @@
+"""The affine map: the only place where the units of one layer meet those of the next.
+
+Source: course week 3, "computing a network's output"; torch.nn.Linear.
+"""
+
+import numpy as np
+
+from torch_parity.manual.shapes import require_shape
+
+
+def linear(x: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """z = x @ W.T + b                    # [m, in], [out, in], [out] -> [m, out]
+
+    Raises:
+        ValueError: x is not [m, in], or b is not [out] (a [out, 1] column would broadcast).
+    """
+    require_shape("linear", "x", x, (x.shape[0] if x.ndim else 0, W.shape[1]))
+    require_shape("linear", "b", b, (W.shape[0],))
+    return x @ W.T + b
+
+
+def linear_backward(
+    dz: np.ndarray, x: np.ndarray, W: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """dx = dz @ W;  dW = dz.T @ x;  db = sum_m dz      # [m, out] -> [m, in], [out, in], [out]
+
+    There is no 1/m here: it stands once, in the loss, so dz already carries it.
+    """
+    return dz @ W, *linear_backward_parameters(dz, x)
+
+
+def linear_backward_parameters(dz: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """dW, db alone: in the first layer nobody asks for dx, and dz @ W is its dearest product."""
+    return dz.T @ x, dz.sum(axis=0)

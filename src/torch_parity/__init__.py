@@ -1,0 +1,62 @@
+"""Do two computations agree? If not: which operation is wrong first, why, and on which side.
+
+For code of your own, `given(case)` is what a step begins from, `check(mine, case)` judges what you
+made of it, and `assert_parity` does so in a test. For torch modules there are
+`check_modules(a, b, x)`, and `check_module(module, mine, x)` against arrays by hand. For a function
+and a backward of your own there is `check_gradient(forward, backward, inputs, upstream)`.
+
+Inside are the network by hand (`torch_parity.manual`), in torch (`torch_parity.torch_ref`), and
+the judge (`torch_parity.compare`).
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch_parity.compare.case import Case
+    from torch_parity.compare.gradients.own_gradient import check_gradient
+    from torch_parity.compare.sources.arrays.check import assert_parity, check
+    from torch_parity.compare.sources.arrays.layout import COURSE, Layout
+    from torch_parity.compare.sources.arrays.start import given
+    from torch_parity.compare.sources.modules.check import check_module, check_modules
+
+    __version__: str
+
+__all__ = [
+    "COURSE",
+    "Case",
+    "Layout",
+    "__version__",
+    "assert_parity",
+    "check",
+    "check_gradient",
+    "check_module",
+    "check_modules",
+    "given",
+]
+
+_HOMES = {
+    "Case": "case",
+    "COURSE": "sources.arrays.layout",
+    "Layout": "sources.arrays.layout",
+    "given": "sources.arrays.start",
+    "check": "sources.arrays.check",
+    "assert_parity": "sources.arrays.check",
+    "check_module": "sources.modules.check",
+    "check_modules": "sources.modules.check",
+    "check_gradient": "gradients.own_gradient",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is first used: torch takes a second, and `parity --help` does without it."""
+    if name == "__version__":
+        return version("torch-parity")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'torch_parity' has no attribute {name!r}")
+    return getattr(import_module(f"torch_parity.compare.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The same step on many ranks: what torchrun starts."""

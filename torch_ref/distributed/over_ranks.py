@@ -1,0 +1,121 @@
+"""What becomes of a loss, a penalty and the gradients where each rank has rows of its own.
+
+torch_ref/distributed/train.py puts these into DistributedDataParallel and FSDP2.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch._C._distributed_c10d import GradBucket
+from torch.distributed.tensor import DTensor
+from torch.futures import Future
+
+from torch_parity.torch_ref.distributed.job import Tensors
+from torch_parity.torch_ref.losses.regularization import Penalty
+from torch_parity.torch_ref.models import mlp as network
+
+
+class WeightedSum:
+    """sum over ranks r of weight_r * t_r: the mean over all rows where weight_r is m_r / m.
+
+    DistributedDataParallel takes `bucket` for its communication hook, FSDP2 the object itself for
+    its reduce-scatter.
+    """
+
+    weight = 1.0
+
+    def all_reduce(self, t: Tensor) -> Tensor:
+        """The sum, on every rank."""
+        total = t * self.weight
+        dist.all_reduce(total)
+        return total
+
+    def bucket(self, _: object, bucket: GradBucket) -> Future[Tensor]:
+        """The sum of a bucket of gradients, on every rank."""
+        work = dist.all_reduce(bucket.buffer().mul_(self.weight), async_op=True)
+        return cast(Future[Tensor], work.get_future().then(lambda done: done.value()[0]))
+
+    def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Where FSDP2 gathers what is to be reduced."""
+        return torch.empty(*size, dtype=dtype, device=device)
+
+    def __call__(
+        self,
+        output_tensor: Tensor,
+        input_tensor: Tensor,
+        group: dist.ProcessGroup,
+        op: Any,
+        async_op: bool = False,
+    ) -> dist.Work | None:
+        """The sum, a part of it on each rank."""
+        parts = list(input_tensor.mul_(self.weight).chunk(group.size()))
+        return cast(
+            dist.Work | None, dist.reduce_scatter(output_tensor, parts, op, group, async_op)
+        )
+
+
+class LossOverRanks(nn.Module):
+    """The loss of the whole batch in value, of this rank's rows in gradient: the gradients of the
+    ranks are added up later, by the reduction."""
+
+    def __init__(self, criterion: nn.Module, over_ranks: WeightedSum) -> None:
+        super().__init__()
+        self.criterion, self.over_ranks = criterion, over_ranks
+        self.own = torch.zeros(())
+
+    def forward(self, output: Tensor, y: Tensor) -> Tensor:
+        """[m_r, n], [m_r, n] -> []"""
+        own = self.criterion(output, y)
+        self.own = own.detach().clone()
+        return own - self.own + self.over_ranks.all_reduce(self.own)
+
+
+@dataclass(frozen=True)
+class PenaltyOfParts(Penalty):
+    """The penalty of weights of which FSDP2 has put a part on each rank (whole ones, for DDP)."""
+
+    def value(self, weights: list[Tensor]) -> Tensor:
+        """Of the whole weights, on every rank."""
+        return super().value([whole_tensor(W) for W in weights])
+
+    def in_loss(self, weights: list[Tensor]) -> Tensor | None:
+        """Of this rank's part alone: that is what its gradient is needed for."""
+        return super().in_loss([W.to_local() if isinstance(W, DTensor) else W for W in weights])
+
+
+class OwnGradients(ExitStack):
+    """While open, keeps each parameter's gradient from this rank's rows, as it is before the
+    all-reduce: dW1_own, db1_own..."""
+
+    def __init__(self, net: network.Network) -> None:
+        super().__init__()
+        self.net = net
+        self.tensors: Tensors = {}
+
+    def __enter__(self) -> Self:
+        for name, module in self.net.named_children():
+            if isinstance(module, nn.Linear):
+                hook = partial(self._watch, name.removeprefix("z"))
+                self.enter_context(module.register_forward_hook(hook))
+        return self
+
+    def _watch(self, layer: str, module: nn.Linear, args: tuple[Tensor], out: Tensor) -> None:
+        """In the forward pass, because only then has FSDP2 the whole parameter in its place."""
+        for name, parameter in ((f"dW{layer}_own", module.weight), (f"db{layer}_own", module.bias)):
+            hook = partial(self._keep, name)
+            self.enter_context(parameter.register_hook(hook))  # type: ignore[no-untyped-call]
+
+    def _keep(self, name: str, gradient: Tensor) -> None:
+        """The first only: the penalty runs a backward of its own, after the all-reduce."""
+        self.tensors.setdefault(name, gradient.detach().clone())
+
+
+def whole_tensor(t: Tensor) -> Tensor:
+    """In one piece; of a DTensor every rank has a part, so all ranks have to ask together."""
+    return t.full_tensor() if isinstance(t, DTensor) else t

@@ -1,0 +1,241 @@
+"""The same step on many ranks: each has its own rows, and the gradients meet in an all-reduce.
+
+    torchrun --nproc-per-node 4 -m torch_parity.torch_ref.distributed FOLDER
+
+FOLDER is what `parity shard` writes. torch averages over ranks, which is the mean over the batch
+only where all ranks have as many rows; so the reduction is told what each rank's mean weighs. The
+dropout masks of the whole batch are drawn on every rank, by generators that stand alike, and each
+rank takes its rows: the step is that of one process, for any number of ranks.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.elastic.multiprocessing.errors import record as report_errors
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.tensorboard import SummaryWriter
+
+from torch_parity.torch_ref.distributed import checkpoint
+from torch_parity.torch_ref.distributed.job import Job, Tensors, read, read_shard
+from torch_parity.torch_ref.distributed.over_ranks import (
+    LossOverRanks,
+    OwnGradients,
+    PenaltyOfParts,
+    WeightedSum,
+    whole_tensor,
+)
+from torch_parity.torch_ref.losses.regularization import parameter_groups
+from torch_parity.torch_ref.models import mlp as network
+from torch_parity.torch_ref.ops.dropout import FixedDropout
+from torch_parity.torch_ref.trace import state
+
+
+class Trainer:
+    """One rank of a run: its rows, its copy (or, with FSDP2, its part) of the network."""
+
+    def __init__(self, folder: Path, job: Job, fsdp: bool) -> None:
+        self.job, self.rank, self.world = job, dist.get_rank(), dist.get_world_size()
+        if self.world > len(job.rows):
+            raise SystemExit(
+                f"{folder} has {len(job.rows)} shards, too few for {self.world} ranks; start fewer "
+                "ranks, or write more shards:  parity shard --shards N"
+            )
+        self.device = _device()
+        self.shards = {i: read_shard(folder, i) for i in job.shards_of(self.rank, self.world)}
+        self.over_ranks = WeightedSum()
+        self.criterion = LossOverRanks(network.LOSSES[job.loss](job.reduction), self.over_ranks)
+        self.net = _network(folder, job).to(self.device)
+        self.wrapper = self._fully_shard() if fsdp else self._replicate()
+        make, self.slots = network.OPTIMIZERS[job.optimizer]
+        # m of all shards: divided by a shard's own m the penalty would be too strong
+        self.penalty = PenaltyOfParts(job.l1, job.l2, job.m, job.l2_route)
+        groups = parameter_groups(self.net, self.penalty.weight_decay)
+        self.optimizer = make(groups, **job.options)
+
+    def _replicate(self) -> nn.Module:
+        """One bucket a parameter: DistributedDataParallel rearranges larger ones after the first
+        step, and where a number lies in its bucket decides the order in which the ranks' shares
+        are added, so that a run that was resumed would round otherwise."""
+        wrapper = DistributedDataParallel(self.net, bucket_cap_mb=0)
+        wrapper.register_comm_hook(None, self.over_ranks.bucket)
+        return wrapper
+
+    def _fully_shard(self) -> nn.Module:
+        """FSDP2 divides nothing here: the weights do."""
+        fully_shard(self.net, mesh=init_device_mesh(self.device.type, (self.world,)))
+        sharded = cast(FSDPModule, self.net)
+        sharded.set_custom_reduce_scatter(cast(Any, self.over_ranks))
+        sharded.set_gradient_divide_factor(1.0)
+        sharded.set_force_sum_reduction_for_comms(True)
+        return self.net
+
+    def step(self, number: int) -> tuple[Tensors, Tensors]:
+        """One step -> (what it began from, what it made), as this rank saw them.
+
+        Raises:
+            ArithmeticError: the numbers do not stay finite.
+        """
+        cuts = self.job.cuts(number, self.world)
+        begin, end, m = cuts[self.rank], cuts[self.rank + 1], cuts[-1]
+        self.over_ranks.weight = (end - begin) / m if self.job.reduction == "mean" else 1.0
+        x, y = self._rows(number)
+        self._draw_masks(m, begin, end)
+        params = {name: p.detach().clone() for name, p in self.net.named_tensors().items()}
+        given = params | state(self.optimizer, self.slots, self.net.named_tensors())
+        with OwnGradients(self.net) as own:
+            made, masks = network.step(
+                self.net,
+                self.criterion,
+                self.optimizer,
+                self.slots,
+                self.penalty,
+                x,
+                y,
+                self.wrapper,
+            )
+        if "loss" not in made or not made["loss"].isfinite():
+            raise ArithmeticError(f"training diverged in step {number}; try a smaller lr")
+        mine = {"x": x, "y": y, **masks, "loss_own": self.criterion.own, **own.tensors}
+        return given, mine | made
+
+    def _rows(self, step: int) -> tuple[Tensor, Tensor]:
+        parts = [
+            (x[rows], y[rows])
+            for shard, (x, y) in self.shards.items()
+            for rows in [self.job.rows_of(shard, step)]
+        ]
+        x, y = (torch.cat(tensors).to(self.device) for tensors in zip(*parts, strict=True))
+        return x, y
+
+    def _draw_masks(self, m: int, begin: int, end: int) -> None:
+        """As nn.Dropout draws them in one process, in the order of the layers; on the CPU, whose
+        generator gives the same numbers on every machine."""
+        dropouts = [layer for layer in self.net if isinstance(layer, FixedDropout)]
+        for layer, n in zip(dropouts, self.job.sizes[1:], strict=False):
+            ones = torch.ones(m, n, dtype=getattr(torch, self.job.dtype))
+            mask = nn.functional.dropout(ones, self.job.p)[begin:end]
+            layer.mask = mask.to(self.device)
+
+
+def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -> None:
+    """Train the folder's job from its last checkpoint on; there is a process group already.
+
+    Writes into the folder: checkpoints/ after every so many steps, tensorboard/ and
+    final.safetensors by rank 0, and traces/ of the first steps by every rank.
+
+    Raises:
+        ArithmeticError: training diverged.
+    """
+    job = read(folder)
+    trainer = Trainer(folder, job, fsdp)
+    torch.manual_seed(job.seed)  # of the masks, on every rank alike
+    done = checkpoint.load(folder / "checkpoints", trainer.net, trainer.optimizer)
+    first = trainer.rank == 0
+    # what the curves held beyond the checkpoint is purged: those steps are run again
+    curves = SummaryWriter(folder / "tensorboard", purge_step=done + 1) if first else None
+    for step in range(done + 1, job.steps + 1):
+        given, made = trainer.step(step)
+        if step <= traces:
+            _write_trace(folder, step, trainer.rank, whole(given), whole(made))
+        numbers = _curves(made, list(trainer.net.named_tensors()))
+        if curves:
+            for tag, value in numbers.items():
+                curves.add_scalar(tag, value, step)
+        if step % every == 0:
+            if curves:
+                curves.flush()
+            checkpoint.save(folder / "checkpoints", step, trainer.net, trainer.optimizer)
+    last = whole(
+        {name: p.detach() for name, p in trainer.net.named_tensors().items()}
+        | state(trainer.optimizer, trainer.slots, trainer.net.named_tensors())
+    )
+    if curves:
+        curves.close()
+        save_file(last, folder / "final.safetensors")
+
+
+def whole(tensors: Tensors) -> Tensors:
+    """Every tensor in one piece and on the CPU; FSDP2 keeps a part of each on every rank, so all
+    ranks have to ask together."""
+    return {name: whole_tensor(t).cpu().contiguous() for name, t in tensors.items()}
+
+
+def _device() -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+
+
+def _network(folder: Path, job: Job) -> network.Network:
+    """With the job's parameters, and places for masks where one process has nn.Dropout."""
+    net = network.Network(job.sizes, job.activation, job.output, job.negative_slope, job.p)
+    net.to(getattr(torch, job.dtype))
+    for name, module in list(net.named_children()):
+        if isinstance(module, nn.Dropout):
+            setattr(net, name, FixedDropout(torch.ones(1)))
+    start = load_file(folder / "start.safetensors")
+    with torch.no_grad():
+        for name, p in net.named_tensors().items():
+            p.copy_(start[name])
+    return net
+
+
+def _curves(made: Tensors, params: list[str]) -> dict[str, float]:
+    """The same tags as `parity train`'s."""
+    numbers = {f"{name}/batch": made[name] for name in ("loss", "cost") if name in made}
+    for name in params:
+        numbers[f"gradient_norm/{name}"] = made["d" + name].norm()
+        numbers[f"weight_norm/{name}"] = made[name].norm()
+    return {tag: float(t) for tag, t in whole(numbers).items()}
+
+
+def _write_trace(folder: Path, step: int, rank: int, given: Tensors, made: Tensors) -> None:
+    """As docs/trace-format.md describes it."""
+    (folder / "traces").mkdir(exist_ok=True)
+    save_file(
+        {f"given/{n}": t for n, t in given.items()} | {f"made/{n}": t for n, t in made.items()},
+        folder / "traces" / f"step-{step}-rank-{rank}.safetensors",
+        {"format": "torch-parity trace", "version": "1", "order": json.dumps(list(made))},
+    )
+
+
+def _stale_store() -> bool:
+    """Whether the ranks find one another through torchrun's own store, which outlives a restart
+    with all that was in it (pytorch issue 135712: a restarted run hangs, or fails to connect)."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+@report_errors
+def main() -> None:
+    """What torchrun starts on every rank."""
+    parser = argparse.ArgumentParser(
+        prog="torch_parity.torch_ref.distributed.train", description="One rank of a run."
+    )
+    parser.add_argument("folder", type=Path, help="what parity shard wrote")
+    parser.add_argument("--fsdp", action="store_true", help="FSDP2 (fully_shard), not DDP")
+    parser.add_argument("--traces", type=int, default=0, help="write these first steps as traces")
+    parser.add_argument("--every", type=int, default=100, help="steps between two checkpoints")
+    asked = parser.parse_args()
+    if not (asked.folder / "job.json").is_file():
+        parser.error(f"{asked.folder} holds no job.json; write one:  parity shard --out FOLDER")
+    if int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) and _stale_store():
+        parser.error(
+            "torchrun would hand restarted ranks the addresses of the lost ones; set "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for it, or leave out --max-restarts"
+        )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(_device())
+    dist.init_process_group()
+    try:
+        train(asked.folder, asked.fsdp, asked.traces, asked.every)
+    finally:
+        dist.destroy_process_group()

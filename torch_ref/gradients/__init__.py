@@ -1,0 +1,1 @@
+"""The gradient checks of manual/gradients/, as torch has them."""

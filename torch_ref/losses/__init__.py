@@ -1,0 +1,1 @@
+"""The losses and penalties of manual/losses/, as torch has them."""

@@ -1,0 +1,1 @@
+"""The networks of manual/models/, as a torch user writes them."""

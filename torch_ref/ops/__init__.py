@@ -1,0 +1,1 @@
+"""The operations of manual/ops/, as torch has them."""

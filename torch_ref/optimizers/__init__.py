@@ -1,0 +1,1 @@
+"""The optimizers of manual/optimizers/, as torch has them."""
