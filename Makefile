@@ -10,7 +10,7 @@ demo: .venv/installed
 test: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/pip install --quiet --no-deps --no-build-isolation --upgrade --target build/typed .
+	.venv/bin/pip install --quiet --no-deps --upgrade --target build/typed .
 	MYPYPATH=build/typed .venv/bin/mypy -p torch_parity -p book
 	.venv/bin/pytest -n auto
 
