@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from torch_parity.compare.case import OUTPUTS, Case
+from torch_parity.compare.case import Case, outputs_of
 from torch_parity.compare.data import Data
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.recorded import Recorded, record
 
-ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax")
+ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax", "gelu")
+LOSSES = (
+    "cross_entropy",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "mse_loss",
+)
 OPTIMIZERS = ("sgd", "momentum", "momentum_course", "adam")
 
 
@@ -29,14 +35,14 @@ def case_and_data(
     """A case of up to `depth` hidden layers and data that fit it; `fixed` overrides the draw, and
     no loss or optimizer of `without` is drawn."""
     rng = np.random.default_rng(seed)
-    loss = fixed.get("loss") or str(rng.choice([x for x in OUTPUTS if x not in without]))
+    loss = fixed.get("loss") or str(rng.choice([x for x in LOSSES if x not in without]))
     hidden = (int(2 ** rng.uniform(0, np.log2(width))) for _ in range(rng.integers(0, depth + 1)))
     choices: dict[str, Any] = {
         "hidden": tuple(hidden),
         "activation": str(rng.choice(ACTIVATIONS)),
         "negative_slope": float(rng.uniform(0.01, 0.4)),
         "loss": loss,
-        "output": str(rng.choice(OUTPUTS[loss])),
+        "output": str(rng.choice(outputs_of(loss))),
         "reduction": str(rng.choice(["mean", "sum"])),
         "p": float(rng.choice([0.0, 0.2, 0.7])),
         "l2": float(rng.choice([0.0, 0.7])),

@@ -31,9 +31,9 @@ from torch_parity import manual
 from torch_parity.compare.bounds.precision import all_widened, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
-from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay, replay_node
+from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay, replay_stretch
 from torch_parity.compare.sources.recorded import Recorded
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 
 DTYPES = ("float32", "float64")
 HALVES = ("bfloat16", "float16")
@@ -154,7 +154,7 @@ def plant(r: Recorded, seed: int) -> Iterator[tuple[str, str, Tensors]]:
     params, state = ({n: start[n] for n in names} for names in (r.pair.params, r.pair.state))
     masks = {n: a for n, a in start.items() if n.startswith("mask")}
 
-    def rerun(net: manual.Network, params: Tensors, masks: Tensors) -> Tensors:
+    def rerun(net: manual.MLP, params: Tensors, masks: Tensors) -> Tensors:
         optimizer = r.pair.manual.optimizer
         return manual.step(net, optimizer, params, state, start["x"], start["y"], masks)
 
@@ -197,7 +197,7 @@ def _replay_changed(r: Recorded, trace: Tensors, changed: set[str]) -> Iterator[
     for node in r.nodes:
         reads = {n.removeprefix("new_") for n in node.inputs if n not in r.start}
         if changed & {*reads, *node.outputs}:
-            found = replay_node(node, known, trace)
+            found = replay_stretch([node], known, trace)
             yield from found
             if not all(f.right for f in found):
                 return

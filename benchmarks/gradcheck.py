@@ -30,7 +30,7 @@ from torch_parity.compare import threads
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.sources import pair
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 from torch_parity.torch_ref.gradients.gradient_check import gradient_check
 
 SIZES, BATCH = (784, 64, 10), 16

@@ -17,7 +17,7 @@ from torch_parity.compare.gradients.gradcheck import Moment
 from torch_parity.compare.gradients.torch_cost import torch_cost
 from torch_parity.compare.sources import pair
 from torch_parity.manual.gradients.exact_check import hold
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 from torch_parity.torch_ref.gradients.gradient_check import gradient_check
 
 
@@ -28,7 +28,7 @@ class Drawn(Moment):
     pair: pair.Pair
 
     @property
-    def net(self) -> manual.Network:
+    def net(self) -> manual.MLP:
         """By hand."""
         return self.pair.manual.net
 

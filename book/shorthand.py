@@ -12,6 +12,7 @@ from book.words import WORDS
 from torch_parity.compare import causes
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.cause import Cause
+from torch_parity.compare.sources.files.nodes import known_operations, signature
 from torch_parity.lessons import LESSONS
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +25,7 @@ KINDS = {
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",
     "optimizer": "Optimizers",
+    "sums": "Sums and shortcuts",
     "distributed": "Many ranks",
 }
 
@@ -192,10 +194,22 @@ def reference(here: Here, arguments: str) -> str:
     return "\n\n".join(parts)
 
 
+def operations(here: Here, arguments: str) -> str:
+    """What a node of a trace file may name, and what each takes and makes: the register."""
+    rows = ["| operation | inputs | outputs | options |", "| --- | --- | --- | --- |"]
+    for name in known_operations():
+        of = signature(name)
+        assert of is not None
+        inputs = ", ".join(of.inputs) + (", ..." if of.any_number else "")
+        options = ", ".join(of.options)
+        rows.append(f"| `{name}` | {inputs} | {', '.join(of.outputs)} | {options} |")
+    return "\n".join(rows)
+
+
 EXPAND: dict[str, Callable[[Here, str], str]] = {
     f.__name__: f
     for f in (
         *(twins, code, tables, picture, conclusion, mistakes, output),
-        *(lessons, catalogue, reference),
+        *(lessons, catalogue, operations, reference),
     )
 }

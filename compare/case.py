@@ -6,10 +6,13 @@ text that --help shows.
 
 import re
 import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,20 +25,51 @@ from pydantic import (
 )
 
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.models import model_names
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, of_kind
 
-Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "identity", "softmax"]
-Loss = Literal[
-    "cross_entropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "mse_loss"
-]
 Initializer = Literal["kaiming_normal", "xavier_normal", "xavier_course", "normal", "zeros"]
-Output = Literal["identity", "sigmoid", "softmax", "tanh", "relu", "leaky_relu"]
 
-OUTPUTS: dict[str, tuple[str, ...]] = {
-    "cross_entropy": ("identity",),
-    "binary_cross_entropy": ("sigmoid", "softmax"),
-    "binary_cross_entropy_with_logits": ("identity",),
-    "mse_loss": ("identity", "sigmoid", "softmax", "tanh", "relu", "leaky_relu"),
-}
+
+@dataclass(frozen=True)
+class OneOf:
+    """Text that must be one of the names which the register has."""
+
+    names: Callable[[], Sequence[str]]
+
+    def check(self, value: str) -> str:
+        """The value, if it is one of them."""
+        if value not in self.names():
+            listed = [f"'{name}'" for name in self.names()]
+            raise ValueError(f"Input should be {', '.join(listed[:-1])} or {listed[-1]}")
+        return value
+
+
+def activations() -> tuple[str, ...]:
+    """Every activation of the register."""
+    return of_kind("activation")
+
+
+def losses() -> tuple[str, ...]:
+    """Every loss of the register."""
+    return of_kind("loss")
+
+
+MODEL = OneOf(model_names)
+ACTIVATION = OneOf(activations)
+OUTPUT = OneOf(lambda: (*activations(), "auto"))
+LOSS = OneOf(lambda: (*losses(), "auto"))
+OPTIMIZER = OneOf(lambda: tuple(OPTIMIZERS))
+
+
+def outputs_of(loss: str) -> tuple[str, ...]:
+    """The output activations that fit a loss, the usual one first: none for a loss of raw scores
+    (z), a probability for one of probabilities, any for one of numbers."""
+    if OPERATIONS[loss].inputs[0] == "z":
+        return ("identity",)
+    if loss == "binary_cross_entropy":
+        return ("sigmoid", "softmax")
+    return ("identity", *(name for name in activations() if name != "identity"))
 
 
 def _widths(value: Any) -> Any:
@@ -71,15 +105,28 @@ class Case(BaseModel):
         True, description="scale features to mean 0 and deviation 1, as measured on train"
     )
 
-    hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(_widths)] = Field(
-        (128, 64), description='widths of the hidden layers; "" is logistic regression'
+    model: Annotated[str, MODEL, AfterValidator(MODEL.check)] = Field(
+        "mlp", description="mlp: layer after layer; residual: blocks with a shortcut"
     )
-    activation: Activation = Field("relu", description="of the hidden layers")
+    hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(_widths)] = Field(
+        (128, 64),
+        description='widths of the hidden layers; "" is logistic regression. Of residual: the '
+        "width, then the inner width of each block",
+    )
+    activation: Annotated[str, ACTIVATION, AfterValidator(ACTIVATION.check)] = Field(
+        "relu", description="of the hidden layers"
+    )
     negative_slope: float = Field(0.01, description="slope of leaky_relu for z < 0")
-    output: Output | Literal["auto"] = Field(
+    approximate: Literal["none", "tanh"] = Field(
+        "none", description="form of gelu: exact by erf, or approximated by tanh"
+    )
+    branch_scale: float = Field(
+        1.0, description="of residual: factor of each block's branch before it is added"
+    )
+    output: Annotated[str, OUTPUT, AfterValidator(OUTPUT.check)] = Field(
         "auto", description="activation of the last layer; auto: what the loss asks for"
     )
-    loss: Loss | Literal["auto"] = Field(
+    loss: Annotated[str, LOSS, AfterValidator(LOSS.check)] = Field(
         "auto",
         description="auto: binary_cross_entropy for 2 classes, cross_entropy for more, mse_loss "
         "for targets that are not whole numbers",
@@ -102,7 +149,7 @@ class Case(BaseModel):
         0.01, ge=0, le=1e100, description="deviation of the first biases; 0 hides a forgotten bias"
     )
 
-    optimizer: Literal["sgd", "momentum", "momentum_course", "adam"] = Field(
+    optimizer: Annotated[str, OPTIMIZER, AfterValidator(OPTIMIZER.check)] = Field(
         "momentum", description="momentum adds gradients up (torch), momentum_course averages them"
     )
     lr: float = Field(0.05, gt=0, description="learning rate")
@@ -153,7 +200,7 @@ class Case(BaseModel):
     def _fits_precision(self) -> Self:
         from torch_parity.compare.bounds.precision import most
 
-        for name in ("lr", "l1", "l2", "negative_slope", "scale", "bias_scale"):
+        for name in ("lr", "l1", "l2", "negative_slope", "scale", "bias_scale", "branch_scale"):
             if abs(getattr(self, name)) > most(self.dtype):
                 raise ValueError(f"{name} is {getattr(self, name)}: too large for {self.dtype}")
         if self.dtype == "float16" and self.optimizer == "adam":
@@ -165,8 +212,8 @@ class Case(BaseModel):
 
     @model_validator(mode="after")
     def _output_fits_loss(self) -> Self:
-        if "auto" not in (self.loss, self.output) and self.output not in OUTPUTS[self.loss]:
-            fitting = " or ".join(OUTPUTS[self.loss])
+        if "auto" not in (self.loss, self.output) and self.output not in outputs_of(self.loss):
+            fitting = " or ".join(outputs_of(self.loss))
             raise ValueError(f"output {self.output} does not fit loss {self.loss}: use {fitting}")
         return self
 

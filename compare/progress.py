@@ -18,7 +18,7 @@ from torch_parity.compare.runs.checkpoint import Checkpoint
 from torch_parity.compare.runs.event_file import Written
 from torch_parity.compare.runs.summary import Tally
 from torch_parity.compare.runs.training import Standing, State
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 
 SIDES = ("manual", "torch", "twin")
 

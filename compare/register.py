@@ -1,61 +1,126 @@
-"""The register: all that the judge knows of an operation, one row each.
+"""The register: one row for each operation, and the only place that knows about it.
 
-A new operation is one file in manual/, one in torch_ref/, and one row here: parity tests, replay
-and rounding bounds follow from it. The bounds need no column: rounding.py derives them by
-running the hand-written function.
+A new operation is one file in manual/ops/ or manual/losses/, one of the same name in torch_ref/,
+and one row here. What it takes and makes is read off its two functions; the judge's replay, the
+rounding bounds, the backward of every model, the gradient checks, modules, trace files, `Case` and
+the docs' tables follow from the row. Nothing here imports torch: the command line lists operations
+without waiting for it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from importlib import import_module
+from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from torch_parity import manual
-from torch_parity.compare.bounds.bounded import Bounded
-from torch_parity.manual.ops.linear import linear_backward_parameters
-from torch_parity.torch_ref.losses import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    mse_loss,
-    regularization,
-)
-from torch_parity.torch_ref.ops import (
-    dropout,
-    identity,
-    leaky_relu,
-    linear,
-    relu,
-    sigmoid,
-    softmax,
-    tanh,
-)
+from torch_parity.manual.recording import input_names, option_names, takes_any_number
+from torch_parity.torch_ref.operations import ADDED as added_in_torch
 
 Samples = dict[str, np.ndarray]
 Draw = Callable[[np.random.Generator, Any], Samples]
+Kind = Literal["layer", "activation", "dropout", "arithmetic", "loss", "penalty"]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One differentiable operation.
+    """One operation.
 
-    forward(*inputs, **options) is by hand. backward(upstream, *inputs, **options) gives the
-    gradients of the inputs named in `differentiable`, in that order; a loss takes no upstream.
-    twin(**options) is torch's, a callable on the same inputs as tensors. samples(rng, dtype) draws
-    inputs: not square, more than one sample, no zeros where there need be none.
+    forward(*inputs, *, **options) returns the outputs; its positional parameters are tensors, its
+    keyword-only ones options. Right below it stands <name>_backward, which asks for what it needs
+    by the names of its parameters: an output's gradient (d and the output's name), an output, an
+    input, an option. It returns the gradients of `differentiable`, in that order. A loss takes no
+    upstream gradient. <name>_backward_parameters, where there is one, is the backward without the
+    gradient of the first input.
+
+    state pairs an output with the input that it replaces (running statistics). module names the
+    class in torch.nn that does the same, accepts says whether one such call is really the same
+    (None), or why not. twin(**options) is torch's side, a callable on the same inputs; by default
+    the function of the same name in torch_ref/. also holds other right formulas of the forward,
+    which round elsewhere. samples(rng, dtype) draws inputs: not square, more than one sample, no
+    zeros where there need be none; options are the ones to test with.
     """
 
-    name: str
     forward: Callable[..., Any]
-    backward: Callable[..., Any]
-    twin: Callable[..., Callable[..., Tensor]]
+    kind: Kind
     samples: Draw
-    differentiable: tuple[str, ...] = ("z",)
-    options: tuple[dict[str, Any], ...] = ({},)
-    is_loss: bool = False
+    differentiable: tuple[str, ...]
+    outputs: tuple[str, ...]
+    options: tuple[Mapping[str, Any], ...] = ({},)
+    state: Mapping[str, str] = field(default_factory=dict)
+    module: str = ""
+    accepts: Callable[..., str | None] = lambda module, *inputs: None
+    torch: Callable[..., Callable[..., Any]] | None = None
+    also: tuple[Callable[..., Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """That of the hand-written function."""
+        return self.forward.__name__
+
+    @property
+    def backward(self) -> Callable[..., Any]:
+        """The function right below forward."""
+        return getattr(sys.modules[self.forward.__module__], f"{self.name}_backward")
+
+    @property
+    def backward_parameters(self) -> Callable[..., Any] | None:
+        """The backward without the gradient of the first input, where there is one."""
+        home = sys.modules[self.forward.__module__]
+        return getattr(home, f"{self.name}_backward_parameters", None)
+
+    @property
+    def twin(self) -> Callable[..., Callable[..., Any]]:
+        """twin(**options) is torch's side, a callable on the same inputs as tensors."""
+        return self.torch or getattr(twin_module(self.forward), self.name)
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of its tensors, in order; one name stands for any number of them."""
+        return input_names(self.forward)
+
+    @cached_property
+    def any_number(self) -> bool:
+        """Whether it takes any number of tensors."""
+        return takes_any_number(self.forward)
+
+    @cached_property
+    def option_names(self) -> tuple[str, ...]:
+        """The names of its options."""
+        return option_names(self.forward)
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether its backward begins the chain: it takes no upstream gradient."""
+        return self.kind == "loss"
+
+    def gradients(
+        self, upstream: Mapping[str, Any], inputs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> tuple[Any, ...]:
+        """The backward by hand, given by name what it asks for: upstream holds "dz" and the like.
+
+        Outputs that it asks for are computed. A penalty's gradient is that of one weight alone.
+        """
+        if self.kind == "penalty":
+            (W,) = inputs.values()
+            return (self.backward(W * 0, W, **options),)
+        asked = input_names(self.backward)
+        known = {**inputs, **upstream}
+        if not known.keys() >= set(asked):
+            made = self.forward(*inputs.values(), **options)
+            many = made if isinstance(made, tuple) else (made,)
+            known |= dict(zip(self.outputs, many, strict=True))
+        taken = {n: v for n, v in options.items() if n in option_names(self.backward)}
+        found = self.backward(*(known[name] for name in asked), **taken)
+        return found if isinstance(found, tuple) else (found,)
+
+
+def twin_module(function: Callable[..., Any]) -> Any:
+    """The file of torch_ref/ that stands for this function's file of manual/."""
+    return import_module(function.__module__.replace("parity.manual.", "parity.torch_ref."))
 
 
 def _draw(**shapes: tuple[int, ...]) -> Draw:
@@ -84,170 +149,190 @@ _DROPOUT_SEED, _DROPOUT_P = 7, 0.3
 
 def _units_and_mask(rng: np.random.Generator, dtype: Any) -> Samples:
     """The mask that nn.Dropout will draw once its generator is seeded like this one."""
+    import torch
+
+    twin = twin_module(manual.dropout)
     a = rng.normal(0, 2, (6, 5)).astype(dtype)
     state = torch.Generator().manual_seed(_DROPOUT_SEED).get_state()
-    mask = dropout.recover_mask(_DROPOUT_P, state, torch.tensor(a))
-    return {"a": a, "mask": mask.numpy()}
+    return {"a": a, "mask": twin.recover_mask(_DROPOUT_P, state, torch.tensor(a)).numpy()}
 
 
-def _linear_twin() -> Callable[..., Tensor]:
-    def apply(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
-        module = linear.linear(W.shape[1], W.shape[0])
-        out: Tensor = torch.func.functional_call(module, {"weight": W, "bias": b}, (x,))
-        return out
+def _linear_twin() -> Callable[..., Any]:
+    import torch
+
+    def apply(x: Any, W: Any, b: Any) -> Any:
+        module = twin_module(manual.linear).linear(W.shape[1], W.shape[0])
+        return torch.func.functional_call(module, {"weight": W, "bias": b}, (x,))
 
     return apply
 
 
-def _dropout_twin() -> Callable[..., Tensor]:
-    def apply(a: Tensor, mask: Tensor) -> Tensor:
+def _dropout_twin() -> Callable[..., Any]:
+    import torch
+
+    def apply(a: Any, mask: Any) -> Any:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_DROPOUT_SEED)
-            out: Tensor = dropout.dropout(_DROPOUT_P)(a)
-            return out
+            return twin_module(manual.dropout).dropout(_DROPOUT_P)(a)
 
     return apply
+
+
+def _penalty_twin(l1: float, l2: float, m: int) -> Callable[..., Any]:
+    return lambda *weights: twin_module(manual.penalty).Penalty(l1, l2, m).value(list(weights))
 
 
 def _activation(
-    name: str, twin: Callable[..., nn.Module], options: tuple[dict[str, Any], ...] = ({},)
+    forward: Callable[..., Any],
+    module: str,
+    options: tuple[Mapping[str, Any], ...] = ({},),
+    accepts: Callable[..., str | None] = lambda module, *inputs: None,
 ) -> Operation:
-    forward, backward = getattr(manual, name), getattr(manual, name + "_backward")
-    return Operation(name, forward, backward, twin, _draw(z=(6, 5)), options=options)
-
-
-def _loss(name: str, twin: Callable[..., nn.Module], samples: Draw, of: str) -> Operation:
-    forward, backward = getattr(manual, name), getattr(manual, name + "_backward")
-    reductions = ({"reduction": "mean"}, {"reduction": "sum"})
-    return Operation(name, forward, backward, twin, samples, (of,), reductions, is_loss=True)
-
-
-def _penalty(name: str, twin: Callable[..., Tensor]) -> Operation:
-    forward, backward = getattr(manual, name), getattr(manual, name + "_backward")
     return Operation(
-        name,
-        lambda W, lambd, m: forward([W], lambd, m),
-        backward,
-        lambda lambd, m: lambda W: twin([W], lambd, m),
-        _draw(W=(4, 7)),
-        ("W",),
-        ({"lambd": 0.7, "m": 11},),
-        is_loss=True,
-    )
+        forward, "activation", _draw(z=(6, 5)), ("z",), ("a",), options,
+        module=module, accepts=accepts,
+    )  # fmt: skip
+
+
+def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
+    of = input_names(forward)[0]
+    reductions = ({"reduction": "mean"}, {"reduction": "sum"})
+    return Operation(
+        forward, "loss", samples, (of,), ("loss",), reductions,
+        module=module, accepts=_plain_classes if of == "z" and module[0] == "C" else _plain_targets,
+    )  # fmt: skip
+
+
+def _matrix(module: Any, x: np.ndarray, *rest: np.ndarray) -> str | None:
+    return None if x.ndim == 2 else f"its input has {x.ndim} dimensions"
+
+
+def _rows(module: Any, z: np.ndarray) -> str | None:
+    rows = z.ndim == 2 and module.dim in (1, -1)
+    return None if rows else "not over the rows of a table"
+
+
+def _plain_loss(module: Any) -> str | None:
+    if module.reduction not in ("mean", "sum"):
+        return f"reduction={module.reduction!r}"
+    weighed = (getattr(module, name, None) is not None for name in ("weight", "pos_weight"))
+    return "it has weights" if any(weighed) else None
+
+
+def _plain_targets(module: Any, a: np.ndarray, y: np.ndarray) -> str | None:
+    same = a.shape == y.shape and y.dtype.kind == "f"
+    return _plain_loss(module) or (None if same else "targets of another shape or type")
+
+
+def _plain_classes(module: Any, z: np.ndarray, y: np.ndarray) -> str | None:
+    classes = z.ndim == 2 and y.shape == z.shape[:1] and y.dtype.kind in "iu"
+    plain = classes and not module.label_smoothing and y.size and y.min() >= 0
+    return _plain_loss(module) or (None if plain else "not one class for each row")
 
 
 OPERATIONS: dict[str, Operation] = {
     row.name: row
     for row in (
         Operation(
-            "linear",
-            manual.linear,
-            lambda dz, x, W, b: manual.linear_backward(dz, x, W),
-            _linear_twin,
-            _draw(x=(6, 5), W=(3, 5), b=(3,)),
-            ("x", "W", "b"),
+            manual.linear, "layer", _draw(x=(6, 5), W=(3, 5), b=(3,)), ("x", "W", "b"), ("z",),
+            module="Linear", accepts=_matrix, torch=_linear_twin,
         ),
         Operation(
-            "dropout",
-            manual.dropout,
-            lambda dh, a, mask: manual.dropout_backward(dh, mask),
-            _dropout_twin,
-            _units_and_mask,
-            ("a",),
+            manual.dropout, "dropout", _units_and_mask, ("a",), ("h",),
+            module="Dropout", torch=_dropout_twin,
         ),
-        _activation("sigmoid", sigmoid.sigmoid),
-        _activation("tanh", tanh.tanh),
-        _activation("relu", relu.relu),
+        Operation(
+            manual.add, "arithmetic", _draw(input=(6, 5), other=(6, 5)), ("input", "other"),
+            ("out",),
+        ),
+        Operation(
+            manual.scale, "arithmetic", _draw(input=(6, 5)), ("input",), ("out",),
+            ({"factor": 0.3}, {"factor": -2.0}),
+        ),
+        _activation(manual.sigmoid, "Sigmoid"),
+        _activation(manual.tanh, "Tanh"),
+        _activation(manual.relu, "ReLU"),
         _activation(
-            "leaky_relu",
-            leaky_relu.leaky_relu,
-            ({"negative_slope": 0.01}, {"negative_slope": 0.3}),
+            manual.leaky_relu, "LeakyReLU", ({"negative_slope": 0.01}, {"negative_slope": 0.3})
         ),
-        _activation("identity", identity.identity),
-        _activation("softmax", softmax.softmax),
-        _loss(
-            "binary_cross_entropy",
-            binary_cross_entropy.binary_cross_entropy,
-            _probabilities_and_bits,
-            "a",
+        _activation(manual.gelu, "GELU", ({"approximate": "none"}, {"approximate": "tanh"})),
+        _activation(manual.identity, "Identity"),
+        _activation(manual.softmax, "Softmax", accepts=_rows),
+        _loss(manual.binary_cross_entropy, "BCELoss", _probabilities_and_bits),
+        _loss(manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", _scores_and_bits),
+        _loss(manual.cross_entropy, "CrossEntropyLoss", _scores_and_classes),
+        _loss(manual.mse_loss, "MSELoss", _draw(a=(6, 3), y=(6, 3))),
+        Operation(
+            manual.penalty, "penalty", _draw(weights=(4, 7)), ("weights",), ("penalty",),
+            ({"l1": 0.0, "l2": 0.7, "m": 11}, {"l1": 0.4, "l2": 0.0, "m": 11}), torch=_penalty_twin,
         ),
-        _loss(
-            "binary_cross_entropy_with_logits",
-            binary_cross_entropy_with_logits.binary_cross_entropy_with_logits,
-            _scores_and_bits,
-            "z",
-        ),
-        _loss("cross_entropy", cross_entropy.cross_entropy, _scores_and_classes, "z"),
-        _loss("mse_loss", mse_loss.mse_loss, _draw(a=(6, 3), y=(6, 3)), "a"),
-        _penalty("l1_penalty", regularization.l1_penalty),
-        _penalty("l2_penalty", regularization.l2_penalty),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OptimizerRow:
+    """One optimizer: its hand-written class, whose fields are its options and whose slots are what
+    it remembers, and its function update(W, dW, *slots, **options) -> W', *slots'."""
+
+    by_hand: type
+    update: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        """That of the hand-written function."""
+        return self.update.__name__
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """What it remembers, but for the step counter t."""
+        return tuple(slot for slot in self.by_hand.slots if slot != "t")  # type: ignore[attr-defined]
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """The constants of its class."""
+        return tuple(f.name for f in fields(self.by_hand))
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts its steps."""
+        return "t" in self.by_hand.slots  # type: ignore[attr-defined]
+
+
+OPTIMIZERS: dict[str, OptimizerRow] = {
+    row.name: row
+    for row in (
+        OptimizerRow(manual.SGD, manual.sgd),
+        OptimizerRow(manual.Momentum, manual.momentum),
+        OptimizerRow(manual.MomentumCourse, manual.momentum_course),
+        OptimizerRow(manual.Adam, manual.adam),
     )
 }
 
 
-def _penalties(*weights: Any, l1: float, l2: float, m: int) -> Any:
-    return manual.l1_penalty(weights, l1, m) + manual.l2_penalty(weights, l2, m)
+def of_kind(*kinds: Kind) -> tuple[str, ...]:
+    """The names of the operations of these kinds, in the register's order."""
+    return tuple(name for name, row in OPERATIONS.items() if row.kind in kinds)
 
 
-def _penalties_backward(dW: Any, W: Any, l1: float, l2: float, m: int) -> Any:
-    by_l1, by_l2 = manual.l1_penalty_backward(W, l1, m), manual.l2_penalty_backward(W, l2, m)
-    return dW + (by_l1 + by_l2)
+def add(row: Operation) -> None:
+    """Register an operation of your own.
 
-
-def _all_reduce(*parts: Any, rows: tuple[int, ...], reduction: Any) -> Any:
-    return manual.all_reduce(parts, manual.shares(rows, reduction))
-
-
-def _state_first(update: Callable[..., Any]) -> Callable[..., Any]:
-    """(W, v) -> (v, W): a step records what it remembers before the parameter that follows."""
-
-    def turned(*args: Any, **options: Any) -> Any:
-        W, *slots = update(*args, **options)
-        return (*slots, W)
-
-    return turned
-
-
-def _adam(W: Any, dW: Any, v: Any, s: Any, t: Any, **constants: float) -> Any:
-    """A recorded t is an array, whose powers would drag a float32 step up to float64."""
-    return manual.adam(W, dW, v, s, int(t), **constants)
-
-
-def _lower(x: Any, to: str) -> Any:
-    """A bounded number as a lower precision would hold it; labels and counters stay."""
-    return x.lowered(to) if isinstance(x, Bounded) else x
-
-
-def _cut(x: Any, to: str) -> Any:
-    """Only rounded to what a lower precision holds, and computed with as before."""
-    return x.cut(to) if isinstance(x, Bounded) else x
-
-
-# What a node of the flow may name, with the signature of manual: it alone is ever looked up.
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    **{name: getattr(manual, name) for name in OPERATIONS},
-    **{f"{name}_backward": getattr(manual, f"{name}_backward") for name in OPERATIONS},
-    "linear_backward_parameters": linear_backward_parameters,
-    "penalty": _penalties,
-    "penalty_backward": _penalties_backward,
-    "cost": lambda loss, penalty: loss + penalty,
-    "count": lambda t: t + 1,
-    "shard": lambda batch, begin, end: batch[begin:end],
-    "all_reduce": _all_reduce,
-    "sgd": manual.sgd,
-    "momentum": _state_first(manual.momentum),
-    "momentum_course": _state_first(manual.momentum_course),
-    "adam": _state_first(_adam),
-}
-
-# What the formula of a known mistake may use besides: see causes/.
-PRIMITIVES: dict[str, Callable[..., Any]] = {
-    "log": np.log,
-    "sqrt": np.sqrt,
-    "sign": np.sign,
-    "like": lambda array, reference: array,
-    "lower": _lower,
-    "cut": _cut,
-    "wider": lambda x: x,
-    "weigh": manual.all_reduce,
-}
+    Raises:
+        ValueError: the name is taken, or the functions do not fit what the row says of them.
+    """
+    if row.name in OPERATIONS:
+        raise ValueError(f"the register has an operation {row.name!r} already")
+    upstream = {f"d{output}" for output in row.outputs if output not in row.state}
+    known = {*row.inputs, *row.outputs, *upstream}
+    for name in input_names(row.backward):
+        if name not in known:
+            raise ValueError(
+                f"{row.name}_backward asks for {name!r}, which is no input, output or gradient of "
+                f"{row.name}: expected names of {', '.join(sorted(known))}"
+            )
+    if unknown := set(row.differentiable) - set(row.inputs):
+        raise ValueError(f"{row.name} has no input {min(unknown)!r} to differentiate")
+    OPERATIONS[row.name] = row
+    if row.torch is not None:
+        added_in_torch[row.name] = row.torch

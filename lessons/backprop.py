@@ -27,7 +27,7 @@ import numpy as np
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
 from torch_parity.compare.judge.judge import SIDES, Side
-from torch_parity.compare.judge.witness import testify
+from torch_parity.compare.judge.witness import exact_derivative as entry_of
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.recorded import Recorded, record
 from torch_parity.lessons.experiment import train
@@ -42,7 +42,7 @@ from torch_parity.lessons.lesson import (
     judged,
 )
 from torch_parity.lessons.pictures import curves
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 
 SAMPLES, LR = 4, 0.5
 LINES = {
@@ -84,7 +84,7 @@ def exact_derivative(step: Recorded, side: Side, line: str) -> np.ndarray:
     trace = step.trace(side)
     node = next(n for n in step.nodes if line in n.outputs)
     known = {**trace, **step.start}
-    entries = [testify(node, line, i, known) for i in np.ndindex(trace[line].shape)]
+    entries = [entry_of(node, line, i, known) for i in np.ndindex(trace[line].shape)]
     return np.array(entries, dtype=np.float64).reshape(trace[line].shape)
 
 

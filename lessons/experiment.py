@@ -16,7 +16,7 @@ from torch_parity.compare.runs import training
 from torch_parity.compare.runs.training import StepRecord
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.pair import Pair
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Trained:
 
     def output(self, side: Side, x: np.ndarray) -> np.ndarray:
         """a of the last layer                                  # [m, n_in] -> [m, n_out]"""
-        return self.trace(side, x)[f"a{self.pair.manual.net.depth}"]
+        return self.trace(side, x)[self.pair.manual.net.result]
 
 
 def train(case: Case) -> Trained:
@@ -106,9 +106,10 @@ def slope(side: Side, activation: str, z: np.ndarray) -> np.ndarray:
     """g'(z): each side's backward of an upstream gradient of ones    # [m, n] -> [m, n]"""
     operation = OPERATIONS[activation]
     if side == "manual":
-        return operation.backward(np.ones_like(z), z)
+        (dz,) = operation.gradients({"da": np.ones_like(z)}, {"z": z}, {})
+        return dz
     at = torch.tensor(z, requires_grad=True)
-    operation.twin()(at).sum().backward()  # type: ignore[no-untyped-call]
+    operation.twin()(at).sum().backward()
     assert at.grad is not None, "backward has just been called"
     return at.grad.numpy()
 

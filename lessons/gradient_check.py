@@ -38,7 +38,7 @@ from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.recorded import Recorded, record
 from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
 from torch_parity.lessons.pictures import panels
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 from torch_parity.torch_ref.gradients.gradient_check import gradient_check as gradcheck
 
 BUG = "slope_of_another_activation"
@@ -64,7 +64,7 @@ class Cost:
 
     def _cost(self, params: Mapping[str, np.ndarray]) -> np.ndarray:
         net, start = self.step.pair.manual.net, self.step.start
-        output = manual.forward(net, params, start["x"], {})[f"a{net.depth}"]
+        output = manual.forward(net, params, start["x"], {})[net.result]
         return manual.cost(net, params, output, start["y"])["cost"]
 
 
@@ -193,7 +193,7 @@ def _autograds_own(step: Recorded) -> bool:
     x, y = (torch.tensor(step.start[name]) for name in ("x", "y"))
     net = torch_side.net.eval()
     try:
-        return gradcheck(lambda: torch_side.criterion(net(x), y), net.parameters())
+        return gradcheck(lambda: torch_side.task.criterion(net(x), y), net.parameters())
     except GradcheckError:
         return False
 

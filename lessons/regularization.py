@@ -85,7 +85,7 @@ def slopes(trained: Trained, side: Side) -> np.ndarray:
     along = []
     for direction in np.eye(rows.shape[1]):
         moved = manual.forward(net, trained.params, rows + 1j * STEP * direction, {})
-        along.append(moved[f"a{net.depth}"].imag[:, 0] / STEP)
+        along.append(moved[net.result].imag[:, 0] / STEP)
     return np.linalg.norm(along, axis=0)
 
 

@@ -62,7 +62,7 @@ def measure(seed: int) -> Measured:
 
 def collapse_gap(trained: Trained, side: Side) -> float:
     """How far z of the last layer is from x @ W'.T + b', relative to its largest entry."""
-    params, depth = trained.params_of(side), trained.pair.manual.net.depth
+    params, depth = trained.params_of(side), len(trained.pair.manual.net.sizes) - 1
     W, b = params["W1"], params["b1"]
     for layer in range(2, depth + 1):
         above = params[f"W{layer}"]

@@ -15,6 +15,8 @@ Rows are samples here, as in torch; the course stacks samples as columns. The sa
 | keep_prob             | 1 - p                  |
 """
 
+from typing import Any
+
 from torch_parity.manual.bias_variance import Diagnosis, diagnose
 from torch_parity.manual.distributed import all_reduce, sharded_step, shares
 from torch_parity.manual.gradients.exact_check import ExactCheck, complex_step_gradient, exact_check
@@ -47,21 +49,32 @@ from torch_parity.manual.losses.regularization import (
     l1_penalty_backward,
     l2_penalty,
     l2_penalty_backward,
+    penalty,
+    penalty_backward,
 )
-from torch_parity.manual.models.mlp import (
-    Network,
+from torch_parity.manual.models.mlp import MLP
+from torch_parity.manual.models.residual import Residual
+from torch_parity.manual.models.step import (
+    Model,
+    Optimizer,
     backward,
     cost,
     forward,
     initial_state,
     step,
     update,
+    weights_of,
 )
+from torch_parity.manual.names import COURSE, MODULE_PATHS, Names
+from torch_parity.manual.operations import find
+from torch_parity.manual.ops.add import add, add_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
+from torch_parity.manual.ops.gelu import gelu, gelu_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
 from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
 from torch_parity.manual.ops.linear import linear, linear_backward
 from torch_parity.manual.ops.relu import relu, relu_backward
+from torch_parity.manual.ops.scale import scale, scale_backward
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
 from torch_parity.manual.ops.softmax import softmax, softmax_backward
 from torch_parity.manual.ops.tanh import tanh, tanh_backward
@@ -75,16 +88,24 @@ from torch_parity.manual.optimizers.momentum import (
 from torch_parity.manual.optimizers.sgd import SGD, sgd
 
 __all__ = [
+    "COURSE",
+    "MLP",
+    "MODULE_PATHS",
     "SGD",
     "Adam",
     "Diagnosis",
     "ExactCheck",
     "ExactGradient",
     "GradientCheck",
+    "Model",
     "Momentum",
     "MomentumCourse",
-    "Network",
+    "Names",
+    "Optimizer",
+    "Residual",
     "adam",
+    "add",
+    "add_backward",
     "all_reduce",
     "backward",
     "binary_cross_entropy",
@@ -103,6 +124,8 @@ __all__ = [
     "exact_check",
     "exact_gradient",
     "forward",
+    "gelu",
+    "gelu_backward",
     "gradient_check",
     "identity",
     "identity_backward",
@@ -122,8 +145,12 @@ __all__ = [
     "mse_loss_backward",
     "normal",
     "numerical_gradient",
+    "penalty",
+    "penalty_backward",
     "relu",
     "relu_backward",
+    "scale",
+    "scale_backward",
     "sgd",
     "sharded_step",
     "shares",
@@ -135,7 +162,17 @@ __all__ = [
     "tanh",
     "tanh_backward",
     "update",
+    "weights_of",
     "xavier_course",
     "xavier_normal",
     "zeros",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """An operation in a file that is not listed above: its forward, or name_backward."""
+    try:
+        forward, backward = find(name.removesuffix("_backward"))
+    except KeyError:
+        raise AttributeError(f"module 'torch_parity.manual' has no attribute {name!r}") from None
+    return backward if name.endswith("_backward") else forward

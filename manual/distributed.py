@@ -8,24 +8,20 @@ over rows: it is added once, after the all-reduce.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from typing import Any, cast
 
 import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction
-from torch_parity.manual.losses.regularization import (
-    l1_penalty,
-    l1_penalty_backward,
-    l2_penalty,
-    l2_penalty_backward,
-)
-from torch_parity.manual.models.mlp import (
-    LOSSES,
-    Network,
+from torch_parity.manual.losses.regularization import penalty
+from torch_parity.manual.models.step import (
+    Model,
     Optimizer,
     Tensors,
-    backward,
-    forward,
+    cost,
+    gradients_of_the_cost,
     update,
+    weights_of,
 )
 
 
@@ -41,7 +37,7 @@ def all_reduce(parts: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndar
 
 
 def sharded_step(
-    net: Network,
+    net: Model,
     optimizer: Optimizer,
     params: Mapping[str, np.ndarray],
     state: Mapping[str, np.ndarray],
@@ -64,49 +60,43 @@ def sharded_step(
 
 
 def _own(
-    net: Network,
+    net: Model,
     params: Mapping[str, np.ndarray],
     x: np.ndarray,
     y: np.ndarray,
     masks: Mapping[str, np.ndarray],
 ) -> Tensors:
-    """What a rank computes by itself; the penalty is not its business."""
-    net = replace(net, l1=0.0, l2=0.0)
-    t = {"x": x.copy(), "y": y.copy(), **masks, **forward(net, params, x, masks)}
-    t["loss_own"] = np.asarray(LOSSES[net.loss][0](t[f"a{net.depth}"], y, net.reduction))
-    gradients = backward(net, params, t, y, masks)
-    return t | {f"{n}_own" if n[1:] in params else n: g for n, g in gradients.items()}
+    """What a rank computes from its own rows, without the penalty."""
+    net = cast(Model, replace(cast(Any, net), l1=0.0, l2=0.0))
+    t = {"x": x.copy(), "y": y.copy(), **masks, **net.forward(params, x, masks)}
+    t["loss_own"] = np.asarray(cost(net, params, t[net.result], y)["loss"])
+    of_params = {net.names.gradient(name) for name in params}
+    gradients = net.backward(params, t, y, masks)
+    return t | {f"{n}_own" if n in of_params else n: g for n, g in gradients.items()}
 
 
 def _together(
-    net: Network,
+    net: Model,
     optimizer: Optimizer,
     params: Mapping[str, np.ndarray],
     state: Mapping[str, np.ndarray],
     ranks: Sequence[Tensors],
     weights: Sequence[float],
 ) -> Tensors:
-    """The all-reduce, and what every rank does with it, each for itself and all the same."""
+    """The all-reduce, and the update that every rank then makes of it, each for itself."""
 
     def reduced(name: str) -> np.ndarray:
-        return all_reduce([own[f"{name}_own"] for own in ranks], weights)
+        return np.asarray(all_reduce([own[f"{name}_own"] for own in ranks], weights))
 
-    t: Tensors = {"loss": np.asarray(reduced("loss"))}
-    gradients = {f"d{name}": reduced(f"d{name}") for name in params}
+    t: Tensors = {"loss": reduced("loss")}
     if net.l1 or net.l2:
-        of_weights = [W for name, W in params.items() if name.startswith("W")]
-        t["penalty"] = np.asarray(
-            l1_penalty(of_weights, net.l1, net.m) + l2_penalty(of_weights, net.l2, net.m)
-        )
+        of_weights = (params[name] for name in weights_of(net))
+        t["penalty"] = np.asarray(penalty(*of_weights, l1=net.l1, l2=net.l2, m=net.m))
         t["cost"] = np.asarray(t["loss"] + t["penalty"])
-        for name, W in params.items():
-            if name.startswith("W"):
-                dW = t[f"d{name}_loss"] = gradients[f"d{name}"]
-                gradients[f"d{name}"] = dW + (
-                    l1_penalty_backward(W, net.l1, net.m) + l2_penalty_backward(W, net.l2, net.m)
-                )
-    t |= gradients
-    return t | update(optimizer, params, t, state)
+    t |= gradients_of_the_cost(
+        net, params, {name: reduced(net.names.gradient(name)) for name in params}
+    )
+    return t | update(optimizer, params, t, state, net.names)
 
 
 def _rows(masks: Mapping[str, np.ndarray], begin: int, end: int) -> Tensors:

@@ -55,7 +55,8 @@ class PenaltyInTheRanksLoss(nn.Module):
         self.criterion, self.trainer = criterion, trainer
 
     def forward(self, output: Tensor, y: Tensor) -> Tensor:
-        weights = [W for n, W in self.trainer.net.named_tensors().items() if n[0] == "W"]
+        params = distributed.parameters(self.trainer.net)
+        weights = [W for n, W in params.items() if n[0] == "W"]
         loss: Tensor = self.criterion(output, y) + self.trainer.penalty.value(weights)
         return loss
 

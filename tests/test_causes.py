@@ -187,10 +187,13 @@ def test_the_third_witness_agrees_with_every_right_gradient(seed: int) -> None:
         for name in node.outputs:
             tensor = r.manual[name]
             index = np.unravel_index(np.abs(tensor).argmax(), tensor.shape)
-            exact = witness.testify(node, name, tuple(int(i) for i in index), known)
+            exact = witness.exact_derivative(node, name, tuple(int(i) for i in index), known)
             if exact is not None:
                 seen += 1
-                assert abs(exact - tensor[index]) <= 1e-12 * abs(tensor[index]), f"{name}, {seed}"
+                # behind a saturated softmax the arriving gradients are large, and cancel
+                terms = np.abs(known[node.inputs[0]]).max() if name.startswith("dz") else 0.0
+                bound = 1e-12 * abs(tensor[index]) + 1e-15 * terms
+                assert abs(exact - tensor[index]) <= bound, f"{name}, {seed}"
     assert seen >= 4
 
 

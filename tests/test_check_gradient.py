@@ -18,17 +18,28 @@ def pair_of(op: Operation, options: dict[str, Any], seed: int) -> Any:
     given = op.samples(rng, "float64")
     inputs = {n: given[n] for n in op.differentiable}
 
-    def all_of(args: Any) -> Any:
-        return (given | dict(zip(inputs, args, strict=True))).values()
+    def named(args: Any) -> dict[str, Any]:
+        return given | dict(zip(inputs, args, strict=True))
 
+    def all_of(args: Any) -> Any:
+        return named(args).values()
+
+    def one_or_many(found: tuple[Any, ...]) -> Any:
+        return found if len(found) > 1 else found[0]
+
+    begins = op.kind in ("loss", "penalty")
     out = op.forward(*given.values(), **options)
     return (
         lambda *args: op.forward(*all_of(args), **options),
-        (lambda *args: op.backward(*all_of(args), **options))
-        if op.is_loss
-        else (lambda u, *args: op.backward(u, *all_of(args), **options)),
+        (lambda *args: one_or_many(op.gradients({}, named(args), options)))
+        if begins
+        else (
+            lambda u, *args: one_or_many(
+                op.gradients({f"d{op.outputs[0]}": u}, named(args), options)
+            )
+        ),
         inputs,
-        None if op.is_loss else rng.normal(0, 2, out.shape),
+        None if begins else rng.normal(0, 2, out.shape),
     )
 
 

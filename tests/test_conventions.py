@@ -67,17 +67,19 @@ def test_relu_keeps_nan_and_infinity() -> None:
 @pytest.mark.parametrize("backward", ["", "_backward"])
 def test_unknown_reduction(reduction: str, backward: str) -> None:
     with pytest.raises(ValueError, match='expected "mean" or "sum"'):
-        getattr(manual, "mse_loss" + backward)(np.ones((2, 3)), np.ones((2, 3)), reduction)
+        getattr(manual, "mse_loss" + backward)(
+            np.ones((2, 3)), np.ones((2, 3)), reduction=reduction
+        )
 
 
 def test_no_reduction_leaves_the_losses_apart_and_has_no_backward() -> None:
     """As in torch: "grad can be implicitly created only for scalar outputs"."""
     a, y = np.array([[1.0, 2.0]]), np.array([[0.0, 5.0]])
-    assert np.array_equal(manual.mse_loss(a, y, "none"), [[1.0, 9.0]])
+    assert np.array_equal(manual.mse_loss(a, y, reduction="none"), [[1.0, 9.0]])
     z = np.array([[0.0, 0.0], [0.0, 0.0]])
-    assert np.allclose(manual.cross_entropy(z, np.array([0, 1]), "none"), np.log([2, 2]))
+    assert np.allclose(manual.cross_entropy(z, np.array([0, 1]), reduction="none"), np.log([2, 2]))
     with pytest.raises(ValueError, match='expected "mean" or "sum"'):
-        manual.mse_loss_backward(a, y, "none")
+        manual.mse_loss_backward(a, y, reduction="none")
 
 
 @pytest.mark.parametrize(

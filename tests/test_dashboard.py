@@ -17,8 +17,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch_parity.compare import data
 from torch_parity.compare.case import load
 from torch_parity.compare.commands.train import run
-from torch_parity.compare.flow.nodes import flow
-from torch_parity.compare.runs.units import resting
+from torch_parity.compare.flow.law import flow
+from torch_parity.compare.runs.units import inactive_units
 from torch_parity.compare.show.histograms import histogram
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
 from torch_parity.compare.show.scalars_layout import LAYOUT
@@ -250,7 +250,8 @@ def test_saturated_units_are_those_with_flat_slopes(activation: str) -> None:
     expected = float((at.grad <= 0.05 * steepest).double().mean())
     assert 0.1 < expected < 0.9
     outputs = {"z1": z, "a1": a.detach().numpy(), "z2": z, "a2": z}
-    assert resting(activation, outputs) == {"saturated/layer1": expected}, seed
+    hidden = [(activation, "a1")]
+    assert inactive_units(hidden, outputs) == {"saturated/layer1": expected}, seed
 
 
 def test_a_dead_unit_is_zero_on_every_sample() -> None:
@@ -259,5 +260,8 @@ def test_a_dead_unit_is_zero_on_every_sample() -> None:
     z[1:, 0] = -1.0
     z[0, 0] = 2.0
     outputs = {"a1": np.maximum(z, 0), "a2": np.maximum(z, 0), "a3": z}
-    assert resting("relu", outputs) == {"dead_units/layer1": 0.2, "dead_units/layer2": 0.2}
-    assert resting("leaky_relu", outputs) == resting("identity", outputs) == {}
+    hidden = [("relu", "a1"), ("relu", "a2")]
+    expected = {"dead_units/layer1": 0.2, "dead_units/layer2": 0.2}
+    assert inactive_units(hidden, outputs) == expected
+    for other in ("leaky_relu", "identity"):
+        assert inactive_units([(other, "a1"), (other, "a2")], outputs) == {}

@@ -15,11 +15,12 @@ from benchmarks.drawn import case_and_data
 from torch_parity import Case, check, given, manual
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.cli import main, parity
-from torch_parity.compare.flow.nodes import flow
+from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.sources import pair
 from torch_parity.manual.models import mlp
-from torch_parity.torch_ref.models.mlp import OPTIMIZERS
+from torch_parity.manual.operations import find
+from torch_parity.torch_ref.trace import OPTIMIZERS
 
 SMALL = ("--data", "moons", "--hidden", "6,5", "--activation", "tanh")
 Run = Callable[..., tuple[int, str]]
@@ -41,14 +42,17 @@ def command(
     return run
 
 
+def wrong_in_the_model(monkeypatch: pytest.MonkeyPatch, name: str, functions: Any) -> None:
+    """The network takes these functions for an activation; the register has the right ones."""
+    monkeypatch.setattr(mlp, "find", lambda n: functions if n == name else find(n))
+
+
 @pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])
 def test_a_mistake_by_hand_ends_with_status_1(
     command: Run, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
 ) -> None:
     """A backward that forgets the slope, in the hand-written side itself."""
-    forward = mlp.ACTIVATIONS["tanh"][0]
-    wrong = {"tanh": (forward, lambda da, z: da * 1)}
-    monkeypatch.setattr(mlp, "ACTIVATIONS", mlp.ACTIVATIONS | wrong)
+    wrong_in_the_model(monkeypatch, "tanh", (manual.tanh, lambda da, z: da * 1))
     status, out = command(*args, *SMALL)
     assert status == 1
     assert "FAIL" in out
@@ -66,9 +70,7 @@ def test_a_mistake_that_zeros_hide_is_no_quiet_pass(
     """The same mistake, where all that it touches is 0: it passes, and that is said."""
     right = command(*args, *SMALL)[1]
     assert "no power" not in right
-    forward = mlp.ACTIVATIONS["tanh"][0]
-    wrong = {"tanh": (forward, lambda da, z: da * 7)}
-    monkeypatch.setattr(mlp, "ACTIVATIONS", mlp.ACTIVATIONS | wrong)
+    wrong_in_the_model(monkeypatch, "tanh", (manual.tanh, lambda da, z: da * 7))
     status, out = command(*args, *SMALL, *ZEROS)
     assert status == 0
     assert "NOTE The check had no power over z1, a1, h1, z2, a2, h2, dh2, dW3, ...: every" in out

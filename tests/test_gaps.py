@@ -110,6 +110,6 @@ def test_a_kink_that_rounding_decides_may_fall_either_way() -> None:
     dz = relu_backward(Bounded.exact(da), z)
     assert dz.error[0, 0] >= 3
     assert dz.error[0, 1] < 1e-14
-    sloped = leaky_relu_backward(Bounded.exact(da), z, 0.25)
+    sloped = leaky_relu_backward(Bounded.exact(da), z, negative_slope=0.25)
     assert sloped.error[0, 0] >= 0.75 * 3
     assert sloped.error[0, 1] < 1e-14

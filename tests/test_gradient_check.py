@@ -9,9 +9,9 @@ from torch.autograd.gradcheck import GradcheckError
 
 from torch_parity import manual
 from torch_parity.torch_ref.gradients.gradient_check import gradient_check as torch_gradient_check
-from torch_parity.torch_ref.models.mlp import Network
+from torch_parity.torch_ref.models.mlp import MLP
 
-NET = manual.Network((4, 6, 5, 3), activation="tanh", l2=0.7, l1=0.2, m=9)
+NET = manual.MLP((4, 6, 5, 3), activation="tanh", l2=0.7, l1=0.2, m=9)
 
 
 def problem() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], object]:
@@ -81,7 +81,7 @@ def test_a_gradient_of_nan_is_wrong() -> None:
 
 def test_torchs_own_check_passes_on_the_twin_and_fails_on_a_wrong_backward() -> None:
     torch.manual_seed(0)
-    net = Network((4, 5, 3), activation="tanh").double()
+    net = MLP((4, 5, 3), activation="tanh").double()
     x, y = torch.randn(6, 4, dtype=torch.float64), torch.randint(0, 3, (6,))
     loss = torch.nn.CrossEntropyLoss()
     assert torch_gradient_check(lambda: loss(net(x), y), net.parameters())

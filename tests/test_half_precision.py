@@ -23,7 +23,7 @@ from torch_parity.compare.cli import parity
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.judge import Judgement, judge
-from torch_parity.compare.judge.replay import replay_node
+from torch_parity.compare.judge.replay import replay_stretch
 from torch_parity.compare.runs import checkpoint
 from torch_parity.compare.runs.checkpoint import Checkpoint
 from torch_parity.compare.sources import pair
@@ -200,8 +200,8 @@ def single_weights_of_the_first_layer(built: pair.Pair) -> None:
 
 
 def loss_in_float32(built: pair.Pair) -> None:
-    forward = built.torch.criterion.forward
-    built.torch.criterion.forward = lambda z, y: forward(z.float(), y)  # type: ignore[method-assign]
+    forward = built.torch.task.criterion.forward
+    built.torch.task.criterion.forward = lambda z, y: forward(z.float(), y)  # type: ignore[method-assign]
 
 
 def master_weights(built: pair.Pair) -> None:
@@ -337,8 +337,8 @@ def test_a_half_is_accumulated_in_float32() -> None:
     for k in range(4000):
         naive = naive + x[:, k : k + 1] * W[:, k]
     assert float(naive[0, 0]) < 0.2 * float(right[0, 0])
-    assert replay_node(node, known, {node.outputs[0]: right})[0].right
-    assert not replay_node(node, known, {node.outputs[0]: naive})[0].right
+    assert replay_stretch([node], known, {node.outputs[0]: right})[0].right
+    assert not replay_stretch([node], known, {node.outputs[0]: naive})[0].right
 
 
 # --- commands
@@ -374,7 +374,7 @@ def test_train(dtype: str, tmp_path: Path) -> None:
         (("check", "--dtype", "float16", "--lr", "1e5"), "lr is 100000.0: too large for float16"),
         (
             ("check", "--dtype", "float16", "--initializer", "normal", "--scale", "6e4"),
-            "layer 1 is drawn with numbers too large for float16",
+            "W1 is drawn with numbers too large for float16",
         ),
         (("gradcheck", "--dtype", "bfloat16"), "leave --dtype bfloat16 out"),
         (("train", "--gradcheck", "5", "--dtype", "float16"), "leave --dtype float16 out"),

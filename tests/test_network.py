@@ -10,7 +10,7 @@ from benchmarks.drawn import case_and_data, steps
 from torch_parity import manual
 from torch_parity.compare.judge.judge import judge
 from torch_parity.torch_ref.losses.regularization import parameter_groups
-from torch_parity.torch_ref.models.mlp import Network
+from torch_parity.torch_ref.models.mlp import MLP
 
 both_dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -69,7 +69,7 @@ def test_no_mask_means_evaluation() -> None:
     by_hand_loss, by_hand_output = built.manual.evaluate(
         built.torch.params(), data.x_train, data.labels_train
     )
-    assert list(output) == [f"{kind}{k}" for k in (1, 2, 3) for kind in "zah"][:-1]
+    assert list(output) == ["h0", *[f"{kind}{k}" for k in (1, 2, 3) for kind in "zah"][:-1]]
     for name in output:
         np.testing.assert_allclose(by_hand_output[name], output[name], rtol=1e-12, atol=1e-15)
     assert by_hand_loss == pytest.approx(loss, rel=1e-12)
@@ -91,7 +91,7 @@ def test_the_two_routes_of_l2_take_the_same_step(dtype: str) -> None:
 
 
 def test_biases_are_never_decayed() -> None:
-    net = Network((3, 5, 4, 2))
+    net = MLP((3, 5, 4, 2))
     weights, biases = parameter_groups(net, 0.3)
     assert {tuple(p.shape) for p in weights["params"]} == {(5, 3), (4, 5), (2, 4)}
     assert {tuple(p.shape) for p in biases["params"]} == {(5,), (4,), (2,)}
@@ -102,5 +102,5 @@ def test_torchs_parameters_are_not_the_hands() -> None:
     """torch.from_numpy would share memory, and one side's update would move the other's weights."""
     case, data = case_and_data(5, hidden=(4,))
     built = steps(case, data, count=1)[0].pair
-    for name, p in built.torch.net.named_tensors().items():
+    for name, p in built.torch.parameters.items():
         assert not np.shares_memory(p.detach().numpy(), built.params[name])

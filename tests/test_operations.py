@@ -28,7 +28,7 @@ def draw(op: Operation, seed: int, dtype: str, scale: float = 1.0) -> tuple[dict
         inputs = {
             n: (a * a.dtype.type(scale) if a.dtype.kind == "f" else a) for n, a in inputs.items()
         }
-    if op.is_loss:
+    if op.kind in ("loss", "penalty"):
         return inputs, None
     shape = op.forward(*inputs.values(), **op.options[0]).shape
     return inputs, rng.normal(0, 2, shape).astype(dtype)
@@ -36,10 +36,9 @@ def draw(op: Operation, seed: int, dtype: str, scale: float = 1.0) -> tuple[dict
 
 def by_hand(op: Operation, options: dict[str, Any], inputs: list[Any], upstream: Any) -> list[Any]:
     """[output, gradients...] of the hand-written side; Bounded inputs give bounded results."""
-    given = inputs if op.is_loss else [upstream, *inputs]
-    gradients = op.backward(*given, **options)
-    many = gradients if isinstance(gradients, tuple) else (gradients,)
-    return [op.forward(*inputs, **options), *many]
+    named = dict(zip(op.inputs, inputs, strict=True))
+    arriving = {} if upstream is None else {f"d{op.outputs[0]}": upstream}
+    return [op.forward(*inputs, **options), *op.gradients(arriving, named, options)]
 
 
 def by_torch(

@@ -13,7 +13,7 @@ from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precise import precise_matmul
 from torch_parity.compare.bounds.sum_drift import drift_of
 from torch_parity.compare.judge.judge import judge
-from torch_parity.compare.judge.replay import WORST, replay, replay_node
+from torch_parity.compare.judge.replay import WORST, replay, replay_stretch
 from torch_parity.manual.ops.linear import linear_backward
 
 FIXED = {"hidden": (6, 5), "loss": "cross_entropy", "output": "identity", "p": 0.3, "l2": 0.7}
@@ -82,11 +82,11 @@ def test_alike_terms_of_a_sum_may_round_alike(dtype: str) -> None:
         zip(node.inputs, (dz, np.ones((m, 3), dtype), np.ones((2, 3), dtype)), strict=True)
     )
     trace = dict(zip(node.outputs, linear_backward(*given.values()), strict=True)) | {"db2": db}
-    assert all(r.right for r in replay_node(node, given, trace))
+    assert all(r.right for r in replay_stretch([node], given, trace))
     probable = Bounded.exact(dz).sum(axis=0)
     assert (np.abs(db - probable.value) > probable.error).any(), "nothing that needs a closer look"
     off = db + (4 * m * np.finfo(dtype).eps * np.abs(db)).astype(dtype)
-    assert not all(r.right for r in replay_node(node, given, trace | {"db2": off}))
+    assert not all(r.right for r in replay_stretch([node], given, trace | {"db2": off}))
 
 
 def alike(dtype: str, m: int) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -112,11 +112,11 @@ def test_many_doubtful_entries_are_judged_as_all_at_once(
     node, given, trace = alike(dtype, 4000)
     first = Bounded.exact(given[node.inputs[0]]).T @ Bounded.exact(given[node.inputs[1]])
     assert (np.abs(trace["dW2_loss"] - first.value) > first.error).sum() > 5, "seed 43"
-    assert [r for r in replay_node(node, given, trace) if not r.right] == [], "seed 43"
+    assert [r for r in replay_stretch([node], given, trace) if not r.right] == [], "seed 43"
     for index in [(0, 0), (2, 5), (5, 6)]:
         wrong = trace["dW2_loss"].copy()
         wrong[index] *= 1 + 8 * 4000 * np.finfo(dtype).eps
-        found = replay_node(node, given, trace | {"dW2_loss": wrong})
+        found = replay_stretch([node], given, trace | {"dW2_loss": wrong})
         (seen,) = (r for r in found if not r.right)
         assert (seen.name, seen.outcome, seen.index) == ("dW2_loss", "wrong", index), "seed 43"
 
@@ -138,7 +138,7 @@ def test_of_a_wrong_product_few_entries_are_looked_at_closely(
     node = next(n for n in recorded("float32")[1] if "z2" in n.outputs)
     given = dict(zip(node.inputs, (x, W, b), strict=True))
     right = (x.astype(float) @ W.T.astype(float)).astype(np.float32)
-    (seen,) = replay_node(node, given, {"z2": right * np.float32(1 + 200 * 2.0**-23)})
+    (seen,) = replay_stretch([node], given, {"z2": right * np.float32(1 + 200 * 2.0**-23)})
     assert seen.outcome == "wrong", "seed 44"
     assert 1 < seen.use < 10, "a fault that only a closer look can tell from rounding"
     assert sum(looked) == WORST

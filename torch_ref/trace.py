@@ -1,83 +1,207 @@
 """What torch computes on the way, by name: hooks see every tensor, and keep copies.
 
 Copies, never the tensors themselves: an in-place operation or the next update would change them.
+The models themselves need none of this; step.py beside them is the whole of a training step.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from torch_parity.torch_ref.losses.regularization import Penalty
 from torch_parity.torch_ref.ops.dropout import FixedDropout, generator_of, recover_mask
+from torch_parity.torch_ref.optimizers.adam import adam
+from torch_parity.torch_ref.optimizers.momentum import momentum, momentum_course
+from torch_parity.torch_ref.optimizers.sgd import sgd
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the tensors of a step are called.
+
+    input is that of the network; outputs and inputs hold, by module path, the names of what a
+    module returns and of what it is given; masks those of the dropouts' masks. The functions name
+    the gradient of a tensor, the loss's share in that of a penalised weight, and what an optimizer
+    remembers of a parameter.
+    """
+
+    input: str
+    outputs: Mapping[str, str]
+    masks: Mapping[str, str]
+    gradient: Callable[[str], str]
+    loss_gradient: Callable[[str], str]
+    slot: Callable[[str, str], str]
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 class Recorder(ExitStack):
-    """While open, keeps the output of each child of a network, its gradient, and dropout masks.
+    """While open, keeps what a network's modules are given and return, the gradients of it, and the
+    dropout masks, all under the names that are asked for."""
 
-    The name of a child is the name of its output (z1, a1, h1...), so its gradient is d + name. The
-    input of the network is h0, the mask of the dropout that makes h1 is mask1.
-    """
-
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, names: Names) -> None:
         super().__init__()
-        self.net = net
-        self.tensors: dict[str, Tensor] = {}
-        self.masks: dict[str, Tensor] = {}
+        self.net, self.names = net, names
+        self.tensors: Tensors = {}
+        self.masks: Tensors = {}
 
     def __enter__(self) -> Self:
         self.enter_context(self.net.register_forward_pre_hook(self._input))
-        for name, module in self.net.named_children():
-            if isinstance(module, nn.Dropout):
-                self._watch_dropout(name, module)
-            elif isinstance(module, FixedDropout):
-                self.masks["mask" + name.removeprefix("h")] = module.mask
-            self.enter_context(module.register_forward_hook(partial(self._output, name)))
+        for path, module in self.net.named_modules():
+            if path in self.names.inputs:
+                enter = partial(self._given, self.names.inputs[path])
+                self.enter_context(module.register_forward_pre_hook(enter))
+            if path in self.names.masks:
+                self._watch_mask(self.names.masks[path], module)
+            if path in self.names.outputs:
+                leave = partial(self._returned, self.names.outputs[path])
+                self.enter_context(module.register_forward_hook(leave))
         return self
 
     def _input(self, net: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self.tensors["h0"] = args[0].detach().clone()
+        self.tensors[self.names.input] = args[0].detach().clone()
 
-    def _output(self, name: str, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-        self.tensors[name] = out.detach().clone()
-        if out.requires_grad:
-            out.register_hook(partial(self._gradient, name))  # type: ignore[no-untyped-call]
+    def _given(self, name: str, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        self._keep(name, args[0])
+
+    def _returned(
+        self, name: str, module: nn.Module, args: tuple[Tensor, ...], out: Tensor
+    ) -> None:
+        self._keep(name, out)
+
+    def _keep(self, name: str, tensor: Tensor) -> None:
+        self.tensors[name] = tensor.detach().clone()
+        if tensor.requires_grad:
+            keep = partial(self._gradient, self.names.gradient(name))
+            tensor.register_hook(keep)  # type: ignore[no-untyped-call]
 
     def _gradient(self, name: str, gradient: Tensor) -> None:
-        self.tensors["d" + name] = gradient.detach().clone()
+        self.tensors[name] = gradient.detach().clone()
 
-    def _watch_dropout(self, name: str, module: nn.Dropout) -> None:
+    def _watch_mask(self, name: str, module: nn.Module) -> None:
         """The generator as it stood before the draw is all it takes to draw the mask again."""
+        if isinstance(module, FixedDropout):
+            self.masks[name] = module.mask
+            return
         before: list[Tensor] = []
 
-        def remember(module: nn.Dropout, args: Any) -> None:
+        def remember(module: nn.Module, args: Any) -> None:
             before.append(generator_of(args[0].device).get_state())
 
         def recover(module: nn.Dropout, args: tuple[Tensor, ...], out: Tensor) -> None:
             state = before.pop()
             if module.training:
-                mask = recover_mask(module.p, state, args[0])
-                self.masks["mask" + name.removeprefix("h")] = mask
+                self.masks[name] = recover_mask(module.p, state, args[0])
 
         self.enter_context(module.register_forward_pre_hook(remember))
         self.enter_context(module.register_forward_hook(recover))
 
 
-def flow_order(depth: int, penalised: bool) -> Iterator[str]:
-    """Every name that a step of this many layers can yield, in the order it computes them."""
-    yield "h0"
-    for layer in range(1, depth + 1):
-        yield from (f"z{layer}", f"a{layer}", f"h{layer}")
-    yield from ("loss", "penalty", "cost")
-    for layer in range(depth, 0, -1):
-        yield from (f"da{layer}", f"dz{layer}", f"dh{layer - 1}")
-        dW, db = f"dW{layer}", f"db{layer}"
-        yield from (dW + "_loss", db, dW) if penalised else (dW, db)
-    for layer in range(1, depth + 1):
-        for parameter in (f"W{layer}", f"b{layer}"):
-            yield from (f"t{parameter}", f"v{parameter}", f"s{parameter}", parameter)
+# How each optimizer is made, and what it remembers of a parameter, under the names of the
+# hand-written one: read(its state, its group).
+Memory = Callable[[dict[str, Any], dict[str, Any]], Tensors]
+OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], Memory]] = {
+    "sgd": (sgd, lambda state, group: {}),
+    "momentum": (momentum, lambda state, group: {"v": state["momentum_buffer"]}),
+    "momentum_course": (
+        momentum_course,
+        # torch's buffer is v / (1 - beta): see optimizers/momentum.py
+        lambda state, group: {"v": (1 - group["momentum"]) * state["momentum_buffer"]},
+    ),
+    "adam": (
+        adam,
+        lambda state, group: {
+            "t": state["step"].long(),
+            "v": state["exp_avg"],
+            "s": state["exp_avg_sq"],
+        },
+    ),
+}
+
+
+def memory(
+    optimizer: torch.optim.Optimizer, read: Memory, params: Mapping[str, Tensor], names: Names
+) -> Tensors:
+    """Copies of what the optimizer remembers, by name: vW1, vb1... Empty before its first step."""
+    called = {p: name for name, p in params.items()}
+    return {
+        names.slot(slot, called[p]): value.detach().clone()
+        for group in optimizer.param_groups
+        for p in group["params"]
+        if p in optimizer.state
+        for slot, value in read(optimizer.state[p], group).items()
+    }
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a recorded step works with: the network's parameters by name, its loss, its optimizer
+    and how to read that one's memory, the penalty, and the names.
+
+    wrapper is what to call in place of the network, such as DistributedDataParallel(net).
+    """
+
+    net: nn.Module
+    params: Mapping[str, nn.Parameter]
+    criterion: nn.Module
+    optimizer: torch.optim.Optimizer
+    read: Memory
+    penalty: Penalty
+    names: Names
+    wrapper: nn.Module | None = None
+
+    @property
+    def weights(self) -> dict[str, nn.Parameter]:
+        """The parameters that a penalty is taken of: those with two dimensions or more."""
+        return {name: p for name, p in self.params.items() if p.ndim > 1}
+
+
+def recorded_step(task: Task, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
+    """One training step -> (every tensor by name, the dropout masks it drew).
+
+    It is zero_grad, forward, backward, optimizer step. A forward pass that ends in NaN or infinity
+    ends the step, and the trace, there: no loss has a meaning then. The penalty runs its backward
+    after the loss, which adds up to the backward of their sum and shows the two shares apart.
+    """
+    task.net.train()
+    task.optimizer.zero_grad()
+    with Recorder(task.net, task.names) as recorder:
+        output = (task.wrapper or task.net)(x)
+        if not output.isfinite().all():
+            return recorder.tensors, recorder.masks
+        loss = task.criterion(output, y)
+    t = recorder.tensors
+    t["loss"] = loss.detach().clone()
+    loss.backward()
+    t |= _gradients(task, t["loss"])
+    task.optimizer.step()
+    t |= memory(task.optimizer, task.read, task.params, task.names)
+    t |= {name: p.detach().clone() for name, p in task.params.items()}
+    return t, recorder.masks
+
+
+def _gradients(task: Task, loss: Tensor) -> Tensors:
+    """The parameters' gradients as the loss has left them, and with the penalty's share."""
+    names, penalty, weights = task.names, task.penalty, task.weights
+    if not (penalty.l1 or penalty.l2):
+        return {names.gradient(n): gradient(p).clone() for n, p in task.params.items()}
+    t = {names.loss_gradient(name): gradient(W).clone() for name, W in weights.items()}
+    t["penalty"] = penalty.value(list(weights.values())).detach()
+    t["cost"] = loss + t["penalty"]
+    in_loss = penalty.in_loss(list(weights.values()))
+    if in_loss is not None:
+        in_loss.backward()  # type: ignore[no-untyped-call]
+    t |= {names.gradient(n): gradient(p).clone() for n, p in task.params.items()}
+    for name, W in weights.items():  # weight_decay never shows in .grad
+        d = names.gradient(name)
+        t[d] = t[d].add(W.detach(), alpha=penalty.weight_decay)
+    return t
 
 
 def gradient(parameter: Tensor) -> Tensor:
@@ -85,19 +209,3 @@ def gradient(parameter: Tensor) -> Tensor:
     if parameter.grad is None:
         raise RuntimeError("no gradient yet: call backward first, and check requires_grad")
     return parameter.grad
-
-
-def state(
-    optimizer: torch.optim.Optimizer,
-    slots: Callable[[dict[str, Any], dict[str, Any]], dict[str, Tensor]],
-    params: Mapping[str, Tensor],
-) -> dict[str, Tensor]:
-    """Copies of what the optimizer remembers, by name: vW1, vb1... Empty before its first step."""
-    names = {p: name for name, p in params.items()}
-    return {
-        slot + names[p]: value.detach().clone()
-        for group in optimizer.param_groups
-        for p in group["params"]
-        if p in optimizer.state
-        for slot, value in slots(optimizer.state[p], group).items()
-    }

@@ -33,7 +33,7 @@ from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.train_dashboard import TrainDashboard
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.recorded import record
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 
 SECONDS = 1.0
 

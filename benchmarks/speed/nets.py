@@ -9,7 +9,8 @@ import torch
 
 from torch_parity import manual
 from torch_parity.compare.sources.pair import INITIALIZERS
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
+from torch_parity.torch_ref.distributed.train import parameters
 from torch_parity.torch_ref.models import mlp as network
 
 LR = 1e-3
@@ -78,7 +79,7 @@ def by_hand(p: Problem) -> Callable[[], object]:
     loss, output = (
         ("binary_cross_entropy", "sigmoid") if p.net.binary else ("cross_entropy", "identity")
     )
-    net = manual.Network(p.net.sizes, output=output, loss=loss, m=p.net.batch)
+    net = manual.MLP(p.net.sizes, output=output, loss=loss, m=p.net.batch)
     optimizer = manual.SGD(LR)
     params = dict(p.params)
 
@@ -128,10 +129,10 @@ def bare(p: Problem) -> Callable[[], object]:
 
 def module(p: Problem) -> tuple[torch.nn.Module, torch.nn.Module, torch.optim.Optimizer]:
     """The twin of torch_ref, its loss and its optimizer, holding the same parameters."""
-    net = network.Network(p.net.sizes, output="sigmoid" if p.net.binary else "identity")
+    net = network.MLP(p.net.sizes, output="sigmoid" if p.net.binary else "identity")
     net.to(getattr(torch, str(p.x.dtype)))
     with torch.no_grad():
-        for name, tensor in net.named_tensors().items():
+        for name, tensor in parameters(net).items():
             tensor.copy_(torch.tensor(p.params[name]))
     criterion = torch.nn.BCELoss() if p.net.binary else torch.nn.CrossEntropyLoss()
     return net, criterion, torch.optim.SGD(net.parameters(), lr=LR)

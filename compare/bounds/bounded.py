@@ -16,7 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from torch_parity.compare.bounds.precise import higher, precise_matmul
 from torch_parity.compare.bounds.precision import LOWER, precision, rounded
-from torch_parity.compare.bounds.rules import COMPARISONS, RULES
+from torch_parity.compare.bounds.rules import COMPARISONS, RULES, erf_error
 from torch_parity.compare.bounds.sum_drift import drift_of
 
 # The same formula in another order rounds elsewhere: torch takes exp(log_softmax) where the hand
@@ -139,6 +139,9 @@ class Bounded(NDArrayOperatorsMixin):
             return self._compared(ufunc, *operands)
         if ufunc is np.matmul:
             return self._matmul(*operands)
+        if ufunc.__name__ == "erf":  # SciPy's, which has no long double
+            value = ufunc(self.value.astype(np.float64)).astype(self.value.dtype)
+            return self._new(value, erf_error(self, value, self))
         rule = RULES.get(ufunc)
         if rule is None:
             return NotImplemented

@@ -55,9 +55,13 @@ def _divide(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> np.n
 
 
 def _power(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> np.ndarray:
-    if not np.all(y.value == 2):
-        raise NotImplementedError("only squares have a rounding bound")
-    return _multiply(b, value, x, x)
+    if np.all(y.value == 2):
+        return _multiply(b, value, x, x)
+    n = float(y.value.flat[0])
+    if not np.all(y.value == n) or n != int(n) or n < 1:
+        raise NotImplementedError("only whole positive powers have a rounding bound")
+    carried = n * (_size(x.value) + x.error) ** (n - 1) * x.error
+    return np.asarray(carried + _rounded(b, value, FUNCTION_UNITS))
 
 
 def _maximum(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> np.ndarray:
@@ -102,6 +106,13 @@ def _sqrt(b: "Bounded", value: np.ndarray, x: "Bounded") -> np.ndarray:
 
 def _tanh(b: "Bounded", value: np.ndarray, x: "Bounded") -> np.ndarray:
     return np.asarray(x.error + _rounded(b, value, FUNCTION_UNITS))
+
+
+def erf_error(b: "Bounded", value: np.ndarray, x: "Bounded") -> np.ndarray:
+    """The steepest slope within reach carries the error on."""
+    nearest = np.maximum(_size(x.value) - x.error, 0)
+    slope = 2 / np.sqrt(np.pi) * np.exp(-(nearest**2))
+    return np.asarray(slope * x.error + _rounded(b, value, FUNCTION_UNITS))
 
 
 RULES: dict[np.ufunc, Callable[..., np.ndarray]] = {

@@ -10,6 +10,7 @@ from torch_parity.compare.causes import (
     optimizer,
     penalty,
     precision,
+    sums,
 )
 from torch_parity.compare.causes.cause import Cause
 
@@ -25,6 +26,7 @@ CATALOGUE: dict[str, Cause] = {
         penalty,
         optimizer,
         distributed,
+        sums,
     )
     for cause in module.CAUSES
 }

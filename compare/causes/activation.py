@@ -11,6 +11,7 @@ from torch_parity.compare.causes.cause import (
     Change,
     Effect,
     Evidence,
+    Where,
     by,
     common_factor,
     into,
@@ -18,23 +19,26 @@ from torch_parity.compare.causes.cause import (
     one,
 )
 from torch_parity.compare.flow.nodes import Node
-
-SLOPED = ("relu", "leaky_relu", "tanh", "sigmoid", "softmax")
-ALL = (*SLOPED, "identity")
+from torch_parity.compare.register import OPERATIONS, of_kind
 
 
-def forward(node: Node) -> bool:
-    """z -> a, whatever the activation (identity also copies x to h0 and a to h)."""
-    return node.operation in ALL and node.outputs[0].startswith("a")
+def sloped_activations() -> list[str]:
+    """Every activation that changes something."""
+    return [name for name in of_kind("activation") if name != "identity"]
 
 
-def backward(node: Node) -> bool:
-    """da -> dz."""
-    return node.outputs[0].startswith("dz")
+def forward(node: Node, e: Evidence) -> bool:
+    """z -> a, whatever the activation."""
+    return e.graph.activates(node)
 
 
-def _sloped(where: Any) -> Any:
-    return lambda node: where(node) and not node.operation.startswith("identity")
+def backward(node: Node, e: Evidence) -> bool:
+    """da -> dz, whatever the activation."""
+    return e.graph.slopes(node)
+
+
+def _sloped(where: Where) -> Where:
+    return lambda node, e: where(node, e) and not node.operation.startswith("identity")
 
 
 def _another(suffix: str) -> Change:
@@ -42,14 +46,13 @@ def _another(suffix: str) -> Change:
 
     def change(node: Node, e: Evidence) -> Iterable[Node]:
         own = node.operation.removesuffix("_backward")
-        others = [name for name in SLOPED if name not in (own, _brought_by_the_loss(node, e))]
+        brought = _brought_by_the_loss(node, e)
+        others = [name for name in sloped_activations() if name not in (own, brought)]
         if e.rng is not None:
-            key = f"not {own} {_last(node, e)}"
+            key = f"not {own} {e.graph.feeds_the_loss(node)}"
             others = [e.drawn.setdefault(key, str(e.rng.choice(others)))]
-        slope = {"negative_slope": 0.01}
         return [
-            replace(node, operation=o + suffix, options=slope if o == "leaky_relu" else {})
-            for o in others
+            replace(node, operation=o + suffix, options=OPERATIONS[o].options[0]) for o in others
         ]
 
     return change
@@ -58,7 +61,7 @@ def _another(suffix: str) -> Change:
 def _brought_by_the_loss(node: Node, e: Evidence) -> str | None:
     """An activation of the output that the loss applies itself is a mistake of its own name."""
     own = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
-    if not _last(node, e):
+    if not e.graph.feeds_the_loss(node):
         return None
     return next((own[n.operation] for n in e.nodes if n.operation in own), None)
 
@@ -78,7 +81,8 @@ def _formula_in_a(of: str, slope: Callable[[Any], Any]) -> Change:
 
 def _slope_at_a(node: Node, e: Evidence) -> Iterable[Node]:
     """g'(a) instead of g'(z)."""
-    return [replace(node, inputs=(node.inputs[0], f"a{node.layer}"))]
+    a = node.forward.outputs[0] if node.forward else ""
+    return [replace(node, inputs=(node.inputs[0], a))] if a in e.known or e.rng else []
 
 
 def _z_taken_for_a(f: Any, da: Any, z: Any) -> Any:
@@ -93,7 +97,7 @@ def _leaky(node: Node, e: Evidence) -> Iterable[Node]:
     """The slope is what a (or dz) is to z (or da) where z < 0."""
 
     def estimate() -> float | None:
-        of, z = (e.known.get(n) for n in (node.inputs[0], f"z{node.layer}"))
+        of, z = (e.known.get(n) for n in (node.inputs[0], node.inputs[-1]))
         made = e.trace.get(node.outputs[0])
         if of is None or z is None or made is None or made.shape != z.shape:
             return None
@@ -114,22 +118,22 @@ def _leaky(node: Node, e: Evidence) -> Iterable[Node]:
     ]
 
 
-def _last(node: Node, e: Evidence) -> bool:
-    return node.layer == e.depth
-
-
 def _output(name: str, suffix: str, loss: str) -> Change:
     def change(node: Node, e: Evidence) -> Iterable[Node]:
-        fits = _last(node, e) and any(n.operation == loss for n in e.nodes)
+        fits = e.graph.feeds_the_loss(node) and any(n.operation == loss for n in e.nodes)
         return [replace(node, operation=name + suffix)] if fits else []
 
     return change
 
 
+def _plain(where: Where) -> Where:
+    return lambda node, e: where(node, e) and node.operation.startswith("identity")
+
+
 def _twice(name: str, loss: str) -> tuple[Effect, ...]:
     return (
-        Effect(lambda n: forward(n) and n.operation == "identity", _output(name, "", loss)),
-        Effect(on("identity_backward"), _output(name, "_backward", loss)),
+        Effect(_plain(forward), _output(name, "", loss)),
+        Effect(_plain(backward), _output(name, "_backward", loss)),
     )
 
 
@@ -151,8 +155,8 @@ def _overwritten(node: Node, e: Evidence) -> Iterable[Node]:
                 f["linear"](*inputs), **options
             ),
         )
-        for n in e.nodes
-        if forward(n) and n.layer == node.layer and n.operation != "identity"
+        for n in e.graph.readers(node.outputs[0])
+        if forward(n, e) and n.operation != "identity"
     ]
 
 

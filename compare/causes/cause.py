@@ -7,15 +7,19 @@ written here is never a guess, and it is what plants the mistake for the tests a
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from torch_parity.compare.bounds.precision import precision
+from torch_parity.compare.flow.graph import Graph
 from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.register import OPERATIONS
 
 FLOAT64 = np.dtype(np.float64)
 Change = Callable[[Node, "Evidence"], Iterable[Node]]
+Where = Callable[[Node, "Evidence"], bool]
 
 
 @dataclass
@@ -61,10 +65,15 @@ class Evidence:
         """The gap between 1 and the next number that is judged."""
         return precision(self.dtype).eps
 
+    @cached_property
+    def graph(self) -> Graph:
+        """Who makes, who reads what."""
+        return Graph(self.nodes)
+
     @property
-    def depth(self) -> int:
-        """The number of layers with weights."""
-        return max(node.layer for node in self.nodes)
+    def labels(self) -> np.ndarray:
+        """The labels that the loss is given."""
+        return self.known[self.graph.losses[0].inputs[1]]
 
     def penalty(self) -> dict[str, Any] | None:
         """l1, l2 and m of the case, where it has a penalty."""
@@ -75,7 +84,7 @@ class Evidence:
 class Effect:
     """What a mistake does to the operations that `on` accepts; any of the changes will do."""
 
-    on: Callable[[Node], bool]
+    on: Where
     change: Change
 
 
@@ -99,9 +108,20 @@ class Cause:
     dtype: Literal["float64", "float32"] = "float64"
 
 
-def on(*operations: str) -> Callable[[Node], bool]:
+def on(*operations: str) -> Where:
     """Nodes of these operations."""
-    return lambda node: node.operation in operations
+    return lambda node, e: node.operation in operations
+
+
+def is_loss(node: Node, e: Evidence) -> bool:
+    """A loss, forward."""
+    row = OPERATIONS.get(node.operation)
+    return row is not None and row.is_loss
+
+
+def is_loss_backward(node: Node, e: Evidence) -> bool:
+    """The gradient of a loss."""
+    return node.forward is not None and is_loss(node.forward, e)
 
 
 def into(operation: str, **options: Any) -> Change:
@@ -124,7 +144,7 @@ def read_also(node: Node, formula: Callable[..., Any], *names: str, **options: A
     )
 
 
-def one(change: Change, where: Callable[[Node], bool]) -> tuple[Effect, ...]:
+def one(change: Change, where: Where) -> tuple[Effect, ...]:
     """A way with a single effect."""
     return (Effect(where, change),)
 

@@ -9,12 +9,13 @@ from torch_parity.compare.causes.cause import Cause, Evidence, one
 from torch_parity.compare.flow.nodes import Node
 
 
-def _is_input(node: Node) -> bool:
-    return node.outputs == ("h0",)
+def _is_input(node: Node, e: Evidence) -> bool:
+    """The copy of the batch that the model begins with."""
+    return e.graph.is_copy(node) and node.layer == 0
 
 
 def _other_rows(node: Node, e: Evidence) -> Iterable[Node]:
-    x, h0 = e.known["x"], e.trace.get("h0")
+    x, h0 = e.known[node.inputs[0]], e.trace.get(node.outputs[0])
     if e.rng is not None:
         rows = x[e.rng.permutation(len(x))]
     elif h0 is None or h0.shape != x.shape or not _same_rows(h0, x):

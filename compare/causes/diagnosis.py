@@ -15,9 +15,11 @@ from torch_parity.compare.bounds.precision import all_widened, is_real
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.cause import Cause, Effect, Evidence
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.flow.segments import filled, with_parts
-from torch_parity.compare.flow.trace import judged_in
-from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay_node
+from torch_parity.compare.flow.stretch import stretches, with_missing_computed
+from torch_parity.compare.flow.trace import Trace, judged_in
+from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay_stretch
+
+Stretches = Mapping[Node, tuple[Node, ...]]
 
 MOST = 3  # causes in one step; more are reported as unknown
 
@@ -56,33 +58,33 @@ class Diagnosis:
 
 
 def diagnose(
-    nodes: tuple[Node, ...],
-    start: Mapping[str, np.ndarray],
-    trace: Mapping[str, np.ndarray],
-    replayed: tuple[Replayed, ...],
-    other: Mapping[str, np.ndarray],
-    joined: tuple[Node, ...],
+    side: Trace, replayed: tuple[Replayed, ...], other: Mapping[str, np.ndarray]
 ) -> Diagnosis | None:
     """Explain every wrong tensor of one side; None if there is none that can be judged.
 
-    start may hold batch (the full batch size) and previous_dW1... (the gradients of the step
-    before); other is the trace of the other side. They only serve causes that need them. joined
-    are the nodes that were replayed: nodes themselves, unless the trace has gaps.
+    What was given may hold batch (the full batch size) and previous_dW1... (the gradients of the
+    step before); other is what the other side made. They only serve causes that need them.
     """
     faulty = [r for r in replayed if not r.right and r.outcome != "not judged"]
     wrong = {r.name: i for i, r in enumerate(faulty)}
     if not wrong:
         return None
+    nodes, start, trace = side.nodes, side.given, side.made
     dtype = judged_in(start, trace)
     wider = {n for n, a in trace.items() if is_real(a.dtype) and a.dtype.itemsize > dtype.itemsize}
     trace = all_widened(_in_one_precision(dtype, trace))
-    known = filled(nodes, recorded_inputs(all_widened(start), trace))
+    recorded = recorded_inputs(all_widened(start), trace)
+    known = with_missing_computed(nodes, recorded)
     known |= {f"other_{name}": a for name, a in all_widened(other).items()}
-    judged = _in_one_precision(dtype, known), _in_one_precision(dtype, trace)
+    known_in_dtype = _in_one_precision(
+        dtype, recorded | {n: a for n, a in known.items() if n.startswith("other_")}
+    )
+    judged = known_in_dtype, _in_one_precision(dtype, trace)
     evidence = Evidence(nodes, known, trace, dtype, judged, frozenset(wider))
+    leading = stretches(nodes, recorded, trace)
     found: list[Explanation] = []
     for cause in CATALOGUE.values():
-        ways = (_explained(w, evidence, joined, wrong) for w in cause.ways)
+        ways = (_explained(w, evidence, leading, wrong) for w in cause.ways)
         explained = set(chain.from_iterable(ways))
         if explained:
             found.append(Explanation(cause, tuple(sorted(explained, key=wrong.__getitem__))))
@@ -100,7 +102,7 @@ def _in_one_precision(dtype: np.dtype, arrays: Mapping[str, np.ndarray]) -> dict
 def _explained(
     way: tuple[Effect, ...],
     evidence: Evidence,
-    replayed: tuple[Node, ...],
+    leading: Stretches,
     wrong: Mapping[str, int],
 ) -> set[str]:
     """The wrong tensors that this form of a mistake accounts for.
@@ -108,7 +110,7 @@ def _explained(
     A way with several effects (forward and backward, say) has to show them all: in each layer that
     it touches, and wherever it touches the network as a whole.
     """
-    status = [_shown(effect, way, evidence, replayed, wrong) for effect in way]
+    status = [_shown(effect, way, evidence, leading, wrong) for effect in way]
     if any(s is None for s in status):
         return set()
     shown = [s for s in status if s]
@@ -133,7 +135,7 @@ def _shown(
     effect: Effect,
     way: tuple[Effect, ...],
     evidence: Evidence,
-    replayed: tuple[Node, ...],
+    leading: Stretches,
     wrong: Mapping[str, int],
 ) -> dict[Node, set[str] | None] | None:
     """Which wrong tensors the effect explains, by the node that it touches; None where it does not
@@ -141,53 +143,59 @@ def _shown(
 
     A node that is right needs a look only where the mistake has several effects.
     """
-    touched = [node for node in evidence.nodes if effect.on(node)]
+    touched = [node for node in evidence.nodes if effect.on(node, evidence)]
     status: dict[Node, set[str] | None] = {}
     for node in touched:
-        for by in replayed:
-            if node is not by and node not in by.parts:
+        for end, stretch in leading.items():
+            if node not in stretch:
                 continue
-            explains = {name for name in by.outputs if name in wrong}
+            explains = {name for name in end.outputs if name in wrong}
             if explains or len(way) > 1:
-                holds = _holds(by, node, way, effect, evidence)
+                holds = _holds(stretch, node, way, effect, evidence)
                 status[node] = (status.get(node) or set()) | explains if holds else status.get(node)
     return status if touched else None
 
 
 def _holds(
-    by: Node, node: Node, way: tuple[Effect, ...], effect: Effect, evidence: Evidence
+    stretch: tuple[Node, ...],
+    node: Node,
+    way: tuple[Effect, ...],
+    effect: Effect,
+    evidence: Evidence,
 ) -> bool:
-    """Whether the node, changed, gives what was recorded.
+    """Whether the stretch, with the node changed, gives what was recorded at its end.
 
-    Among the parts of a joined node the mistake may have been made in this one alone, or wherever
-    it can be made. A record of the wrong shape or type may not even let it be tried; then it does
-    not hold.
+    Within a stretch the mistake may have been made in this node alone, or wherever it can be made.
+    A record of the wrong shape or type may not even let it be tried; then it does not hold.
     """
     try:
         with np.errstate(all="ignore"):
             return any(
-                all(r.right for r in replay_node(changed, *evidence.judged))
-                for changed in _changed(by, node, way, effect, evidence)
+                all(r.right for r in replay_stretch(changed, *evidence.judged))
+                for changed in _changed(stretch, node, way, effect, evidence)
             )
-    except (ValueError, IndexError, TypeError, KeyError):
+    except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
         return False
 
 
 def _changed(
-    by: Node, node: Node, way: tuple[Effect, ...], effect: Effect, evidence: Evidence
-) -> Iterator[Node]:
-    if node is by:
-        yield from effect.change(node, evidence)
-        return
+    stretch: tuple[Node, ...],
+    node: Node,
+    way: tuple[Effect, ...],
+    effect: Effect,
+    evidence: Evidence,
+) -> Iterator[tuple[Node, ...]]:
     for new in effect.change(node, evidence):
-        yield with_parts(by, tuple(new if p is node else p for p in by.parts), by.inputs)
+        yield tuple(new if n is node else n for n in stretch)
+    if len(stretch) == 1:
+        return
     everywhere = [
-        [new for e in way if e.on(p) for new in e.change(p, evidence)] or [p] for p in by.parts
+        [new for e in way if e.on(n, evidence) for new in e.change(n, evidence)] or [n]
+        for n in stretch
     ]
-    if sum(any(e.on(p) for e in way) for p in by.parts) > 1:
+    if sum(any(e.on(n, evidence) for e in way) for n in stretch) > 1:
         for i in range(max(map(len, everywhere))):
-            parts = tuple(options[min(i, len(options) - 1)] for options in everywhere)
-            yield with_parts(by, parts, by.inputs)
+            yield tuple(options[min(i, len(options) - 1)] for options in everywhere)
 
 
 def _smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:

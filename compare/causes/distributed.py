@@ -13,11 +13,12 @@ from torch_parity.compare.causes.cause import (
     Effect,
     Evidence,
     by,
+    is_loss,
     on,
     one,
     read_also,
 )
-from torch_parity.compare.causes.loss import LINEAR_BACKWARD, LOSS
+from torch_parity.compare.causes.loss import LINEAR_BACKWARD
 from torch_parity.compare.causes.optimizer import UPDATE
 from torch_parity.compare.causes.penalty import GRADIENT, scaled_everywhere
 from torch_parity.compare.flow.nodes import Node
@@ -27,17 +28,17 @@ ALL_REDUCE, SHARD = on("all_reduce"), on("shard")
 Weigh = Callable[[Sequence[int], str, int], Sequence[float] | None]
 
 
-def _gradients(node: Node) -> bool:
-    return ALL_REDUCE(node) and node.outputs[0].startswith("d")
+def _gradients(node: Node, e: Evidence) -> bool:
+    return ALL_REDUCE(node, e) and not node.outputs[0].startswith("loss")
 
 
 def _ranks(e: Evidence) -> int:
     """How many ranks the step has; 1 where nothing is reduced."""
-    return next((len(node.inputs) for node in e.nodes if ALL_REDUCE(node)), 1)
+    return next((len(node.inputs) for node in e.nodes if ALL_REDUCE(node, e)), 1)
 
 
 def _sums(e: Evidence) -> bool:
-    return any(ALL_REDUCE(n) and n.options["reduction"] == "sum" for n in e.nodes)
+    return any(ALL_REDUCE(n, e) and n.options["reduction"] == "sum" for n in e.nodes)
 
 
 def _weighed(weigh: Weigh) -> Change:
@@ -74,7 +75,7 @@ def _own_alone(rows: Sequence[int], reduction: str, rank: int) -> Sequence[float
 def _first_rows(node: Node, e: Evidence) -> Iterable[Node]:
     """A generator with the same seed on every rank starts every rank's mask alike, row by row."""
     mask, count = node.inputs[0], node.options["end"] - node.options["begin"]
-    if not mask.startswith("mask"):
+    if _samples(node, e):
         return []
     used = e.known[mask][:count] if e.rng is not None else _common_mask(mask, rank_of(node), e)
     if used is None or len(used) != count:
@@ -97,7 +98,7 @@ def _common_mask(name: str, rank: int, e: Evidence) -> np.ndarray | None:
 def _rows_of_another(node: Node, e: Evidence) -> Iterable[Node]:
     """As many rows from where another rank begins, or exactly the other's."""
     count = node.options["end"] - node.options["begin"]
-    others = [n.options for n in e.nodes if SHARD(n) and n.inputs == node.inputs]
+    others = [n.options for n in e.nodes if SHARD(n, e) and n.inputs == node.inputs]
     m = max(o["end"] for o in others)
     for o in others:
         if o["begin"] != node.options["begin"]:
@@ -106,8 +107,8 @@ def _rows_of_another(node: Node, e: Evidence) -> Iterable[Node]:
                     yield replace(node, options={"begin": o["begin"], "end": end})
 
 
-def _samples(node: Node) -> bool:
-    return SHARD(node) and node.inputs[0] in ("x", "y")
+def _samples(node: Node, e: Evidence) -> bool:
+    return SHARD(node, e) and node.inputs[0] in ("x", "y")
 
 
 def _penalty_in_own_gradient(node: Node, e: Evidence) -> Iterable[Node]:
@@ -121,7 +122,8 @@ def _penalty_in_own_gradient(node: Node, e: Evidence) -> Iterable[Node]:
         *dx, dW, db = f[node.operation](*inputs[:n])
         return (*dx, f["penalty_backward"](dW, inputs[n], **penalty), db)
 
-    return [read_also(node, formula, on_rank(f"W{node.layer}", rank_of(node)))]
+    assert node.forward is not None
+    return [read_also(node, formula, node.forward.inputs[1])]
 
 
 def _penalty_in_own_loss(node: Node, e: Evidence) -> Iterable[Node]:
@@ -132,7 +134,8 @@ def _penalty_in_own_loss(node: Node, e: Evidence) -> Iterable[Node]:
     def formula(f: Any, output: Any, y: Any, *weights: Any, reduction: str) -> Any:
         return f[node.operation](output, y, reduction=reduction) + f["penalty"](*weights, **penalty)
 
-    weights = (on_rank(f"W{k}", rank_of(node)) for k in range(1, e.depth + 1))
+    penalties = (n for n in e.nodes if n.operation == "penalty" and rank_of(n) == rank_of(node))
+    weights = next(penalties).inputs
     return [read_also(node, formula, *weights)]
 
 
@@ -191,7 +194,7 @@ CAUSES = (
         (
             *scaled_everywhere(lambda node, e: float(_ranks(e))),
             _IN_OWN_GRADIENT,
-            (Effect(LOSS, _penalty_in_own_loss), *_IN_OWN_GRADIENT),
+            (Effect(is_loss, _penalty_in_own_loss), *_IN_OWN_GRADIENT),
         ),
     ),
     Cause(

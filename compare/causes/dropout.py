@@ -20,17 +20,25 @@ from torch_parity.compare.flow.nodes import Node
 FORWARD, BACKWARD = on("dropout"), on("dropout_backward")
 
 
-def _passes_on(node: Node) -> bool:
-    """a -> h or dh -> da where the case has no dropout: no mask was given, or one of all ones."""
-    made = node.outputs[0]
-    return node.operation in ("identity", "dropout", "dropout_backward") and (
-        made.startswith(("h", "da")) and node.layer > 0
-    )
+def _passes_on(node: Node, e: Evidence) -> bool:
+    """a -> h where the case has no dropout: no mask was given, or one of all ones."""
+    return node.operation == "dropout" or (e.graph.is_copy(node) and node.layer > 0)
+
+
+def _passes_back(node: Node, e: Evidence) -> bool:
+    """dh -> da, of the same."""
+    return node.forward is not None and _passes_on(node.forward, e)
+
+
+def _mask(node: Node, e: Evidence) -> np.ndarray | None:
+    """The mask of a dropout, seen from its forward or its backward; None where there is none."""
+    of = node.forward or node
+    return e.known.get(of.inputs[1]) if of.operation == "dropout" else None
 
 
 def _scale_of(node: Node, e: Evidence) -> float | None:
     """1 / (1 - p) as the mask shows it; None where nothing is dropped."""
-    mask = e.known.get(f"mask{node.layer}")
+    mask = _mask(node, e)
     scale = float(mask.max()) if mask is not None else 0.0
     return scale if scale > 1 else None
 
@@ -51,7 +59,7 @@ def _masked_by(scale: Callable[[float], float]) -> Change:
 def _not_dropped(node: Node, e: Evidence) -> Iterable[Node]:
     if _scale_of(node, e) is None:
         return []
-    return [replace(node, operation="identity", inputs=node.inputs[:1])]
+    return [_fixed_mask(node, np.ones(()))]
 
 
 def _another_mask(node: Node, e: Evidence) -> Iterable[Node]:
@@ -59,12 +67,13 @@ def _another_mask(node: Node, e: Evidence) -> Iterable[Node]:
     was = _scale_of(node, e)
     if was is None:
         return []
-    mask = e.known[f"mask{node.layer}"]
+    mask = _mask(node, e)
+    assert mask is not None
     if e.rng is not None:
         other = np.where(e.rng.random(mask.shape) < 1 / was, was, 0).astype(mask.dtype)
         return [_fixed_mask(node, other)]
     shown = _shown_mask(node, e, was)
-    if shown is None or (FORWARD(node) and np.array_equal(shown, mask)):
+    if shown is None or (FORWARD(node, e) and np.array_equal(shown, mask)):
         return []
     return [_fixed_mask(node, shown)]
 
@@ -74,9 +83,10 @@ def _uninvited_mask(node: Node, e: Evidence) -> Iterable[Node]:
     if _scale_of(node, e) is not None:
         return []
     if e.rng is not None:
-        key = f"mask{node.layer}"
+        of = node.forward or node
+        key = f"mask of {of.outputs[0]}"
         if key not in e.drawn:
-            kept = e.rng.random(e.known[f"a{node.layer}"].shape) < 0.7
+            kept = e.rng.random(e.known[of.inputs[0]].shape) < 0.7
             e.drawn[key] = np.where(kept, 1 / 0.7, 0)
         return [_fixed_mask(node, e.drawn[key])]
     shown = _shown_mask(node, e, None)
@@ -101,7 +111,8 @@ def _shown_mask(node: Node, e: Evidence, scale: float | None) -> np.ndarray | No
         if not scales:
             return None
         scale = scales[0]
-    given = e.known.get(f"mask{node.layer}", np.zeros(made.shape))
+    given = _mask(node, e)
+    given = np.zeros(made.shape) if given is None else given
     return np.where(of == 0, given, np.where(made != 0, scale, 0))
 
 
@@ -180,8 +191,8 @@ CAUSES = (
         "net.eval()",
         (
             (
-                Effect(lambda n: _passes_on(n) and n.outputs[0][0] == "h", _uninvited_mask),
-                Effect(lambda n: _passes_on(n) and n.outputs[0][0] == "d", _uninvited_mask),
+                Effect(_passes_on, _uninvited_mask),
+                Effect(_passes_back, _uninvited_mask),
             ),
         ),
     ),

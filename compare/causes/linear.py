@@ -41,8 +41,11 @@ def _bias_over_samples_less_one(dz: Any, x: Any, dW: Any, db: Any) -> tuple[Any,
 
 def _before_dropout(node: Node, e: Evidence) -> Iterable[Node]:
     """dW = dz.T @ a instead of dz.T @ h."""
-    a = f"a{node.layer - 1}"
-    if node.layer < 2 or (a not in e.known and e.rng is None):
+    made = e.graph.maker(node.inputs[1])
+    if made is None or made.operation != "dropout":
+        return []
+    a = made.inputs[0]
+    if a not in e.known and e.rng is None:
         return []
     return [replace(node, inputs=(node.inputs[0], a, *node.inputs[2:]))]
 
@@ -52,17 +55,16 @@ def _updated_weights(node: Node, e: Evidence) -> Iterable[Node]:
         _, dW, db = f["linear_backward"](dz, x, W)
         return dz @ new_W, dW, db
 
-    return [read_also(node, formula, f"new_W{node.layer}")]
+    return [read_also(node, formula, f"new_{node.inputs[2]}")]
 
 
-def _reads_parameters_later(node: Node) -> bool:
-    named = (name[0] in "Wb" and name[1:].isdigit() for name in node.inputs)
-    return any(named) and not LINEAR(node)
+def _reads_parameters_later(node: Node, e: Evidence) -> bool:
+    return not e.graph.parameters.isdisjoint(node.inputs) and not LINEAR(node, e)
 
 
 def _moved_weights(node: Node, e: Evidence) -> Iterable[Node]:
     """The other side's new parameters, where this side's old ones should be."""
-    moved = tuple(f"other_{n}" if n[0] in "Wb" and n[1:].isdigit() else n for n in node.inputs)
+    moved = tuple(f"other_{n}" if n in e.graph.parameters else n for n in node.inputs)
     return [replace(node, inputs=moved)] if all(n in e.known for n in moved) or e.rng else []
 
 

@@ -6,13 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from torch_parity.compare.causes.cause import Cause, Change, Effect, Evidence, on, one
+from torch_parity.compare.causes.cause import (
+    Cause,
+    Change,
+    Effect,
+    Evidence,
+    is_loss,
+    is_loss_backward,
+    on,
+    one,
+)
 from torch_parity.compare.flow.nodes import Node
 
-BINARY = ("binary_cross_entropy", "binary_cross_entropy_with_logits")
-LOSSES = (*BINARY, "cross_entropy", "mse_loss")
-LOSS = on(*LOSSES)
-LOSS_BACKWARD = on(*(f"{name}_backward" for name in LOSSES))
 LINEAR_BACKWARD = on("linear_backward", "linear_backward_parameters")
 
 
@@ -39,11 +44,11 @@ def scaled(factor: Callable[[Node, Evidence], float | None]) -> Change:
 
 
 def _samples(node: Node, e: Evidence) -> int:
-    return len(e.known["y"])
+    return len(e.known[node.inputs[1]])
 
 
 def _entries_per_sample(node: Node, e: Evidence) -> float | None:
-    y = e.known["y"]
+    y = e.known[node.inputs[1]]
     return float(y[0].size) if node.options["reduction"] == "mean" and y.ndim > 1 else None
 
 
@@ -54,7 +59,7 @@ def _full_batch(node: Node, e: Evidence) -> float | None:
 
 
 def _averages(e: Evidence) -> bool:
-    return any(n.options.get("reduction") == "mean" for n in e.nodes if LOSS(n))
+    return any(n.options.get("reduction") == "mean" for n in e.graph.losses)
 
 
 def _one_more_m(node: Node, e: Evidence) -> float | None:
@@ -92,7 +97,7 @@ def _log_loss(f: Any, a: Any, y: Any, reduction: str, epsilon: float) -> Any:
 
 def _labels(node: Node, e: Evidence) -> Iterable[Node]:
     """The labels that the gradient was computed with, if they are the given ones in other order."""
-    y = e.known["y"]
+    y = e.labels
     if e.rng is not None:
         if "labels" not in e.drawn:
             e.drawn["labels"] = y[e.rng.permutation(len(y))]
@@ -112,7 +117,9 @@ def _labels(node: Node, e: Evidence) -> Iterable[Node]:
 
 def _labels_of(e: Evidence) -> np.ndarray | None:
     """Read off da: the loss of each possible label has a gradient of its own."""
-    backward = next(n for n in e.nodes if LOSS_BACKWARD(n))
+    backward = next((n for n in e.nodes if is_loss_backward(n, e)), None)
+    if backward is None:
+        return None
     a, y = (e.known.get(n) for n in backward.inputs)
     da = e.trace.get(backward.outputs[0])
     if a is None or y is None or da is None or da.shape != a.shape:
@@ -136,7 +143,7 @@ def _permuted(used: np.ndarray, y: np.ndarray) -> bool:
 
 
 def _both(change: Change, backward: Change | None = None) -> tuple[Effect, ...]:
-    return (Effect(LOSS, change), Effect(LOSS_BACKWARD, backward or change))
+    return (Effect(is_loss, change), Effect(is_loss_backward, backward or change))
 
 
 CAUSES = (
@@ -152,7 +159,7 @@ CAUSES = (
         "The loss is averaged, its gradient is not: 1/m is missing (or the other way round).",
         "dz = (a - y) / m",
         "loss = criterion(output, y)  # reduction='mean', then loss.backward()",
-        (one(_other_reduction, LOSS_BACKWARD),),
+        (one(_other_reduction, is_loss_backward),),
     ),
     Cause(
         "averaged_twice",
@@ -161,7 +168,7 @@ CAUSES = (
         "loss.backward()  # no further loss / m",
         (
             one(_parameters_over_m, LINEAR_BACKWARD),
-            one(scaled(_one_more_m), LOSS_BACKWARD),
+            one(scaled(_one_more_m), is_loss_backward),
         ),
     ),
     Cause(
@@ -183,7 +190,7 @@ CAUSES = (
         "The gradient of the loss has the wrong sign: y - a instead of a - y.",
         "dz = (a - y) / m",
         "loss = criterion(output, y)  # not its negative",
-        (one(scaled(lambda n, e: -1.0), LOSS_BACKWARD),),
+        (one(scaled(lambda n, e: -1.0), is_loss_backward),),
     ),
     Cause(
         "half_squared_error",
@@ -210,6 +217,6 @@ CAUSES = (
         "The labels are in another order than the samples.",
         "x, y = x[order], y[order]  # one order for both",
         "DataLoader(TensorDataset(x, y), shuffle=True)  # shuffles pairs",
-        (_both(_labels), one(_labels, LOSS_BACKWARD)),
+        (_both(_labels), one(_labels, is_loss_backward)),
     ),
 )

@@ -18,11 +18,12 @@ from torch_parity.compare.causes.cause import (
     on,
     one,
 )
-from torch_parity.compare.flow.nodes import UPDATES, Node
-from torch_parity.compare.register import FUNCTIONS
+from torch_parity.compare.flow.functions import FUNCTIONS
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.register import OPTIMIZERS
 
 MOMENTA = on("momentum", "momentum_course")
-ADAM, COUNT, UPDATE = on("adam"), on("count"), on(*UPDATES.values())
+ADAM, COUNT, UPDATE = on("adam"), on("count"), on(*OPTIMIZERS)
 
 
 def _decay(node: Node) -> float:

@@ -17,15 +17,27 @@ from torch_parity.compare.causes.cause import (
     one,
     read_also,
 )
-from torch_parity.compare.flow.nodes import UPDATES, Node
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.register import OPTIMIZERS
 
-COST, SUM, GRADIENT = on("penalty"), on("cost"), on("penalty_backward")
+COST, GRADIENT = on("penalty"), on("penalty_backward")
 LINEAR_BACKWARD = on("linear_backward", "linear_backward_parameters")
 
 
-def update_of(kind: str) -> Callable[[Node], bool]:
-    """The updates of the weights ("W") or of the biases ("b")."""
-    return lambda node: node.operation in UPDATES.values() and node.inputs[0][0] == kind
+def SUM(node: Node, e: Evidence) -> bool:
+    """Where the loss and the penalty are added up."""
+    made = (e.graph.maker(name) for name in node.inputs)
+    return node.operation == "add" and any(m and m.operation == "penalty" for m in made)
+
+
+def update_of_weights(node: Node, e: Evidence) -> bool:
+    """The updates of what is penalised."""
+    return node.operation in OPTIMIZERS and node.inputs[0] in e.graph.penalised
+
+
+def update_of_biases(node: Node, e: Evidence) -> bool:
+    """The updates of what is not penalised."""
+    return node.operation in OPTIMIZERS and node.inputs[0] not in e.graph.penalised
 
 
 def _lambda(factor: Callable[[Node, Evidence], float]) -> Change:
@@ -76,13 +88,15 @@ def _decayed_bias(node: Node, e: Evidence) -> Iterable[Node]:
     def decay(f: Any, b: Any) -> Any:
         return rate * b + rate1 * f["sign"](b)
 
-    if LINEAR_BACKWARD(node):
+    if LINEAR_BACKWARD(node, e):
+        assert node.forward is not None
+        b = node.forward.inputs[2]
 
         def in_gradient(f: Any, *inputs: Any) -> Any:
             *rest, db = f[node.operation](*inputs[:n])
             return (*rest, db + decay(f, inputs[n]))
 
-        return [read_also(node, in_gradient, f"b{node.layer}")]
+        return [read_also(node, in_gradient, b)]
 
     def in_update(f: Any, b: Any, db: Any, *slots: Any, **options: Any) -> Any:
         return f[node.operation](b, db + decay(f, b), *slots, **options)
@@ -95,7 +109,10 @@ def _decoupled(node: Node, e: Evidence) -> Iterable[Node]:
     penalty = e.penalty()
     if penalty is None or node.operation != "adam" or not penalty["l2"]:
         return []
-    dW_loss, lr = f"d{node.inputs[0]}_loss", node.options["lr"]
+    penalised = e.graph.maker(node.inputs[1])
+    if penalised is None or penalised.operation != "penalty_backward":
+        return []
+    dW_loss, lr = penalised.inputs[0], node.options["lr"]
     shrink = lr * penalty["l2"] / penalty["m"]
 
     def formula(f: Any, W: Any, dW: Any, *rest: Any, **options: Any) -> Any:
@@ -107,7 +124,7 @@ def _decoupled(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 def _batch(node: Node, e: Evidence) -> float:
-    return float(node.options["m"] / len(e.known["y"]))
+    return float(node.options["m"] / len(e.labels))
 
 
 def scaled_everywhere(factor: Callable[[Node, Evidence], float]) -> tuple[tuple[Effect, ...], ...]:
@@ -187,7 +204,7 @@ CAUSES = (
         "The penalty is applied to the biases as well.",
         "db = dz.sum(axis=0)  # no penalty on biases",
         '[{"params": weights, "weight_decay": lambd / m}, {"params": biases, "weight_decay": 0}]',
-        (one(_decayed_bias, LINEAR_BACKWARD), one(_decayed_bias, update_of("b"))),
+        (one(_decayed_bias, LINEAR_BACKWARD), one(_decayed_bias, update_of_biases)),
     ),
     Cause(
         "l1_for_l2",
@@ -207,9 +224,9 @@ CAUSES = (
         (
             (
                 Effect(GRADIENT, by(lambda f, dW, W, **options: dW * 1)),
-                Effect(update_of("W"), _decoupled),
+                Effect(update_of_weights, _decoupled),
             ),
-            one(_decoupled, update_of("W")),
+            one(_decoupled, update_of_weights),
         ),
     ),
 )

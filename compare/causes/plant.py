@@ -14,26 +14,42 @@ from torch import Tensor
 
 from torch_parity.compare.bounds.precision import all_widened, is_real, rounded, widened
 from torch_parity.compare.causes.cause import Cause, Evidence
-from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.functions import (
+    FUNCTIONS,
+    PARAMETERS,
+    PRIMITIVES,
+    STRUCTURE,
+    apply,
+    split,
+)
+from torch_parity.compare.flow.nodes import Node, is_private
 from torch_parity.compare.flow.trace import judged_in
-from torch_parity.compare.judge.replay import apply
-from torch_parity.compare.register import FUNCTIONS, OPERATIONS, PRIMITIVES
+from torch_parity.compare.register import OPERATIONS, Operation
 from torch_parity.compare.tensors import to_numpy, to_torch
-from torch_parity.torch_ref.losses import regularization
-from torch_parity.torch_ref.optimizers import adam, momentum, sgd
+from torch_parity.manual.recording import input_names
+from torch_parity.torch_ref.trace import OPTIMIZERS
 
 Tensors = dict[str, np.ndarray]
 
-BY_HAND: dict[str, Callable[..., Any]] = {
-    **FUNCTIONS,
-    **PRIMITIVES,
-    "lower": rounded,
-    "cut": rounded,
-    "wider": lambda x: x.astype(np.float64),
-    "like": lambda array, reference: (
-        array.astype(reference.dtype) if is_real(array.dtype) else array
-    ),
-}
+
+class _ByHand(dict[str, Callable[..., Any]]):
+    """The hand-written functions; the register may have grown since."""
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        return FUNCTIONS[name]
+
+
+BY_HAND = _ByHand(
+    {
+        **PRIMITIVES,
+        "lower": rounded,
+        "cut": rounded,
+        "wider": lambda x: x.astype(np.float64),
+        "like": lambda array, reference: (
+            array.astype(reference.dtype) if is_real(array.dtype) else array
+        ),
+    }
+)
 
 
 def plant(
@@ -57,7 +73,9 @@ def plant(
     for effect in cause.ways[way]:
         touched = False
         for i, node in enumerate(nodes):
-            if not effect.on(node) or (layers is not None and node.layer not in layers | {0}):
+            if not effect.on(node, evidence) or (
+                layers is not None and node.layer not in layers | {0}
+            ):
                 continue
             for new in list(effect.change(node, evidence))[:1]:
                 changed[i], touched = new, True
@@ -73,85 +91,109 @@ def run(nodes: tuple[Node, ...], known: Mapping[str, np.ndarray], side: str) -> 
         ValueError, RuntimeError: the mistake does not even run on these shapes.
     """
     in_torch = side == "torch"
-    table = IN_TORCH if in_torch else BY_HAND
     at = {name: to_torch(a) if in_torch else widened(a) for name, a in known.items()}
     trace: dict[str, Any] = {}
     for i, node in enumerate(nodes):
         for name in node.inputs:
             if name.startswith("new_") and name not in at:
-                at[name] = _ahead(nodes[i:], name.removeprefix("new_"), at, table)
-        made = _execute(node, at, table)
-        trace |= made
+                at[name] = _ahead(nodes[i:], name.removeprefix("new_"), at, in_torch)
+        made = _execute(node, at, in_torch)
+        trace |= {name: value for name, value in made.items() if not is_private(name)}
         at |= {name: value for name, value in made.items() if name not in known}
         at |= {f"new_{name}": value for name, value in made.items() if name in known}
     return {n: to_numpy(v) if isinstance(v, Tensor) else np.asarray(v) for n, v in trace.items()}
 
 
-def _execute(node: Node, at: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+def _execute(node: Node, at: Mapping[str, Any], in_torch: bool) -> dict[str, Any]:
+    table = _InTorch(node, at) if in_torch else BY_HAND
     with np.errstate(all="ignore"):
         made = apply(node, table, [at[name] for name in node.inputs])
     return dict(zip(node.outputs, made, strict=True))
 
 
-def _ahead(
-    nodes: tuple[Node, ...], wanted: str, at: Mapping[str, Any], table: Mapping[str, Any]
-) -> Any:
+def _ahead(nodes: tuple[Node, ...], wanted: str, at: Mapping[str, Any], in_torch: bool) -> Any:
     """A parameter updated before its turn: the first node's own gradients, then what leads on."""
     first, *rest = nodes
     n = sum(not name.startswith("new_") for name in first.inputs)
     plain = replace(first, inputs=first.inputs[:n], formula=None)
-    at = {**at, **_execute(plain, at, table)}
+    at = {**at, **_execute(plain, at, in_torch)}
     for node in rest:
         if node.layer != first.layer or not all(name in at for name in node.inputs):
             continue
-        made = _execute(node, at, table)
+        made = _execute(node, at, in_torch)
         if wanted in made:
             return made[wanted]
         at |= {f"new_{n}" if n in at else n: value for n, value in made.items()}
     raise ValueError(f"nothing in this step makes {wanted}")
 
 
-def _forward(name: str) -> Callable[..., Tensor]:
-    twin = OPERATIONS[name].twin
-    return lambda *inputs, **options: twin(**options)(*inputs)
+class _InTorch(dict[str, Callable[..., Any]]):
+    """torch's own functions; the gradients are autograd's.
+
+    A backward reads only some of its forward's inputs. autograd needs the others as well, and takes
+    those of the node's own forward.
+    """
+
+    def __init__(self, node: Node, at: Mapping[str, Any]) -> None:
+        super().__init__(IN_TORCH)
+        self.at, self.of = at, node.forward
+
+    def __missing__(self, operation: str) -> Callable[..., Any]:
+        name, suffix = split(operation)
+        row = OPERATIONS[name]
+        if not suffix:
+            return _forward(row)
+        if row.kind == "penalty":
+            return _penalty_backward
+        return self._backward(row, suffix)
+
+    def _backward(self, row: Operation, suffix: str) -> Callable[..., Any]:
+        parameters_alone = suffix == PARAMETERS
+        asks = row.backward_parameters if parameters_alone else row.backward
+        assert asks is not None
+        of = row.differentiable[1:] if parameters_alone else row.differentiable
+
+        def gradients(*given: Tensor, **options: Any) -> Any:
+            read = dict(zip(input_names(asks), given, strict=True))
+            inputs = {n: read[n] if n in read else self._input(row, n) for n in row.inputs}
+            inputs |= {n: inputs[n].detach().requires_grad_() for n in of}
+            out = _forward(row)(*inputs.values(), **options)
+            upstream = None if row.is_loss else read[f"d{row.outputs[0]}"]
+            found = torch.autograd.grad(out, [inputs[n] for n in of], upstream)
+            return found if len(found) > 1 else found[0]
+
+        return gradients
+
+    def _input(self, row: Operation, name: str) -> Tensor:
+        if self.of is None or self.of.operation != row.name:
+            raise ValueError(f"{row.name}: autograd needs {name}, which is not given here")
+        tensor: Tensor = self.at[self.of.inputs[row.inputs.index(name)]]
+        return tensor
 
 
-def _backward(name: str, is_loss: bool) -> Callable[..., Tensor]:
-    """autograd's gradient of the first input."""
-
-    def gradient(*given: Tensor, **options: Any) -> Tensor:
-        upstream, (x, *rest) = (None, given) if is_loss else (given[0], given[1:])
-        x = x.detach().requires_grad_()
-        out = _forward(name)(x, *rest, **options)
-        return torch.autograd.grad(out, x, upstream)[0]
-
-    return gradient
+def _forward(row: Operation) -> Callable[..., Tensor]:
+    if row.kind == "dropout":  # the mask is given; nn.Dropout would draw its own
+        return lambda a, mask: a * mask
+    return lambda *inputs, **options: row.twin(**options)(*inputs)
 
 
-def _linear_backward(dz: Tensor, x: Tensor, W: Tensor) -> tuple[Tensor, ...]:
-    x, W = x.detach().requires_grad_(), W.detach().requires_grad_()
-    b = torch.zeros(W.shape[0], dtype=W.dtype, requires_grad=True)
-    return torch.autograd.grad(_forward("linear")(x, W, b), (x, W, b), dz)
-
-
-def _linear_backward_parameters(dz: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-    W = torch.zeros(dz.shape[1], x.shape[1], dtype=x.dtype)
-    return _linear_backward(dz, x, W)[1:]
-
-
-def _penalties(*weights: Tensor, l1: float, l2: float, m: int) -> Tensor:
-    return regularization.Penalty(l1, l2, m).value(list(weights))
-
-
-def _penalties_backward(dW: Tensor, W: Tensor, l1: float, l2: float, m: int) -> Tensor:
+def _penalty_backward(dW: Tensor, W: Tensor, **options: Any) -> Tensor:
     W = W.detach().requires_grad_()
-    return dW + torch.autograd.grad(_penalties(W, l1=l1, l2=l2, m=m), W)[0]
+    return dW + torch.autograd.grad(_forward(OPERATIONS["penalty"])(W, **options), W)[0]
 
 
-def _optimizer(
-    make: Callable[..., torch.optim.Optimizer], read: Any, names: tuple[str, ...]
-) -> Callable[..., Any]:
+# What torch calls what each optimizer is given, in the order of a node's inputs.
+MEMORY = {
+    "sgd": (),
+    "momentum": ("momentum_buffer",),
+    "momentum_course": ("momentum_buffer",),
+    "adam": ("exp_avg", "exp_avg_sq", "step"),
+}
+
+
+def _optimizer(name: str, names: tuple[str, ...]) -> Callable[..., Any]:
     """One step of the real optimizer from the given memory -> (memory, parameter)."""
+    make, read = OPTIMIZERS[name]
 
     def update(W: Tensor, dW: Tensor, *slots: Tensor, **constants: float) -> Any:
         lr = constants["lr"]
@@ -161,7 +203,7 @@ def _optimizer(
         memory = {name: s.clone() for name, s in zip(names, slots, strict=True)}
         if "step" in memory:
             memory["step"] = (memory["step"] - 1).to(torch.float32)
-        if make is momentum.momentum_course:
+        if name == "momentum_course":
             memory["momentum_buffer"] /= 1 - constants["beta"]
         optimizer.state[p].update(memory)
         optimizer.step()
@@ -174,24 +216,8 @@ def _optimizer(
 
 
 IN_TORCH: dict[str, Callable[..., Any]] = {
-    **{name: _forward(name) for name in OPERATIONS},
-    **{f"{name}_backward": _backward(name, op.is_loss) for name, op in OPERATIONS.items()},
-    "dropout": lambda a, mask: a * mask,
-    "dropout_backward": lambda dh, mask: dh * mask,
-    "linear_backward": _linear_backward,
-    "linear_backward_parameters": _linear_backward_parameters,
-    "penalty": _penalties,
-    "penalty_backward": _penalties_backward,
-    "cost": lambda loss, penalty: loss + penalty,
-    "count": lambda t: t + 1,
-    "shard": FUNCTIONS["shard"],
-    "all_reduce": FUNCTIONS["all_reduce"],
-    "sgd": _optimizer(sgd.sgd, sgd.slots, ()),
-    "momentum": _optimizer(momentum.momentum, momentum.slots, ("momentum_buffer",)),
-    "momentum_course": _optimizer(
-        momentum.momentum_course, momentum.slots_course, ("momentum_buffer",)
-    ),
-    "adam": _optimizer(adam.adam, adam.slots, ("exp_avg", "exp_avg_sq", "step")),
+    **STRUCTURE,
+    **{name: _optimizer(name, in_torch) for name, in_torch in MEMORY.items()},
     "weigh": PRIMITIVES["weigh"],
     "log": torch.log,
     "sqrt": torch.sqrt,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from torch_parity.compare.bounds.precision import LOWER, TF32, precision, rounded
-from torch_parity.compare.causes.cause import Cause, Change, Evidence, on, one
+from torch_parity.compare.causes.cause import Cause, Change, Evidence, Where, on, one
 from torch_parity.compare.causes.optimizer import UPDATE
 from torch_parity.compare.flow.nodes import Node
 
@@ -59,7 +59,7 @@ def _cast_on_the_way(node: Node, e: Evidence) -> Iterable[Node]:
                 continue
             if not _looks_like(e.trace.get(node.outputs[0]), to):
                 yield _cut(node, to, i)
-        if _BACKWARD(node):
+        if _BACKWARD(node, e):
             yield from _cast_both_ways(node, to, e)
 
 
@@ -108,7 +108,7 @@ def _left_wider(node: Node, e: Evidence) -> Iterable[Node]:
     """Right, but for its type."""
     if e.rng is None:
         return [node] if e.wider.intersection(node.outputs) else []
-    if not UPDATE(node) or e.dtype == np.float64:  # nothing is wider than that
+    if not UPDATE(node, e) or e.dtype == np.float64:  # nothing is wider than that
         return []
     own = _own_formula(node)
 
@@ -120,7 +120,7 @@ def _left_wider(node: Node, e: Evidence) -> Iterable[Node]:
     return [replace(node, formula=formula)]
 
 
-_ANY: Callable[[Node], bool] = lambda node: True  # noqa: E731
+_ANY: Where = lambda node, e: True  # noqa: E731
 _BACKWARD = on("linear_backward", "linear_backward_parameters")
 _PRODUCT = on("linear", "linear_backward", "linear_backward_parameters")
 

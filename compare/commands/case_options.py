@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 
-from torch_parity.compare.case import Case
+from torch_parity.compare.case import Case, OneOf
 
 
 def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -21,7 +21,8 @@ def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
             switch = f"{flag}/--no-{flag[2:]}"
             command = click.option(switch, name, default=None, help=text)(command)
         else:
-            metavar = _metavar(field.annotation)
+            names = next((m.names() for m in field.metadata if isinstance(m, OneOf)), None)
+            metavar = "|".join(names) if names else _metavar(field.annotation)
             command = click.option(flag, name, metavar=metavar, help=text)(command)
     return click.option(
         "--case",

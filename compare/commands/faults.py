@@ -13,7 +13,7 @@ from rich.table import Table
 
 from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
-from torch_parity.compare.causes import CATALOGUE, distributed
+from torch_parity.compare.causes import CATALOGUE, distributed, sums
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.plant import plant, run
 from torch_parity.compare.errors import InputError, suggest
@@ -60,7 +60,7 @@ def show(console: Console, name: str, side: Side) -> None:
     console.print(f"[bold]{name}[/]: {escape(cause.sentence)}\n")
     on_ranks = f", on {len(found.rows)} ranks with {found.rows} rows" if found.rows else ""
     console.print(
-        f"Planted on the {side} side of {case.data} (hidden {list(case.hidden)}, "
+        f"Planted on the {side} side of {case.data} ({case.model}, hidden {list(case.hidden)}, "
         f"{case.activation}, {case.loss}, {case.optimizer}, p={case.p:g}, L2={case.l2:g}, "
         f"L1={case.l1:g}, loss a {case.reduction}, {case.dtype}{on_ranks}). The judge is "
         "not told. It says:\n",
@@ -74,8 +74,9 @@ def show(console: Console, name: str, side: Side) -> None:
 def demonstrate(cause: Cause, side: Side) -> Planted:
     """The first of a list of small cases on which the mistake shows, and its judgement."""
     rows = ROWS if cause in distributed.CAUSES else ()
-    for case in _cases(cause.dtype):
-        layers = (None, *({k} for k in range(1, len(case.hidden) + 2)))
+    model = "residual" if cause in sums.CAUSES else "mlp"
+    for case in _cases(cause.dtype, model):
+        layers = (None, *({k} for k in range(1, 2 * len(case.hidden) + 1)))
         for way, where in itertools.product(range(len(cause.ways)), layers):
             judgement = _try(cause, side, case, rows, way, where)
             if judgement is not None and not judgement.passed and judgement.diagnoses:
@@ -83,7 +84,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
     raise AssertionError(f"no small case shows {cause.name}")
 
 
-def _cases(dtype: str) -> Iterator[Case]:
+def _cases(dtype: str, model: str) -> Iterator[Case]:
     """Small, and as wide as the batch in one layer, where a sum over the wrong axis even runs."""
     for reduction, (data_set, loss) in itertools.product(
         ("mean", "sum"),
@@ -99,6 +100,8 @@ def _cases(dtype: str) -> Iterator[Case]:
         ):
             yield Case.model_validate(
                 {
+                    "model": model,
+                    "branch_scale": 0.5,
                     "data": data_set,
                     "loss": loss,
                     "reduction": reduction,

@@ -8,7 +8,7 @@ from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from torch_parity.compare.case import OUTPUTS, Case
+from torch_parity.compare.case import Case, outputs_of
 from torch_parity.compare.data.raw import Raw
 from torch_parity.compare.data.user_data import read
 from torch_parity.compare.errors import InputError, suggest
@@ -143,9 +143,9 @@ def targets(case: Case, data: Data) -> Targets:
 def _output(case: Case, data: Data, loss: str) -> str:
     if case.output == "auto":
         classes_by_mse = loss == "mse_loss" and data.classes > 0
-        return "sigmoid" if classes_by_mse else OUTPUTS[loss][0]
-    if case.output not in OUTPUTS[loss]:
-        fitting = " or ".join(OUTPUTS[loss])
+        return "sigmoid" if classes_by_mse else outputs_of(loss)[0]
+    if case.output not in outputs_of(loss):
+        fitting = " or ".join(outputs_of(loss))
         raise InputError(f"output {case.output} does not fit loss {loss}: use {fitting}")
     return case.output
 

@@ -1,21 +1,24 @@
-"""The flow of one step on many ranks: each rank's own, joined by the all-reduce.
+"""The law of one step on many ranks: each rank's own, joined by the all-reduce.
 
-Every tensor of every rank is a tensor of the step: rank 0's z1 is z1_r0. What the ranks should have
-alike (dW1_r0, dW1_r1) is judged on each, so no rank is taken at its word for another.
+It is the law of one step, whatever the model: forward and backward on each rank's rows, then the
+all-reduce, then the penalty and the update. Every tensor of every rank is a tensor of the step:
+rank 0's z1 is z1_r0. What the ranks should have alike (dW1_r0, dW1_r1) is judged on each, so that
+no rank's copy is trusted for another's.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from typing import Any, cast
 
 import numpy as np
 
-from torch_parity.compare.flow.nodes import UPDATES, Node, flow
+from torch_parity import manual
+from torch_parity.compare.flow.functions import split
+from torch_parity.compare.flow.law import flow
+from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.trace import Tensors
-from torch_parity.manual import Network
-from torch_parity.manual.models.mlp import Optimizer
-
-AFTER = (*UPDATES.values(), "count", "penalty", "cost", "penalty_backward")
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
 
 
 def on_rank(name: str, rank: int) -> str:
@@ -34,18 +37,16 @@ def rank_of(node: Node) -> int:
 
 
 def sharded_flow(
-    net: Network, optimizer: Optimizer, masks: Collection[str], rows: Sequence[int]
+    net: manual.Model, optimizer: manual.Optimizer, masks: Collection[str], rows: Sequence[int]
 ) -> tuple[Node, ...]:
     """The nodes of one training step; rank r has the next rows[r] of the batch x, y and masks.
 
     Each rank's parameters and optimizer state are given as its own: W1_r0, W1_r1... .
     """
     ranks = range(len(rows))
-    own = [
-        *_shards(masks, rows),
-        *(node for rank in ranks for node in _own(net, optimizer, masks, rank)),
-    ]
-    return (*own, *(node for rank in ranks for node in _together(net, optimizer, rows, rank)))
+    own = [node for rank in ranks for node in _own(net, optimizer, masks, rank)]
+    together = [node for rank in ranks for node in _together(net, optimizer, rows, rank)]
+    return (*_shards(masks, rows), *own, *together)
 
 
 def _shards(masks: Collection[str], rows: Sequence[int]) -> Iterator[Node]:
@@ -54,36 +55,57 @@ def _shards(masks: Collection[str], rows: Sequence[int]) -> Iterator[Node]:
             yield Node("shard", (name,), (on_rank(name, rank),), {"begin": begin, "end": end})
 
 
-def _own(net: Network, optimizer: Optimizer, masks: Collection[str], rank: int) -> Iterator[Node]:
+def _reduced(net: manual.Model) -> dict[str, str]:
+    """The loss and the parameters' gradients, and what they are called before the all-reduce."""
+    return {
+        name: f"{name}_own" for name in ("loss", *(net.names.gradient(p) for p in net.shapes()))
+    }
+
+
+def _own(
+    net: manual.Model, optimizer: manual.Optimizer, masks: Collection[str], rank: int
+) -> list[Node]:
     """Forward and backward on the rank's own rows, without the penalty."""
-    params = [f"{kind}{k}" for k in range(1, net.depth + 1) for kind in "Wb"]
-    apart = {name: f"{name}_own" for name in ("loss", *(f"d{p}" for p in params))}
-    for node in flow(replace(net, l1=0.0, l2=0.0), optimizer, masks):
-        if node.operation not in AFTER:
-            yield _renamed(node, apart, rank)
+    plain = cast(manual.Model, replace(cast(Any, net), l1=0.0, l2=0.0))
+    nodes = [n for n in flow(plain, optimizer, masks) if not _after_the_all_reduce(n)]
+    return _renamed(nodes, _reduced(net), rank)
 
 
-def _together(net: Network, optimizer: Optimizer, rows: Sequence[int], rank: int) -> Iterator[Node]:
+def _after_the_all_reduce(node: Node) -> bool:
+    operation, _ = split(node.operation)
+    row = OPERATIONS.get(operation)
+    of_cost = row is not None and (
+        row.kind == "penalty" or (node.operation == "add" and node.outputs == ("cost",))
+    )
+    return of_cost or node.operation in OPTIMIZERS or node.operation == "count"
+
+
+def _together(
+    net: manual.Model, optimizer: manual.Optimizer, rows: Sequence[int], rank: int
+) -> Iterator[Node]:
     """The all-reduce, and what the rank does with it."""
     options = {"rows": tuple(rows), "reduction": net.reduction}
-    penalised = bool(net.l1 or net.l2)
+    penalised = set(manual.weights_of(net)) if net.l1 or net.l2 else set()
+    whole = {net.names.gradient(p): net.names.loss_gradient(p) for p in penalised}
+    nodes = flow(net, optimizer, ())
+    order = {name: node.layer for node in nodes for name in node.outputs}
+    own = _reduced(net)
+    for name in (n for n in order if n in own or n in whole.values()):
+        gradient = next((g for g, loss in whole.items() if loss == name), name)
+        if name in whole:
+            continue  # the penalty makes it of what the all-reduce makes
+        parts = tuple(on_rank(own[gradient], r) for r in range(len(rows)))
+        yield Node("all_reduce", parts, (on_rank(name, rank),), options, order[name])
+    yield from _renamed([n for n in nodes if _after_the_all_reduce(n)], {}, rank)
 
-    def reduced(name: str, into: str, layer: int) -> Node:
-        parts = tuple(on_rank(f"{name}_own", r) for r in range(len(rows)))
-        return Node("all_reduce", parts, (on_rank(into, rank),), options, layer)
 
-    yield reduced("loss", "loss", 0)
-    for k in range(net.depth, 0, -1):
-        yield reduced(f"dW{k}", f"dW{k}_loss" if penalised else f"dW{k}", k)
-        yield reduced(f"db{k}", f"db{k}", k)
-    for node in flow(net, optimizer, ()):
-        if node.operation in AFTER:
-            yield _renamed(node, {}, rank)
-
-
-def _renamed(node: Node, names: Mapping[str, str], rank: int) -> Node:
-    return replace(
-        node,
-        inputs=tuple(on_rank(names.get(n, n), rank) for n in node.inputs),
-        outputs=tuple(on_rank(names.get(n, n), rank) for n in node.outputs),
-    )
+def _renamed(nodes: Sequence[Node], names: Mapping[str, str], rank: int) -> list[Node]:
+    """The nodes of one rank; those of the backward belong to the rank's own forward nodes."""
+    found: dict[Node, Node] = {}
+    for node in nodes:
+        inputs, outputs = (
+            tuple(on_rank(names.get(n, n), rank) for n in of) for of in (node.inputs, node.outputs)
+        )
+        forward = found.get(node.forward) if node.forward else None
+        found[node] = replace(node, inputs=inputs, outputs=outputs, forward=forward)
+    return list(found.values())

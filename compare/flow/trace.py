@@ -18,7 +18,7 @@ class Trace:
 
     nodes say which operation should have made what. Without them tensors can be compared, but
     nobody can say who is right. Nodes whose outputs were not recorded are looked through: the next
-    recorded tensor answers for them as well (segments.py).
+    recorded tensor stands for them as well (stretch.py).
     """
 
     given: Tensors
@@ -28,6 +28,7 @@ class Trace:
 
 def judged_in(given: Tensors, made: Tensors) -> np.dtype:
     """The precision of the weights, or of whatever comes first."""
-    weights = (a.dtype for name, a in given.items() if name.startswith("W"))
+    names = (name for name in given if name.startswith("W") or name.endswith("weight"))
+    weights = (given[name].dtype for name in names)
     others = (a.dtype for a in (*given.values(), *made.values()) if is_real(a.dtype))
     return next(weights, next(others, np.dtype(np.float64)))

@@ -21,7 +21,7 @@ from torch_parity.compare.runs.training import batches
 from torch_parity.compare.sources.pair import Pair
 from torch_parity.manual.gradients.exact_check import hold
 from torch_parity.manual.gradients.gradient_check import Contribution, gradients_of
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 from torch_parity.torch_ref.gradients.gradient_check import gradient_check
 
 SAMPLED = 300  # entries that differences look at, where there are more
@@ -97,7 +97,7 @@ def moments(case: Case, data: Data, pair: Pair, after: int | None) -> Iterator[M
             x, y = data.x_train[rows], pair.targets.y_train[rows]
             params = pair.torch.params()
             by_torch, masks = pair.torch.step(x, y)
-            if "dW1" not in by_torch or not np.isfinite(by_torch["dW1"]).all():
+            if "loss" not in by_torch or not all(np.isfinite(a).all() for a in by_torch.values()):
                 raise InputError(f"step {step + 1} does not stay finite; try a smaller lr or scale")
             if step in wanted:
                 t = manual.forward(pair.manual.net, params, x, masks)
@@ -121,7 +121,7 @@ def check_moment(pair: Pair, at: Moment, done: Callable[[str], None]) -> Checked
         lines.append(
             Line(side, "exact", c.difference, c.verdict, c.entries, seconds, c.passed, worst)
         )
-        given = gradients_of(at.params, gradients)
+        given = gradients_of(at.params, gradients, net.names.gradient)
         errors[side] = {n: _error(g, exact.gradients[n]) for n, g in given.items()}
     done("two-sided differences")
     lines.append(_differences(pair, at))
@@ -147,7 +147,8 @@ def _differences(pair: Pair, at: Moment) -> Line:
     began = perf_counter()
     cost, chosen = _sampled_cost(pair, at)
     sampled = {n: at.params[n].ravel()[i] for n, i in chosen.items()}
-    given = {f"d{n}": at.manual["d" + n].ravel()[i] for n, i in chosen.items()}
+    gradient = pair.manual.net.names.gradient
+    given = {f"d{n}": at.manual[gradient(n)].ravel()[i] for n, i in chosen.items()}
     check = manual.gradient_check(cost, sampled, given)
     seconds, entries = perf_counter() - began, sum(i.size for i in chosen.values())
     return Line("manual", "two-sided", check.difference, check.verdict, entries, seconds)
@@ -168,7 +169,7 @@ def _sampled_cost(pair: Pair, at: Moment) -> tuple[Callable[..., float], dict[st
         for n, values in sampled.items():
             moved[n].reshape(-1)[chosen[n]] = values
         t = manual.forward(net, moved, at.x, at.masks)
-        return float(list(manual.cost(net, moved, t[f"a{net.depth}"], at.y).values())[-1])
+        return float(list(manual.cost(net, moved, t[net.result], at.y).values())[-1])
 
     return cost, chosen
 

@@ -17,17 +17,18 @@ def torch_cost(
 ) -> Callable[[Mapping[str, Tensor]], Tensor]:
     """cost({W1, b1...}) = loss + penalties, whichever route the penalty's gradient takes."""
     net = copy.deepcopy(side.net)
-    for name, mask in masks.items():
-        setattr(net, "h" + name.removeprefix("mask"), FixedDropout(torch.tensor(mask)))
+    for path, name in side.task.names.masks.items():
+        if name in masks:
+            net.set_submodule(path, FixedDropout(torch.tensor(masks[name])))
     net.train(bool(masks))
-    names = dict(zip(net.named_tensors(), (n for n, _ in net.named_parameters()), strict=True))
+    names = dict(zip(side.parameters, (n for n, _ in net.named_parameters()), strict=True))
     inputs, labels = torch.tensor(x), torch.tensor(y)
 
     def cost(params: Mapping[str, Tensor]) -> Tensor:
         theirs = {names[n]: p for n, p in params.items()}
         output = torch.func.functional_call(net, theirs, (inputs,))
-        loss: Tensor = side.criterion(output, labels)
-        weights = [p for n, p in params.items() if n.startswith("W")]
-        return loss + side.penalty.value(weights)
+        loss: Tensor = side.task.criterion(output, labels)
+        weights = [p for p in params.values() if p.ndim > 1]
+        return loss + side.task.penalty.value(weights)
 
     return cost

@@ -12,7 +12,7 @@ from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.judge import SIDES
 from torch_parity.compare.numbers import plain
 from torch_parity.manual.gradients.exact_check import hold
-from torch_parity.manual.models.mlp import Network, Tensors
+from torch_parity.manual.models.step import Model, Tensors
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Seen:
 class Gradchecks:
     """Looks at every step whose number `every` divides."""
 
-    net: Network
+    net: Model
     seen: Seen
 
     def __call__(
@@ -90,7 +90,7 @@ class Gradchecks:
         seen.seconds += perf_counter() - began
 
 
-def prepare(net: Network, every: int | None, steps: int, dtype: str) -> Gradchecks | None:
+def prepare(net: Model, every: int | None, steps: int, dtype: str) -> Gradchecks | None:
     """None where it is off.
 
     Raises:

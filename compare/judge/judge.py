@@ -11,14 +11,18 @@ from typing import Literal
 import numpy as np
 
 from torch_parity.compare.bounds.precision import all_widened, is_half, is_real, widened
-from torch_parity.compare.causes.course_names import diagnose_in_course_names
-from torch_parity.compare.causes.diagnosis import Diagnosis
-from torch_parity.compare.flow.nodes import Node, result
-from torch_parity.compare.flow.segments import filled, join
+from torch_parity.compare.causes.diagnosis import Diagnosis, diagnose
+from torch_parity.compare.flow.nodes import Node, is_private, result
+from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Tensors, Trace, judged_in
 from torch_parity.compare.judge.differences import Difference, compare, largest
-from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay, replay_node
-from torch_parity.compare.judge.witness import testify
+from torch_parity.compare.judge.replay import (
+    Replayed,
+    recorded_inputs,
+    replay,
+    replay_stretch,
+)
+from torch_parity.compare.judge.witness import exact_derivative
 
 Side = Literal["manual", "torch"]
 SIDES: tuple[Side, Side] = ("manual", "torch")
@@ -121,7 +125,7 @@ def judge(
     Replaying costs about two steps, so it is done in doubt, or on request. Halves are always in
     doubt; where the start is in half precision, the hand began from the same numbers in float32.
     """
-    whole = all(name in manual for node in nodes for name in node.outputs)
+    whole = all(name in manual or is_private(name) for node in nodes for name in node.outputs)
     half = is_half(judged_in(start, torch))
     differences = compare(manual, all_widened(torch) if half else torch)
     if whole and all(d.passed for d in differences) and not (always_replay or half):
@@ -130,7 +134,7 @@ def judge(
         "manual": Trace(all_widened(start), manual, nodes),
         "torch": Trace(start, torch, nodes),
     }
-    return _judge(differences, sides, dict.fromkeys(SIDES, nodes))
+    return _judge(differences, sides, gaps=False)
 
 
 def judge_traces(
@@ -142,64 +146,66 @@ def judge_traces(
     right. What the sides were given is compared as well, and called "given W1".
     """
     sides: dict[Side, Trace] = {"manual": manual, "torch": torch}
-    joined = {
-        side: join(t.nodes, recorded_inputs(t.given, t.made), t.made) for side, t in sides.items()
-    }
     differences = compare(all_widened(manual.made), all_widened(torch.made), called)
     given = [{f"given {n}": widened(a) for n, a in t.given.items()} for t in sides.values()]
     if any(given) and manual.given is not torch.given:
         differences = (*compare(given[0], given[1], called), *differences)
-    return _judge(differences, sides, joined)
+    return _judge(differences, sides, gaps=True)
 
 
 def _judge(
-    differences: tuple[Difference, ...],
-    sides: Mapping[Side, Trace],
-    joined: Mapping[Side, tuple[Node, ...]],
+    differences: tuple[Difference, ...], sides: Mapping[Side, Trace], gaps: bool
 ) -> Judgement:
-    """joined are the nodes to replay on each side; both say the same where nothing is missing."""
-    replays = {side: replay(joined[side], t.given, t.made) for side, t in sides.items()}
-    differences = _settled(differences, joined, _reached(joined, replays))
+    """gaps: whether a side may have left some of its tensors out."""
+    replays = {side: replay(t.nodes, t.given, t.made, gaps) for side, t in sides.items()}
+    differences = _settled(differences, sides, replays)
     if all(r.right for replayed in replays.values() for r in replayed):
         return Judgement(differences, replays)
     diagnoses = {
         side: found
         for side, other in (SIDES, SIDES[::-1])
-        if (
-            found := diagnose_in_course_names(
-                sides[side], replays[side], sides[other].made, joined[side]
-            )
-        )
+        if (found := diagnose(sides[side], replays[side], sides[other].made))
     }
-    return Judgement(differences, replays, _root(sides, joined, replays), diagnoses)
+    return Judgement(differences, replays, _root(sides, replays), diagnoses)
 
 
 def _settled(
     differences: tuple[Difference, ...],
-    joined: Mapping[Side, tuple[Node, ...]],
-    reached: set[str],
+    sides: Mapping[Side, Trace],
+    replays: Mapping[Side, tuple[Replayed, ...]],
 ) -> tuple[Difference, ...]:
     """A gap between two sides that are both right is rounding, if both should have done the same
     with the same, and no mistake has reached it."""
     if not all(d.passed for d in differences if d.name.startswith("given ")):
         return differences
-    by_side = [{name: _recipe(n) for n in joined[s] for name in n.outputs} for s in SIDES]
-    same = {name for name in by_side[0] if by_side[0][name] == by_side[1].get(name)} - reached
+    if all(d.verdict != "differs" for d in differences):
+        return differences
+    first, second = (_recipes(trace) for trace in sides.values())
+    same = {name for name, recipe in first.items() if recipe == second.get(name)}
+    same -= _reached(sides, replays)
     return tuple(
         replace(d, verdict="rounding") if d.verdict == "differs" and d.name in same else d
         for d in differences
     )
 
 
-def _reached(
-    joined: Mapping[Side, tuple[Node, ...]], replays: Mapping[Side, tuple[Replayed, ...]]
-) -> set[str]:
+def _recipes(trace: Trace) -> dict[str, list[tuple[object, ...]]]:
+    """By which operations each recorded tensor should have been made of which others."""
+    known = recorded_inputs(trace.given, trace.made)
+    return {
+        name: [(n.operation, n.inputs, dict(n.options)) for n in stretch]
+        for node, stretch in stretches(trace.nodes, known, trace.made).items()
+        for name in node.outputs
+    }
+
+
+def _reached(sides: Mapping[Side, Trace], replays: Mapping[Side, tuple[Replayed, ...]]) -> set[str]:
     """The tensors that are wrong on a side, and all that follows from them."""
     reached: set[str] = set()
-    for side, nodes in joined.items():
+    for side, trace in sides.items():
         wrong = {r.name for r in replays[side] if not r.right}
         known: set[str] = set()  # as later nodes call them
-        for node in nodes:
+        for node in trace.nodes:
             follows = not known.isdisjoint(node.inputs)
             names = [name for name in node.outputs if follows or name in wrong]
             known |= {result(node, name) for name in names}
@@ -207,20 +213,16 @@ def _reached(
     return reached
 
 
-def _recipe(node: Node) -> list[tuple[object, ...]]:
-    return [(p.operation, p.inputs, dict(p.options)) for p in node.parts or (node,)]
-
-
-def _root(
-    sides: Mapping[Side, Trace],
-    joined: Mapping[Side, tuple[Node, ...]],
-    replays: Mapping[Side, tuple[Replayed, ...]],
-) -> Fault:
+def _root(sides: Mapping[Side, Trace], replays: Mapping[Side, tuple[Replayed, ...]]) -> Fault:
     """The first wrong operation in flow order; manual's, where both are wrong in the same place."""
-    order = list(dict.fromkeys(n for s in SIDES for node in joined[s] for n in node.outputs))
+    order: dict[str, int] = {}
+    for side in SIDES:
+        for node in sides[side].nodes:
+            for name in node.outputs:
+                order.setdefault(name, len(order))
     side, found = min(
         ((s, r) for s in SIDES for r in replays[s] if not r.right),
-        key=lambda fault: order.index(fault[1].name),
+        key=lambda fault: order[fault[1].name],
     )
     if found.outcome not in ("wrong", "not finite"):
         return Fault(side, found)
@@ -229,14 +231,11 @@ def _root(
     there = seen is not None and found.index < seen.shape
     other = float(seen[found.index]) if seen is not None and there else None
     known = recorded_inputs(trace.given, trace.made)
+    node = next(n for n in trace.nodes if found.name in n.outputs)
     if found.outcome == "not finite":
-        node = next(n for n in joined[side] if found.name in n.outputs)
         return Fault(side, found, None, other, _reach(node, known))
-    node = next(
-        n for n in trace.nodes if found.name in n.outputs and n.operation == found.operation
-    )
-    witness = testify(node, found.name, found.index, filled(trace.nodes, known))
-    return Fault(side, found, witness, other)
+    filled = with_missing_computed(trace.nodes, known)
+    return Fault(side, found, exact_derivative(node, found.name, found.index, filled), other)
 
 
 def first_not_finite(trace: Trace, side: Side) -> Fault | None:
@@ -246,9 +245,10 @@ def first_not_finite(trace: Trace, side: Side) -> Fault | None:
         return None
     known = recorded_inputs(trace.given, trace.made)
     node = next(n for n in trace.nodes if name in n.outputs)
-    found = next(r for r in replay_node(node, known, trace.made) if r.name == name)
+    stretch = stretches(trace.nodes, known, trace.made)[node]
+    found = next(r for r in replay_stretch(stretch, known, trace.made) if r.name == name)
     return Fault(side, found, reach=_reach(node, known))
 
 
 def _reach(node: Node, known: Tensors) -> dict[str, float]:
-    return {n: largest(known[n]) for n in node.inputs if is_real(known[n].dtype)}
+    return {n: largest(known[n]) for n in node.inputs if n in known and is_real(known[n].dtype)}

@@ -1,11 +1,13 @@
 """Replay: every recorded operation again, in higher precision, from the inputs that the same side
-recorded, and its output held to the bound that rounding allows it.
+recorded, and its output compared with the bound that rounding allows it.
 
 Errors that came in with the inputs are not this operation's fault, so nothing adds up on the way
-and no kink can excuse anything: what is over its bound was computed by another formula.
+and no kink can excuse anything: what is over its bound was computed by another formula. It is one
+pass: a recorded tensor replaces the computed one before anything reads it, and what was not
+recorded is carried on with its bound.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,10 +15,19 @@ import numpy as np
 
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precision import is_real, precision
-from torch_parity.compare.flow.nodes import Node, result
-from torch_parity.compare.register import FUNCTIONS, PRIMITIVES
+from torch_parity.compare.flow.functions import FUNCTIONS, PRIMITIVES, apply
+from torch_parity.compare.flow.nodes import Node, is_private, result
+from torch_parity.compare.flow.stretch import between, stretches
 
-TABLE = {**FUNCTIONS, **PRIMITIVES}
+
+class _Table(dict[str, Any]):
+    """The functions that a formula may call; the register may have grown since."""
+
+    def __missing__(self, name: str) -> Any:
+        return FUNCTIONS[name]
+
+
+TABLE: Mapping[str, Any] = _Table(PRIMITIVES)
 
 WORST = 1024  # doubtful entries of a tensor that are looked at before all others
 
@@ -50,17 +61,18 @@ class Replayed:
 
 
 def replay(
-    nodes: tuple[Node, ...],
+    nodes: Sequence[Node],
     start: Mapping[str, np.ndarray],
     trace: Mapping[str, np.ndarray],
+    gaps: bool = False,
 ) -> tuple[Replayed, ...]:
-    """One Replayed per output of each node, in flow order.
+    """One Replayed per recorded output, in flow order.
 
     start holds what the step was given (x, y, parameters, masks, optimizer state), trace what it
-    recorded.
+    recorded. Unless gaps are allowed, an output that is not recorded is missing.
     """
-    known = recorded_inputs(start, trace)
-    return tuple(found for node in nodes for found in replay_node(node, known, trace))
+    replaying = _Replay(nodes, recorded_inputs(start, trace), trace, gaps)
+    return tuple(found for node in nodes for found in replaying.node(node))
 
 
 def recorded_inputs(
@@ -70,44 +82,105 @@ def recorded_inputs(
     return {**trace, **{f"new_{name}": trace[name] for name in start if name in trace}, **start}
 
 
-def replay_node(
-    node: Node,
+def replay_stretch(
+    stretch: Sequence[Node],
     known: Mapping[str, np.ndarray],
     trace: Mapping[str, np.ndarray],
 ) -> list[Replayed]:
-    """The outputs of one node, from what is known."""
-    absent = [name for name in node.inputs if name not in known]
-    if absent:
-        detail = f"{node.operation} needs {', '.join(absent)}, which is not recorded"
-        return _all(node, "not judged", detail)
-    inputs = [known[name] for name in node.inputs]
-    foreign = next((n for n, a in zip(node.inputs, inputs, strict=True) if not numeric(a)), None)
-    if foreign:
-        detail = f"its input {foreign} is {known[foreign].dtype}, not numbers"
-        return _all(node, "not judged", detail)
-    broken = next((n for n, a in zip(node.inputs, inputs, strict=True) if not _finite(a)), None)
-    if broken:
-        return _all(node, "not judged", f"its input {broken} is not finite already")
-    try:
-        outputs = apply(node, TABLE, [_bounded(a) for a in inputs])
-    except (ValueError, IndexError, TypeError, ArithmeticError) as error:
-        return _all(node, "shape", str(error))
-    found: list[Replayed] = []
-    types = {a.dtype for a in inputs if is_real(a.dtype)}
-    for i, (name, expected) in enumerate(zip(node.outputs, outputs, strict=True)):
-        seen = _judge(name, node.operation, trace.get(name), expected, types)
-        if seen.outcome == "wrong" and seen.use <= _greatest_gain(inputs):
-            seen = _closer(node, i, inputs, trace[name], expected, types)
-        if seen.outcome == "wrong" and node.parts:
-            seen = replace(seen, detail=_way(node))
-        found.append(seen)
+    """The recorded outputs of the last of these nodes; the others lead up to it."""
+    replaying = _Replay(stretch, known, trace, gaps=True)
+    for node in stretch:
+        found = replaying.node(node)
     return found
 
 
+@dataclass
+class _Carried:
+    """A computed value, and the types that it may have been recorded in."""
+
+    value: Any
+    types: frozenset[np.dtype]
+
+
+class _Replay:
+    """One pass over some nodes, in order."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        known: Mapping[str, np.ndarray],
+        trace: Mapping[str, np.ndarray],
+        gaps: bool,
+    ) -> None:
+        self.nodes, self.known, self.trace, self.gaps = nodes, known, trace, gaps
+        self.carried: dict[str, _Carried] = {}
+        self._stretches: dict[Node, tuple[Node, ...]] | None = None
+
+    def node(self, node: Node) -> list[Replayed]:
+        """Compute the node, judge what it made as far as it is recorded, and carry the rest."""
+        absent = [n for n in node.inputs if n not in self.known and n not in self.carried]
+        if absent:
+            detail = f"{node.operation} needs {', '.join(absent)}, which is not recorded"
+            return self._all(node, "not judged", detail)
+        recorded = {name: self.known[name] for name in node.inputs if name in self.known}
+        for name, a in recorded.items():
+            if not numeric(a):
+                detail = f"its input {name} is {a.dtype}, not numbers"
+                return self._all(node, "not judged", detail)
+            if not _finite(a):
+                return self._all(node, "not judged", f"its input {name} is not finite already")
+        try:
+            outputs = apply(node, TABLE, [self._input(name) for name in node.inputs])
+        except NotImplementedError as error:
+            return self._all(node, "not judged", str(error))
+        except (ValueError, IndexError, TypeError, ArithmeticError) as error:
+            return self._all(node, "shape", str(error))
+        types = frozenset(a.dtype for a in recorded.values() if is_real(a.dtype)).union(
+            *(self.carried[n].types for n in node.inputs if n in self.carried)
+        )
+        found: list[Replayed] = []
+        for i, (name, expected) in enumerate(zip(node.outputs, outputs, strict=True)):
+            if name in self.trace or not (self.gaps or is_private(name)):
+                found.append(self._judged(node, i, expected, types))
+            else:
+                self.carried[result(node, name)] = _Carried(expected, types)
+        return found
+
+    def _input(self, name: str) -> Any:
+        return _bounded(self.known[name]) if name in self.known else self.carried[name].value
+
+    def _judged(self, node: Node, i: int, expected: Any, types: Collection[np.dtype]) -> Replayed:
+        name = node.outputs[i]
+        seen = _judge(name, node.operation, self.trace.get(name), expected, types)
+        if seen.outcome != "wrong":
+            return seen
+        stretch = self._stretch(node)
+        read = {name for n in stretch for name in n.inputs if name in self.known}
+        if seen.use <= _greatest_gain([self.known[name] for name in read]):
+            seen = _closer(stretch, i, self.known, self.trace[name], expected, types)
+        inner = between(stretch, self.known)
+        if seen.outcome == "wrong" and inner:
+            through = " and ".join([", ".join(inner[:-1]), inner[-1]] if inner[1:] else inner)
+            seen = replace(seen, detail=f"computed through {through}, which was not recorded")
+        return seen
+
+    def _stretch(self, node: Node) -> tuple[Node, ...]:
+        if self._stretches is None:
+            self._stretches = stretches(self.nodes, self.known, self.trace)
+        return self._stretches[node]
+
+    def _all(self, node: Node, outcome: Outcome, detail: str) -> list[Replayed]:
+        return [
+            Replayed(name, node.operation, outcome, detail=detail)
+            for name in node.outputs
+            if name in self.trace or not (self.gaps or is_private(name))
+        ]
+
+
 def _closer(
-    node: Node,
+    stretch: Sequence[Node],
     i: int,
-    inputs: list[np.ndarray],
+    known: Mapping[str, np.ndarray],
     recorded: np.ndarray,
     expected: Any,
     types: Collection[np.dtype],
@@ -126,49 +199,17 @@ def _closer(
         first = np.full_like(doubt, 2)
         first.flat[np.argpartition(uses, -WORST, axis=None)[-WORST:]] = 1
         looks = [first, doubt]
+    node = stretch[-1]
     for look in looks:
-        closer = apply(node, TABLE, [_bounded(a, look) for a in inputs])[i]
-        seen = _judge(node.outputs[i], node.operation, recorded, closer, types)
+        at: dict[str, Any] = {}
+        for part in stretch:
+            inputs = [_bounded(known[n], look) if n in known else at[n] for n in part.inputs]
+            made = apply(part, TABLE, inputs)
+            at |= {result(part, name): v for name, v in zip(part.outputs, made, strict=True)}
+        seen = _judge(node.outputs[i], node.operation, recorded, made[i], types)
         if seen.outcome == "wrong":
             break
     return seen
-
-
-def apply(
-    node: Node, functions: Mapping[str, Callable[..., Any]], inputs: list[Any]
-) -> tuple[Any, ...]:
-    """The node's outputs, by its operation or by what stands in for it."""
-    if node.parts:
-        return _apply_parts(node, functions, dict(zip(node.inputs, inputs, strict=True)))
-    if node.formula is not None:
-        outputs = node.formula(functions, *inputs, **node.options)
-    else:
-        outputs = functions[node.operation](*inputs, **node.options)
-    return outputs if isinstance(outputs, tuple) else (outputs,)
-
-
-def _apply_parts(
-    node: Node, functions: Mapping[str, Callable[..., Any]], known: Mapping[str, Any]
-) -> tuple[Any, ...]:
-    """One part after another; what was recorded is taken as it was, not as a part makes it."""
-    at = dict(known)
-    for part in node.parts:
-        outputs = apply(part, functions, [at[name] for name in part.inputs])
-        at = dict(zip((result(part, name) for name in part.outputs), outputs, strict=True)) | at
-    made = dict(zip(node.parts[-1].outputs, outputs, strict=True))
-    return tuple(made[name] for name in node.outputs)
-
-
-def _way(node: Node) -> str:
-    """What lies between a joined node's inputs and its output."""
-    read = {name for part in node.parts for name in part.inputs}
-    worked = (part for part in node.parts if part.operation != "identity")
-    inner = [n for part in worked for n in part.outputs if n in read and n not in node.inputs]
-    return f"the way to it leads over {', '.join(inner)}, not recorded" if inner else ""
-
-
-def _all(node: Node, outcome: Outcome, detail: str) -> list[Replayed]:
-    return [Replayed(name, node.operation, outcome, detail=detail) for name in node.outputs]
 
 
 def _bounded(recorded: np.ndarray, doubt: np.ndarray | None = None) -> Any:

@@ -1,5 +1,5 @@
 """The third witness: the exact derivative of the forward pass, which shares no code with either
-backward.
+side's backward.
 
 Complex step: f(x + i h e) differs from f(x) by i h times the derivative, with nothing subtracted,
 so h may be 1e-200 and the derivative is right to the last digits (Squire and Trapp 1998). Every
@@ -10,57 +10,56 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from torch_parity.compare.flow.functions import BACKWARD, PARAMETERS, split
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.register import FUNCTIONS, OPERATIONS
+from torch_parity.compare.register import OPERATIONS, Operation
+from torch_parity.manual.recording import input_names
 
 STEP = 1e-200
 
 
-def testify(
+def exact_derivative(
     node: Node, output: str, index: tuple[int, ...], known: Mapping[str, np.ndarray]
 ) -> float | None:
     """The entry of a gradient that the node should have made, from its forward alone.
 
-    None where the node makes no gradient: a forward or an update has its replay for a witness.
+    None where the node makes no gradient: a forward or an update is judged by its replay alone.
     """
-    inputs = [known[name] for name in node.inputs if name in known]
-    name = node.operation.removesuffix("_parameters").removesuffix("_backward")
-    if len(inputs) < len(node.inputs) or node.operation == name:
+    forward, (_, suffix) = node.forward, split(node.operation)
+    if forward is None or not suffix:
         return None
-    if name == "linear":
-        return _linear(node.outputs.index(output) - len(node.outputs), index, *inputs)
-    if name == "penalty":
-        dW, W = inputs
-        moved = _derivative(lambda W: FUNCTIONS["penalty"](W, **node.options), W, index)
-        return float(dW[index]) + moved
-    if name == "dropout":
-        dh, mask = inputs
-        ones = np.ones(mask.shape)
-        return _derivative(lambda a: (FUNCTIONS["dropout"](a, mask) * dh).sum(), ones, index)
-    forward = FUNCTIONS[name]
-    if OPERATIONS[name].is_loss:
-        a, y = inputs
-        return _derivative(lambda a: forward(a, y, **node.options), a, index)
-    da, z = inputs
-    return _derivative(lambda z: (forward(z, **node.options) * da).sum(), z, index)
+    needed = {*forward.inputs, *node.inputs}
+    if not all(name in known for name in needed):
+        return None
+    row = OPERATIONS[forward.operation]
+    if row.kind == "penalty":
+        so_far, W = (known[name] for name in node.inputs)
+        moved = _derivative(lambda W: row.forward(W, **forward.options), W, index)
+        return float(so_far[index]) + moved
+    inputs = [known[name] for name in forward.inputs]
+    upstream = _upstream(row, node, suffix, known)
+    differentiable = row.differentiable[1:] if suffix == PARAMETERS else row.differentiable
+    at = row.inputs.index(differentiable[node.outputs.index(output)])
+
+    def outgoing(x: np.ndarray) -> np.ndarray:
+        made = row.forward(*inputs[:at], x, *inputs[at + 1 :], **forward.options)
+        many = made if isinstance(made, tuple) else (made,)
+        parts = dict(zip(row.outputs, many, strict=False))
+        if row.is_loss:
+            return np.asarray(many[0])
+        return np.asarray(sum((parts[name] * d).sum() for name, d in upstream.items()))
+
+    return _derivative(outgoing, inputs[at], index)
 
 
-def _linear(
-    of: int,
-    index: tuple[int, ...],
-    dz: np.ndarray,
-    x: np.ndarray,
-    W: np.ndarray | None = None,
-) -> float:
-    """of is the place among dx, dW, db, counted from the end: the first layer has no dx."""
-    W = np.zeros((dz.shape[1], x.shape[1])) if W is None else W
-    b = np.zeros(W.shape[0])
-    forward = FUNCTIONS["linear"]
-    if of == -1:
-        return _derivative(lambda b: (forward(x, W, b) * dz).sum(), b, index)
-    if of == -2:
-        return _derivative(lambda W: (forward(x, W, b) * dz).sum(), W, index)
-    return _derivative(lambda x: (forward(x, W, b) * dz).sum(), x, index)
+def _upstream(
+    row: Operation, node: Node, suffix: str, known: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The gradients that arrive at the forward's outputs, by the outputs' names."""
+    backward = row.backward if suffix == BACKWARD else row.backward_parameters
+    assert backward is not None
+    asked = dict(zip(input_names(backward), node.inputs, strict=True))
+    return {name: known[asked[f"d{name}"]] for name in row.outputs if f"d{name}" in asked}
 
 
 def _derivative(

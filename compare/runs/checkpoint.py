@@ -17,7 +17,7 @@ from safetensors.torch import load as read_tensors
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs import atomic
 from torch_parity.compare.tensors import to_numpy
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 
 KEPT = 2
 

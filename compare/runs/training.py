@@ -17,12 +17,15 @@ import torch
 from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
-from torch_parity.compare.flow.nodes import Node, dropping, flow
+from torch_parity.compare.flow.law import flow
+from torch_parity.compare.flow.nodes import Node, active_masks
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import Fault, Judgement, Side, first_not_finite, judge
-from torch_parity.compare.runs.units import resting
+from torch_parity.compare.runs.units import inactive_units
 from torch_parity.compare.sources.pair import Pair
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.compare.sources.recorded import previous
+from torch_parity.manual.models.step import Tensors
+from torch_parity.manual.names import Names
 from torch_parity.torch_ref.ops.dropout import generator_of, put_back
 
 Curves = dict[str, float]
@@ -166,7 +169,7 @@ class Training:
         stepping = perf_counter() - began
         start = {"x": x, "y": y, **at.params, **at.memory, **masks, **self.before}
         start["batch"] = np.asarray(case.batch)
-        nodes = flow(pair.manual.net, pair.manual.optimizer, dropping(masks))
+        nodes = flow(pair.manual.net, pair.manual.optimizer, active_masks(masks))
         look_closer = step % case.log_every == 0 or step in (1, case.steps)
         began = perf_counter()
         judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
@@ -188,12 +191,12 @@ class Training:
         self.step = step
         self.manual, self.twin = self.manual.after(free), self.twin.after(twin)
         self.torch = at.after(by_torch)
-        self.before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
+        self.before = previous(by_torch, self.pair)
         names = list(at.params)
         record = replace(
             nothing,
-            manual=_curves(free, names),
-            torch=_curves(all_widened(by_torch), names),
+            manual=_curves(free, names, pair.manual.net.names),
+            torch=_curves(all_widened(by_torch), names, pair.manual.net.names),
             twin={"loss/batch": float(twin["loss"])},
             drift=_drift(self.manual.params, all_widened(self.torch.params)),
             envelope=_drift(self.manual.params, self.twin.params),
@@ -222,11 +225,11 @@ def evaluate(
             (record.twin, pair.manual.evaluate(twin_params, x, y)),
         )
         for curves, (loss, outputs) in sides:
-            output = outputs[f"a{net.depth}"]
+            output = outputs[net.result]
             curves[f"loss/{split}"] = loss
             curves[f"{score_name(data)}/{split}"] = score(output, labels, t.loss, data.classes)
             if split == "train" and curves is not record.twin:
-                curves |= resting(net.activation, outputs)
+                curves |= inactive_units(pair.hidden_activations, outputs)
 
 
 def score_name(data: Data) -> str:
@@ -263,12 +266,12 @@ def batches(case: Case, m: int) -> Iterator[np.ndarray]:
             yield order[start : start + case.batch]
 
 
-def _curves(trace: Tensors, params: list[str]) -> Curves:
+def _curves(trace: Tensors, params: list[str], names: Names) -> Curves:
     curves = {"loss/batch": float(trace["loss"])}
     if "cost" in trace:
         curves["cost/batch"] = float(trace["cost"])
     for name in params:
-        curves[f"gradient_norm/{name}"] = float(np.linalg.norm(trace["d" + name]))
+        curves[f"gradient_norm/{name}"] = float(np.linalg.norm(trace[names.gradient(name)]))
         curves[f"weight_norm/{name}"] = float(np.linalg.norm(trace[name]))
     return curves
 

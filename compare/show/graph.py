@@ -14,7 +14,8 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
-from torch_parity.compare.flow.nodes import UPDATES, Node, result
+from torch_parity.compare.flow.nodes import Node, is_private, result
+from torch_parity.compare.register import OPTIMIZERS
 
 
 def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
@@ -36,12 +37,13 @@ def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
             if given not in made:
                 made[given] = f"given/{given}"
                 drawn.append(NodeDef(name=made[given], op="given"))
+        shapes = [trace[o] for o in node.outputs if not is_private(o)]
         drawn.append(
             NodeDef(
                 name=name,
                 op=node.operation,
                 input=[made[i] for i in node.inputs],
-                attr={"_output_shapes": _shapes([trace[o] for o in node.outputs])},
+                attr={"_output_shapes": _shapes(shapes)},
             )
         )
         for i, output in enumerate(node.outputs):
@@ -50,9 +52,10 @@ def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
 
 
 def _phase(node: Node) -> str:
-    if node.operation in (*UPDATES.values(), "count"):
+    if node.operation in (*OPTIMIZERS, "count"):
         return "update"
-    return "backward" if node.outputs[0].startswith("d") else "forward"
+    turned = node.forward is not None or node.operation in ("accumulate", "zeros")
+    return "backward" if turned else "forward"
 
 
 def _shapes(tensors: list[np.ndarray]) -> AttrValue:

@@ -12,7 +12,7 @@ from torch.utils.tensorboard.summary import custom_scalars, hparams, text
 
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
-from torch_parity.compare.flow.nodes import flow
+from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
 from torch_parity.compare.runs.training import StepRecord, predict, score_name
@@ -22,7 +22,7 @@ from torch_parity.compare.show.pictures import boundary, confusion, misclassifie
 from torch_parity.compare.show.scalars_layout import LAYOUT
 from torch_parity.compare.show.terminal import rows, verdict
 from torch_parity.compare.sources.pair import Pair
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 
 HALVINGS = 4
 NO_HPARAMS = ("target", "threads", "base_error", "log_every")  # they do not change what is learned
@@ -88,7 +88,7 @@ class TrainDashboard(Dashboard):
 
     def _graph(self, record: StepRecord) -> None:
         net = self._pair.manual.net
-        masks = [f"mask{k}" for k in range(1, net.depth)] if self._case.p else []
+        masks = list(net.shapes_of_masks(1)) if self._case.p else []
         nodes = flow(net, self._pair.manual.optimizer, masks)
         drawn = graph(nodes, record.traces["manual"])
         self.log("parity", LogEvent(graph_def=drawn.SerializeToString()))
@@ -100,7 +100,7 @@ class TrainDashboard(Dashboard):
                 outputs = self._pair.torch.outputs(x)
             else:
                 outputs = self._pair.manual.outputs(params, x)
-        return outputs[f"a{self._pair.manual.net.depth}"]
+        return outputs[self._pair.manual.net.result]
 
     def _boundary(self, record: StepRecord) -> Figure:
         d = self._data

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -10,16 +10,23 @@ import torch
 from torch import nn
 
 from torch_parity import manual
+from torch_parity.compare import models
 from torch_parity.compare.bounds.precision import all_widened, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data, Targets, targets
 from torch_parity.compare.devices import found
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.flow.graph import Graph
+from torch_parity.compare.flow.law import flow, recorded_forward
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.register import OPTIMIZERS
+from torch_parity.compare.sources.torch_names import names_for, parameters
 from torch_parity.compare.tensors import to_numpy, to_torch
-from torch_parity.manual.models.mlp import Optimizer, Tensors
-from torch_parity.torch_ref import trace
+from torch_parity.manual import Model, Optimizer
+from torch_parity.torch_ref import operations, trace
 from torch_parity.torch_ref.losses.regularization import Penalty, parameter_groups
-from torch_parity.torch_ref.models import mlp as network
+
+Tensors = dict[str, np.ndarray]
 
 CPU = torch.device("cpu")
 INITIALIZERS: dict[str, Callable[..., np.ndarray]] = {
@@ -36,7 +43,7 @@ class ManualSide:
     """What to compute by hand; the numbers travel as arguments. Halves are computed with in
     float32."""
 
-    net: manual.Network
+    net: Model
     optimizer: Optimizer
 
     def step(
@@ -47,48 +54,54 @@ class ManualSide:
         return manual.step(self.net, self.optimizer, *given, all_widened(masks))
 
     def outputs(self, params: Tensors, x: np.ndarray) -> Tensors:
-        """z1, a1... to the output, dropout off."""
+        """Every tensor from the input to the output, dropout off."""
         return manual.forward(self.net, all_widened(params), widened(x), {})
 
     def evaluate(self, params: Tensors, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
-        """(loss without penalty, z1, a1... to the output), dropout off."""
+        """(loss without penalty, every tensor to the output), dropout off."""
         outputs = self.outputs(params, x)
-        output = outputs[f"a{self.net.depth}"]
-        t = manual.cost(self.net, all_widened(params), output, widened(y))
+        t = manual.cost(self.net, all_widened(params), outputs[self.net.result], widened(y))
         return float(t["loss"]), outputs
 
 
 @dataclass(frozen=True)
 class TorchSide:
-    """The module, its loss and its optimizer; the numbers live inside them."""
+    """The module, its loss and its optimizer; the numbers live inside them. model is the
+    hand-written one, whose names this side's tensors get."""
 
-    net: network.Network
-    criterion: nn.Module
-    optimizer: torch.optim.Optimizer
-    slots: network.Slots
-    penalty: Penalty
+    net: nn.Module
+    task: trace.Task
+    model: Model
+    order: dict[str, int]
     device: torch.device = CPU
 
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The module's optimizer."""
+        return self.task.optimizer
+
+    @cached_property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The module's parameters under the model's names."""
+        return dict(self.task.params)
+
     def step(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensors, Tensors]:
-        """torch_ref's step -> (trace, masks), as arrays in memory of their own."""
-        tensors, masks = network.step(
-            self.net,
-            self.criterion,
-            self.optimizer,
-            self.slots,
-            self.penalty,
-            to_torch(x, self.device),
-            to_torch(y, self.device),
+        """One recorded step -> (trace, masks), as arrays in memory of their own."""
+        tensors, masks = trace.recorded_step(
+            self.task, to_torch(x, self.device), to_torch(y, self.device)
         )
-        return _arrays(tensors), _arrays(masks)
+        at = self.order
+        in_order = sorted(tensors, key=lambda name: at.get(name, len(at)))
+        return {n: to_numpy(tensors[n]) for n in in_order}, _arrays(masks)
 
     def params(self) -> Tensors:
         """A copy of W1, b1, W2, b2..."""
-        return {n: to_numpy(p).copy() for n, p in self.net.named_tensors().items()}
+        return {n: to_numpy(p).copy() for n, p in self.parameters.items()}
 
     def state(self) -> Tensors:
         """A copy of what the optimizer remembers: vW1, vb1...; nothing before its first step."""
-        return _arrays(trace.state(self.optimizer, self.slots, self.net.named_tensors()))
+        task = self.task
+        return _arrays(trace.memory(task.optimizer, task.read, task.params, task.names))
 
     def memory(self) -> Tensors:
         """Copies of what torch's optimizer keeps, under torch's names: 0/momentum_buffer is that of
@@ -103,7 +116,7 @@ class TorchSide:
     def restore(self, params: Tensors, memory: Tensors) -> None:
         """Put both back to what they were, bit for bit."""
         with torch.no_grad():
-            for name, p in self.net.named_tensors().items():
+            for name, p in self.parameters.items():
                 p.copy_(to_torch(params[name]))
         kept: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in memory.items():
@@ -112,24 +125,23 @@ class TorchSide:
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
 
     def outputs(self, x: np.ndarray) -> Tensors:
-        """z1, a1... to the output, dropout off; to look at, so halves are widened."""
+        """Every tensor from the input to the output, dropout off; to look at, so halves are
+        widened."""
         return all_widened(_arrays(self._outputs(x)))
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
-        """(loss without penalty, z1, a1... to the output), dropout off."""
+        """(loss without penalty, every tensor to the output), dropout off."""
         outputs = self._outputs(x)
-        output, shown = outputs[f"a{self.net.depth}"], all_widened(_arrays(outputs))
+        output, shown = outputs[self.model.result], all_widened(_arrays(outputs))
         if not output.isfinite().all():  # torch's losses refuse what a diverged run delivers
             return float("nan"), shown
-        return float(self.criterion(output, to_torch(y, self.device))), shown
+        return float(self.task.criterion(output, to_torch(y, self.device))), shown
 
     def _outputs(self, x: np.ndarray) -> dict[str, torch.Tensor]:
         self.net.eval()
-        outputs, at = {}, to_torch(x, self.device)
-        with torch.no_grad():
-            for name, module in self.net.named_children():
-                outputs[name] = at = module(at)
-        return outputs
+        with torch.no_grad(), trace.Recorder(self.net, self.task.names) as recorder:
+            self.net(to_torch(x, self.device))
+        return recorder.tensors
 
 
 @dataclass(frozen=True)
@@ -142,6 +154,14 @@ class Pair:
     params: Tensors
     state: Tensors
 
+    @cached_property
+    def hidden_activations(self) -> tuple[tuple[str, str], ...]:
+        """(operation, name of its output) of every activation but the output's, in order."""
+        net = self.manual.net
+        graph = Graph(recorded_forward(net, list(net.shapes_of_masks(1))))
+        hidden = (n for n in graph.nodes if graph.activates(n) and not graph.feeds_the_loss(n))
+        return tuple((n.operation, n.outputs[0]) for n in hidden)
+
 
 def build(case: Case, data: Data) -> Pair:
     """Draw the parameters once and give each side a copy.
@@ -153,72 +173,78 @@ def build(case: Case, data: Data) -> Pair:
     device = found(case.device)
     t = targets(case, data)
     sizes = (data.x_train.shape[1], *case.hidden, t.n_out)
-    params = _parameters(case, sizes)
-    by_hand = ManualSide(
-        manual.Network(
-            sizes=sizes,
-            activation=case.activation,
-            output=t.output,
-            loss=t.loss,
-            reduction=case.reduction,
-            negative_slope=case.negative_slope,
-            l1=case.l1,
-            l2=case.l2,
-            m=len(data.x_train),
-        ),
-        _manual_optimizer(case),
-    )
-    constants = asdict(cast(Any, by_hand.optimizer))
-    in_torch = _torch_side(case, device, sizes, t, len(data.x_train), params, constants)
-    return Pair(by_hand, in_torch, t, params, manual.initial_state(by_hand.optimizer, params))
+    m = len(data.x_train)
+    choices = {**case.model_dump(), "sizes": sizes, "m": m, "loss": t.loss, "output": t.output}
+    try:
+        net, module = models.find(case.model).build(choices)
+    except ValueError as error:
+        raise InputError(f"--model {case.model}: {error}") from None
+    params = _parameters(case, net)
+    row = OPTIMIZERS[case.optimizer]
+    constants = {n: choices[_option(case, n)] for n in row.option_names}
+    by_hand = ManualSide(net, row.by_hand(**constants))
+    in_torch = _torch_side(case, device, by_hand, module, params, data.x_train[:2])
+    state = manual.initial_state(by_hand.optimizer, params, net.names)
+    return Pair(by_hand, in_torch, t, params, state)
 
 
-def _parameters(case: Case, sizes: tuple[int, ...]) -> Tensors:
+def _option(case: Case, name: str) -> str:
+    """The field of the case that an optimizer's option is: momentum_course's beta is momentum."""
+    return name if hasattr(case, name) else "momentum"
+
+
+def _parameters(case: Case, net: Model) -> Tensors:
+    """Weights (two dimensions) from the case's initializer, everything else small."""
     rng = np.random.default_rng([case.seed, 1])
     options = {"scale": case.scale} if case.initializer == "normal" else {}
     params: Tensors = {}
-    for layer, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
-        W = INITIALIZERS[case.initializer](rng, (n_out, n_in), **options)
-        b = rng.standard_normal(n_out) * case.bias_scale
+    for name, shape in net.shapes().items():
+        if len(shape) == 2:
+            drawn = INITIALIZERS[case.initializer](rng, shape, **options)
+        else:
+            drawn = rng.standard_normal(shape) * case.bias_scale
         with np.errstate(over="ignore"):
-            drawn = {f"W{layer}": W.astype(case.dtype), f"b{layer}": b.astype(case.dtype)}
-        if not all(np.isfinite(p).all() for p in drawn.values()):
+            params[name] = drawn.astype(case.dtype)
+        if not np.isfinite(params[name]).all():
             raise InputError(
-                f"layer {layer} is drawn with numbers too large for {case.dtype}; use a smaller "
-                "--scale or --bias-scale"
+                f"{name} is drawn with numbers too large for {case.dtype}; use a smaller --scale "
+                "or --bias-scale"
             )
-        params |= drawn
     return params
-
-
-def _manual_optimizer(case: Case) -> Optimizer:
-    optimizers: dict[str, Callable[[], Optimizer]] = {
-        "sgd": lambda: manual.SGD(case.lr),
-        "momentum": lambda: manual.Momentum(case.lr, case.momentum),
-        "momentum_course": lambda: manual.MomentumCourse(case.lr, case.momentum),
-        "adam": lambda: manual.Adam(case.lr, case.beta1, case.beta2, case.eps),
-    }
-    return optimizers[case.optimizer]()
 
 
 def _torch_side(
     case: Case,
     device: torch.device,
-    sizes: tuple[int, ...],
-    t: Targets,
-    m: int,
+    by_hand: ManualSide,
+    module: nn.Module,
     params: Tensors,
-    constants: dict[str, float],
+    x: np.ndarray,
 ) -> TorchSide:
-    net = network.Network(sizes, case.activation, t.output, case.negative_slope, case.p)
-    net.to(device, getattr(torch, case.dtype))
+    net = by_hand.net
+    module.to(device, getattr(torch, case.dtype))
+    own = parameters(net, module)
     with torch.no_grad():
-        for name, p in net.named_tensors().items():
+        for name, p in own.items():
             p.copy_(to_torch(params[name]))
-    penalty = Penalty(case.l1, case.l2, m, case.l2_route)
-    make, slots = network.OPTIMIZERS[case.optimizer]
-    optimizer = make(parameter_groups(net, penalty.weight_decay), **constants)
-    return TorchSide(net, network.LOSSES[t.loss](case.reduction), optimizer, slots, penalty, device)
+    penalty = Penalty(case.l1, case.l2, net.m, case.l2_route)
+    make, read = trace.OPTIMIZERS[case.optimizer]
+    constants = asdict(cast(Any, by_hand.optimizer))
+    optimizer = make(parameter_groups(module, penalty.weight_decay), **constants)
+    masks = list(net.shapes_of_masks(1))
+    names = names_for(net, module, recorded_forward(net, masks), to_torch(x, device))
+    criterion = operations.find(net.loss)(net.reduction)
+    task = trace.Task(module, own, criterion, optimizer, read, penalty, names)
+    return TorchSide(module, task, net, _order(flow(net, by_hand.optimizer, masks)), device)
+
+
+def _order(nodes: tuple[Node, ...]) -> dict[str, int]:
+    """Where each tensor stands in a step."""
+    order: dict[str, int] = {}
+    for node in nodes:
+        for name in node.outputs:
+            order.setdefault(name, len(order))
+    return order
 
 
 def _arrays(tensors: dict[str, torch.Tensor]) -> Tensors:

@@ -16,7 +16,7 @@ from torch_parity.compare import data
 from torch_parity.compare.case import Case
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.flow.nodes import flow
+from torch_parity.compare.flow.law import flow
 from torch_parity.compare.flow.sharded import of_all_ranks, sharded_flow
 from torch_parity.compare.flow.trace import Tensors, Trace
 from torch_parity.compare.judge.judge import judge_traces
@@ -89,8 +89,14 @@ def judge_run(folder: Path) -> Iterator[RankedStep]:
 
 
 def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
-    """The case in the words of torch_ref, all defaults settled."""
+    """The case in the words of torch_ref, all defaults settled.
+
+    Raises:
+        InputError: it is of another model than the one that ranks train.
+    """
     net = sides.manual.net
+    if not isinstance(net, manual.MLP):
+        raise InputError(f"--model {case.model}: ranks train mlp only")
     return Job(
         sizes=net.sizes,
         activation=net.activation,

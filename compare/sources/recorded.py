@@ -7,11 +7,12 @@ import numpy as np
 
 from torch_parity import manual
 from torch_parity.compare.causes.plant import run
-from torch_parity.compare.flow.nodes import Node, dropping, flow
+from torch_parity.compare.flow.law import flow
+from torch_parity.compare.flow.nodes import Node, active_masks
 from torch_parity.compare.flow.sharded import of_all_ranks, sharded_flow
 from torch_parity.compare.judge.judge import Judgement, Side, judge
 from torch_parity.compare.sources.pair import Pair
-from torch_parity.manual.models.mlp import Tensors
+from torch_parity.manual.models.step import Tensors
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,23 @@ def record(pair: Pair, x: np.ndarray, y: np.ndarray, count: int) -> list[Recorde
         by_torch, masks = pair.torch.step(x, y)
         with np.errstate(over="ignore", invalid="ignore"):
             by_hand = pair.manual.step(*at, x, y, masks)
-        if set(by_hand) - set(by_torch) or not all(np.isfinite(a).all() for a in by_torch.values()):
+        if "loss" not in by_torch or not all(np.isfinite(a).all() for a in by_torch.values()):
             raise ArithmeticError("the steps do not stay finite")
         start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
-        nodes = flow(pair.manual.net, pair.manual.optimizer, dropping(masks))
+        nodes = flow(pair.manual.net, pair.manual.optimizer, active_masks(masks))
         recorded.append(Recorded(pair, nodes, start, by_hand, by_torch))
         at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
-        before = {f"previous_{n}": a for n, a in by_torch.items() if n.startswith("d")}
+        before = previous(by_torch, pair)
     return recorded
+
+
+def previous(by_torch: Tensors, pair: Pair) -> Tensors:
+    """The gradients of a step, as what the next one began with, should they not be cleared."""
+    names = pair.manual.net.names
+    gradients = {names.gradient(n) for n in pair.params} | {
+        names.loss_gradient(n) for n in pair.params
+    }
+    return {f"previous_{n}": a for n, a in by_torch.items() if n in gradients}
 
 
 def record_sharded(

@@ -19,8 +19,8 @@ from torch_parity.manual.gradients.gradient_check import (
     relative_norm,
 )
 from torch_parity.manual.gradients.tangents import STEP
-from torch_parity.manual.models import mlp as network
-from torch_parity.manual.models.mlp import Network
+from torch_parity.manual.models import step
+from torch_parity.manual.models.step import Model
 
 LOOPED = 8  # entries that the plain loop looks at besides
 
@@ -88,7 +88,7 @@ class ExactCheck:
 
 
 def exact_check(
-    net: Network,
+    net: Model,
     params: Tensors,
     x: np.ndarray,
     y: np.ndarray,
@@ -105,7 +105,7 @@ def exact_check(
 
 def hold(
     exact: ExactGradient,
-    net: Network,
+    net: Model,
     params: Tensors,
     x: np.ndarray,
     y: np.ndarray,
@@ -117,14 +117,14 @@ def hold(
     Raises:
         ValueError: a gradient is missing or has another shape.
     """
-    given = gradients_of(params, gradients)
+    given = gradients_of(params, gradients, net.names.gradient)
     entries = _sample(params)
     # logistic loss on probabilities loses the digits of 1 - a, here as in exact_gradient
     precision = np.clongdouble if net.loss == "binary_cross_entropy" else np.complex128
 
     def cost(p: Tensors) -> complex:
-        t = network.forward(net, p, x, masks)
-        return complex(list(network.cost(net, p, t[f"a{net.depth}"], y).values())[-1])
+        t = net.forward(p, x, masks)
+        return complex(list(step.cost(net, p, t[net.result], y).values())[-1])
 
     looped = complex_step_gradient(cost, params, entries, precision)
     # at a floor of BCELoss the loop's own digits are gone as well: twice the jump more

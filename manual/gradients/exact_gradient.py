@@ -1,22 +1,22 @@
-"""The gradient of the cost from its forward pass alone: exact, and all parameters at once.
+"""The gradient of the cost from its forward pass alone: exact, all parameters at once, any model.
 
-Nudging W_l[i, j] moves z_l[s, i] by h_(l-1)[s, j] and nothing else in layer l. So one tangent for
-each sample and unit, not one for each weight, is carried to the loss; it gives dC/dz_l, and
+The forward is recorded as it runs. From the cost back to the parameters, each recorded operation
+hands on its slopes, which come from a complex step of its own hand-written forward; where a tensor
+is read several times, its gradients are added up. Of a linear layer z = x W^T + b it is used that
+z_si depends on row i of W alone, with slope x_sj; so
 
-    dW_l = (dC/dz_l).T @ h_(l-1),    db_l = its sum over samples.
+    dW = (dC/dz).T @ x,    db = its sum over samples,    dx = dC/dz @ W.
 
-Slopes come from a complex step of the hand-written forwards, and every number brings a bound on its
-rounding (tangents.py), so a verdict needs no tolerance. Nothing here is shared with any backward
-pass. It does write the forward again: complex_step_gradient (exact_check.py), the plain loop, does
-not.
+No hand-written backward has a part in it. Every number brings a bound on its rounding
+(tangents.py), so a verdict needs no tolerance. complex_step_gradient (exact_check.py), the plain
+loop, repeats some entries without the chain rule.
 
 Source: course 2 week 1, "gradient checking" (which takes differences, and is slow); Squire and
-Trapp 1998; forward mode: torch.func.jvp.
+Trapp 1998.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -25,29 +25,28 @@ from torch_parity.manual.gradients.tangents import (
     ROUNDOFF,
     STEP,
     Uncertain,
+    exactly,
+    is_elementwise,
     slopes_of,
     uncertain_slopes,
 )
 from torch_parity.manual.losses.binary_cross_entropy import SLOPE_FLOOR
 from torch_parity.manual.losses.reduction import reduce
 from torch_parity.manual.losses.regularization import l1_penalty, l2_penalty
-from torch_parity.manual.models.mlp import LOSSES, Network
-from torch_parity.manual.ops.dropout import dropout
-from torch_parity.manual.ops.linear import linear
+from torch_parity.manual.models.step import Model, weights_of
+from torch_parity.manual.operations import find
+from torch_parity.manual.recording import Call, recording
 
-ELEMENTWISE = {"sigmoid", "tanh", "relu", "leaky_relu", "identity"} | set(LOSSES) - {
-    "cross_entropy"
-}
-KINKED = {"relu", "leaky_relu"}
-NUMBERS_AT_ONCE = 2**20  # of one array of tangents: it bounds the memory
+NUMBERS_AT_ONCE = 2**20  # of one array of slopes: it bounds the memory
 
 Tensors = Mapping[str, np.ndarray]
+Function = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class ExactGradient:
     """gradients and bounds by parameter (W1, b1...): a right gradient is within the bound, entry by
-    entry. jumps are the shares of the bounds that are no rounding: kinks is the number of places
+    entry. jumps are the shares of the bounds that are not rounding: kinks is the number of places
     where more than one slope is right (and where BCELoss, here as in torch, holds its slope at a
     floor)."""
 
@@ -58,14 +57,15 @@ class ExactGradient:
 
 
 def exact_gradient(
-    net: Network, params: Tensors, x: np.ndarray, y: np.ndarray, masks: Tensors
+    net: Model, params: Tensors, x: np.ndarray, y: np.ndarray, masks: Tensors
 ) -> ExactGradient:
     """The derivative of loss + penalties for every parameter    # [m, n_in], [m...] -> as params
 
     masks holds the dropout masks of this very step (mask1...); {} is evaluation.
 
     Raises:
-        ValueError: anything is not float64, there is no sample, or the masks are still to be drawn.
+        ValueError: anything is not float64, there is no sample, the masks are still to be drawn, or
+            the model has an operation that mixes samples.
     """
     _require_fixed(masks)
     _require_float64({**params, "x": x, **masks})
@@ -74,108 +74,165 @@ def exact_gradient(
     blocks = [_Block(net, params, x[s], y[s], _rows(masks, s)) for s in _parts(net, len(x))]
     samples = sum(b.losses for b in blocks)
     weight = float(np.imag(_reduced(net, samples)) / STEP) / samples
-    gradients: dict[str, np.ndarray] = {}
-    bounds: dict[str, np.ndarray] = {}
-    jumps: dict[str, np.ndarray] = {}
     kinks = sum(b.kinks for b in blocks)
-    for layer in range(1, net.depth + 1):
-        W = params[f"W{layer}"]
-        h, dz = (_joined(parts) for parts in zip(*(b.of(layer) for b in blocks), strict=True))
-        penalty, zeros = _penalty(net, W)
-        kinks += zeros
-        dW, db = _sum(_weights(dz, h, weight), penalty), _bias(dz, weight)
-        gradients |= {f"W{layer}": dW.value, f"b{layer}": db.value}
-        bounds |= {f"W{layer}": dW.bound, f"b{layer}": db.bound}
-        jumps |= {f"W{layer}": dW.jump, f"b{layer}": db.jump}
-    return ExactGradient(gradients, bounds, jumps, kinks)
+    penalised = weights_of(net)
+    found = {}
+    for name, p in params.items():
+        parts = [b.gradients[name] for b in blocks if name in b.gradients]
+        total = _sum_of(parts).weighed(weight) if parts else exactly(np.zeros(p.shape))
+        if name in penalised:
+            penalty, zeros = _penalty(net, p)
+            kinks, total = kinks + zeros, total.plus(penalty)
+        found[name] = total
+    return ExactGradient(
+        {name: g.value for name, g in found.items()},
+        {name: g.bound for name, g in found.items()},
+        {name: g.jump for name, g in found.items()},
+        kinks,
+    )
 
 
 class _Block:
-    """Some samples: their forward pass, the slopes of every layer, and dC/dz of every layer."""
+    """Some samples: their forward pass as recorded, and from the loss back every gradient of it.
+
+    variances holds, for each recorded tensor, that of its rounding; arriving its gradient.
+    """
 
     def __init__(
-        self, net: Network, params: Tensors, x: np.ndarray, y: np.ndarray, masks: Tensors
+        self, net: Model, params: Tensors, x: np.ndarray, y: np.ndarray, masks: Tensors
     ) -> None:
-        self.net, self.params = net, params
-        self.kinks = 0
-        self.h = [Uncertain(x, np.zeros(x.shape), np.zeros(()))]
-        self.slopes: list[Uncertain] = []  # of h_l with respect to z_l
-        for layer in range(1, net.depth):
-            z = self._z(layer)
-            self._activate(layer, z, masks.get(f"mask{layer}"))
-        self.head, self.losses = self._head(self._z(net.depth), y)
+        self.net, self.kinks = net, 0
+        with recording() as tape:
+            at = tape.give({**params, "x": x, **masks})
+            output = net.forward(at, at["x"], {n: at[n] for n in masks})[net.result]
+        self.calls = tape.calls
+        self.variances: dict[int, np.ndarray] = {}
+        self.slopes: dict[tuple[int, int], Uncertain] = {}
+        moved = {id(at[name]) for name in params}
+        for call in self.calls:
+            if not moved.isdisjoint(map(id, call.inputs)):
+                moved |= {id(out) for out in call.outputs}
+        last = self.calls[-1]
+        ends = last.outputs[0] is output and len(last.inputs) == 1
+        for call in self.calls[:-1] if ends else self.calls:
+            self._forward(call, moved)
+        self.arriving: dict[int, Uncertain] = {}
+        self.losses = self._head(last if ends else None, last.inputs[0] if ends else output, y)
+        for call in reversed(self.calls[:-1] if ends else self.calls):
+            self._backward(call)
+        found = {name: self.arriving.get(id(at[name])) for name in params}
+        self.gradients = {name: g for name, g in found.items() if g is not None}
 
-    def of(self, layer: int) -> tuple[Uncertain, Uncertain]:
-        """(h_(l-1), dC/dz_l)"""
-        if layer == self.net.depth:
-            return self.h[layer - 1], self.head
-        n, widest = self.net.sizes[layer], max(self.net.sizes[layer:])
-        step = max(1, NUMBERS_AT_ONCE // (widest * len(self.head.value)))
-        parts = [self._carried(layer, slice(at, at + step)) for at in range(0, n, step)]
-        return self.h[layer - 1], _joined(parts, axis=1)
+    def _variance(self, tensor: np.ndarray) -> np.ndarray:
+        return self.variances.get(id(tensor), np.zeros(()))
 
-    def _carried(self, layer: int, units: slice) -> Uncertain:
-        """dC/dz of some units of a layer: a tangent of 1 in each, carried to the loss."""
-        tangents = _first(self.slopes[layer - 1], self.params[f"W{layer + 1}"], units)
-        for k in range(layer + 1, self.net.depth):
-            tangents = tangents.through(self.slopes[k - 1]).times(self.params[f"W{k + 1}"])
-        return tangents.against(self.head)
+    def _forward(self, call: Call, moved: set[int]) -> None:
+        """How far rounding may have moved the output, and the slopes for what may move."""
+        out = np.asarray(call.outputs[0])
+        if call.operation == "linear":
+            x, W, b = map(np.asarray, call.inputs)
+            z = Uncertain(x, np.broadcast_to(self._variance(call.inputs[0]), x.shape), np.zeros(()))
+            with_bias = ((W.shape[1] + 1) * ROUNDOFF * b) ** 2
+            self.variances[id(call.outputs[0])] = z.times(W).variance + with_bias
+            return
+        variance = (FUNCTION_ROUNDOFF * out) ** 2
+        for i, tensor in enumerate(call.inputs):
+            if id(tensor) not in moved:
+                continue
+            own = np.broadcast_to(self._variance(tensor), tensor.shape)
+            slopes = self._slopes(_function(call, i), np.asarray(tensor), own, call.operation)
+            self.slopes[id(call), i] = slopes
+            steep = (np.abs(slopes.value) + slopes.jump) ** 2
+            if slopes.value.ndim > own.ndim:
+                variance = variance + (own[:, None] @ steep)[:, 0]
+            else:
+                variance = variance + own * steep
+        self.variances[id(call.outputs[0])] = variance
 
-    def _z(self, layer: int) -> Uncertain:
-        h, W, b = self.h[-1], self.params[f"W{layer}"], self.params[f"b{layer}"]
-        with_bias = ((W.shape[1] + 1) * ROUNDOFF * b) ** 2
-        variance = h.times(W).variance + with_bias
-        return Uncertain(linear(h.value, W, b), variance, np.zeros(()))
-
-    def _activate(self, layer: int, z: Uncertain, mask: np.ndarray | None) -> None:
-        name, f = self.net.activation, self.net.activation_of(layer)[0]
-        slopes = uncertain_slopes(f, z.value, z.variance, name in ELEMENTWISE, name in KINKED)
-        self.kinks += int(np.count_nonzero(slopes.jump))
-        a = f(z.value)
-        if slopes.value.ndim == 3:
-            spread = (z.variance[:, None] @ slopes.value**2)[:, 0]
-        else:
-            spread = z.variance * (np.abs(slopes.value) + slopes.jump) ** 2
-        variance = spread + (FUNCTION_ROUNDOFF * a) ** 2
-        if mask is not None:
-            a, variance = dropout(a, mask), variance * mask**2
-            scale = mask if slopes.value.ndim == 2 else mask[:, None]
-            slopes = Uncertain(
-                slopes.value * scale, slopes.variance * scale**2, slopes.jump * scale
+    def _slopes(
+        self, f: Function, z: np.ndarray, variance: np.ndarray, operation: str
+    ) -> Uncertain:
+        elementwise = is_elementwise(f, z)
+        if not elementwise and z.ndim != 2:
+            raise ValueError(
+                f"exact_gradient: {operation} is neither elementwise nor a function of each row; "
+                "use complex_step_gradient"
             )
-        self.h.append(Uncertain(a, variance, np.zeros(())))
-        self.slopes.append(slopes)
+        slopes = uncertain_slopes(f, z, variance, elementwise)
+        self.kinks += int(np.count_nonzero(slopes.jump))
+        return slopes
 
-    def _head(self, z: Uncertain, y: np.ndarray) -> tuple[Uncertain, int]:
-        """The slopes of each sample's own loss with respect to z, and the number of losses.
+    def _backward(self, call: Call) -> None:
+        """From the gradient of what the call made to those of what it read."""
+        arrived = self.arriving.get(id(call.outputs[0]))
+        if arrived is None:
+            return
+        if call.operation == "linear":
+            x, W, b = call.inputs
+            rows = Uncertain(
+                np.asarray(x), np.broadcast_to(self._variance(x), x.shape), np.zeros(())
+            )
+            self._arrive(x, arrived.times(np.asarray(W).T))
+            self._arrive(W, _weights(arrived, rows))
+            self._arrive(b, _bias(arrived))
+            return
+        for i, tensor in enumerate(call.inputs):
+            slopes = self.slopes.get((id(call), i))
+            if slopes is not None:
+                through_rows = slopes.value.ndim > arrived.value.ndim
+                share = slopes.against(arrived) if through_rows else arrived.scaled(slopes)
+                self._arrive(tensor, share)
 
-        From z to the loss in one: the digits that 1 - a has lost do not matter where they cancel.
-        For that reason logistic loss on probabilities is done in long double.
+    def _arrive(self, tensor: np.ndarray, share: Uncertain) -> None:
+        held = self.arriving.get(id(tensor))
+        self.arriving[id(tensor)] = share if held is None else held.plus(share)
+
+    def _head(self, last: Call | None, z: np.ndarray, y: np.ndarray) -> int:
+        """The slopes of each sample's own loss with respect to z -> the number of losses.
+
+        Through the output's activation and the loss in one: the digits that 1 - a has lost do not
+        matter where they cancel. For that reason logistic loss on probabilities is done in long
+        double.
         """
-        net = self.net
-        activation, loss = net.activation_of(net.depth)[0], LOSSES[net.loss][0]
-        elementwise = {net.output, net.loss} <= ELEMENTWISE
+        net, plain = self.net, np.asarray(z)
+        loss, _ = find(net.loss)
+        activation: Function = _function(last, 0) if last is not None else lambda rows: rows
+        a = activation(plain)
+        of_entries = loss(a, y, reduction="none").shape == a.shape
+        by_entry = is_elementwise(activation, plain)
+        elementwise = of_entries and by_entry
 
         def each_loss(rows: np.ndarray) -> np.ndarray:
             labels = np.repeat(y, len(rows) // len(y), axis=0)
-            losses = loss(activation(rows), labels, "none")
+            losses = loss(activation(rows), labels, reduction="none")
             return losses if elementwise or losses.ndim == 1 else losses.sum(axis=1)
 
         on_probabilities = net.loss == "binary_cross_entropy"
-        at = z.value.astype(np.longdouble) if on_probabilities else z.value
-        slopes = uncertain_slopes(each_loss, at, z.variance, elementwise, net.output in KINKED)
-        a = activation(z.value)
-        losses = loss(a, y, "none").size
-        if net.loss != "cross_entropy" and net.output not in ELEMENTWISE:
+        at = plain.astype(np.longdouble) if on_probabilities else plain
+        variance = np.broadcast_to(self._variance(z), plain.shape)
+        slopes = uncertain_slopes(each_loss, at, variance, elementwise)
+        if of_entries and not by_entry:
             # backward multiplies the loss's slopes by those of a row, whose sum may cancel
-            each = np.abs(slopes_of(lambda a: loss(a, y, "none"), a, True) * a)
-            variance = (FUNCTION_ROUNDOFF * each.sum(axis=1, keepdims=True)) ** 2
-            slopes = Uncertain(slopes.value, slopes.variance + variance, slopes.jump)
+            each = np.abs(slopes_of(lambda a: loss(a, y, reduction="none"), a, True) * a)
+            more = (FUNCTION_ROUNDOFF * each.sum(axis=1, keepdims=True)) ** 2
+            slopes = Uncertain(slopes.value, slopes.variance + more, slopes.jump)
         if on_probabilities:
             slopes = _on_probabilities(slopes, a, y, elementwise)
         self.kinks += int(np.count_nonzero(slopes.jump))
         parts = (slopes.value, slopes.variance, slopes.jump)
-        return Uncertain(*(np.asarray(t, np.float64) for t in parts)), losses
+        self._arrive(z, Uncertain(*(np.asarray(t, np.float64) for t in parts)))
+        return int(loss(a, y, reduction="none").size)
+
+
+def _function(call: Call, which: int) -> Function:
+    """The call as a function of one of its inputs, the others held."""
+    forward, _ = find(call.operation)
+    others = [np.asarray(t) for t in call.inputs]
+
+    def of_one(z: np.ndarray) -> np.ndarray:
+        return forward(*others[:which], z, *others[which + 1 :], **call.options)
+
+    return of_one
 
 
 def _on_probabilities(
@@ -200,33 +257,23 @@ def _on_probabilities(
     )
 
 
-def _first(slopes: Uncertain, W: np.ndarray, units: slice) -> Uncertain:
-    """Tangents of 1 in z, behind its activation and the next layer    # -> [m, units, next]"""
-    if slopes.value.ndim == 3:
-        chosen = (slopes.value[:, units], slopes.variance[:, units], slopes.jump[:, units])
-        return Uncertain(*chosen).times(W)
-    column = Uncertain(*(t[:, units, None] for t in (slopes.value, slopes.variance, slopes.jump)))
-    into = W.T[None, units]
-    return Uncertain(column.value * into, column.rounded(1) * into**2, column.jump * np.abs(into))
+def _weights(dz: Uncertain, x: Uncertain) -> Uncertain:
+    """dW = dz.T @ x"""
+    variance = dz.rounded(len(x.value)).T @ x.value**2 + (dz.value**2).T @ x.variance
+    return Uncertain(dz.value.T @ x.value, variance, dz.jumps.T @ np.abs(x.value))
 
 
-def _weights(dz: Uncertain, h: Uncertain, weight: float) -> Uncertain:
-    """dW = dz.T @ h, of losses that weigh as much as the reduction says."""
-    variance = dz.rounded(len(h.value)).T @ h.value**2 + (dz.value**2).T @ h.variance
-    jump = dz.jump.T @ np.abs(h.value)
-    return Uncertain(weight * (dz.value.T @ h.value), weight**2 * variance, abs(weight) * jump)
-
-
-def _bias(dz: Uncertain, weight: float) -> Uncertain:
+def _bias(dz: Uncertain) -> Uncertain:
+    """db = sum over samples of dz"""
     variance = dz.rounded(len(dz.value)).sum(axis=0)
-    return Uncertain(
-        weight * dz.value.sum(axis=0), weight**2 * variance, abs(weight) * dz.jump.sum(axis=0)
-    )
+    return Uncertain(dz.value.sum(axis=0), variance, dz.jumps.sum(axis=0))
 
 
-def _sum(a: Uncertain, b: Uncertain) -> Uncertain:
-    variance = a.variance + b.variance + ROUNDOFF**2 * (a.value**2 + b.value**2)
-    return Uncertain(a.value + b.value, variance, a.jump + b.jump)
+def _sum_of(parts: list[Uncertain]) -> Uncertain:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total.plus(part)
+    return total
 
 
 class _Apart(np.ndarray):
@@ -236,7 +283,7 @@ class _Apart(np.ndarray):
         return self
 
 
-def _penalty(net: Network, W: np.ndarray) -> tuple[Uncertain, int]:
+def _penalty(net: Model, W: np.ndarray) -> tuple[Uncertain, int]:
     """The slope of the penalties by complex step, and how many weights sit on the kink of |W|."""
     apart = (W + 1j * STEP).view(_Apart)
     total = l1_penalty([apart], net.l1, net.m) + l2_penalty([apart], net.l2, net.m)
@@ -246,35 +293,24 @@ def _penalty(net: Network, W: np.ndarray) -> tuple[Uncertain, int]:
     return Uncertain(value, (FUNCTION_ROUNDOFF * value) ** 2, jump), int(at_kink.sum())
 
 
-def _reduced(net: Network, count: int) -> complex:
+def _reduced(net: Model, count: int) -> complex:
     """What the reduction makes of `count` losses that all move by one step."""
     return complex(reduce(np.full(count, 1j * STEP), net.reduction))
 
 
-def _parts(net: Network, m: int) -> Iterator[slice]:
-    """Samples do not know of one another, so they are taken a few at a time."""
-    units = net.sizes[1:]
-    pairs = [a * b for a, b in combinations(units, 2)]
-    if "softmax" in (net.activation, net.output) or net.loss == "cross_entropy":
-        pairs += [n * n for n in units]
-    step = max(1, NUMBERS_AT_ONCE // max(pairs, default=units[-1]))
+def _parts(net: Model, m: int) -> Iterator[slice]:
+    """A few samples at a time; each row of a softmax has as many slopes as a square."""
+    step = max(1, NUMBERS_AT_ONCE // max(n * n for n in (*net.sizes[-1:], *_rowwise(net))))
     return (slice(at, at + step) for at in range(0, m, step))
+
+
+def _rowwise(net: Model) -> tuple[int, ...]:
+    """The widths of the hidden layers, where their activation reads whole rows."""
+    return net.sizes[1:-1] if getattr(net, "activation", "") == "softmax" else ()
 
 
 def _rows(masks: Tensors, samples: slice) -> dict[str, np.ndarray]:
     return {name: mask[samples] for name, mask in masks.items()}
-
-
-def _joined(parts: Sequence[Uncertain], axis: int = 0) -> Uncertain:
-    if len(parts) == 1:
-        return parts[0]
-    shapes = [p.value.shape for p in parts]
-    jumps = [np.broadcast_to(p.jump, shape) for p, shape in zip(parts, shapes, strict=True)]
-    return Uncertain(
-        np.concatenate([p.value for p in parts], axis),
-        np.concatenate([p.variance for p in parts], axis),
-        np.concatenate(jumps, axis),
-    )
 
 
 def _require_fixed(masks: Tensors) -> None:

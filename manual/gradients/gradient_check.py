@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from torch_parity.manual.names import COURSE
+
 BANDS = (
     (1e-7, "very likely right"),
     (1e-5, "look closer"),
@@ -131,16 +133,18 @@ def epsilon_scan(
 
 
 def gradients_of(
-    params: Mapping[str, np.ndarray], gradients: Mapping[str, np.ndarray]
+    params: Mapping[str, np.ndarray],
+    gradients: Mapping[str, np.ndarray],
+    called: Callable[[str], str] = COURSE.gradient,
 ) -> dict[str, np.ndarray]:
-    """The gradient of each parameter, under the parameter's name.
+    """The gradient of each parameter, under the parameter's name; called says what it is now.
 
     Raises:
         ValueError: there is no parameter, or a gradient is missing or has another shape.
     """
     if not params:
         raise ValueError("gradient_check: no parameters were given, so nothing would be checked")
-    return {name: _gradient_of(name, p, gradients) for name, p in params.items()}
+    return {name: _gradient_of(called(name), name, p, gradients) for name, p in params.items()}
 
 
 def contributions(
@@ -167,14 +171,14 @@ def contributions(
 
 
 def _gradient_of(
-    name: str, parameter: np.ndarray, gradients: Mapping[str, np.ndarray]
+    called: str, name: str, parameter: np.ndarray, gradients: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    gradient = gradients.get("d" + name)
+    gradient = gradients.get(called)
     if gradient is None:
-        raise ValueError(f"gradient_check: no gradient for {name}; expected it as d{name}")
+        raise ValueError(f"gradient_check: no gradient for {name}; expected it as {called}")
     if gradient.shape != parameter.shape:
         raise ValueError(
-            f"gradient_check: d{name} has shape {gradient.shape}, expected {parameter.shape}"
+            f"gradient_check: {called} has shape {gradient.shape}, expected {parameter.shape}"
         )
     return gradient
 

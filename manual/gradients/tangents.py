@@ -17,6 +17,7 @@ ROUNDOFF = float(np.finfo(np.float64).eps) / 2
 FUNCTION_ROUNDOFF = 8 * ROUNDOFF
 # Four standard deviations, for each of the two computations that are compared.
 DEVIATIONS = 8
+KINK = 1e-6  # slopes that differ by more, within the reach of rounding, are a kink's
 SMALLEST = 1e-140  # what is below it has a square, times u^2, that underflows
 
 
@@ -43,23 +44,29 @@ class Uncertain:
         jump = self.jump @ np.abs(weights).T if self.jump.any() else np.zeros(variance.shape)
         return Uncertain(self.value @ weights.T, variance, jump)
 
-    def through(self, slopes: "Uncertain") -> "Uncertain":
-        """Tangents [m, units, n] behind a function with these slopes: [m, n], or [m, n, n]."""
-        into: Callable[..., np.ndarray]
-        if slopes.value.ndim == 3:
-            into = np.matmul
-            variance = self.rounded(slopes.value.shape[1])
-        else:
-            into, variance = _scale, self.variance
-        size = np.abs(self.value)
-        jump = np.zeros(())
-        if self.jump.any() or slopes.jump.any():
-            jump = into(self.jump, np.abs(slopes.value)) + into(size + self.jump, slopes.jump)
+    @property
+    def jumps(self) -> np.ndarray:
+        """The jump of every entry."""
+        return np.broadcast_to(self.jump, self.value.shape)
+
+    def scaled(self, slopes: "Uncertain") -> "Uncertain":
+        """Gradients behind an elementwise function with these slopes    # any shape"""
+        size, steep = np.abs(self.value), np.abs(slopes.value)
         return Uncertain(
-            into(self.value, slopes.value),
-            into(variance, slopes.value**2) + into(self.value**2, slopes.variance),
-            np.broadcast_to(jump, self.value.shape),
+            self.value * slopes.value,
+            self.variance * slopes.value**2 + self.value**2 * slopes.variance,
+            self.jump * steep + (size + self.jump) * slopes.jump,
         )
+
+    def plus(self, other: "Uncertain") -> "Uncertain":
+        """The sum of two numbers, rounded once."""
+        variance = self.variance + other.variance
+        variance = variance + ROUNDOFF**2 * (self.value**2 + other.value**2)
+        return Uncertain(self.value + other.value, variance, self.jump + other.jump)
+
+    def weighed(self, weight: float) -> "Uncertain":
+        """Times a number that is exact."""
+        return Uncertain(weight * self.value, weight**2 * self.variance, abs(weight) * self.jump)
 
     def against(self, other: "Uncertain") -> "Uncertain":
         """sum_k self[s, i, k] * other[s, k]    # [m, units, n], [m, n] -> [m, units]"""
@@ -70,8 +77,9 @@ class Uncertain:
         return Uncertain(*(a[..., 0] for a in (self.value @ column.value, variance, jump)))
 
 
-def _scale(tangents: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    return tangents * slopes[:, None]
+def exactly(value: np.ndarray) -> Uncertain:
+    """A number that nothing has rounded."""
+    return Uncertain(value, np.zeros(value.shape), np.zeros(value.shape))
 
 
 Rows = Callable[[np.ndarray], np.ndarray]
@@ -94,10 +102,22 @@ def slopes_of(f: Rows, z: np.ndarray, elementwise: bool) -> np.ndarray:
     return np.asarray(moved.reshape(m, n, *moved.shape[1:]))
 
 
-def uncertain_slopes(
-    f: Rows, z: np.ndarray, variance: np.ndarray, elementwise: bool, kinked: bool
-) -> Uncertain:
+def is_elementwise(f: Rows, z: np.ndarray) -> bool:
+    """Whether each output of f depends on the input in its own place alone: a step in some entries
+    then moves these outputs as a step in all entries does, and no others."""
+    everywhere = np.asarray(f(z + 1j * STEP))
+    if everywhere.shape != z.shape:
+        return False
+    some = np.indices(z.shape).sum(axis=0) % 2  # of every row, every other entry
+    moved, expected = np.imag(f(z + 1j * STEP * some)), np.imag(everywhere) * some
+    return np.array_equal(moved, expected, equal_nan=True)  # the same sums of the same numbers
+
+
+def uncertain_slopes(f: Rows, z: np.ndarray, variance: np.ndarray, elementwise: bool) -> Uncertain:
     """The slopes at z, whose rounding has this variance; at a kink the middle of both sides.
+
+    Hand-written activations have their kinks at 0. One is there where the slopes on both sides of
+    what rounding can reach differ by more than a smooth function's would.
 
     How much they depend on z is seen by moving z by one standard deviation, up and down by chance;
     where a row is shared, its most sensitive entry speaks for all.
@@ -111,10 +131,11 @@ def uncertain_slopes(
             change.max(axis=tuple(range(1, change.ndim)), keepdims=True), change.shape
         )
     jump = np.zeros(value.shape)
-    if kinked:
+    near = np.abs(z) <= DEVIATIONS * deviation + SMALLEST
+    if elementwise and near.any():
         reach = DEVIATIONS * deviation + SMALLEST
         low, high = (slopes_of(f, z + side * reach, elementwise) for side in (-1, 1))
-        near = np.abs(z) <= reach
+        near &= np.abs(high - low) > KINK * (np.abs(high) + np.abs(low))
         value = np.where(near, (low + high) / 2, value)
         jump = np.where(near, np.abs(high - low) / 2, 0)
         change = np.where(near, 0, change)

@@ -7,6 +7,7 @@ kept, because without them one saturated unit turns the whole run into infinitie
 import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction, reduce, scale
+from torch_parity.manual.recording import operation
 from torch_parity.manual.shapes import require_shape
 
 LOG_FLOOR = -100.0  # torch.nn.BCELoss: "clamps its log function outputs to be >= -100"
@@ -15,7 +16,10 @@ LOG_FLOOR = -100.0  # torch.nn.BCELoss: "clamps its log function outputs to be >
 SLOPE_FLOOR = float(np.float32(1e-12))
 
 
-def binary_cross_entropy(a: np.ndarray, y: np.ndarray, reduction: Reduction = "mean") -> np.ndarray:
+@operation
+def binary_cross_entropy(
+    a: np.ndarray, y: np.ndarray, *, reduction: Reduction = "mean"
+) -> np.ndarray:
     """loss = -mean(y log a + (1 - y) log(1 - a)), each log >= -100   # [m, n], [m, n] -> []
 
     Raises:
@@ -34,7 +38,7 @@ def binary_cross_entropy(a: np.ndarray, y: np.ndarray, reduction: Reduction = "m
 
 
 def binary_cross_entropy_backward(
-    a: np.ndarray, y: np.ndarray, reduction: Reduction = "mean"
+    a: np.ndarray, y: np.ndarray, *, reduction: Reduction = "mean"
 ) -> np.ndarray:
     """da = (a - y) / (a (1 - a)) / m                       # [m, n], [m, n] -> [m, n]
 

@@ -7,11 +7,13 @@ import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction, reduce, scale
 from torch_parity.manual.ops.sigmoid import sigmoid
+from torch_parity.manual.recording import operation
 from torch_parity.manual.shapes import require_shape
 
 
+@operation
 def binary_cross_entropy_with_logits(
-    z: np.ndarray, y: np.ndarray, reduction: Reduction = "mean"
+    z: np.ndarray, y: np.ndarray, *, reduction: Reduction = "mean"
 ) -> np.ndarray:
     """loss = mean((1 - y) z + max(-z, 0) + log(1 + e^-|z|))   # [m, n], [m, n] -> []
 
@@ -28,7 +30,7 @@ def binary_cross_entropy_with_logits(
 
 
 def binary_cross_entropy_with_logits_backward(
-    z: np.ndarray, y: np.ndarray, reduction: Reduction = "mean"
+    z: np.ndarray, y: np.ndarray, *, reduction: Reduction = "mean"
 ) -> np.ndarray:
     """dz = (sigmoid(z) - y) / m                            # [m, n], [m, n] -> [m, n]"""
     require_shape("binary_cross_entropy_with_logits_backward", "y", y, z.shape)

@@ -7,10 +7,12 @@ import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction, reduce, scale
 from torch_parity.manual.ops.softmax import softmax
+from torch_parity.manual.recording import operation
 from torch_parity.manual.shapes import require_shape
 
 
-def cross_entropy(z: np.ndarray, y: np.ndarray, reduction: Reduction = "mean") -> np.ndarray:
+@operation
+def cross_entropy(z: np.ndarray, y: np.ndarray, *, reduction: Reduction = "mean") -> np.ndarray:
     """loss = mean_i(log sum_k e^z_ik - z_i,y_i)            # [m, n], [m] of int -> []
 
     Raises:
@@ -24,7 +26,7 @@ def cross_entropy(z: np.ndarray, y: np.ndarray, reduction: Reduction = "mean") -
 
 
 def cross_entropy_backward(
-    z: np.ndarray, y: np.ndarray, reduction: Reduction = "mean"
+    z: np.ndarray, y: np.ndarray, *, reduction: Reduction = "mean"
 ) -> np.ndarray:
     """dz = (softmax(z) - onehot(y)) / m                    # [m, n], [m] of int -> [m, n]"""
     _require_classes("cross_entropy_backward", z, y)

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from torch_parity.manual.recording import operation
+
 
 def l2_penalty(weights: Iterable[np.ndarray], lambd: float, m: int) -> np.ndarray:
     """penalty = lambd / (2 m) * sum of W^2 over all weights    # [out, in]... -> []"""
@@ -29,3 +31,14 @@ def l1_penalty(weights: Iterable[np.ndarray], lambd: float, m: int) -> np.ndarra
 def l1_penalty_backward(W: np.ndarray, lambd: float, m: int) -> np.ndarray:
     """dW = lambd / (2 m) * sign(W), with sign(0) = 0 as in torch   # [out, in] -> [out, in]"""
     return lambd / (2 * m) * np.sign(W)
+
+
+@operation
+def penalty(*weights: np.ndarray, l1: float, l2: float, m: int) -> np.ndarray:
+    """penalty = l1_penalty + l2_penalty of all weights together    # [out, in]... -> []"""
+    return l1_penalty(weights, l1, m) + l2_penalty(weights, l2, m)
+
+
+def penalty_backward(dW: np.ndarray, W: np.ndarray, *, l1: float, l2: float, m: int) -> np.ndarray:
+    """dW of the cost, from dW of the loss alone: dW + (dW of L1 + dW of L2)"""
+    return dW + (l1_penalty_backward(W, l1, m) + l2_penalty_backward(W, l2, m))

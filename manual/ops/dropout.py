@@ -6,6 +6,7 @@ Source: course 2 week 1, "dropout regularization"; torch.nn.Dropout.
 
 import numpy as np
 
+from torch_parity.manual.recording import operation
 from torch_parity.manual.shapes import require_shape
 
 
@@ -24,6 +25,7 @@ def dropout_mask(
     return (rng.random(shape) >= p).astype(dtype) / np.asarray(1 - p, dtype)
 
 
+@operation
 def dropout(a: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """h = a * mask                                             # [m, n], [m, n] -> [m, n]
 

@@ -6,7 +6,10 @@ activation functions"); torch.nn.Identity.
 
 import numpy as np
 
+from torch_parity.manual.recording import operation
 
+
+@operation
 def identity(z: np.ndarray) -> np.ndarray:
     """a = z, in memory of its own                              # [m, n] -> [m, n]"""
     return z.copy()

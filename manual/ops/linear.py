@@ -5,9 +5,11 @@ Source: course week 3, "computing a network's output"; torch.nn.Linear.
 
 import numpy as np
 
+from torch_parity.manual.recording import operation
 from torch_parity.manual.shapes import require_shape
 
 
+@operation
 def linear(x: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
     """z = x @ W.T + b                    # [m, in], [out, in], [out] -> [m, out]
 

@@ -5,7 +5,10 @@ Source: course week 3, "activation functions"; torch.nn.ReLU.
 
 import numpy as np
 
+from torch_parity.manual.recording import operation
 
+
+@operation
 def relu(z: np.ndarray) -> np.ndarray:
     """a = max(0, z)                                            # [m, n] -> [m, n]"""
     return np.maximum(z, 0)

@@ -5,7 +5,10 @@ Source: course week 3, "activation functions"; torch.nn.Sigmoid.
 
 import numpy as np
 
+from torch_parity.manual.recording import operation
 
+
+@operation
 def sigmoid(z: np.ndarray) -> np.ndarray:
     """a = 1 / (1 + e^-z)                                       # [m, n] -> [m, n]
 

@@ -5,7 +5,10 @@ Source: course 2 week 3, "softmax regression"; torch.nn.Softmax(dim=1).
 
 import numpy as np
 
+from torch_parity.manual.recording import operation
 
+
+@operation
 def softmax(z: np.ndarray) -> np.ndarray:
     """a_ij = e^z_ij / sum_k e^z_ik                             # [m, n] -> [m, n]
 

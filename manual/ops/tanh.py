@@ -5,7 +5,10 @@ Source: course week 3, "activation functions"; torch.nn.Tanh.
 
 import numpy as np
 
+from torch_parity.manual.recording import operation
 
+
+@operation
 def tanh(z: np.ndarray) -> np.ndarray:
     """a = (e^z - e^-z) / (e^z + e^-z)                          # [m, n] -> [m, n]"""
     return np.tanh(z)

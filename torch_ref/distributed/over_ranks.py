@@ -18,7 +18,6 @@ from torch.futures import Future
 
 from torch_parity.torch_ref.distributed.job import Tensors
 from torch_parity.torch_ref.losses.regularization import Penalty
-from torch_parity.torch_ref.models import mlp as network
 
 
 class WeightedSum:
@@ -93,7 +92,7 @@ class OwnGradients(ExitStack):
     """While open, keeps each parameter's gradient from this rank's rows, as it is before the
     all-reduce: dW1_own, db1_own..."""
 
-    def __init__(self, net: network.Network) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
         self.tensors: Tensors = {}

@@ -34,9 +34,10 @@ from torch_parity.torch_ref.distributed.over_ranks import (
     whole_tensor,
 )
 from torch_parity.torch_ref.losses.regularization import parameter_groups
-from torch_parity.torch_ref.models import mlp as network
+from torch_parity.torch_ref.models.mlp import MLP
+from torch_parity.torch_ref.operations import find
 from torch_parity.torch_ref.ops.dropout import FixedDropout
-from torch_parity.torch_ref.trace import state
+from torch_parity.torch_ref.trace import OPTIMIZERS, Names, Task, memory, recorded_step
 
 
 class Trainer:
@@ -52,10 +53,10 @@ class Trainer:
         self.device = _device()
         self.shards = {i: read_shard(folder, i) for i in job.shards_of(self.rank, self.world)}
         self.over_ranks = WeightedSum()
-        self.criterion = LossOverRanks(network.LOSSES[job.loss](job.reduction), self.over_ranks)
+        self.criterion = LossOverRanks(find(job.loss)(job.reduction), self.over_ranks)
         self.net = _network(folder, job).to(self.device)
         self.wrapper = self._fully_shard() if fsdp else self._replicate()
-        make, self.slots = network.OPTIMIZERS[job.optimizer]
+        make, self.read = OPTIMIZERS[job.optimizer]
         # m of all shards: divided by a shard's own m the penalty would be too strong
         self.penalty = PenaltyOfParts(job.l1, job.l2, job.m, job.l2_route)
         groups = parameter_groups(self.net, self.penalty.weight_decay)
@@ -89,23 +90,29 @@ class Trainer:
         self.over_ranks.weight = (end - begin) / m if self.job.reduction == "mean" else 1.0
         x, y = self._rows(number)
         self._draw_masks(m, begin, end)
-        params = {name: p.detach().clone() for name, p in self.net.named_tensors().items()}
-        given = params | state(self.optimizer, self.slots, self.net.named_tensors())
+        given = self.state()
         with OwnGradients(self.net) as own:
-            made, masks = network.step(
+            task = Task(
                 self.net,
+                parameters(self.net),
                 self.criterion,
                 self.optimizer,
-                self.slots,
+                self.read,
                 self.penalty,
-                x,
-                y,
+                names(self.net),
                 self.wrapper,
             )
+            made, masks = recorded_step(task, x, y)
         if "loss" not in made or not made["loss"].isfinite():
             raise ArithmeticError(f"training diverged in step {number}; try a smaller lr")
         mine = {"x": x, "y": y, **masks, "loss_own": self.criterion.own, **own.tensors}
         return given, mine | made
+
+    def state(self) -> Tensors:
+        """Copies of the parameters, and of what the optimizer remembers of them."""
+        params = parameters(self.net)
+        kept = {name: p.detach().clone() for name, p in params.items()}
+        return kept | memory(self.optimizer, self.read, params, names(self.net))
 
     def _rows(self, step: int) -> tuple[Tensor, Tensor]:
         parts = [
@@ -146,7 +153,7 @@ def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -
         given, made = trainer.step(step)
         if step <= traces:
             _write_trace(folder, step, trainer.rank, whole(given), whole(made))
-        numbers = _curves(made, list(trainer.net.named_tensors()))
+        numbers = _curves(made, list(parameters(trainer.net)))
         if curves:
             for tag, value in numbers.items():
                 curves.add_scalar(tag, value, step)
@@ -154,10 +161,7 @@ def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -
             if curves:
                 curves.flush()
             checkpoint.save(folder / "checkpoints", step, trainer.net, trainer.optimizer)
-    last = whole(
-        {name: p.detach() for name, p in trainer.net.named_tensors().items()}
-        | state(trainer.optimizer, trainer.slots, trainer.net.named_tensors())
-    )
+    last = whole(trainer.state())
     if curves:
         curves.close()
         save_file(last, folder / "final.safetensors")
@@ -175,16 +179,36 @@ def _device() -> torch.device:
     return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
 
 
-def _network(folder: Path, job: Job) -> network.Network:
+def parameters(net: nn.Module) -> dict[str, nn.Parameter]:
+    """Under the course's names: W1, b1, W2, b2..."""
+    kinds = {"weight": "W", "bias": "b"}
+    split = ((name.split("."), p) for name, p in net.named_parameters())
+    return {kinds[kind] + child.removeprefix("z"): p for (child, kind), p in split}
+
+
+def names(net: nn.Module) -> Names:
+    """Of the other tensors, the course's as well: h0, z1, a1, h1, dz1, mask1, vW1..."""
+    children = [name for name, _ in net.named_children()]
+    return Names(
+        input="h0",
+        outputs={name: name for name in children},
+        masks={name: f"mask{name[1:]}" for name in children if name.startswith("h")},
+        gradient=lambda name: f"d{name}",
+        loss_gradient=lambda name: f"d{name}_loss",
+        slot=lambda slot, name: f"{slot}{name}",
+    )
+
+
+def _network(folder: Path, job: Job) -> MLP:
     """With the job's parameters, and places for masks where one process has nn.Dropout."""
-    net = network.Network(job.sizes, job.activation, job.output, job.negative_slope, job.p)
+    net = MLP(job.sizes, job.activation, job.output, job.negative_slope, p=job.p)
     net.to(getattr(torch, job.dtype))
     for name, module in list(net.named_children()):
         if isinstance(module, nn.Dropout):
             setattr(net, name, FixedDropout(torch.ones(1)))
     start = load_file(folder / "start.safetensors")
     with torch.no_grad():
-        for name, p in net.named_tensors().items():
+        for name, p in parameters(net).items():
             p.copy_(start[name])
     return net
 

@@ -38,12 +38,15 @@ class Penalty:
 
 
 def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """weight_decay for the weights, none for the biases. With lambda and m: lambd / m."""
-    weights = [p for name, p in net.named_parameters() if name.endswith("weight")]
-    biases = [p for name, p in net.named_parameters() if name.endswith("bias")]
+    """weight_decay for the weights, which have two dimensions or more; none for biases and norms.
+
+    With lambda and m it is lambd / m.
+    """
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
     return [
         {"params": weights, "weight_decay": weight_decay},
-        {"params": biases, "weight_decay": 0.0},
+        {"params": others, "weight_decay": 0.0},
     ]
 
 

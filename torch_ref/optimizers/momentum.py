@@ -4,7 +4,6 @@ smaller learning rate."""
 from typing import Any
 
 import torch
-from torch import Tensor
 
 
 def momentum(groups: list[dict[str, Any]], lr: float, momentum: float = 0.9) -> torch.optim.SGD:
@@ -19,13 +18,3 @@ def momentum_course(groups: list[dict[str, Any]], lr: float, beta: float = 0.9) 
     same: torch skips the dampening in the first step.)
     """
     return torch.optim.SGD(groups, lr=lr * (1 - beta), momentum=beta)
-
-
-def slots(state: dict[str, Any], group: dict[str, Any]) -> dict[str, Tensor]:
-    """v of one parameter in torch's convention."""
-    return {"v": state["momentum_buffer"]}
-
-
-def slots_course(state: dict[str, Any], group: dict[str, Any]) -> dict[str, Tensor]:
-    """v of one parameter in the course's convention."""
-    return {"v": (1 - group["momentum"]) * state["momentum_buffer"]}

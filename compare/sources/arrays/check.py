@@ -120,7 +120,8 @@ def _our_name(theirs: str, at: Given) -> str:
     if theirs in ("cost", "J"):
         return "cost" if "cost" in trace else "loss"
     name = theirs.replace("Yhat", "AL").replace("y_hat", "AL")
-    name = re.sub(r"L$", str(at.recorded.pair.manual.net.depth), name)
+    last = re.sub(r"\D", "", at.recorded.pair.manual.net.result)
+    name = re.sub(r"L$", last, name)
     if found := re.fullmatch(r"([vs])d([Wb]\d+)", name):
         return found[1] + found[2]
     if found := re.fullmatch(r"(d?)([ZAHzah])(\d+)", name):

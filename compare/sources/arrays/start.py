@@ -161,7 +161,7 @@ def _ours(
 
 def _with_params(built: pair.Pair, params: Mapping[str, np.ndarray]) -> pair.Pair:
     with torch.no_grad():
-        for name, p in built.torch.net.named_tensors().items():
+        for name, p in built.torch.parameters.items():
             if name in params:
                 p.copy_(to_torch(params[name]))
     return replace(built, params={**built.params, **params})
@@ -171,10 +171,11 @@ def _fix_masks(
     built: pair.Pair, masks: Mapping[str, np.ndarray], layout: Layout, of: tuple[int, Case]
 ) -> None:
     batch, case = of
-    shapes = {
-        f"mask{k}": np.empty((batch, width), case.dtype)
-        for k, width in enumerate(case.hidden, start=1)
+    expected = {
+        name: np.empty(shape, case.dtype)
+        for name, shape in built.manual.net.shapes_of_masks(batch).items()
     }
-    for name, mask in _ours(masks, shapes, layout, "mask").items():
+    paths = {name: path for path, name in built.torch.task.names.masks.items()}
+    for name, mask in _ours(masks, expected, layout, "mask").items():
         fixed = FixedDropout(to_torch(mask, built.torch.device))
-        setattr(built.torch.net, "h" + name.removeprefix("mask"), fixed)
+        built.torch.net.set_submodule(paths[name], fixed)

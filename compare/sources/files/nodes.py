@@ -6,12 +6,16 @@ or a word that the operation knows.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, TypeAdapter, ValidationError
 
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.flow.functions import BACKWARD, FUNCTIONS, PARAMETERS, split
+from torch_parity.compare.flow.graph import linked
 from torch_parity.compare.flow.nodes import Node, result
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.manual.recording import input_names, option_names
 
 MOST = 10_000  # nodes in a file; a hundred layers have about 1,500
 
@@ -29,66 +33,65 @@ class Signature:
     any_number: bool = False
 
 
-def _activation(name: str, *options: str) -> dict[str, Signature]:
-    return {
-        name: Signature(("z",), ("a",), options),
-        f"{name}_backward": Signature(("da", "z"), ("dz",), options),
-    }
+RENAMED = {"cost": "add"}  # what files of earlier versions called it
 
 
-def _loss(name: str, of: str) -> dict[str, Signature]:
-    return {
-        name: Signature((of, "y"), ("loss",), ("reduction",)),
-        f"{name}_backward": Signature((of, "y"), (f"d{of}",), ("reduction",)),
-    }
+def signature(operation: str) -> Signature | None:
+    """Read off the register; None for what it does not have."""
+    if operation == "count":
+        return Signature(("t",), ("t",))
+    if operation == "accumulate":
+        return Signature(("shares",), ("total",), any_number=True)
+    if operation in OPTIMIZERS:
+        of = OPTIMIZERS[operation]
+        counter = ("new_t",) if of.counts else ()
+        return Signature(("W", "dW", *of.slots, *counter), (*of.slots, "W"), of.option_names)
+    name, suffix = split(operation)
+    row = OPERATIONS.get(name)
+    if row is None:
+        return None
+    if not suffix:
+        return Signature(row.inputs, row.outputs, row.option_names, row.any_number)
+    backward = row.backward if suffix == BACKWARD else row.backward_parameters
+    if backward is None:
+        return None
+    of_inputs = row.differentiable[1:] if suffix == PARAMETERS else row.differentiable
+    makes = ("dW",) if row.kind == "penalty" else tuple(f"d{name}" for name in of_inputs)
+    return Signature(input_names(backward), makes, option_names(backward))
 
 
-SIGNATURES: dict[str, Signature] = {
-    "linear": Signature(("x", "W", "b"), ("z",)),
-    "linear_backward": Signature(("dz", "x", "W"), ("dx", "dW", "db")),
-    "linear_backward_parameters": Signature(("dz", "x"), ("dW", "db")),
-    "dropout": Signature(("a", "mask"), ("h",)),
-    "dropout_backward": Signature(("dh", "mask"), ("da",)),
-    **_activation("sigmoid"),
-    **_activation("tanh"),
-    **_activation("relu"),
-    **_activation("leaky_relu", "negative_slope"),
-    **_activation("softmax"),
-    **_activation("identity"),
-    **_loss("binary_cross_entropy", "a"),
-    **_loss("binary_cross_entropy_with_logits", "z"),
-    **_loss("cross_entropy", "z"),
-    **_loss("mse_loss", "a"),
-    "penalty": Signature(("W",), ("penalty",), ("l1", "l2", "m"), any_number=True),
-    "penalty_backward": Signature(("dW_loss", "W"), ("dW",), ("l1", "l2", "m")),
-    "cost": Signature(("loss", "penalty"), ("cost",)),
-    "count": Signature(("t",), ("t",)),
-    "sgd": Signature(("W", "dW"), ("W",), ("lr",)),
-    "momentum": Signature(("W", "dW", "v"), ("v", "W"), ("lr", "momentum")),
-    "momentum_course": Signature(("W", "dW", "v"), ("v", "W"), ("lr", "beta")),
-    "adam": Signature(
-        ("W", "dW", "v", "s", "new_t"), ("v", "s", "W"), ("lr", "beta1", "beta2", "eps")
-    ),
-}
+def known_operations() -> list[str]:
+    """Every operation that a file may name."""
+    return [name for name in FUNCTIONS if signature(name)]
+
 
 _Number = Annotated[float, Field(strict=True, ge=-1e30, le=1e30, allow_inf_nan=False)]
 _Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 _Positive = Annotated[float, Field(strict=True, gt=0, le=1e30)]
 _Penalty = Annotated[float, Field(strict=True, ge=0, le=1e30)]
+_Count = Annotated[int, Field(strict=True, ge=1, le=2**53)]
 
-OPTIONS: dict[str, TypeAdapter[Any]] = {
-    "negative_slope": TypeAdapter(_Number),
-    "reduction": TypeAdapter(Literal["mean", "sum"]),
-    "l1": TypeAdapter(_Penalty),
-    "l2": TypeAdapter(_Penalty),
-    "m": TypeAdapter(Annotated[int, Field(strict=True, ge=1, le=2**53)]),
-    "lr": TypeAdapter(_Positive),
-    "momentum": TypeAdapter(_Share),
-    "beta": TypeAdapter(_Share),
-    "beta1": TypeAdapter(_Share),
-    "beta2": TypeAdapter(_Share),
-    "eps": TypeAdapter(_Positive),
+# Where a number may not be any; all other options are of the type that the function says.
+RANGES: dict[str, Any] = {
+    "reduction": Literal["mean", "sum"],
+    "l1": _Penalty,
+    "l2": _Penalty,
+    "lr": _Positive,
+    "momentum": _Share,
+    "beta": _Share,
+    "beta1": _Share,
+    "beta2": _Share,
+    "eps": _Positive,
 }
+TYPES: dict[type, Any] = {float: _Number, int: _Count, bool: Annotated[bool, Field(strict=True)]}
+
+
+def option_type(operation: str, name: str) -> TypeAdapter[Any]:
+    """What an option of this operation may be."""
+    if name in RANGES:
+        return TypeAdapter(RANGES[name])
+    hint = get_type_hints(OPERATIONS[split(operation)[0]].forward)[name]
+    return TypeAdapter(TYPES.get(hint, hint))
 
 
 class NodeRecord(BaseModel):
@@ -148,26 +151,25 @@ def checked(
             makers[name] = i
             known.add(result(node, name))
         nodes.append(node)
-    return tuple(nodes)
+    return linked(nodes)
 
 
 def _node(label: str, record: NodeRecord, most_layers: int) -> Node:
-    signature = SIGNATURES.get(record.operation)
-    if signature is None:
-        hint = suggest(record.operation[:40], SIGNATURES)
+    operation = RENAMED.get(record.operation, record.operation)
+    known = signature(operation)
+    if known is None:
+        hint = suggest(record.operation[:40], known_operations())
         raise InputError(f"{label} is no operation that the judge knows: {hint}")
-    _fits(label, "inputs", record.inputs, signature.inputs, signature.any_number)
-    _fits(label, "outputs", record.outputs, signature.outputs)
-    if set(record.options) != set(signature.options):
+    _fits(label, "inputs", record.inputs, known.inputs, known.any_number)
+    _fits(label, "outputs", record.outputs, known.outputs)
+    if set(record.options) != set(known.options):
         came = ", ".join(record.options)[:80] or "none"
-        expected = ", ".join(signature.options) or "none"
+        expected = ", ".join(known.options) or "none"
         raise InputError(f"{label}: options are {came}; expected {expected}")
     if record.layer > most_layers:
         raise InputError(f"{label}: layer is {record.layer}, with {most_layers} nodes in all")
-    options = {name: _option(label, name, value) for name, value in record.options.items()}
-    return Node(
-        record.operation, tuple(record.inputs), tuple(record.outputs), options, record.layer
-    )
+    options = {name: _option(label, operation, name, v) for name, v in record.options.items()}
+    return Node(operation, tuple(record.inputs), tuple(record.outputs), options)
 
 
 def _fits(
@@ -181,9 +183,9 @@ def _fits(
         )
 
 
-def _option(label: str, name: str, value: object) -> Any:
+def _option(label: str, operation: str, name: str, value: object) -> Any:
     try:
-        return OPTIONS[name].validate_python(value)
+        return option_type(operation, name).validate_python(value)
     except ValidationError as error:
         raise InputError(
             f"{label}: {name} is {str(value)[:40]}: {error.errors()[0]['msg']}"

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.flow.graph import linked
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.sources.modules.nodes import added_up, kind, made_by, nodes_of
 from torch_parity.compare.sources.modules.optimizer_nodes import grouped, memory, update_nodes
@@ -111,13 +112,13 @@ def record(module: nn.Module, task: Task, states: Mapping[str, Tensor] | None = 
     nodes, notes = nodes_of(recorder, used, ends)
     if task.optimizer is not None:
         trained = {n: p for n, p in params.items() if f"{n}.grad" in recorder.made}
-        updates, more = update_nodes(task.optimizer, trained, _layers(recorder))
+        updates, more = update_nodes(task.optimizer, trained)
         nodes += updates
         notes += more
     return Capture(
         recorder.given,
         recorder.made,
-        tuple(nodes),
+        linked(nodes),
         (*notes, *_notes(recorder, task, params, made_by(nodes))),
         {c.name: c.module for c in recorder.calls if isinstance(c.module, nn.Module)},
         recorder.states,
@@ -197,15 +198,6 @@ def _update(recorder: Recorder, task: Task, params: Mapping[str, nn.Parameter]) 
         was = recorder.given.get(name)
         if was is not None and np.array_equal(was, recorder.made[name], equal_nan=True):
             del recorder.made[name]
-
-
-def _layers(recorder: Recorder) -> dict[str, int]:
-    """The number of the leaf to which each parameter belongs."""
-    return {
-        (f"{name}.{p}" if module is not recorder.module else p): i
-        for i, (module, name) in enumerate(recorder.leaves.items(), start=1)
-        for p, _ in module.named_parameters()
-    }
 
 
 def _notes(

@@ -12,7 +12,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.register import OPERATIONS, Operation
 from torch_parity.compare.sources.modules.recorder import Call, Edge, Recorder, edge
+from torch_parity.manual.recording import input_names, option_names
 
 # (operation, options), or why the call is none of the register's
 Described = tuple[str, dict[str, Any]] | str
@@ -48,10 +50,11 @@ def kind(module: Any) -> str:
 
 def describe(call: Call, recorder: Recorder) -> Described:
     """The operation that the call is."""
-    read = READERS.get(type(call.module))
-    if read is None:
+    row = row_of(call.module)
+    flattens = type(call.module) is nn.Flatten
+    if row is None and not flattens:
         return ""
-    wanted = 2 if type(call.module) in LOSSES else 1
+    wanted = 2 if row is not None and row.is_loss else 1
     if len(call.inputs) != wanted or len(call.outputs) != 1:
         return "not called in the usual way"
     names = (*call.inputs, *call.outputs, *_extra(call, recorder))
@@ -62,67 +65,29 @@ def describe(call: Call, recorder: Recorder) -> Described:
     arrays = [recorder.value(name) for name in names]
     if len({a.dtype for a in arrays if a.dtype.kind == "f"}) > 1:
         return "mixed precision"
-    return read(call, *arrays)
+    inputs = arrays[: len(call.inputs)]
+    if row is None:
+        kept = inputs[0].shape == arrays[len(inputs)].shape
+        return ("identity", {}) if kept else "it changes the shape"
+    if row.kind == "dropout" and call.mask is None:
+        return "identity", {}
+    refused = row.accepts(call.module, *inputs)
+    options = {name: getattr(call.module, name) for name in row.option_names}
+    return refused or (row.name, options)
 
 
-def _linear(call: Call, x: np.ndarray, z: np.ndarray, *parameters: np.ndarray) -> Described:
-    return ("linear", {}) if x.ndim == 2 else f"its input has {x.ndim} dimensions"
+def row_of(module: Any) -> Operation | None:
+    """The register's row for a module of this very class (a subclass may do anything)."""
+    kind = type(module)
+    if kind.__module__.partition(".")[0] != "torch":
+        return None
+    return next((row for row in OPERATIONS.values() if row.module == kind.__name__), None)
 
 
-def _softmax(call: Call, z: np.ndarray, a: np.ndarray) -> Described:
-    rows = z.ndim == 2 and call.module.dim in (1, -1)
-    return ("softmax", {}) if rows else "not over the rows of a table"
-
-
-def _flatten(call: Call, z: np.ndarray, a: np.ndarray) -> Described:
-    return ("identity", {}) if z.shape == a.shape else "it changes the shape"
-
-
-def _dropout(call: Call, z: np.ndarray, a: np.ndarray, *mask: np.ndarray) -> Described:
-    return ("dropout" if mask else "identity", {})
-
-
-def _activation(operation: str, *options: str) -> Callable[..., Described]:
-    return lambda call, z, a: (operation, {name: getattr(call.module, name) for name in options})
-
-
-def _loss(operation: str) -> Callable[..., Described]:
-    def read(call: Call, a: np.ndarray, y: np.ndarray, loss: np.ndarray) -> Described:
-        m = call.module
-        options = {"reduction": m.reduction}
-        if m.reduction not in ("mean", "sum"):
-            return f"reduction={m.reduction!r}"
-        if any(getattr(m, name, None) is not None for name in ("weight", "pos_weight")):
-            return "it has weights"
-        if operation != "cross_entropy":
-            same = a.shape == y.shape and y.dtype.kind == "f"
-            return (operation, options) if same else "targets of another shape or type"
-        classes = a.ndim == 2 and y.shape == a.shape[:1] and y.dtype.kind in "iu"
-        if not classes or m.label_smoothing or y.size == 0 or y.min() < 0:
-            return "not one class for each row"
-        return operation, options
-
-    return read
-
-
-LOSSES: dict[type, Callable[..., Described]] = {
-    nn.CrossEntropyLoss: _loss("cross_entropy"),
-    nn.MSELoss: _loss("mse_loss"),
-    nn.BCELoss: _loss("binary_cross_entropy"),
-    nn.BCEWithLogitsLoss: _loss("binary_cross_entropy_with_logits"),
-}
-READERS: dict[type, Callable[..., Described]] = {
-    nn.Linear: _linear,
-    nn.ReLU: _activation("relu"),
-    nn.LeakyReLU: _activation("leaky_relu", "negative_slope"),
-    nn.Tanh: _activation("tanh"),
-    nn.Sigmoid: _activation("sigmoid"),
-    nn.Softmax: _softmax,
-    nn.Identity: _activation("identity"),
-    nn.Flatten: _flatten,
-    nn.Dropout: _dropout,
-    **LOSSES,
-}
+def is_loss(module: Any) -> bool:
+    """Whether the register has it as a loss."""
+    row = row_of(module)
+    return row is not None and row.is_loss
 
 
 def _extra(call: Call, recorder: Recorder) -> tuple[str, ...]:
@@ -142,7 +107,7 @@ def _forward(call: Call, described: tuple[str, dict[str, Any]], extra: tuple[str
     operation, options = described
     formula = _without_bias if operation == "linear" and len(extra) == 1 else None
     inputs = (*call.inputs, *extra)
-    return Node(operation, inputs, call.outputs, options, call.layer, formula)
+    return Node(operation, inputs, call.outputs, options, formula=formula)
 
 
 def _without_bias(f: Mapping[str, Callable[..., Any]], x: Any, W: Any) -> Any:
@@ -160,7 +125,7 @@ def _backward(
     """The gradients that this call alone is answerable for; None where there are none."""
     operation, options = described
     (out,), came = call.outputs, call.inputs[0]
-    if not ends and (f"{out}.grad" not in recorder.made or type(call.module) in LOSSES):
+    if not ends and (f"{out}.grad" not in recorder.made or is_loss(call.module)):
         return None
     arrived = call.arrived[0]
     passed_on = arrived == recorder.edges[out]
@@ -171,17 +136,17 @@ def _backward(
         outputs = _parameter_gradients(call, extra, used)
         if whole:
             through = (f"{out}.grad", came, extra[0])
-            return Node(back, through, dx + outputs, layer=call.layer)
+            return Node(back, through, dx + outputs)
         there = (f"{out}.grad", came)
-        return Node("linear_backward_parameters", there, outputs, layer=call.layer)
+        return Node("linear_backward_parameters", there, outputs)
     if not whole:
         return None
-    if ends:
-        return Node(back, call.inputs, dx, options)
-    if operation == "identity":
-        return Node("identity", (f"{out}.grad",), dx, layer=call.layer)
-    of = call.mask if operation == "dropout" and call.mask is not None else came
-    return Node(back, (f"{out}.grad", of), dx, options, call.layer)
+    row = OPERATIONS[operation]
+    known = dict(zip(row.inputs, (*call.inputs, *extra), strict=False))
+    known |= {row.outputs[0]: out, f"d{row.outputs[0]}": f"{out}.grad"}
+    asked = tuple(known[name] for name in input_names(row.backward))
+    taken = {k: v for k, v in options.items() if k in option_names(row.backward)}
+    return Node(back, asked, dx, taken)
 
 
 def _parameter_gradients(

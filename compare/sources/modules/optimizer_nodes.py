@@ -60,15 +60,14 @@ def _first(kind: type, group: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
 def update_nodes(
     optimizer: torch.optim.Optimizer,
     params: Mapping[str, nn.Parameter],
-    layers: Mapping[str, int],
 ) -> tuple[list[Node], list[str]]:
-    """The nodes that update these parameters, and why others have none; layers by name."""
+    """The nodes that update these parameters, and why others have none."""
     nodes: list[Node] = []
     notes = []
     for name, _, group in grouped(optimizer, params):
         special = _special(optimizer, group)
         if special is None:
-            nodes += _update(type(optimizer), name, group, layers.get(name, 0))
+            nodes += _update(type(optimizer), name, group)
         else:
             notes.append(f"Updates by {special}: compared, not judged.")
     return nodes, list(dict.fromkeys(notes))
@@ -84,19 +83,18 @@ def _special(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> str 
     return f"{kind.__name__} with {', '.join(options)}" if options else None
 
 
-def _update(kind: type, p: str, group: Mapping[str, Any], layer: int) -> list[Node]:
+def _update(kind: type, p: str, group: Mapping[str, Any]) -> list[Node]:
     inputs, lr = (p, f"{p}.grad"), {"lr": float(group["lr"])}
     if kind is torch.optim.Adam:
         t, v, s = (f"{p}.{key}" for key in ("step", "exp_avg", "exp_avg_sq"))
         beta1, beta2 = group["betas"]
         options = {**lr, "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
         return [
-            Node("count", (t,), (t,), layer=layer),
-            Node("adam", (*inputs, v, s, f"new_{t}"), (v, s, p), options, layer),
+            Node("count", (t,), (t,)),
+            Node("adam", (*inputs, v, s, f"new_{t}"), (v, s, p), options),
         ]
     if group["momentum"]:
         v = f"{p}.momentum_buffer"
-        return [
-            Node("momentum", (*inputs, v), (v, p), {**lr, "momentum": group["momentum"]}, layer)
-        ]
-    return [Node("sgd", inputs, (p,), lr, layer)]
+        options = {**lr, "momentum": group["momentum"]}
+        return [Node("momentum", (*inputs, v), (v, p), options)]
+    return [Node("sgd", inputs, (p,), lr)]

@@ -27,7 +27,7 @@ Edge = tuple[Any, int]
 class Call:
     """One call of a leaf module (or of the loss), its tensors by name.
 
-    arrived are the edges by which its inputs came; layer numbers the leaf modules from 1.
+    arrived are the edges by which its inputs came.
     """
 
     name: str
@@ -35,7 +35,6 @@ class Call:
     inputs: tuple[str, ...]
     arrived: tuple[Edge | None, ...]
     outputs: tuple[str, ...] = ()
-    layer: int = 0
     mask: str | None = None
 
 
@@ -58,7 +57,6 @@ class Recorder(ExitStack):
         self.calls: list[Call] = []
         # a module that is a leaf itself has no name of its own: its output is the output
         self.leaves = {m: n or "output" for n, m in module.named_modules() if not [*m.children()]}
-        self._layers = {m: i for i, m in enumerate(self.leaves, start=1)}
         self._names_used: Counter[str] = Counter()
         self._at: dict[tuple[Any, ...], str] = {}
         self._opened: list[Call] = []
@@ -139,7 +137,7 @@ class Recorder(ExitStack):
         tensors = dict(named_tensors(arguments(args, kwargs), f"{name}.input"))
         inputs = tuple(self.name_of(n, t) for n, t in tensors.items())
         arrived = tuple(edge(t) for t in tensors.values())
-        self._opened.append(Call(name, module, inputs, arrived, layer=self._layers[module]))
+        self._opened.append(Call(name, module, inputs, arrived))
         if isinstance(module, _DropoutNd) and module.training and tensors:
             device = next(iter(tensors.values())).device
             if name in self.shared:

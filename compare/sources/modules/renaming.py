@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.flow.graph import linked
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.sources.modules.capture import Capture
 
@@ -73,7 +74,7 @@ def with_names(trace: Capture, names: Mapping[str, str]) -> Capture:
         trace,
         given={renamed(n, names): array for n, array in trace.given.items()},
         made={renamed(n, names): array for n, array in trace.made.items()},
-        nodes=tuple(_node(node, names) for node in trace.nodes),
+        nodes=linked([_node(node, names) for node in trace.nodes]),
         modules={renamed(n, names): module for n, module in trace.modules.items()},
     )
 

@@ -10,8 +10,8 @@ import torch
 from benchmarks.drawn import case_and_data, steps
 from torch_parity import check_module
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.course_names import course_names
 from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.flow.graph import linked
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import judge_traces
@@ -36,21 +36,13 @@ NAMES = (
 def plain(r: Any) -> tuple[Node, ...]:
     """The step as a module takes it: no copies of x or of a."""
     copies = {n.outputs[0]: n.inputs[0] for n in r.nodes if n.operation == "identity"}
-    return tuple(
-        replace(n, inputs=tuple(copies.get(name, name) for name in n.inputs))
-        for n in r.nodes
-        if n.operation != "identity"
+    return linked(
+        [
+            replace(n, inputs=tuple(copies.get(name, name) for name in n.inputs))
+            for n in r.nodes
+            if n.operation != "identity"
+        ]
     )
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
-def test_a_step_under_the_courses_names_is_called_what_it_is(optimizer: str) -> None:
-    torch.manual_seed(5)
-    r = steps(*case_and_data(51, p=0.3, l1=0.0, l2=0.0, optimizer=optimizer, **FIXED))[-1]
-    names = course_names(r.nodes)
-    made = {name for node in r.nodes for name in node.outputs}
-    assert made - set(names) <= {"h0", "da3"}
-    assert all(name == course for name, course in names.items() if name != "h0")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,14 +63,15 @@ def test_the_same_mistake_is_named_whatever_the_tensors_are_called(name: str) ->
         return Trace(
             {call[n]: a for n, a in r.start.items()},
             {call[n]: a for n, a in made.items()},
-            tuple(
-                replace(
-                    node,
-                    inputs=tuple(map(rename, node.inputs)),
-                    outputs=tuple(map(rename, node.outputs)),
-                    layer=0,
-                )
-                for node in nodes
+            linked(
+                [
+                    replace(
+                        node,
+                        inputs=tuple(map(rename, node.inputs)),
+                        outputs=tuple(map(rename, node.outputs)),
+                    )
+                    for node in nodes
+                ]
             ),
         )
 

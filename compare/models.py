@@ -1,0 +1,70 @@
+"""The models that a case can name: one file of the same name in manual/models/ and in
+torch_ref/models/ each, with one class of the same name in both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from torch_parity import manual
+
+HOME = Path(manual.__file__).parent / "models"
+NOT_MODELS = {"__init__", "step"}
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model on both sides; a class is built from those of the case's choices that it takes."""
+
+    by_hand: type
+    in_torch: type
+
+    def build(self, choices: Mapping[str, Any]) -> tuple[Any, Any]:
+        """(the hand-written model, torch's module), of the choices that each takes by name.
+
+        Raises:
+            ValueError: the model refuses them.
+        """
+        taken = {f.name: choices[f.name] for f in fields(self.by_hand) if f.name in choices}
+        names = signature(self.in_torch).parameters
+        net = self.by_hand(**taken)
+        return net, self.in_torch(**{n: choices[n] for n in names if n in choices})
+
+
+ADDED: dict[str, ModelRow] = {}
+
+
+def model_names() -> tuple[str, ...]:
+    """The names that --model takes; nothing is imported for them."""
+    files = sorted(file.stem for file in HOME.glob("*.py") if file.stem not in NOT_MODELS)
+    return (*files, *ADDED)
+
+
+def find(name: str) -> ModelRow:
+    """The model of this name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if name in ADDED:
+        return ADDED[name]
+    if name not in model_names():
+        raise KeyError(name)
+    module = import_module(f"torch_parity.manual.models.{name}")
+    own = (c for c in vars(module).values() if is_dataclass(c) and isinstance(c, type))
+    by_hand = next(c for c in own if c.__module__ == module.__name__)
+    twin = import_module(f"torch_parity.torch_ref.models.{name}")
+    return ModelRow(by_hand, getattr(twin, by_hand.__name__))
+
+
+def add(name: str, by_hand: type, in_torch: type) -> None:
+    """Let a case name a model of your own.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in model_names():
+        raise ValueError(f"there is a model {name!r} already")
+    ADDED[name] = ModelRow(by_hand, in_torch)
