@@ -57,15 +57,17 @@ if find_spec("torch_parity.compare") is None:
     )
 
 
-def __getattr__(name: str) -> Any:
-    """Imported when it is first used: torch takes a second, and `parity --help` does without it."""
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # to a type checker it would say that any name is there
 
-        return version("torch-parity")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'torch_parity' has no attribute {name!r}")
-    return getattr(import_module(f"torch_parity.compare.{_HOMES[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        """Imported when it is first used: torch takes a second; `parity --help` does without."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("torch-parity")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'torch_parity' has no attribute {name!r}")
+        return getattr(import_module(f"torch_parity.compare.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
