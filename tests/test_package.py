@@ -67,6 +67,11 @@ class TestTheList:
     def test_each_package_has_its_init(self) -> None:
         assert without_init(FILES) == set()
 
+    def test_what_is_no_python_is_there_as_well(self) -> None:
+        others = {file for file in FILES if not file.endswith(".py")}
+        templates = "torch_parity/compare/show/templates/report"
+        assert {"torch_parity/py.typed", f"{templates}.html", f"{templates}.css"} <= others
+
     def test_each_folder_with_an_init_is_in_a_package_or_known_not_to_be(self) -> None:
         tops = {path.parent.name for path in ROOT.glob("*/__init__.py")}
         assert tops - set(NOT_SHIPPED) == set(FOLDERS.values()) - {"src/torch_parity"}
@@ -352,6 +357,7 @@ import torch_parity as tp
 from torch import nn, ones
 
 version: str = tp.__version__
+usual = tp.Case()
 case = tp.Case(data="moons", hidden=(4,), activation="tanh", p=0)
 start = tp.given(case, layout=tp.COURSE)
 report = tp.check({"z1": np.ones((3, 4))}, start, ignore=["z1"])
