@@ -10,7 +10,8 @@ demo: .venv/installed
 test: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/pip install --quiet --no-deps --upgrade --target build/typed .
+	rm -rf build/lib build/typed  # setuptools would take files from there that are no more
+	.venv/bin/pip install --quiet --no-deps --target build/typed .
 	MYPYPATH=build/typed .venv/bin/mypy -p torch_parity -p book
 	.venv/bin/pytest -n auto
 

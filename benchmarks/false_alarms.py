@@ -37,7 +37,7 @@ from torch_parity.manual.models.step import Tensors
 
 DTYPES = ("float32", "float64")
 HALVES = ("bfloat16", "float16")
-# of what torch has for a case, this is nothing to compute with in float16 (compare.case says why)
+# of what torch has for a case, this is nothing to compute with in float16 (see compare/case.py)
 NOT_IN_FLOAT16 = {"adam", "binary_cross_entropy"}
 JUDGES = ("ours", "numpy.allclose", "torch assert_close")
 FAULTS = (

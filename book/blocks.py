@@ -111,7 +111,7 @@ def _parity(words: list[str]) -> int:
 
 def _shell(line: str) -> int:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PATH": path}
     ran = subprocess.run(line, shell=True, env=environment, capture_output=True, text=True)
     sys.stdout.write(ran.stdout + ran.stderr)
     return ran.returncode

@@ -89,94 +89,125 @@ class Case(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: str = Field(
-        "digits",
+        default="digits",
         description="digits, breast-cancer, moons, circles, flower, or the path of your own "
         ".csv or .npz file",
     )
     target: str | None = Field(
-        None, description="the column (.csv) or array (.npz) that holds the labels of your own file"
+        default=None,
+        description="the column (.csv) or array (.npz) that holds the labels of your own file",
     )
-    samples: int = Field(400, ge=8, description="points to draw for moons, circles and flower")
+    samples: int = Field(
+        default=400, ge=8, description="points to draw for moons, circles and flower"
+    )
     noise: float | None = Field(
-        None, ge=0, le=1e100, description="spread of those points; by default each data set's own"
+        default=None,
+        ge=0,
+        le=1e100,
+        description="spread of those points; by default each data set's own",
     )
-    dev_fraction: float = Field(0.2, gt=0, lt=1, description="share of the samples kept for dev")
+    dev_fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the samples kept for dev"
+    )
     standardize: bool = Field(
-        True, description="scale features to mean 0 and deviation 1, as measured on train"
+        default=True, description="scale features to mean 0 and deviation 1, as measured on train"
     )
 
     model: Annotated[str, MODEL, AfterValidator(MODEL.check)] = Field(
-        "mlp", description="mlp: layer after layer; residual: blocks with a shortcut"
+        default="mlp", description="mlp: layer after layer; residual: blocks with a shortcut"
     )
     hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(_widths)] = Field(
-        (128, 64),
+        default=(128, 64),
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
         "width, then the inner width of each block",
     )
     activation: Annotated[str, ACTIVATION, AfterValidator(ACTIVATION.check)] = Field(
-        "relu", description="of the hidden layers"
+        default="relu", description="of the hidden layers"
     )
-    negative_slope: float = Field(0.01, description="slope of leaky_relu for z < 0")
+    negative_slope: float = Field(default=0.01, description="slope of leaky_relu for z < 0")
     approximate: Literal["none", "tanh"] = Field(
-        "none", description="form of gelu: exact by erf, or approximated by tanh"
+        default="none", description="form of gelu: exact by erf, or approximated by tanh"
     )
     branch_scale: float = Field(
-        1.0, description="of residual: factor of each block's branch before it is added"
+        default=1.0, description="of residual: factor of each block's branch before it is added"
     )
     output: Annotated[str, OUTPUT, AfterValidator(OUTPUT.check)] = Field(
-        "auto", description="activation of the last layer; auto: what the loss asks for"
+        default="auto", description="activation of the last layer; auto: what the loss asks for"
     )
     loss: Annotated[str, LOSS, AfterValidator(LOSS.check)] = Field(
-        "auto",
+        default="auto",
         description="auto: binary_cross_entropy for 2 classes, cross_entropy for more, mse_loss "
         "for targets that are not whole numbers",
     )
-    reduction: Literal["mean", "sum"] = Field("mean", description="over the batch, as in torch")
-    p: float = Field(
-        0.2, ge=0, lt=1, description="probability to DROP a hidden unit (keep_prob is 1 - p)"
+    reduction: Literal["mean", "sum"] = Field(
+        default="mean", description="over the batch, as in torch"
     )
-    l2: float = Field(0.7, ge=0, description="lambda of L2 (weights only, divided by 2m)")
-    l1: float = Field(0.0, ge=0, description="lambda of L1 (weights only, divided by 2m)")
+    p: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="probability to DROP a hidden unit (keep_prob is 1 - p)",
+    )
+    l2: float = Field(default=0.7, ge=0, description="lambda of L2 (weights only, divided by 2m)")
+    l1: float = Field(default=0.0, ge=0, description="lambda of L1 (weights only, divided by 2m)")
     l2_route: Literal["weight_decay", "loss"] = Field(
-        "weight_decay", description="how torch is told of L2: optimizer option, or term of the loss"
+        default="weight_decay",
+        description="how torch is told of L2: optimizer option, or term of the loss",
     )
     initializer: Initializer = Field(
-        "kaiming_normal",
+        default="kaiming_normal",
         description="of the weights; kaiming_normal is He's, xavier_course is N(0, 1/n_in)",
     )
-    scale: float = Field(0.01, ge=0, le=1e100, description="deviation of the initializer normal")
+    scale: float = Field(
+        default=0.01, ge=0, le=1e100, description="deviation of the initializer normal"
+    )
     bias_scale: float = Field(
-        0.01, ge=0, le=1e100, description="deviation of the first biases; 0 hides a forgotten bias"
+        default=0.01,
+        ge=0,
+        le=1e100,
+        description="deviation of the first biases; 0 hides a forgotten bias",
     )
 
     optimizer: Annotated[str, OPTIMIZER, AfterValidator(OPTIMIZER.check)] = Field(
-        "momentum", description="momentum adds gradients up (torch), momentum_course averages them"
+        default="momentum",
+        description="momentum adds gradients up (torch), momentum_course averages them",
     )
-    lr: float = Field(0.05, gt=0, description="learning rate")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of momentum; beta of momentum_course")
-    beta1: float = Field(0.9, ge=0, lt=1, description="of adam")
-    beta2: float = Field(0.999, ge=0, lt=1, description="of adam")
-    eps: float = Field(1e-8, ge=1e-15, description="of adam, outside the root")
-    steps: int = Field(500, ge=1, description="mini-batches to train on")
-    batch: int = Field(64, ge=1, description="samples in a mini-batch (the last may be short)")
+    lr: float = Field(default=0.05, gt=0, description="learning rate")
+    momentum: float = Field(
+        default=0.9, ge=0, lt=1, description="of momentum; beta of momentum_course"
+    )
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="of adam")
+    beta2: float = Field(default=0.999, ge=0, lt=1, description="of adam")
+    eps: float = Field(default=1e-8, ge=1e-15, description="of adam, outside the root")
+    steps: int = Field(default=500, ge=1, description="mini-batches to train on")
+    batch: int = Field(
+        default=64, ge=1, description="samples in a mini-batch (the last may be short)"
+    )
 
     dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
-        "float64",
+        default="float64",
         description="of both sides; where it is 16 bits, the hand computes in float32 from the "
         "very numbers that torch holds",
     )
-    device: str = Field("cpu", description="that torch computes on: cpu, cuda or cuda:1")
-    seed: int = Field(0, ge=0, lt=2**63, description="of data, parameters, batches and masks")
+    device: str = Field(default="cpu", description="that torch computes on: cpu, cuda or cuda:1")
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="of data, parameters, batches and masks"
+    )
     threads: int = Field(
-        1,
+        default=1,
         ge=1,
         le=1024,
         description="for NumPy and for torch; more make the two pools fight on few cores",
     )
     base_error: float = Field(
-        0.0, ge=0, lt=1, description="error rate a human would reach, for the bias diagnosis"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="error rate a human would reach, for the bias diagnosis",
     )
-    log_every: int = Field(10, ge=1, description="steps between two evaluations on train and dev")
+    log_every: int = Field(
+        default=10, ge=1, description="steps between two evaluations on train and dev"
+    )
 
     @field_validator("*", mode="before")
     @classmethod

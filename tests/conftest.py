@@ -25,7 +25,7 @@ settings.load_profile("parity")
 def site() -> Path:
     """The book, built as `make docs` builds it; a warning of any kind is a failure."""
     root = Path(__file__).parent.parent
-    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(root)}
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     for command in (["book"], ["mkdocs", "build", "--strict"]):
         ran = subprocess.run(
             [sys.executable, "-m", *command],

@@ -1,5 +1,5 @@
-"""torch_ref.distributed, whose rank 0 is killed in step 25 of the first attempt: it is the one that
-writes the curves."""
+"""torch_parity.torch_ref.distributed, whose rank 0 is killed in step 25 of the first attempt: it is
+the one that writes the curves."""
 
 import os
 import signal

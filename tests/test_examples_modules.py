@@ -1,6 +1,5 @@
 """The example of a ported module runs as its README says, and names both mistakes."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ def test_the_port_is_found_out_and_passes_once_mended() -> None:
     ran = subprocess.run(
         [sys.executable, "examples/module_port/port.py"],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,

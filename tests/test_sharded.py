@@ -98,7 +98,10 @@ def test_a_folder_in_use_is_not_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(monkeypatch, "shard", "--data", "moons", "--out", tmp_path / "a") == 0
-    assert f"torch_ref.distributed {tmp_path / 'a'}" in capsys.readouterr().out.replace("\n", "")
+    assert (
+        f"-m torch_parity.torch_ref.distributed {tmp_path / 'a'}"
+        in capsys.readouterr().out.replace("\n", "")
+    )
     assert command(monkeypatch, "shard", "--data", "moons", "--out", tmp_path / "a") == 2
     assert "is not empty" in capsys.readouterr().err
 

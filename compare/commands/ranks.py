@@ -15,7 +15,7 @@ def run(folder: Path) -> bool:
     """Judge every recorded step, show them up to the first that fails -> whether all passed.
 
     Raises:
-        InputError: see compare.ranks.judge_run.
+        InputError: see judge_run.
     """
     console = Console()
     table = Table(box=None, pad_edge=False)

@@ -10,7 +10,7 @@ the judge (`torch_parity.compare`).
 """
 
 from importlib import import_module
-from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,13 +49,25 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Imported when it is first used: torch takes a second, and `parity --help` does without it."""
-    if name == "__version__":
-        return version("torch-parity")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'torch_parity' has no attribute {name!r}")
-    return getattr(import_module(f"torch_parity.compare.{_HOMES[name]}"), name)
+# The parts are folders of their own in the repository: src/ on the path is an empty shell.
+if find_spec("torch_parity.compare") is None:
+    raise ImportError(
+        "torch_parity is not installed, only its folder is on the path: run "
+        "`pip install --editable .` in the repository"
+    )
+
+
+if not TYPE_CHECKING:  # to a type checker it would say that any name is there
+
+    def __getattr__(name: str) -> Any:
+        """Imported when it is first used: torch takes a second; `parity --help` does without."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("torch-parity")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'torch_parity' has no attribute {name!r}")
+        return getattr(import_module(f"torch_parity.compare.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
