@@ -99,7 +99,7 @@ def write(record: Mapping[str, Any]) -> None:
     machine = record["machine"].split(";")[0]
     table = "\n".join(lines(targets(record)))
     text = (
-        f"`make bench` on {machine}; float64 and one thread unless a row says otherwise. `!` marks a "
-        f"missed\ntarget: [docs/speed.md](docs/speed.md) says why.\n\n{table}\n"
+        f"`make bench` on {machine}; float64 and one thread unless a row says otherwise. "
+        f"`!` marks a missed\ntarget: [docs/speed.md](docs/speed.md) says why.\n\n{table}\n"
     )
     README.write_text(PLACE.sub(lambda _: text, README.read_text("utf-8"), count=1), "utf-8")
