@@ -1,4 +1,4 @@
-"""Draw the curves of one run, as TensorBoard shows them, into docs/curves.png for the README.
+"""Draw the curves of one run, as TensorBoard shows them, and save them as docs/curves.png.
 
 Usage: python docs/curves.py runs/digits
 """
@@ -13,7 +13,7 @@ from torch_parity.compare.show import curves
 
 
 def draw(run: Path, file: Path) -> None:
-    """Loss and accuracy of both sides over one another; beside them how far they are apart."""
+    """Draw loss and accuracy of both sides, and beside them the difference between the sides."""
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     figure, (loss, accuracy, apart) = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained")
     sides = {side: events.read(run / side).curves for side in curves.STYLE}

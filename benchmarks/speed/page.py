@@ -12,54 +12,54 @@ PAGE = Path(__file__).parents[2] / "docs" / "speed.md"
 INTRODUCTION = """\
 # How fast it is
 
-Written by `make bench` on {machine}, float64 and one thread unless a table says otherwise. What is
-compared runs in turn in one process; times are medians, and ratios are medians of the ratios round
-by round. A target that was missed is marked with `!`.
+Written by `make bench` on {machine}, float64 and one thread unless a table says otherwise. The
+programs of one table take turns in one process. Times are medians. For a ratio, each round gives
+one ratio, and the table shows their median. `!` marks a missed target.
 
-The machine is a virtual one and not always equally fast: from one run of all this to the next, the
-ratios of the small networks moved by up to a third, so a target missed here by less may be met
-elsewhere, or the other way round.
+The speed of this virtual machine varies. From one run of `make bench` to the next, the ratios of
+the small networks changed by up to a third. A target that is narrowly missed here may be met
+elsewhere, and the other way round.
 
-NumPy and torch each keep a pool of threads. With more than one thread in each, the two pools spin
-against each other when both sides work in one process, and a small step takes twenty times as long;
-`--threads` is for networks so wide that a single product fills the cores.
+NumPy and torch each have a pool of threads. If both sides work in one process and use more than one
+thread each, the two pools compete for the cores, and a small step takes twenty times as long. Use
+`--threads` only for networks so wide that a single matrix product uses all cores.
 """
 
 # What profiling found, by the title of the table that it explains.
 WHY = {
     "One training step, ms": """\
-`bare` is the least that NumPy can do for the same new parameters: a - y for the slope of loss and
-output together, results written over their inputs, nothing checked, named or kept. Between it and
-`manual` lies the price of a step that can be judged: every tensor by name in memory of its own, the
-loss and the output differentiated one after the other, shapes checked. On 2-4-1 that is more than
-half of the step, some fifty NumPy calls of 1 to 8 us each on 400 rows; the dearest are the
-logarithms of the loss and the sums over the rows of narrow matrices. On the widest network it is a
-few hundredths: what keeps that one under the rate of a single large product is memory traffic, as
-activations, gradients and new parameters are each written and read again.
+`bare` is the shortest NumPy program that computes the same new parameters. It uses a - y as the
+derivative of loss and output together, writes results over their inputs, and checks, names and
+keeps nothing. `manual` takes longer because its step can be judged: every tensor has a name and its
+own memory, the loss and the output are differentiated separately, and shapes are checked. On 2-4-1
+this is more than half of the step: some fifty NumPy calls of 1 to 8 us each on 400 rows. The most
+expensive are the logarithms of the loss and the sums over the rows of narrow matrices. On the
+widest network it is a few percent. That network does not reach the rate of a single large product
+because of memory traffic: activations, gradients and new parameters are each written and read
+again.
 """,
     "One step of 64-128-64-10, batch 64, float64, one thread": """\
-scikit-learn computes its gradients into arrays that it allocated once, and writes each activation
-over the product it came from; nothing is left of a step that one could look at. Bare NumPy, which
-keeps as little, is about at the target: no room is left in it for a step that keeps its tensors.
-JAX compiles the whole step into one program, which pays no call between two operations and keeps
-only the parameters.
+scikit-learn writes its gradients into arrays that it allocated once, and each activation over its
+input. After a step no tensor is left that one could inspect. Bare NumPy keeps as little and just
+about meets the target, so a step that keeps its tensors cannot meet it. JAX compiles the whole step
+into one program. It has no calls between operations and keeps only the parameters.
 """,
     "Judging, of the steps": """\
-`read once` is one subtraction of the two sides, entry by entry, and nothing else. The comparison
-needs five such passes (gap, its size and its greatest; greatest and least entry), all but the first
-in the cache. On the digits network about a third of it is Python calls, a few for each of 41 small
-tensors; on the widest it is memory: 14 million entries a side, and one pass alone takes most of the
-target. In float32, rounding may exceed what can be told from a fault without a closer look; such a
-step is in doubt and is replayed.
+`read once` is the time of one subtraction of the two sides, entry by entry. The comparison needs
+five such passes (the difference, its absolute value and its maximum; the largest and the smallest
+entry). All but the first work in the cache. On the digits network about a third of the time is
+Python calls, a few for each of 41 small tensors. On the widest network it is memory access: 14
+million entries on each side, and a single pass takes most of the target. In float32 the comparison
+alone sometimes cannot distinguish rounding from a mistake. Such a step is replayed.
 
-Replaying runs every operation in extended precision and carries a bound with each number: two
-arrays where the step has one, in a format for which processors have no vector instructions. So only
-some steps are replayed (`--log-every`, 10 by default, the first and the last), and the verdict says
-how many.
+A replay computes every operation again in extended precision. It carries a bound, the error that
+rounding can cause, with each number: two arrays where the step has one, in a format for which
+processors have no vector instructions. Therefore only some steps are replayed (every tenth, or as
+`--log-every` says, the first and the last), and the verdict says how many.
 """,
     "Logging": """\
-The share is that of a whole default run: curves at every step, histograms of every tensor at every
-tenth, the pictures at its end.
+The share refers to a whole default run: curves at every step, histograms of every tensor at every
+tenth step, and the pictures at the end.
 """,
 }
 

@@ -47,35 +47,38 @@ def targets(record: Mapping[str, Any]) -> list[Target]:
         if g["measure"] == "diff, MB" and len(g["sizes"]) == 1
     ]
     return [
-        Target(f"a step by hand / torch eager: {names}", steps["float64"], bounds),
+        Target(f"time of a step, NumPy / torch eager: {names}", steps["float64"], bounds),
         Target("the same in float32", steps["float32"], bounds),
         Target(
-            "the widest, of the matrix-product peak: float64, float32", widest, (0.85, 0.85), True
+            "share of the peak matrix-product rate, widest network: float64, float32",
+            widest,
+            (0.85, 0.85),
+            True,
         ),
         Target(
-            f"a digits step by hand / {', '.join(TARGETS)}",
+            f"time of a digits step, {', '.join(f'NumPy / {name}' for name in TARGETS)}",
             tuple(record["peers"][name]["manual"] for name in TARGETS),
             tuple(TARGETS.values()),
         ),
         Target(
-            "the pair in one process / both alone: idle, beside a busy process",
+            "time of both sides together / separately: idle machine, one core busy",
             tuple(p["ratio"] for p in pair.values()),
             (1.25, 1.3),
         ),
         Target(
-            "judging every tensor, of the two steps: digits, widest",
+            "time of judging / time of the two steps: digits, widest network",
             tuple(j["judge"] for j in judged),
             tuple(j["target"] for j in judged),
         ),
         Target(
-            "logging: us a scalar, share of a run",
+            "logging: us per scalar, share of a run",
             (logging["ours, us"], logging["share of the run"]),
             (5, 0.1),
         ),
         Target(
             "logging: times cheaper than `add_scalar`", (logging["times cheaper"],), (10,), True
         ),
-        Target("`parity --help` over a bare Python, s", (extra,), (0.3,)),
+        Target("`parity --help`: seconds more than starting Python", (extra,), (0.3,)),
         *(Target("`parity diff` of two files of 2 GB: memory, MB", tuple(n), (500,)) for n in huge),
     ]
 
@@ -96,7 +99,7 @@ def write(record: Mapping[str, Any]) -> None:
     machine = record["machine"].split(";")[0]
     table = "\n".join(lines(targets(record)))
     text = (
-        f"`make bench` on {machine}; float64 and one thread if nothing is said. `!` is missed:\n"
-        f"[docs/speed.md](docs/speed.md) says why.\n\n{table}\n"
+        f"`make bench` on {machine}; float64 and one thread unless a row says otherwise. "
+        f"`!` marks a missed\ntarget: [docs/speed.md](docs/speed.md) says why.\n\n{table}\n"
     )
     README.write_text(PLACE.sub(lambda _: text, README.read_text("utf-8"), count=1), "utf-8")

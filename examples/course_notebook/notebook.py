@@ -1,6 +1,6 @@
 """A two-layer network as the course's notebook writes it: samples are columns, gradients in a dict.
 
-Nothing here knows of torch-parity but the last lines.
+Only the last lines use torch-parity.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """A module and its port, which has two mistakes: a transposed weight and a forgotten eval().
 
-Run `python examples/module_port/port.py`: it judges the port, mends it, and judges it again.
+`python examples/module_port/port.py` judges the port, corrects it, and judges it again.
 """
 
 import torch
@@ -13,7 +13,7 @@ NAMES |= {"act2": "layers.4", "head": "layers.5"}
 
 
 class Original(nn.Module):
-    """8 -> 6 -> 6 -> 3, as somebody trained it."""
+    """The trained network, 8 -> 6 -> 6 -> 3."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Port(nn.Module):
         own, theirs = self.state_dict(), original.state_dict()
         self.load_state_dict(
             {name: theirs[of] for name, of in zip(own, theirs, strict=True)}
-            | {"layers.3.weight": theirs["mix.weight"].T}  # mistake 1: square, so nothing complains
+            | {"layers.3.weight": theirs["mix.weight"].T}  # mistake 1: no error, as it is square
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ class Port(nn.Module):
 
 
 def main() -> None:
-    """The report of the port, and that of the mended port."""
+    """Print the report of the port, and that of the corrected port."""
     torch.manual_seed(0)
     original = Original().eval()
     port = Port(original)  # mistake 2: no eval(), so its dropout is on

@@ -1,4 +1,4 @@
-"""A student's step with three mistakes. The judge is to name all of them: see the end."""
+"""A student's training step with three mistakes. The last line prints the judge's report on it."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def step(start):
     A2 = 1 / (1 + np.exp(-Z2))
 
     dZ2 = A2 - Y
-    dW2 = dZ2 @ A1.T / m + LAMBD * W2  # mistake 2: lambda / m of the whole training set is meant
+    dW2 = dZ2 @ A1.T / m + LAMBD * W2  # mistake 2: not divided by m, the size of the training set
     db2 = dZ2.sum(axis=1, keepdims=True) / m
     dA1 = W2.T @ dZ2
     dA1 = dA1 * D1 / KEEP_PROB

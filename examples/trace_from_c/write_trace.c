@@ -1,10 +1,10 @@
-/* One training step of a two-layer network in plain C99, written as a trace that `parity diff` can
- * judge: header and numbers as docs/trace-format.md describes them, on a little-endian machine.
+/* One training step of a two-layer network in plain C99. Writes it as a trace that `parity diff` can
+ * judge. docs/trace-format.md describes the format. The machine must be little-endian.
  *
  *     cc -std=c99 -o write_trace write_trace.c -lm && ./write_trace from_c.safetensors
  *
  * x (M, N) -> linear -> tanh (H units) -> linear -> sigmoid -> binary cross entropy, then SGD.
- * -DMISTAKE=1 takes the derivative of tanh at the wrong place, -DMISTAKE=2 forgets 1/m.
+ * -DMISTAKE=1 takes the derivative of tanh at the wrong place, -DMISTAKE=2 omits 1/m.
  */
 #include <math.h>
 #include <stdint.h>
@@ -44,8 +44,8 @@ static const struct {
 };
 enum { COUNT = sizeof TENSORS / sizeof TENSORS[0] };
 
-/* The operations, in the order of computation. It is JSON within JSON, so its quotes are escaped
- * when it is written. */
+/* The operations, in the order of computation. The list is JSON inside JSON, so write_header escapes
+ * its quotes. */
 #define NODE(operation, inputs, outputs, options, layer)                                        \
     "{\"operation\":\"" operation "\",\"inputs\":[" inputs "],\"outputs\":[" outputs             \
     "],\"options\":{" options "},\"layer\":" #layer "}"
@@ -66,7 +66,7 @@ static const char NODES[] =
     "," NODE("sgd", "\"W2\",\"dW2\"", "\"W2\"", "\"lr\":0.5", 2)
     "," NODE("sgd", "\"b2\",\"db2\"", "\"b2\"", "\"lr\":0.5", 2) "]";
 
-/* Numbers in [-1, 1) that any other program can draw as well. */
+/* Random numbers in [-1, 1) that a program in any language can reproduce. */
 static uint64_t state = 2024;
 
 static double draw(void) {
@@ -128,7 +128,7 @@ static void update(void) {
     }
 }
 
-/* The header as text: what each tensor is, and where its numbers lie. */
+/* Writes the JSON header: type, shape and position of each tensor. Returns its length. */
 static size_t write_header(char *to) {
     char *p = to;
     size_t end = 0;
@@ -150,7 +150,7 @@ int main(int argc, char **argv) {
     static char header[16384];
     FILE *file = argc == 2 ? fopen(argv[1], "wb") : NULL;
     if (!file) {
-        fprintf(stderr, "write_trace: give one file that can be written\n");
+        fprintf(stderr, "usage: write_trace FILE (a file that can be written)\n");
         return 2;
     }
     begin();
@@ -162,7 +162,7 @@ int main(int argc, char **argv) {
     fwrite(header, 1, length, file);
     for (int i = 0; i < COUNT; i++) fwrite(TENSORS[i].data, 1, TENSORS[i].bytes, file);
     if (fclose(file)) {
-        fprintf(stderr, "write_trace: %s cannot be written\n", argv[1]);
+        fprintf(stderr, "write_trace: cannot write %s\n", argv[1]);
         return 1;
     }
     return 0;

@@ -1,5 +1,5 @@
-"""The step of ../trace_from_c, by a script that knows nothing of this project: NumPy to compute,
-struct and json to write the file as docs/trace-format.md describes it.
+"""The step of ../trace_from_c in Python, without torch-parity. NumPy computes it; struct and json
+write the file in the format of docs/trace-format.md.
 
     python write_trace.py from_script.safetensors
 """
@@ -14,7 +14,7 @@ M, N, H, LR = 6, 3, 4, 0.5
 
 
 def draws(seed):
-    """Numbers in [-1, 1) that any other program can draw as well."""
+    """Random numbers in [-1, 1) that a program in any language can reproduce."""
     while True:
         seed = (seed * 6364136223846793005 + 1442695040888963407) % 2**64
         yield (seed >> 11) / 2**52 - 1
