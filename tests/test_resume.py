@@ -17,7 +17,7 @@ from torch_parity.compare.cli import parity
 from torch_parity.compare.commands import resume, train
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs import atomic, checkpoint
-from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.show.train_dashboard import TrainDashboard, moments
 
 STEPS = 30
@@ -338,7 +338,7 @@ class Killed(BaseException):
 
 # what the process was about to do when it was killed, and how often it had done that before
 MOMENTS: dict[str, tuple[Any, str, int]] = {
-    "folder made": (Held, "__enter__", 0),
+    "folder made": (RunLock, "__enter__", 0),
     "folder locked": (atomic, "write", 0),
     "case written": (TrainDashboard, "begin", 0),
     "logs begun": (atomic, "write", 1),

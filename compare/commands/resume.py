@@ -12,7 +12,7 @@ from torch_parity.compare.commands.train import Run
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
 from torch_parity.compare.runs import folder as runs
-from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.runs.made_with import changes, made_with
 from torch_parity.compare.show import terminal
 from torch_parity.compare.sources import pair
@@ -32,7 +32,7 @@ def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int
     case = cases.load(folder / "case.toml")
     for field in asked.model_fields_set:
         _refuse_change(name, field, getattr(case, field), getattr(asked, field))
-    with Held(folder) as held, threads.limited(case.threads):
+    with RunLock(folder) as lock, threads.limited(case.threads):
         _refuse_finished(folder)
         loaded = data.load(case)
         sides = pair.build(case, loaded)
@@ -41,7 +41,7 @@ def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int
         if gradcheck is not None:
             every = was.gradchecks.every if was.gradchecks else None
             _refuse_change(name, "gradcheck", every, gradcheck)
-        with held.writing():
+        with lock.writing():
             progress.rewind(folder, found)
         notes = list(was.notes)
         if changed := changes(was.made_with, made_with()):
@@ -57,7 +57,7 @@ def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int
             case,
             loaded,
             sides,
-            held,
+            lock,
             was.tally,
             exactly,
             start=found.state,

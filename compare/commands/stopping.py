@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a training is asked to stop after the step at hand, a grid, which keeps its
+"""Ctrl-C and SIGTERM: a training stops after the step at hand, a grid, which keeps its
 results as they come, is stopped at once, and any other command ends at the first Ctrl-C."""
 
 import os
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 @dataclass
-class Asked:
+class StopRequest:
     """signal is the number of the one that came, 0 for none."""
 
     signal: int = 0
@@ -49,18 +49,18 @@ def stopping() -> Iterator[None]:
 
 
 @contextmanager
-def listening() -> Iterator[Asked]:
-    """Inside, the signals only leave word."""
-    asked = Asked()
+def listening() -> Iterator[StopRequest]:
+    """Inside, the signals only set a flag: the request that it yields."""
+    request = StopRequest()
 
     def note(number: int, frame: FrameType | None) -> None:
-        if asked.signal:
-            raise SystemExit(asked.status)
-        asked.signal = number
+        if request.signal:
+            raise SystemExit(request.status)
+        request.signal = number
 
     before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield request
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
@@ -80,12 +80,12 @@ def at_once() -> Iterator[None]:
         if not stopped:
             os.write(2, b"parity: stopped by Ctrl-C\n")
         stopped = True
-        raise SystemExit(Asked(number).status)
+        raise SystemExit(StopRequest(number).status)
 
     before = signal.signal(signal.SIGINT, end)
     try:
         yield
     finally:
         if stopped:
-            os._exit(Asked(signal.SIGINT).status)
+            os._exit(StopRequest(signal.SIGINT).status)
         signal.signal(signal.SIGINT, before)

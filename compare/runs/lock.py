@@ -12,7 +12,7 @@ from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs.folder import way_on
 
 
-class Held:
+class RunLock:
     """Holds the folder's lock inside `with`. The system lets go of it however the process ends.
 
     Raises:
