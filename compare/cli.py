@@ -60,12 +60,12 @@ def train(
         raise InputError("--resume goes on under the run's own name: leave --name out")
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
     if resume is not None:
-        from torch_parity.compare.commands.resume import run as go_on
+        from torch_parity.compare.commands.resume import resume_run
 
-        sys.exit(go_on(resume, root, case, gradcheck))
-    from torch_parity.compare.commands.train import run
+        sys.exit(resume_run(resume, root, case, gradcheck))
+    from torch_parity.compare.commands.train import train_case
 
-    sys.exit(run(case, name, root, gradcheck))
+    sys.exit(train_case(case, name, root, gradcheck))
 
 
 @parity.command()
@@ -89,15 +89,15 @@ def check(
     if grid is not None:
         if case_file is not None:
             raise InputError("--grid is a case file itself: leave --case out")
-        from torch_parity.compare.commands.grid import run as sweep
+        from torch_parity.compare.commands.grid import judge_grid
 
-        sys.exit(sweep(grid, given, cluster, out, as_json))
+        sys.exit(judge_grid(grid, given, cluster, out, as_json))
     if cluster is not None or out is not None:
         raise InputError(f"--{'cluster' if cluster else 'out'} belongs to --grid FILE: add it")
     case = load_case(case_file, **({"steps": 3, "log_every": 1} | given))
-    from torch_parity.compare.commands.check import run
+    from torch_parity.compare.commands.check import check_case
 
-    if not run(case, as_json):
+    if not check_case(case, as_json):
         sys.exit(1)
 
 
@@ -130,9 +130,9 @@ def board(name: str | None, everything: bool, root: Path, port: int | None) -> N
 
     It prints the address when there is something to see, and runs until Ctrl-C.
     """
-    from torch_parity.compare.commands.board import run
+    from torch_parity.compare.commands.board import serve_board
 
-    run(root, name, everything, port)
+    serve_board(root, name, everything, port)
 
 
 @parity.command()
@@ -144,9 +144,9 @@ def report(name: str | None, root: Path) -> None:
     Of a training, a lesson, or what --parity-report DIR kept of a test (--runs DIR). The exit
     status is 0 if the page was written, whatever its verdict, 2 for bad input.
     """
-    from torch_parity.compare.commands.report import run
+    from torch_parity.compare.commands.report import write_report
 
-    run(root, name)
+    write_report(root, name)
 
 
 @parity.command()
@@ -169,9 +169,9 @@ def record(
     what momentum and Adam remember. docs/trace-format.md describes the file.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
-    from torch_parity.compare.commands.record import run
+    from torch_parity.compare.commands.record import write_trace
 
-    click.echo(run(case, step, side, out, force))
+    click.echo(write_trace(case, step, side, out, force))
 
 
 @parity.command()
@@ -190,9 +190,9 @@ def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
 
     The exit status is 0 if they agree, 1 if they do not, 2 for bad input.
     """
-    from torch_parity.compare.commands.diff import run
+    from torch_parity.compare.commands.diff import judge_files
 
-    if not run(a, b, ignored, as_json):
+    if not judge_files(a, b, ignored, as_json):
         sys.exit(1)
 
 
@@ -211,9 +211,9 @@ def shard(case_file: Path | None, shards: str, out: Path, **options: Any) -> Non
     docs/distributed.md says how to start them, on one machine or on several.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
-    from torch_parity.compare.commands.shard import run, shares_of
+    from torch_parity.compare.commands.shard import shares_of, write_shards
 
-    click.echo(run(case, shares_of(shards), out))
+    click.echo(write_shards(case, shares_of(shards), out))
 
 
 @parity.command()
@@ -224,9 +224,9 @@ def ranks(folder: Path) -> None:
     N ranks, the same shards by hand, and one process with the whole batch must take the same step.
     The exit status is 0 if they do, 1 if they do not, 2 for bad input.
     """
-    from torch_parity.compare.commands.ranks import run
+    from torch_parity.compare.commands.ranks import judge_ranks
 
-    if not run(folder):
+    if not judge_ranks(folder):
         sys.exit(1)
 
 
@@ -277,9 +277,9 @@ def gradcheck(
     every gradient is right to rounding, 1 if any is not, 2 for bad input.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
-    from torch_parity.compare.commands.gradcheck import run
+    from torch_parity.compare.commands.gradcheck import check_gradients
 
-    if not run(case, after, scan_epsilon, as_json, name, root):
+    if not check_gradients(case, after, scan_epsilon, as_json, name, root):
         sys.exit(1)
 
 

@@ -22,7 +22,7 @@ from torch_parity.compare.cli import main
 from torch_parity.compare.commands import grid as command
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.grid.cluster import cluster
-from torch_parity.compare.grid.maths import maths
+from torch_parity.compare.grid.fingerprint import fingerprint
 
 ROOT = Path(__file__).parents[1]
 GRID = """
@@ -215,10 +215,10 @@ class TestCluster:
         case = Case(data="moons", hidden=(3,))
         with (
             dask(*worker, folder=tmp_path, python_path=tmp_path / "shadow"),
-            cluster(scheduler, [[(0, case)]], maths()) as crew,
+            cluster(scheduler, [[(0, case)]], fingerprint()) as workers,
             pytest.raises(InputError, match=r"a worker has no torch-parity, or another one"),
         ):
-            next(crew.found)
+            next(workers.outcomes)
 
     @pytest.mark.slow
     def test_a_worker_killed_in_the_middle(
@@ -259,7 +259,7 @@ class TestCluster:
         for address in ("tcp://127.0.0.1:1", "nonsense"):
             with (
                 pytest.raises(InputError, match=f"--cluster {address}: no Dask scheduler answers"),
-                cluster(address, [], maths()),
+                cluster(address, [], fingerprint()),
             ):
                 pass
 
@@ -268,6 +268,6 @@ class TestCluster:
         monkeypatch.setitem(sys.modules, "distributed", None)
         with (
             pytest.raises(InputError, match=r"pip install 'torch-parity\[cluster\]'"),
-            cluster("tcp://127.0.0.1:1", [], maths()),
+            cluster("tcp://127.0.0.1:1", [], fingerprint()),
         ):
             pass

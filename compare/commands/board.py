@@ -17,7 +17,7 @@ FIRST_PORT = 6006
 PATIENCE = 10.0  # seconds for TensorBoard to read what there is
 
 
-def run(root: Path, name: str | None, everything: bool, port: int | None) -> None:
+def serve_board(root: Path, name: str | None, everything: bool, port: int | None) -> None:
     """Serve until Ctrl-C or SIGTERM; prints the address once there is something to see there.
 
     Without a port TensorBoard takes 6006 or the next that is free.

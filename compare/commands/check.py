@@ -12,7 +12,7 @@ from torch_parity.compare.show.terminal import show_case, show_judgement
 from torch_parity.compare.sources import pair
 
 
-def run(case: Case, as_json: bool) -> bool:
+def check_case(case: Case, as_json: bool) -> bool:
     """Judge every step closely; report the first that fails, else the last -> whether all passed.
 
     Raises:

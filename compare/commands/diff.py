@@ -21,7 +21,7 @@ from torch_parity.compare.sources.files.streamed import compare_stored
 from torch_parity.compare.sources.files.trace_file import GIVEN, MADE, TraceFile, load
 
 
-def run(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> bool:
+def judge_files(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> bool:
     """Judge two files and print the report -> whether they agree.
 
     Raises:

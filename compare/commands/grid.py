@@ -18,16 +18,16 @@ from torch_parity.compare.grid import cases, results, table
 from torch_parity.compare.grid.cases import flag
 from torch_parity.compare.grid.cluster import cluster
 from torch_parity.compare.grid.cores import all_cores
-from torch_parity.compare.grid.crew import Crew
-from torch_parity.compare.grid.maths import maths
+from torch_parity.compare.grid.fingerprint import fingerprint
 from torch_parity.compare.grid.outcome import Outcome
 from torch_parity.compare.grid.results import Results
 from torch_parity.compare.grid.table import Rate, Totals
+from torch_parity.compare.grid.workers import Workers
 
 CHUNK = 8  # cases handed to a worker at a time: half a second, beside which handing over is nothing
 
 
-def run(
+def judge_grid(
     file: Path, given: dict[str, Any], address: str | None, out: Path | None, as_json: bool
 ) -> int:
     """Judge what the result file does not have yet, then show the whole -> the exit status: 0 if
@@ -41,7 +41,7 @@ def run(
         data.load(case)  # a name that is none would otherwise pass for a contradiction
     path = out or Path("runs") / f"{grid.name}.jsonl"
     rate, status = None, 0
-    with results.held(path, grid, maths()) as known:
+    with results.held(path, grid, fingerprint()) as known:
         way_on = _way_on(known, file, given, address, out)
         try:
             with stopping():
@@ -70,20 +70,21 @@ def _sweep(known: Results, address: str | None) -> Rate | None:
     if not left:
         return None
     chunks = [left[i : i + CHUNK] for i in range(0, len(left), CHUNK)]
-    crew = cluster(address, chunks, maths()) if address else all_cores(chunks, maths())
-    with crew as at_work:
-        _collect(known, at_work)
-        return Rate(len(left), at_work.cores, perf_counter() - began)
+    versions = fingerprint()
+    pool = cluster(address, chunks, versions) if address else all_cores(chunks, versions)
+    with pool as workers:
+        _collect(known, workers)
+        return Rate(len(left), workers.cores, perf_counter() - began)
 
 
-def _collect(known: Results, crew: Crew) -> None:
+def _collect(known: Results, workers: Workers) -> None:
     """Each result into the file as it comes, with a bar on a terminal and ten lines elsewhere."""
     console, total = Console(stderr=True), len(known.grid)
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     plain = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=plain) as bar:
         task = bar.add_task("judging", total=total, completed=len(known.outcomes))
-        for outcomes in crew.found:
+        for outcomes in workers.outcomes:
             before = len(known.outcomes)
             known.add(outcomes)
             now = len(known.outcomes)

@@ -11,7 +11,7 @@ from torch_parity.compare.show.terminal import show_judgement
 from torch_parity.compare.sources.ranks import RankedStep, judge_run
 
 
-def run(folder: Path) -> bool:
+def judge_ranks(folder: Path) -> bool:
     """Judge every recorded step, show them up to the first that fails -> whether all passed.
 
     Raises:

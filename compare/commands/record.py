@@ -17,7 +17,7 @@ from torch_parity.compare.sources.files.trace_file import save
 from torch_parity.compare.sources.recorded import record
 
 
-def run(case: Case, step: int, side: Side, out: Path, force: bool) -> str:
+def write_trace(case: Case, step: int, side: Side, out: Path, force: bool) -> str:
     """Write what `side` computed in that step on the first batch -> a line that says so.
 
     Both sides draw the same masks, so that two files of one case can be compared.

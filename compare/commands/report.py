@@ -9,7 +9,7 @@ from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.show import html
 
 
-def run(root: Path, name: str | None) -> None:
+def write_report(root: Path, name: str | None) -> None:
     """Write report.html into the run's folder, and say where.
 
     Raises:

@@ -8,7 +8,7 @@ from rich.console import Console
 from torch_parity.compare import case as cases
 from torch_parity.compare import data, progress, threads
 from torch_parity.compare.case import Case
-from torch_parity.compare.commands.train import Run
+from torch_parity.compare.commands.train import TrainingRun
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
 from torch_parity.compare.runs import folder as runs
@@ -18,8 +18,8 @@ from torch_parity.compare.show import terminal
 from torch_parity.compare.sources import pair
 
 
-def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:
-    """Go on with the run root/name -> the exit status, as of compare.commands.train.run.
+def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:
+    """Go on with the run root/name -> the exit status, as of compare.commands.train.train_case.
 
     asked is what the command line says of the case; it may only repeat what the run was begun with.
 
@@ -53,7 +53,7 @@ def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int
         terminal.show_case(console, case, loaded, sides)
         terminal.show_resumed(console, found.state.step, case, found.refused)
         exactly = Gradchecks(sides.manual.net, was.gradchecks) if was.gradchecks else None
-        return Run(
+        return TrainingRun(
             case,
             loaded,
             sides,
@@ -64,7 +64,7 @@ def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int
             seconds=was.seconds,
             notes=tuple(notes),
             logs=was.logs,
-        ).go(console)
+        ).train(console)
 
 
 def _refuse_change(name: str, field: str, was: object, now: object) -> None:

@@ -15,7 +15,7 @@ from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.ranks import job_of
 
 
-def run(case: Case, shares: tuple[int, ...], out: Path) -> str:
+def write_shards(case: Case, shares: tuple[int, ...], out: Path) -> str:
     """Write the case with its training rows in shards of these shares -> what to do next.
 
     Raises:

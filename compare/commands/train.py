@@ -32,7 +32,7 @@ from torch_parity.compare.sources.pair import Pair
 STORE_EVERY = 100  # steps between two checkpoints, which cost some milliseconds
 
 
-def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) -> int:
+def train_case(case: Case, name: str | None, root: Path, gradcheck: int | None = None) -> int:
     """Train, log, report -> the exit status: 0 if every tensor of every step agreed, 1 if not, 128
     and the signal if one stopped it.
 
@@ -53,11 +53,11 @@ def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) 
                 atomic.write(folder / "case.toml", text.encode())
             console = Console()
             terminal.show_case(console, case, loaded, sides)
-            return Run(case, loaded, sides, lock, tally, exactly).go(console)
+            return TrainingRun(case, loaded, sides, lock, tally, exactly).train(console)
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """One run under way, from its first step or from where it stopped: start, seconds, notes
     and logs are what an earlier process left."""
 
@@ -72,7 +72,7 @@ class Run:
     notes: tuple[str, ...] = ()
     logs: Mapping[str, Written] = field(default_factory=dict)
 
-    def go(self, console: Console) -> int:
+    def train(self, console: Console) -> int:
         """To the last step, or until a signal requests a stop -> the exit status.
 
         Raises:

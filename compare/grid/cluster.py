@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.grid.crew import Chunks, Crew
 from torch_parity.compare.grid.outcome import Outcome
+from torch_parity.compare.grid.workers import Chunks, Workers
 
 JOINING = 10  # seconds that a scheduler has to answer, and its first worker to join
 
 
 @contextmanager
-def cluster(address: str, chunks: Chunks, made_with: dict[str, str]) -> Iterator[Crew]:
+def cluster(address: str, chunks: Chunks, made_with: dict[str, str]) -> Iterator[Workers]:
     """The workers of a running scheduler, each of which judges a case at a time. What a worker had
     at hand when it was lost is judged by another.
 
@@ -50,7 +50,7 @@ def cluster(address: str, chunks: Chunks, made_with: dict[str, str]) -> Iterator
                 f"--cluster {address}: the scheduler has no workers; start some, on any machine, "
                 f"with  dask worker {address} --nthreads 1"
             ) from None
-        yield Crew(len(client.nthreads()), _found(client, address, chunks, made_with))
+        yield Workers(len(client.nthreads()), _found(client, address, chunks, made_with))
 
 
 def _found(

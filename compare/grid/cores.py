@@ -7,13 +7,13 @@ from contextlib import closing, contextmanager
 
 from joblib import Parallel, delayed, effective_n_jobs
 
-from torch_parity.compare.grid.crew import Chunks, Crew
-from torch_parity.compare.grid.lifeline import end_with
 from torch_parity.compare.grid.outcome import judge_all
+from torch_parity.compare.grid.parent_watch import exit_with
+from torch_parity.compare.grid.workers import Chunks, Workers
 
 
 @contextmanager
-def all_cores(chunks: Chunks, made_with: dict[str, str]) -> Iterator[Crew]:
+def all_cores(chunks: Chunks, made_with: dict[str, str]) -> Iterator[Workers]:
     """One process a core, each with one thread. They end with this process, however it ends.
 
     Raises:
@@ -23,17 +23,17 @@ def all_cores(chunks: Chunks, made_with: dict[str, str]) -> Iterator[Crew]:
         n_jobs=-1,
         batch_size=1,
         return_as="generator_unordered",
-        initializer=end_with,
+        initializer=exit_with,
         initargs=(os.getpid(),),
     )
-    with _deaf_to_ctrl_c():
+    with _ignoring_sigint():
         found = work(delayed(judge_all)(chunk, made_with) for chunk in chunks)
     with closing(found):
-        yield Crew(effective_n_jobs(-1), found)
+        yield Workers(effective_n_jobs(-1), found)
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
+def _ignoring_sigint() -> Iterator[None]:
     """What is started inside ignores Ctrl-C for good, which a terminal sends to every process at
     once: the sweep ends its workers, in good order. (For this moment it is deaf itself; blocking
     the signal instead would not do, because loky unblocks it before it starts a worker.)"""

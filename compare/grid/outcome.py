@@ -12,7 +12,7 @@ from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.grid.maths import maths
+from torch_parity.compare.grid.fingerprint import fingerprint
 from torch_parity.compare.judge.judge import SIDES, Judgement
 from torch_parity.compare.judge.verdict import short
 from torch_parity.compare.runs import training
@@ -53,9 +53,9 @@ def judge_all(cases: Sequence[Numbered], made_with: dict[str, str]) -> list[Outc
     """Each case judged as `parity check` would; what goes wrong in one leaves the others alone.
 
     Raises:
-        InputError: this process has other versions than the one that asks (see maths).
+        InputError: this process has other versions than the one that asks (see fingerprint).
     """
-    if differing := changes(made_with, maths()):
+    if differing := changes(made_with, fingerprint()):
         raise InputError(
             f"a worker has other versions than this machine ({', '.join(differing)}): install the "
             "same on both, then start the workers anew"

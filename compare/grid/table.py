@@ -13,7 +13,7 @@ from rich.table import Table
 
 from torch_parity.compare.grid.cases import Grid, rerun
 from torch_parity.compare.grid.outcome import Outcome
-from torch_parity.compare.numbers import plain
+from torch_parity.compare.numbers import json_safe
 
 VERDICTS = ("passed", "failed", "refused", "error")
 
@@ -86,7 +86,7 @@ def to_json(found: Totals) -> str:
     record = {"passed": found.passed, "judged": found.judged, **asdict(found)}
     if found.rate:
         record["rate"]["per_second_and_core"] = found.rate.per_second_and_core
-    return json.dumps(plain(record))
+    return json.dumps(json_safe(record))
 
 
 def show(console: Console, found: Totals) -> None:

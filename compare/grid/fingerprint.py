@@ -10,7 +10,7 @@ import torch
 
 
 @cache
-def maths() -> dict[str, str]:
+def fingerprint() -> dict[str, str]:
     """Versions, and a digest of the sources of both sides and of the judge: a version number alone
     says little of code that is being worked on."""
     root = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import threading
 import time
 
 
-def end_with(sweep: int) -> None:
+def exit_with(sweep: int) -> None:
     """End this process within a second after its parent, the process `sweep`, is gone."""
 
     def watch() -> None:

@@ -9,8 +9,8 @@ Chunks = Iterable[Sequence[Numbered]]
 
 
 @dataclass(frozen=True)
-class Crew:
+class Workers:
     """How many processes judge a case each at one time, and what they find, in any order."""
 
     cores: int
-    found: Iterator[Sequence[Outcome]]
+    outcomes: Iterator[Sequence[Outcome]]
