@@ -40,7 +40,7 @@ def parity() -> None:
 @click.option(
     "--resume",
     metavar="NAME",
-    help="Go on with this run where it was killed or stopped; no other option is needed.",
+    help="Resume this run from where it was killed or stopped; no other option is needed.",
 )
 @RUNS
 def train(
@@ -57,7 +57,7 @@ def train(
     Ctrl-C stopped it, and 143 if SIGTERM did.
     """
     if resume is not None and name is not None:
-        raise InputError("--resume goes on under the run's own name: leave --name out")
+        raise InputError("--resume keeps the run's own name: leave --name out")
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
     if resume is not None:
         from torch_parity.compare.commands.resume import resume_run

@@ -94,7 +94,7 @@ def test_killed_and_interrupted_at_random_moments(tmp_path: Path) -> None:
         assert process.exitcode == (130 if stops % 2 else -9), f"seed {SEED}: {said}"
         if stops % 2:
             assert "INTERRUPTED after" in said
-            assert "go on with  parity check --grid=grid.toml --out=out.jsonl" in said
+            assert "resume with  parity check --grid=grid.toml --out=out.jsonl" in said
         stops += 1
     assert verdicts(out) == expected(6), f"seed {SEED}"
     assert "PASS 36 cases" in said
@@ -144,7 +144,7 @@ class TestWorkersOfThisMachine:
         assert process.returncode == 2
         assert "Traceback" not in err
         assert "parity: a worker was killed (out of memory?)" in err
-        assert "of 480 cases are judged and kept in out.jsonl; go on with  parity check" in err
+        assert "of 480 cases are judged and kept in out.jsonl; resume with  parity check" in err
 
         process = start()
         wait_for(lambda: len(workers(process.pid)) == 2 and hears(process.pid), "two workers")
@@ -153,7 +153,7 @@ class TestWorkersOfThisMachine:
         assert process.returncode == 130
         assert "INTERRUPTED after" in said
         assert re.fullmatch(
-            r".* go on with  parity check --grid=grid\.toml --out=out\.jsonl\n", err
+            r".* resume with  parity check --grid=grid\.toml --out=out\.jsonl\n", err
         )
         assert verdicts(tmp_path / "out.jsonl").items() <= expected(60).items()
 

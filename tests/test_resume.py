@@ -70,7 +70,7 @@ def refusal(root: Path, *args: str) -> str:
 def test_the_end_is_the_same(whole: Path, stopped: Path) -> None:
     result = call(stopped.parent, "--resume", "a")
     assert result.exit_code == 0, result.output
-    assert "going on after step 23 of 30" in result.output
+    assert "resuming after step 23 of 30" in result.output
     assert "PASS" in result.output
     assert left(stopped) == left(whole)
 
@@ -201,7 +201,7 @@ class TestDamage:
             path.write_bytes(content)
         result = call(stopped.parent, "--resume", "a")
         assert result.exit_code == 0, result.output
-        assert "going on after step 20 of 30" in result.output
+        assert "resuming after step 20 of 30" in result.output
         if (suffix, how) != (".json", "missing"):  # then it was never finished
             assert re.search(rf"NOTE .*000000023\{suffix}", result.output.replace("\n", ""))
         assert left(stopped) == left(whole)
@@ -252,7 +252,7 @@ class TestDamage:
         log.write_bytes(content + b"torn")
         result = call(stopped.parent, "--resume", "a")
         assert result.exit_code == 0, result.output
-        assert "going on after step 20 of 30" in result.output
+        assert "resuming after step 20 of 30" in result.output
         assert left(stopped) == left(whole)
 
     def test_a_record_that_is_gone(self, stopped: Path) -> None:

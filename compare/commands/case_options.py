@@ -44,7 +44,7 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--grid",
         type=file,
         help="TOML file as of --case in which any key may be a list: judge every combination, over "
-        "all cores. Started again, it goes on.",
+        "all cores. The same command resumes a grid that was stopped.",
     )
     return grid(cluster(out(command)))
 

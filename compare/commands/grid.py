@@ -106,11 +106,11 @@ def _show(found: Totals, path: Path, as_json: bool) -> None:
 def _way_on(
     known: Results, file: Path, given: dict[str, Any], address: str | None, out: Path | None
 ) -> Callable[[], str]:
-    """Says, when asked, what is done and what to type to go on."""
+    """A function that says how many cases are judged, and the command that resumes."""
     words = ["parity", "check", f"--grid={file}", *(flag(n, v) for n, v in given.items())]
     words += [f"--out={out}"] if out else []
     words += [f"--cluster={address}"] if address else []
     return lambda: (
         f"{len(known.outcomes):,} of {len(known.grid):,} cases are judged and kept in "
-        f"{known.path}; go on with  {shlex.join(words)}"
+        f"{known.path}; resume with  {shlex.join(words)}"
     )

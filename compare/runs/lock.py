@@ -58,8 +58,8 @@ class RunLock:
         except OSError as error:
             self._check()
             raise InputError(
-                f"{self.folder} cannot be written: {error.strerror or error}; once that is mended,"
-                f" go on with  {way_on(self.folder)}"
+                f"{self.folder} cannot be written: {error.strerror or error}; repair that, "
+                f"then resume with  {way_on(self.folder)}"
             ) from None
 
     def _check(self) -> None:
