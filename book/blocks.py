@@ -51,7 +51,7 @@ def find(page: str) -> list[Block]:
     return found
 
 
-def run(page: str) -> Iterator[tuple[Block, str]]:
+def execute(page: str) -> Iterator[tuple[Block, str]]:
     """Each block that is code, and what it printed; all of a page share names and a folder.
 
     Raises:

@@ -91,4 +91,4 @@ def outputs(page: str) -> list[str]:
     """What each block of a page that is code prints, in order."""
     text = "\0".join(f"{b.language} {b.title} {b.text}" for b in blocks.find(page))
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return _kept(f"page-{key}", lambda: [printed for _, printed in blocks.run(page)])
+    return _kept(f"page-{key}", lambda: [printed for _, printed in blocks.execute(page)])

@@ -3,10 +3,10 @@
 import math
 
 
-def plain(value: object) -> object:
-    """The same record with null for every number that JSON cannot carry."""
+def json_safe(value: object) -> object:
+    """The same record with null for every NaN and infinity."""
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
+        return {k: json_safe(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [json_safe(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

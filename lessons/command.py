@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from torch_parity.compare import threads
 from torch_parity.compare.errors import InputError, suggest
-from torch_parity.compare.numbers import plain
+from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.runs.made_with import made_with
 from torch_parity.compare.show.dashboard import Dashboard
@@ -81,7 +81,7 @@ def _keep(
         "headings": lesson.headings,
         "text": lesson.text,
         "tables": [asdict(t) for t in measured.tables],
-        "numbers": plain(measured.numbers),
+        "numbers": json_safe(measured.numbers),
         "conclusion": [asdict(c) for c in claims],
     }
     text = json.dumps(record, indent=1, ensure_ascii=False)

@@ -216,7 +216,7 @@ def test_different_losses_are_called_by_that_name() -> None:
     r = third_step()
     j = with_mistake(r, "torch", planted("reduction", r, "torch"))
     assert j.different_losses
-    assert "they record different losses" in "\n".join(sentences(j))
+    assert "their losses differ" in "\n".join(sentences(j))
     assert not with_mistake(r, "torch", planted("nesterov", r, "torch")).different_losses
 
 

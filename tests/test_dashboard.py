@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from torch_parity.compare import data
 from torch_parity.compare.case import load
-from torch_parity.compare.commands.train import run
+from torch_parity.compare.commands.train import train_case
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.runs.units import inactive_units
 from torch_parity.compare.show.histograms import histogram
@@ -37,11 +37,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x = rng.standard_normal((60, 3))
     np.savez(root / "numbers.npz", x=x, y=x @ [1.5, -2.0, 0.5] + 0.1)
     options = {"steps": str(STEPS), "p": "0.3"}
-    assert run(load(hidden="9,5", **options), "digits", root / "runs") == 0
+    assert train_case(load(hidden="9,5", **options), "digits", root / "runs") == 0
     moons = load(data="moons", hidden="6,4", activation="tanh", optimizer="adam", **options)
-    assert run(moons, "moons", root / "runs") == 0
+    assert train_case(moons, "moons", root / "runs") == 0
     numbers = load(data=str(root / "numbers.npz"), target="y", hidden="4", **options)
-    assert run(numbers, "numbers", root / "runs") == 0
+    assert train_case(numbers, "numbers", root / "runs") == 0
     return root / "runs"
 
 
@@ -231,7 +231,7 @@ def test_a_run_that_fails_says_so_on_the_dashboard(
     """A mask that the backward never applies: FAIL, the operation and the cause are the text."""
     monkeypatch.setattr("torch_parity.manual.models.mlp.dropout_backward", lambda dh, mask: dh)
     case = load(data="circles", hidden="6,4", steps="3", p="0.4")
-    assert run(case, "circles", tmp_path) == 1
+    assert train_case(case, "circles", tmp_path) == 1
     events = read(tmp_path / "circles" / "parity")
     report = events.Tensors("report/text_summary")[0].tensor_proto.string_val[0].decode()
     assert report.startswith("FAIL in step 1: First wrong: manual's dropout_backward")

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from torch_parity.compare.case import Case
 from torch_parity.compare.cli import main
-from torch_parity.compare.commands.shard import run as shard
+from torch_parity.compare.commands.shard import write_shards
 from torch_parity.compare.sources.ranks import RankedStep, judge_run
 from torch_parity.torch_ref.distributed import job
 
@@ -107,7 +107,7 @@ def start_all(root: Path) -> None:
     def planned(name: str, ranks: int, fsdp: bool, mistake: str | None, *case: Any) -> None:
         shares, fixed = case or (None, None)
         if shares:
-            shard(case_of(**fixed), shares, root / name)
+            write_shards(case_of(**fixed), shares, root / name)
         plan.append({"folder": str(root / name), "ranks": ranks, "fsdp": fsdp, "mistake": mistake})
 
     for name, (ranks, fsdp, shares, fixed) in CORRECT.items():
@@ -182,7 +182,7 @@ def test_a_mistake_in_the_real_program_is_named(name: str, runs: Path) -> None:
 def test_a_killed_rank_changes_nothing(runs: Path, tmp_path: Path) -> None:
     """SIGKILL in step 25, after the checkpoint of step 20: torchrun starts the ranks again."""
     folder = tmp_path / "killed"
-    shard(case_of(**ADAM, steps=30), UNEVEN, folder)
+    write_shards(case_of(**ADAM, steps=30), UNEVEN, folder)
     said = torchrun(
         3, "--max-restarts=1", HERE / "rank_that_dies.py", folder, "--every=10", "--traces=3"
     )

@@ -23,9 +23,9 @@ from torch_parity.compare.cli import check, main
 from torch_parity.compare.commands import grid as command
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.grid import cases, outcome
-from torch_parity.compare.grid.crew import Chunks, Crew
-from torch_parity.compare.grid.maths import maths
+from torch_parity.compare.grid.fingerprint import fingerprint
 from torch_parity.compare.grid.outcome import Outcome, judge_all
+from torch_parity.compare.grid.workers import Chunks, Workers
 from torch_parity.compare.sources.pair import ManualSide
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "grid.toml"
@@ -69,13 +69,13 @@ def bench(
     judged: list[int] = []
 
     @contextmanager
-    def here(chunks: Chunks, made_with: dict[str, str]) -> Iterator[Crew]:
+    def here(chunks: Chunks, made_with: dict[str, str]) -> Iterator[Workers]:
         def found() -> Iterator[list[Outcome]]:
             for chunk in chunks:
                 judged.extend(n for n, _ in chunk)
                 yield judge_all(chunk, made_with)
 
-        yield Crew(1, found())
+        yield Workers(1, found())
 
     def run(text: str, *args: str) -> Ended:
         Path("grid.toml").write_text(text)
@@ -133,7 +133,7 @@ class TestCases:
         assert len(grid.cases) == 10_000
         assert not grid.refused
         drawn = np.random.default_rng(SEED).choice(10_000, 8, replace=False)
-        found = judge_all([(int(n), grid.cases[int(n)]) for n in drawn], maths())
+        found = judge_all([(int(n), grid.cases[int(n)]) for n in drawn], fingerprint())
         assert [o.detail for o in found if o.verdict != "passed"] == [], f"seed {SEED}"
 
     def test_the_command_to_rerun_is_the_case(self, tmp_path: Path) -> None:
@@ -293,14 +293,14 @@ class TestVerdict:
     def test_a_worker_with_other_versions_is_refused(self) -> None:
         case = Case(data="moons", hidden=(3,))
         with pytest.raises(InputError, match=r"torch 1\.0 -> "):
-            judge_all([(0, case)], maths() | {"torch": "1.0"})
+            judge_all([(0, case)], fingerprint() | {"torch": "1.0"})
 
     def test_threads_of_one_worker_take_turns(self) -> None:
         """As in `dask worker --nthreads 4`: torch draws masks from one generator a process."""
         mine = {"data": "moons", "samples": 40, "batch": 9, "p": 0.5, "steps": 6, "log_every": 1}
         chunks = [[(i, Case(hidden=(6, 4), seed=i, **mine))] for i in range(8)]
         with ThreadPoolExecutor(4) as pool:
-            found = [o for done in pool.map(judge_all, chunks, [maths()] * 8) for o in done]
+            found = [o for done in pool.map(judge_all, chunks, [fingerprint()] * 8) for o in done]
         assert [o.verdict for o in found] == ["passed"] * 8
 
     @pytest.mark.parametrize("name", ["moons", "digits", "mine.csv"])
@@ -379,7 +379,7 @@ class TestResults:
 
     def test_of_other_versions(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         bench.run(QUICK)
-        monkeypatch.setattr(command, "maths", lambda: maths() | {"sources": "0" * 12})
+        monkeypatch.setattr(command, "fingerprint", lambda: fingerprint() | {"sources": "0" * 12})
         ended = bench.run(QUICK)
         assert ended.status == 2
         assert "other versions (sources" in ended.err

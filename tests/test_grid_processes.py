@@ -22,7 +22,7 @@ from torch_parity.compare.cli import main
 from torch_parity.compare.commands import grid as command
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.grid.cluster import cluster
-from torch_parity.compare.grid.maths import maths
+from torch_parity.compare.grid.fingerprint import fingerprint
 
 ROOT = Path(__file__).parents[1]
 GRID = """
@@ -94,7 +94,7 @@ def test_killed_and_interrupted_at_random_moments(tmp_path: Path) -> None:
         assert process.exitcode == (130 if stops % 2 else -9), f"seed {SEED}: {said}"
         if stops % 2:
             assert "INTERRUPTED after" in said
-            assert "go on with  parity check --grid=grid.toml --out=out.jsonl" in said
+            assert "resume with  parity check --grid=grid.toml --out=out.jsonl" in said
         stops += 1
     assert verdicts(out) == expected(6), f"seed {SEED}"
     assert "PASS 36 cases" in said
@@ -144,7 +144,7 @@ class TestWorkersOfThisMachine:
         assert process.returncode == 2
         assert "Traceback" not in err
         assert "parity: a worker was killed (out of memory?)" in err
-        assert "of 480 cases are judged and kept in out.jsonl; go on with  parity check" in err
+        assert "of 480 cases are judged and kept in out.jsonl; resume with  parity check" in err
 
         process = start()
         wait_for(lambda: len(workers(process.pid)) == 2 and hears(process.pid), "two workers")
@@ -153,7 +153,7 @@ class TestWorkersOfThisMachine:
         assert process.returncode == 130
         assert "INTERRUPTED after" in said
         assert re.fullmatch(
-            r".* go on with  parity check --grid=grid\.toml --out=out\.jsonl\n", err
+            r".* resume with  parity check --grid=grid\.toml --out=out\.jsonl\n", err
         )
         assert verdicts(tmp_path / "out.jsonl").items() <= expected(60).items()
 
@@ -215,10 +215,10 @@ class TestCluster:
         case = Case(data="moons", hidden=(3,))
         with (
             dask(*worker, folder=tmp_path, python_path=tmp_path / "shadow"),
-            cluster(scheduler, [[(0, case)]], maths()) as crew,
+            cluster(scheduler, [[(0, case)]], fingerprint()) as workers,
             pytest.raises(InputError, match=r"a worker has no torch-parity, or another one"),
         ):
-            next(crew.found)
+            next(workers.outcomes)
 
     @pytest.mark.slow
     def test_a_worker_killed_in_the_middle(
@@ -259,7 +259,7 @@ class TestCluster:
         for address in ("tcp://127.0.0.1:1", "nonsense"):
             with (
                 pytest.raises(InputError, match=f"--cluster {address}: no Dask scheduler answers"),
-                cluster(address, [], maths()),
+                cluster(address, [], fingerprint()),
             ):
                 pass
 
@@ -268,6 +268,6 @@ class TestCluster:
         monkeypatch.setitem(sys.modules, "distributed", None)
         with (
             pytest.raises(InputError, match=r"pip install 'torch-parity\[cluster\]'"),
-            cluster("tcp://127.0.0.1:1", [], maths()),
+            cluster("tcp://127.0.0.1:1", [], fingerprint()),
         ):
             pass

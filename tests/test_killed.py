@@ -126,7 +126,7 @@ def test_the_installed_command(tmp_path: Path) -> None:
         [*command, "--resume", "a"], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert ended.returncode == 0, ended.stderr
-    assert "going on after step" in ended.stdout
+    assert "resuming after step" in ended.stdout
     assert ended.stderr.strip() == ""
     from click.testing import CliRunner
 

@@ -58,7 +58,7 @@ def test_how_large_its_inputs_are() -> None:
     verdict = judge(nodes, start, by_hand, by_torch | {"z2": z2})
     expected = {"h1": abs(h1).max(), "W2": abs(start["W2"]).max(), "b2": abs(start["b2"]).max()}
     assert verdict.root.reach == expected
-    assert f"its inputs reach h1 {expected['h1']:.2g}, W2 " in words(verdict)
+    assert f"the largest entries of its inputs: h1 {expected['h1']:.2g}, W2 " in words(verdict)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -70,10 +70,10 @@ def test_both_diverge_together(tmp_path: Path, dtype: str, loss: str) -> None:
     said = result.output.replace("\n", " ")
     assert re.search(
         r"FAIL in step \d+: training diverged: \w+ -> \w+ is the first that is not finite "
-        r"\(-?(inf|nan).*\), on both sides; its inputs reach \w+ \S+e\+\d+",
+        r"\(-?(inf|nan).*\), on both sides; the largest entries of its inputs: \w+ \S+e\+\d+",
         said,
     )
-    assert "The sides agree, so it is the training that diverges" in said
+    assert "Both sides agree, so neither is at fault" in said
     assert "is wrong" not in said
     summary = json.loads((tmp_path / "a/summary.json").read_text())
     assert (summary["passed"], summary["interrupted"]) == (False, False)
@@ -138,10 +138,10 @@ def test_training_stops_where_one_that_runs_free_breaks(
     result = train(tmp_path)
     assert result.exit_code == 1, result.output
     said = result.output.replace("\n", " ")
-    assert f"FAIL in step 7: Left to run free, {who} is lost: its " in said
+    assert f"FAIL in step 7: {who} diverged when trained on its own: its " in said
     assert f"-> {name} is the first that is not finite ({bad}" in said
     assert "but its own inputs give" in said
-    assert "so it is wrong. The judged step, from torch's state, is finite on both sides." in said
+    assert "so the operation is wrong. The judged step, which starts from torch's state" in said
     summary = json.loads((tmp_path / "a/summary.json").read_text())
     assert (summary["passed"], summary["steps"], summary["planned"]) == (False, 7, 30)
 
@@ -156,8 +156,9 @@ def test_numbers_that_grow_too_large_without_a_mistake(
     result = train(tmp_path, *plain, "--output", "identity", "--p", "0", "--l2", "0")
     assert result.exit_code == 1, result.output
     said = result.output.replace("\n", " ")
-    assert re.search(rf"FAIL in step 7: Left to run free, {who} is lost: its \w+ -> \w+ is", said)
-    assert "outgrow what the type can hold: try a smaller lr" in said
+    diverged = rf"FAIL in step 7: {who} diverged when trained on its own: its \w+ -> \w+ is"
+    assert re.search(diverged, said)
+    assert "The numbers become larger than the type can hold. Try a smaller lr" in said
     assert "so it is wrong" not in said
 
 
@@ -172,4 +173,4 @@ def test_check_does_not_pass_where_one_that_runs_free_breaks(
     if as_json:
         assert json.loads(result.output)["passed"] is False
     else:
-        assert "FAIL Left to run free, manual is lost: its" in result.output
+        assert "FAIL manual diverged when trained on its own: its" in result.output

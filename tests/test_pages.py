@@ -18,7 +18,7 @@ SHORTHAND = re.compile(r"<!-- *(\w+)(?:: *([^|>]*?))? *(?:\|[^>]*)?-->")
 
 def check(page: str) -> int:
     """Run a page and hold it to its ```text blocks -> how many there were."""
-    printed = dict(blocks.run(page))
+    printed = dict(blocks.execute(page))
     compared, last = 0, None
     for block in blocks.find(page):
         if block.language in ("", "text"):
@@ -80,7 +80,7 @@ def test_a_page_that_is_right_passes() -> None:
     found = blocks.find(PAGE)
     assert [b.language for b in found] == ["python", "text", "sh"]
     assert found[2].text.startswith("parity")
-    outputs = [printed for _, printed in blocks.run(PAGE)]
+    outputs = [printed for _, printed in blocks.execute(PAGE)]
     assert outputs[0] == "2\n"
     assert outputs[1].split() == ["examples", "here"]
 

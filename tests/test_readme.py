@@ -11,7 +11,7 @@ BLOCKS = blocks.find(README)
 
 
 def test_every_command_runs_and_every_example_prints_what_stands_below_it() -> None:
-    printed = list(blocks.run(README))
+    printed = list(blocks.execute(README))
     assert [block.language for block, _ in printed] == ["python", "sh"]
     (example, verdict), (commands, _) = printed
     assert BLOCKS[BLOCKS.index(example) + 1].text == verdict

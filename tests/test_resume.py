@@ -17,7 +17,7 @@ from torch_parity.compare.cli import parity
 from torch_parity.compare.commands import resume, train
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs import atomic, checkpoint
-from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.show.train_dashboard import TrainDashboard, moments
 
 STEPS = 30
@@ -70,7 +70,7 @@ def refusal(root: Path, *args: str) -> str:
 def test_the_end_is_the_same(whole: Path, stopped: Path) -> None:
     result = call(stopped.parent, "--resume", "a")
     assert result.exit_code == 0, result.output
-    assert "going on after step 23 of 30" in result.output
+    assert "resuming after step 23 of 30" in result.output
     assert "PASS" in result.output
     assert left(stopped) == left(whole)
 
@@ -201,7 +201,7 @@ class TestDamage:
             path.write_bytes(content)
         result = call(stopped.parent, "--resume", "a")
         assert result.exit_code == 0, result.output
-        assert "going on after step 20 of 30" in result.output
+        assert "resuming after step 20 of 30" in result.output
         if (suffix, how) != (".json", "missing"):  # then it was never finished
             assert re.search(rf"NOTE .*000000023\{suffix}", result.output.replace("\n", ""))
         assert left(stopped) == left(whole)
@@ -252,7 +252,7 @@ class TestDamage:
         log.write_bytes(content + b"torn")
         result = call(stopped.parent, "--resume", "a")
         assert result.exit_code == 0, result.output
-        assert "going on after step 20 of 30" in result.output
+        assert "resuming after step 20 of 30" in result.output
         assert left(stopped) == left(whole)
 
     def test_a_record_that_is_gone(self, stopped: Path) -> None:
@@ -338,7 +338,7 @@ class Killed(BaseException):
 
 # what the process was about to do when it was killed, and how often it had done that before
 MOMENTS: dict[str, tuple[Any, str, int]] = {
-    "folder made": (Held, "__enter__", 0),
+    "folder made": (RunLock, "__enter__", 0),
     "folder locked": (atomic, "write", 0),
     "case written": (TrainDashboard, "begin", 0),
     "logs begun": (atomic, "write", 1),

@@ -18,7 +18,7 @@ from torch_parity.compare.commands import train
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs import atomic
 from torch_parity.compare.runs.event_file import EventFile
-from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.show.dashboard import Dashboard
 
 CASE = ["--data", "moons", "--samples", "40", "--hidden", "3", "--steps", "12", "--log-every", "5"]
@@ -101,7 +101,7 @@ def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def _hold(folder: Path, held: Any, done: Any) -> None:
-    with Held(folder):
+    with RunLock(folder):
         held.set()
         done.wait(60)
 

@@ -14,7 +14,7 @@ from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.cli import main
 from torch_parity.compare.commands.faults import demonstrate
-from torch_parity.compare.commands.shard import run as shard
+from torch_parity.compare.commands.shard import write_shards
 from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.sources.recorded import Recorded, record_sharded
 
@@ -111,10 +111,10 @@ def test_ranks_without_a_job_or_traces_are_bad_input(
 ) -> None:
     assert command(monkeypatch, "ranks", tmp_path) == 2
     assert "holds no job.json" in capsys.readouterr().err
-    shard(Case(data="moons"), (2, 1), tmp_path / "a")
+    write_shards(Case(data="moons"), (2, 1), tmp_path / "a")
     assert command(monkeypatch, "ranks", tmp_path / "a") == 2
     assert "holds no traces" in capsys.readouterr().err
-    shard(Case(data="moons", lr=0.3), (2, 1), tmp_path / "b")
+    write_shards(Case(data="moons", lr=0.3), (2, 1), tmp_path / "b")
     shutil.copy(tmp_path / "b" / "case.toml", tmp_path / "a")
     assert command(monkeypatch, "ranks", tmp_path / "a") == 2
     assert "job.json is not that of case.toml" in capsys.readouterr().err

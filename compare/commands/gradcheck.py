@@ -15,13 +15,13 @@ from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
 from torch_parity.compare.gradients import gradcheck_pictures
 from torch_parity.compare.gradients.gradcheck import Checked, check_moment, moments, scan
-from torch_parity.compare.numbers import plain
+from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.show import terminal
 from torch_parity.compare.sources import pair
 
 
-def run(
+def check_gradients(
     case: Case, after: int | None, scan_epsilon: bool, as_json: bool, name: str | None, root: Path
 ) -> bool:
     """Check, show, draw -> whether the exact check found every gradient right.
@@ -48,7 +48,7 @@ def run(
     if folder:
         _draw(folder, checks, scans)
     if as_json:
-        console.print_json(json.dumps(plain(_record(checks, scans))))
+        console.print_json(json.dumps(json_safe(_record(checks, scans))))
     else:
         terminal.show_case(console, case, loaded, sides)
         for i, c in enumerate(checks):

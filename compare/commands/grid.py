@@ -1,4 +1,4 @@
-"""`parity check --grid FILE`: every case of a grid judged, each result kept as it comes."""
+"""`parity check --grid FILE`: judge every case of a grid, and store each result at once."""
 
 import shlex
 from collections.abc import Callable
@@ -18,30 +18,30 @@ from torch_parity.compare.grid import cases, results, table
 from torch_parity.compare.grid.cases import flag
 from torch_parity.compare.grid.cluster import cluster
 from torch_parity.compare.grid.cores import all_cores
-from torch_parity.compare.grid.crew import Crew
-from torch_parity.compare.grid.maths import maths
+from torch_parity.compare.grid.fingerprint import fingerprint
 from torch_parity.compare.grid.outcome import Outcome
 from torch_parity.compare.grid.results import Results
 from torch_parity.compare.grid.table import Rate, Totals
+from torch_parity.compare.grid.workers import Workers
 
-CHUNK = 8  # cases handed to a worker at a time: half a second, beside which handing over is nothing
+CHUNK = 8  # cases sent to a worker at a time: half a second of work, so that sending costs little
 
 
-def run(
+def judge_grid(
     file: Path, given: dict[str, Any], address: str | None, out: Path | None, as_json: bool
 ) -> int:
-    """Judge what the result file does not have yet, then show the whole -> the exit status: 0 if
-    every case passed or contradicts itself, 1 if any did not, 128 and the signal if one stopped it.
+    """Judge the cases that the results file does not have, then show all -> the exit status: 0 if
+    every case passed or contradicts itself, 1 if any failed, 128 plus the signal that stopped it.
 
     Raises:
         InputError: the grid, the result file or the cluster cannot be used, or a worker was killed.
     """
     grid = cases.load(file, **given)
     for case in {case.data: case for case in grid.cases.values()}.values():
-        data.load(case)  # a name that is none would otherwise pass for a contradiction
+        data.load(case)  # an unknown name would otherwise count as a contradiction
     path = out or Path("runs") / f"{grid.name}.jsonl"
     rate, status = None, 0
-    with results.held(path, grid, maths()) as known:
+    with results.held(path, grid, fingerprint()) as known:
         way_on = _way_on(known, file, given, address, out)
         try:
             with stopping():
@@ -62,7 +62,7 @@ def run(
 
 
 def _sweep(known: Results, address: str | None) -> Rate | None:
-    """Every case that has no result yet -> how fast that went; None if there was none."""
+    """Judge every case that has no result yet -> the rate; None if there was no such case."""
     grid, began = known.grid, perf_counter()
     refused = (n for n in grid.refused if n not in known.outcomes)
     known.add(Outcome(case=n, verdict="refused", detail=grid.refused[n]) for n in refused)
@@ -70,20 +70,21 @@ def _sweep(known: Results, address: str | None) -> Rate | None:
     if not left:
         return None
     chunks = [left[i : i + CHUNK] for i in range(0, len(left), CHUNK)]
-    crew = cluster(address, chunks, maths()) if address else all_cores(chunks, maths())
-    with crew as at_work:
-        _collect(known, at_work)
-        return Rate(len(left), at_work.cores, perf_counter() - began)
+    versions = fingerprint()
+    pool = cluster(address, chunks, versions) if address else all_cores(chunks, versions)
+    with pool as workers:
+        _collect(known, workers)
+        return Rate(len(left), workers.cores, perf_counter() - began)
 
 
-def _collect(known: Results, crew: Crew) -> None:
-    """Each result into the file as it comes, with a bar on a terminal and ten lines elsewhere."""
+def _collect(known: Results, workers: Workers) -> None:
+    """Store each result as it comes; show a bar on a terminal, ten lines of progress elsewhere."""
     console, total = Console(stderr=True), len(known.grid)
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     plain = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=plain) as bar:
         task = bar.add_task("judging", total=total, completed=len(known.outcomes))
-        for outcomes in crew.found:
+        for outcomes in workers.outcomes:
             before = len(known.outcomes)
             known.add(outcomes)
             now = len(known.outcomes)
@@ -105,11 +106,11 @@ def _show(found: Totals, path: Path, as_json: bool) -> None:
 def _way_on(
     known: Results, file: Path, given: dict[str, Any], address: str | None, out: Path | None
 ) -> Callable[[], str]:
-    """Says, when asked, what is done and what to type to go on."""
+    """A function that says how many cases are judged, and the command that resumes."""
     words = ["parity", "check", f"--grid={file}", *(flag(n, v) for n, v in given.items())]
     words += [f"--out={out}"] if out else []
     words += [f"--cluster={address}"] if address else []
     return lambda: (
         f"{len(known.outcomes):,} of {len(known.grid):,} cases are judged and kept in "
-        f"{known.path}; go on with  {shlex.join(words)}"
+        f"{known.path}; resume with  {shlex.join(words)}"
     )

@@ -1,4 +1,4 @@
-"""`parity train --resume NAME`: the same case, from the newest checkpoint that is whole."""
+"""`parity train --resume NAME`: continue the case from the newest undamaged checkpoint."""
 
 import json
 from pathlib import Path
@@ -8,31 +8,31 @@ from rich.console import Console
 from torch_parity.compare import case as cases
 from torch_parity.compare import data, progress, threads
 from torch_parity.compare.case import Case
-from torch_parity.compare.commands.train import Run
+from torch_parity.compare.commands.train import TrainingRun
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
 from torch_parity.compare.runs import folder as runs
-from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.runs.made_with import changes, made_with
 from torch_parity.compare.show import terminal
 from torch_parity.compare.sources import pair
 
 
-def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:
-    """Go on with the run root/name -> the exit status, as of compare.commands.train.run.
+def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:
+    """Resume the run root/name -> the exit status, as for compare.commands.train.train_case.
 
-    asked is what the command line says of the case; it may only repeat what the run was begun with.
+    asked holds the options of the command line, which may only repeat those the run began with.
 
     Raises:
-        InputError: there is no such run, it is finished or being trained, another case is asked
-            for, or no checkpoint of it is whole.
+        InputError: there is no such run, it is finished or being trained, the options differ, or
+            every checkpoint is damaged.
     """
     folder = runs.find(root, name)
     _refuse_never_begun(folder)
     case = cases.load(folder / "case.toml")
     for field in asked.model_fields_set:
         _refuse_change(name, field, getattr(case, field), getattr(asked, field))
-    with Held(folder) as held, threads.limited(case.threads):
+    with RunLock(folder) as lock, threads.limited(case.threads):
         _refuse_finished(folder)
         loaded = data.load(case)
         sides = pair.build(case, loaded)
@@ -41,51 +41,51 @@ def run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int
         if gradcheck is not None:
             every = was.gradchecks.every if was.gradchecks else None
             _refuse_change(name, "gradcheck", every, gradcheck)
-        with held.writing():
+        with lock.writing():
             progress.rewind(folder, found)
         notes = list(was.notes)
         if changed := changes(was.made_with, made_with()):
             notes.append(
-                f"after step {found.state.step} this run went on with {', '.join(changed)}: from "
-                "there on it may differ, by rounding, from one that was never stopped"
+                f"after step {found.state.step} this run was resumed with {', '.join(changed)}: "
+                "later steps may differ, by rounding, from those of a run that was not stopped"
             )
         console = Console()
         terminal.show_case(console, case, loaded, sides)
         terminal.show_resumed(console, found.state.step, case, found.refused)
         exactly = Gradchecks(sides.manual.net, was.gradchecks) if was.gradchecks else None
-        return Run(
+        return TrainingRun(
             case,
             loaded,
             sides,
-            held,
+            lock,
             was.tally,
             exactly,
             start=found.state,
             seconds=was.seconds,
             notes=tuple(notes),
             logs=was.logs,
-        ).go(console)
+        ).train(console)
 
 
 def _refuse_change(name: str, field: str, was: object, now: object) -> None:
     if was != now:
         raise InputError(
-            f"--{field.replace('_', '-')} is {now!r}, but run {name!r} was begun with {was!r}: "
-            "leave it out to go on, or train anew under another --name"
+            f"--{field.replace('_', '-')} is {now!r}, but run {name!r} began with {was!r}: leave "
+            "the option out to resume, or start a new run under another --name"
         )
 
 
 def _refuse_never_begun(folder: Path) -> None:
     if not (folder / "case.toml").exists():
         raise InputError(
-            f"{folder} holds no case.toml: it is no training, or one that was stopped before it "
-            "began, so there is nothing to go on from\n"
-            f"start again under another --name, or under {folder.name!r} once {folder} is deleted"
+            f"{folder} holds no case.toml, so there is nothing to resume: it is not a training, or "
+            "was stopped before the first step\n"
+            f"start again under another --name, or delete {folder} first"
         )
 
 
 def _refuse_finished(folder: Path) -> None:
-    """A summary that cannot be read is none: it is written anew."""
+    """A summary that cannot be read does not count: the run writes a new one."""
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         finished = not summary["interrupted"]
@@ -93,6 +93,6 @@ def _refuse_finished(folder: Path) -> None:
         return
     if finished:
         raise InputError(
-            f"run {folder.name!r} is finished: all its {summary['steps']} steps are in "
-            f"{folder / 'summary.json'}, and nothing is left to go on with"
+            f"run {folder.name!r} is finished, so there is nothing to resume: all its "
+            f"{summary['steps']} steps are in {folder / 'summary.json'}"
         )

@@ -1,4 +1,4 @@
-"""`parity train`: everything is checked before the run's folder exists, then data flows one way."""
+"""`parity train`: check every input, create the run's folder, train, log and report."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from rich.progress import track
 
 from torch_parity.compare import data, progress, threads
 from torch_parity.compare.case import Case
-from torch_parity.compare.commands.stopping import Asked, listening
+from torch_parity.compare.commands.stopping import StopRequest, listening
 from torch_parity.compare.data import Data
 from torch_parity.compare.gradients import train_gradcheck
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
@@ -20,7 +20,7 @@ from torch_parity.compare.progress import Progress
 from torch_parity.compare.runs import atomic, event_file, training
 from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.runs.event_file import Written
-from torch_parity.compare.runs.lock import Held
+from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.runs.made_with import made_with
 from torch_parity.compare.runs.summary import Summary, Tally
 from torch_parity.compare.runs.training import State, Training
@@ -32,11 +32,11 @@ from torch_parity.compare.sources.pair import Pair
 STORE_EVERY = 100  # steps between two checkpoints, which cost some milliseconds
 
 
-def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) -> int:
+def train_case(case: Case, name: str | None, root: Path, gradcheck: int | None = None) -> int:
     """Train, log, report -> the exit status: 0 if every tensor of every step agreed, 1 if not, 128
-    and the signal if one stopped it.
+    plus the signal number if a signal stopped it.
 
-    gradcheck, where given, also holds every so many steps' gradients to the exact ones.
+    gradcheck = N also compares the gradients of every Nth step with the exact ones.
 
     Raises:
         InputError: the case, its data or the run's folder cannot be used.
@@ -47,24 +47,24 @@ def run(case: Case, name: str | None, root: Path, gradcheck: int | None = None) 
         exactly = train_gradcheck.prepare(sides.manual.net, gradcheck, case.steps, case.dtype)
         folder = runs.create(root, name, default=Path(case.data).stem)
         tally = Tally(training.score_name(loaded), case.base_error)
-        with Held(folder) as held:
+        with RunLock(folder) as lock:
             text = tomli_w.dumps(case.model_dump(exclude_none=True))
-            with held.writing():
+            with lock.writing():
                 atomic.write(folder / "case.toml", text.encode())
             console = Console()
             terminal.show_case(console, case, loaded, sides)
-            return Run(case, loaded, sides, held, tally, exactly).go(console)
+            return TrainingRun(case, loaded, sides, lock, tally, exactly).train(console)
 
 
 @dataclass
-class Run:
-    """One run under way, from its first step or from where it stopped: start, seconds, notes
-    and logs are what an earlier process left."""
+class TrainingRun:
+    """A run in progress, new or resumed; start, seconds, notes and logs come from the process that
+    was stopped."""
 
     case: Case
     data: Data
     pair: Pair
-    held: Held
+    lock: RunLock
     tally: Tally
     exactly: Gradchecks | None
     start: State | None = None
@@ -72,8 +72,8 @@ class Run:
     notes: tuple[str, ...] = ()
     logs: Mapping[str, Written] = field(default_factory=dict)
 
-    def go(self, console: Console) -> int:
-        """To the last step, or until asked to stop -> the exit status.
+    def train(self, console: Console) -> int:
+        """To the last step, or until a signal requests a stop -> the exit status.
 
         Raises:
             InputError: the folder can no longer be written.
@@ -82,21 +82,21 @@ class Run:
         self._digest = progress.digest(self.data)
         self._made_with = made_with()
         steps = Training(self.case, self.data, self.pair, self.exactly, self.start)
-        with listening() as asked:
+        with listening() as request:
             with self._dashboard() as dashboard:
                 if self.start is None:
-                    with self.held.writing():
+                    with self.lock.writing():
                         dashboard.begin()
                     self._store(steps, dashboard)
-                stopped = self._take(steps, dashboard, asked)
+                stopped = self._take(steps, dashboard, request)
                 summary = self.tally.summary(self.case.steps, stopped, self._made_with, self.notes)
-                with self.held.writing():
+                with self.lock.writing():
                     dashboard.finish(steps.manual.params, summary)
             passed = self._report(console, stopped, summary)
-        return asked.status if stopped else 0 if passed else 1
+        return request.status if stopped else 0 if passed else 1
 
-    def _take(self, steps: Training, dashboard: TrainDashboard, asked: Asked) -> bool:
-        """Every step that is left and can be judged -> whether it was asked to stop before that."""
+    def _take(self, steps: Training, dashboard: TrainDashboard, request: StopRequest) -> bool:
+        """Every step that is left and can be judged -> whether a signal stopped it before that."""
         shown = track(
             steps,
             "training both sides",
@@ -106,23 +106,23 @@ class Run:
             transient=True,
         )
         for record in shown:
-            with self.held.writing():
+            with self.lock.writing():
                 dashboard.write(record)
             self.tally.add(record)
             if not record.finite:
                 break
             last = record.step == self.case.steps
-            if last or asked.signal or record.step % STORE_EVERY == 0:
+            if last or request.signal or record.step % STORE_EVERY == 0:
                 self._store(steps, dashboard)
-            if asked.signal and not last:
+            if request.signal and not last:
                 return True
         return False
 
     def _store(self, steps: Training, dashboard: TrainDashboard) -> None:
-        """The curves first, for a checkpoint says how long they are."""
-        with self.held.writing():
+        """Store a checkpoint, after the curves: it records how long their files are."""
+        with self.lock.writing():
             dashboard.sync()
-            self.logs = event_file.written(self.held.folder, self.logs)
+            self.logs = event_file.written(self.lock.folder, self.logs)
             made = Progress(
                 case=self.case,
                 data=self._digest,
@@ -134,23 +134,23 @@ class Run:
                 seconds=perf_counter() - self._began,
                 notes=self.notes,
             )
-            progress.store(self.held.folder, steps.state(), made)
+            progress.store(self.lock.folder, steps.state(), made)
 
     @contextmanager
     def _dashboard(self) -> Iterator[TrainDashboard]:
-        with self.held.writing():
-            dashboard = TrainDashboard(self.held.folder, self.case, self.data, self.pair)
+        with self.lock.writing():
+            dashboard = TrainDashboard(self.lock.folder, self.case, self.data, self.pair)
         try:
             yield dashboard
         finally:
-            with self.held.explained():
+            with self.lock.explained():
                 dashboard.close()
 
     def _report(self, console: Console, stopped: bool, summary: Summary) -> bool:
         """On the terminal and as files; the run is finished once summary.json says so -> whether
         all was right."""
-        folder, seen = self.held.folder, self.exactly.seen if self.exactly else None
-        with self.held.writing():
+        folder, seen = self.lock.folder, self.exactly.seen if self.exactly else None
+        with self.lock.writing():
             if seen and not stopped:
                 atomic.write(folder / "gradcheck.json", seen.json().encode())
             atomic.write(folder / "summary.json", summary.json().encode())

@@ -10,7 +10,7 @@ from rich.console import Console
 from torch_parity import manual
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.judge import SIDES
-from torch_parity.compare.numbers import plain
+from torch_parity.compare.numbers import json_safe
 from torch_parity.manual.gradients.exact_check import hold
 from torch_parity.manual.models.step import Model, Tensors
 
@@ -41,7 +41,7 @@ class Seen:
             "seconds": self.seconds,
             "failure": self.failure,
         }
-        return json.dumps(plain(record), indent=1)
+        return json.dumps(json_safe(record), indent=1)
 
     def show(self, console: Console, whole: float) -> None:
         """What it found, and its share of the seconds that the whole run took."""

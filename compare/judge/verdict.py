@@ -9,18 +9,21 @@ from torch_parity.compare.judge.judge import SIDES, Fault, Judgement, Side
 Names = Mapping[Side, str]
 CALLED: Names = {side: side for side in SIDES}
 
+OVERFLOW = "The numbers become larger than the type can hold."
+
 
 def sentences(j: Judgement, called: Names = CALLED) -> Iterator[str]:
-    """The findings of a judgement that did not pass, most important first; called names the
-    sides."""
+    """The findings of a judgement that did not pass, the most important first, under the names in
+    called."""
     if not j.root:
         bad = [d for d in j.differences if not d.passed]
         yield f"{bad[0].name}: {bad[0].detail}."
         if more := bad[1:]:
             names = ", ".join(d.name for d in more[:8]) + (", ..." if more[8:] else "")
-            yield f"So it is with {len(more)} more: {names}."
+            noun, verb = ("tensor", "differs") if len(more) == 1 else ("tensors", "differ")
+            yield f"{len(more)} more {noun} {verb}: {names}."
         if j.replays:
-            yield "Every operation is right on its own inputs: the two compute different things."
+            yield _replayed(j, called)
         return
     r, side = j.root.found, called[j.root.side]
     if r.outcome == "not finite":
@@ -29,14 +32,35 @@ def sentences(j: Judgement, called: Names = CALLED) -> Iterator[str]:
     yield f"First wrong: {side}'s {r.operation} -> {r.name}, {_numbers(j)}."
     yield _who(j, called)
     if j.last_agreeing:
-        yield f"Everything before it is right, up to {j.last_agreeing}."
+        yield f"Everything computed before it is right: the last is {j.last_agreeing}."
     if j.consequences:
-        yield f"Tensors that differ as a consequence alone: {len(j.consequences)}."
+        yield f"Tensors that differ only as a consequence of it: {len(j.consequences)}."
     if j.foreign:
-        yield f"Not part of this step, so judged by nobody: {', '.join(j.foreign)}."
+        yield f"Not judged, because this step does not compute them: {', '.join(j.foreign)}."
     for at in SIDES:
         if at in j.diagnoses:
             yield from _why(called[at], j.diagnoses[at])
+
+
+def _replayed(j: Judgement, called: Names) -> str:
+    """How many tensors were replayed, of how many, where every replay is right."""
+    recorded = [d for d in j.differences if not d.name.startswith("given ")]
+    counts = {}
+    for side in SIDES:
+        names = {d.name for d in recorded if d.verdict != f"no {side}"}
+        replayed = names & {r.name for r in j.replays.get(side, ())}
+        counts[side] = (len(replayed), len(names))
+    if not any(done for done, _ in counts.values()):
+        return "No operation could be replayed, so which side is right is not known."
+    said = " and ".join(f"{n} of {of} tensors of {called[s]}" for s, (n, of) in counts.items())
+    if any(done < of for done, of in counts.values()):
+        return (
+            f"Replayed: {said}. Each of these is right on its own inputs; the rest is not judged."
+        )
+    return (
+        f"Replayed: {said}. Every operation is right on its own inputs: the two sides compute "
+        "different things."
+    )
 
 
 def short(j: Judgement, called: Names = CALLED) -> str:
@@ -50,8 +74,8 @@ def short(j: Judgement, called: Names = CALLED) -> str:
 
 
 def _not_finite(j: Judgement, fault: Fault, called: Names) -> Iterator[str]:
-    """Either the numbers outgrew their type, mostly on both sides alike; or a side made NaN or
-    infinity of inputs that give a number."""
+    """Either the numbers became too large for their type, usually on both sides; or one side
+    computed NaN or infinity from inputs that give a finite number."""
     r, side, other = fault.found, called[fault.side], called[_other(fault.side)]
     what, reach = _broke(fault)
     alike = fault.other is not None and not math.isfinite(fault.other)
@@ -60,35 +84,52 @@ def _not_finite(j: Judgement, fault: Fault, called: Names) -> Iterator[str]:
         yield _who(j, called)
     elif alike:
         yield f"training diverged: {what}, on both sides; {reach}."
-        yield "The sides agree, so it is the training that diverges: try a smaller lr."
+        yield "Both sides agree, so neither is at fault. Try a smaller lr."
     else:
-        there = "did not get that far" if fault.other is None else f"has {fault.other:.9g} there"
+        there = "recorded no such value" if fault.other is None else f"has {fault.other:.9g} there"
         yield f"training diverged: {side}'s {what}; {reach}. {other} {there}."
-        yield "The inputs outgrow what the type can hold: try a smaller lr."
+        yield f"{OVERFLOW} Try a smaller lr."
 
 
 def lost(faults: Mapping[str, Fault]) -> Iterator[str]:
-    """Who runs free and is no longer finite, though the judged step, from torch's state, is. Where
-    the inputs give a number it was computed wrongly."""
+    """Copies that train on their own and are no longer finite, though the judged step, which starts
+    from torch's state, is. Where the inputs give a finite number, the operation is wrong."""
     for who, fault in faults.items():
         what, reach = _broke(fault)
-        yield f"Left to run free, {who} is lost: its {what}; {reach}."
+        yield f"{who} diverged when trained on its own: its {what}; {reach}."
         if math.isfinite(fault.found.expected):
-            yield "Its own inputs give a number, so it is wrong."
+            yield "Its own inputs give a finite number, so the operation is wrong."
         else:
-            yield "Its numbers outgrow what the type can hold: try a smaller lr."
+            yield f"{OVERFLOW} Try a smaller lr."
     if faults:
-        yield "The judged step, from torch's state, is finite on both sides."
+        yield "The judged step, which starts from torch's state, is finite on both sides."
+
+
+def matches(tensors: int, steps: int, replays: int) -> str:
+    """What was compared, and what was replayed, in a run that passed."""
+    return (
+        f"{tensors} tensors x {steps} steps match; in {replays} of these steps every operation was "
+        "replayed and is within its rounding bound"
+    )
+
+
+def free_running(drift: float, envelope: float) -> str:
+    """How far the sides drift when each trains on its own, beside what rounding alone does."""
+    return (
+        f"Trained on their own, the two sides' parameters end {drift:.1e} apart; for comparison, a "
+        "copy perturbed in each step by one ulp (the gap to the next floating-point number) ends "
+        f"{envelope:.1e} apart."
+    )
 
 
 def powerless(zeros: Iterable[str]) -> Iterator[str]:
-    """What a PASS does not say of tensors that are all zeros."""
+    """What a PASS does not show about tensors that are all zeros."""
     names = list(zeros)
     if names:
         listed = ", ".join(names[:8]) + (", ..." if names[8:] else "")
         yield (
-            f"The check had no power over {listed}: every entry is 0, so a factor that is wrong or "
-            "forgotten there would not have shown. Judge a case in which they are not."
+            f"The check had no power over {listed}: every entry is 0, so a wrong or missing factor "
+            "would not have been noticed. Judge a case in which they are not 0."
         )
 
 
@@ -96,7 +137,8 @@ def _broke(fault: Fault) -> tuple[str, str]:
     r = fault.found
     return (
         f"{r.operation} -> {r.name} is the first that is not finite ({r.detail})",
-        "its inputs reach " + ", ".join(f"{n} {size:.2g}" for n, size in fault.reach.items()),
+        "the largest entries of its inputs: "
+        + ", ".join(f"{n} {size:.2g}" for n, size in fault.reach.items()),
     )
 
 
@@ -124,13 +166,13 @@ def _who(j: Judgement, called: Names) -> str:
     if len(wrong) == 1:
         who += f", {called[_other(wrong[0])]} is right"
     if j.different_losses:
-        who += "; they record different losses"
+        who += "; their losses differ"
     if j.root is not None and j.root.witness is not None:
         side, other = called[j.root.side], called[_other(j.root.side)]
         seen = f", {other} has {j.root.other:.9g}" if j.root.other is not None else ""
         who += (
-            f". Third witness, the exact derivative of the forward there: {j.root.witness:.9g}"
-            f" ({side} has {j.root.found.came:.9g}{seen})"
+            ". Third witness (the exact derivative of the forward formula, computed without either "
+            f"backward): {j.root.witness:.9g} ({side} has {j.root.found.came:.9g}{seen})"
         )
     return who + "."
 
@@ -138,11 +180,11 @@ def _who(j: Judgement, called: Names) -> str:
 def _why(side: str, d: Diagnosis) -> Iterator[str]:
     if d.verdict == "ambiguous":
         names = " or ".join(" + ".join(sorted(n)) for n in d.names)
-        yield f"Cause ({side}), ambiguous: {names}. On this step they compute the same numbers."
+        yield f"Cause ({side}), ambiguous: {names}. In this step they give the same numbers."
     for explanation in d.alternatives[0] if d.alternatives else ():
         c = explanation.cause
         where = ", ".join(explanation.tensors[:6]) + (", ..." if explanation.tensors[6:] else "")
-        label = "Cause" if not d.unexplained else "Possible cause, of a part alone"
+        label = "Cause" if not d.unexplained else "Possible cause of a part of it"
         yield f"{label} ({side}): {c.name}, seen in {where}. {c.sentence}"
         yield f"  Right in NumPy: {c.manual}"
         yield f"  Right in torch: {c.torch}"

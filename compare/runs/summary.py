@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch_parity.compare.judge.differences import Difference
 from torch_parity.compare.judge.judge import Side
 from torch_parity.compare.judge.verdict import lost, powerless, sentences
-from torch_parity.compare.numbers import plain
+from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs.training import StepRecord
 from torch_parity.manual.bias_variance import Diagnosis, diagnose
 
@@ -67,7 +67,7 @@ class Summary:
     def json(self) -> str:
         """Every tensor, for machines."""
         record = {"passed": self.passed, **dataclasses.asdict(self)}
-        return json.dumps(plain(record), indent=1)
+        return json.dumps(json_safe(record), indent=1)
 
 
 @dataclass

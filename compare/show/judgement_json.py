@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from torch_parity.compare.judge.judge import Judgement
-from torch_parity.compare.numbers import plain
+from torch_parity.compare.numbers import json_safe
 
 
 def to_json(j: Judgement, **more: Any) -> str:
@@ -31,4 +31,4 @@ def to_json(j: Judgement, **more: Any) -> str:
         "differences": [dataclasses.asdict(d) for d in j.differences],
         "replays": {side: [dataclasses.asdict(r) for r in rs] for side, rs in j.replays.items()},
     }
-    return json.dumps(plain(record))
+    return json.dumps(json_safe(record))

@@ -1,4 +1,4 @@
-"""What a page about a run says, whoever left the run's folder: `parity train`, a lesson, a test."""
+"""The content of the page about a run folder, written by `parity train`, a lesson or a test."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +11,7 @@ from markupsafe import Markup
 from torch_parity.compare import case
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.judge import SIDES
+from torch_parity.compare.judge.verdict import free_running, matches
 from torch_parity.compare.runs import events, stored
 from torch_parity.compare.runs.events import Picture
 from torch_parity.compare.runs.stored import (
@@ -63,7 +64,7 @@ def of(folder: Path) -> Page:
     """The page about a folder.
 
     Raises:
-        InputError: it is no run, or a file of it is damaged.
+        InputError: it is not a run folder, or a file in it is damaged.
     """
     if (folder / "case.toml").is_file():
         return _of_training(folder)
@@ -73,11 +74,11 @@ def of(folder: Path) -> Page:
         return _of_report(folder)
     if pictures := _pictures(folder):
         return Page(
-            folder.name, "NO VERDICT", "This folder holds pictures alone.", pictures=pictures
+            folder.name, "NO VERDICT", "This folder holds only pictures.", pictures=pictures
         )
     raise InputError(
-        f"{folder} is no run: it has no case.toml, lesson.json, report.json or picture; a lesson "
-        "still running has none of them yet either"
+        f"{folder} is not a run: it has no case.toml, lesson.json, report.json or picture; a "
+        "lesson writes them when it ends"
     )
 
 
@@ -94,8 +95,8 @@ def _of_training(folder: Path) -> Page:
     }
     if summary is None:
         headline = (
-            "The run is not over, or was stopped: there is no summary.json. Its curves end at step "
-            f"{last} of {chosen.steps}."
+            "The run is not finished or was stopped: it has no summary.json. Its curves end at "
+            f"step {last} of {chosen.steps}."
         )
         return Page(folder.name, "UNFINISHED", headline, **about)
     status, headline, words = _verdict(summary, chosen.steps, _gradcheck(folder))
@@ -128,7 +129,7 @@ def _gradcheck(folder: Path) -> stored.StoredGradcheck | None:
 def _verdict(
     summary: StoredSummary, steps: int, gradients: stored.StoredGradcheck | None
 ) -> tuple[Status, str, tuple[str, ...]]:
-    """PASS only if everything that the files say says so."""
+    """PASS only if every file of the run supports it."""
     if summary.failure:
         first, *rest = summary.failure.words
         return "FAIL", f"In step {summary.failure.step}: {first}", tuple(rest)
@@ -140,23 +141,19 @@ def _verdict(
     if summary.steps != steps:
         return "UNFINISHED", f"Only {summary.steps} of {steps} steps were judged.", ()
     exactly = (
-        f" The gradients of {len(gradients.steps)} steps are right to the exact derivative."
+        f" The gradients of {len(gradients.steps)} steps equal the exact derivative to rounding."
         if gradients
         else ""
     )
     return (
         "PASS",
-        f"{len(summary.worst)} tensors x {summary.steps} steps match; every operation of "
-        f"{summary.replays} steps replayed within its rounding bound.{exactly}",
+        f"{matches(len(summary.worst), summary.steps, summary.replays)}.{exactly}",
         (),
     )
 
 
 def _free(summary: StoredSummary) -> tuple[str, ...]:
-    return (
-        f"Left to run free, the sides' parameters end {summary.drift:.1e} apart; rounding alone (a "
-        f"twin nudged by one unit in the last place a step) does {summary.envelope:.1e}.",
-    )
+    return (free_running(summary.drift, summary.envelope),)
 
 
 def _worst(summary: StoredSummary) -> Iterable[Row]:

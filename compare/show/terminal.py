@@ -13,15 +13,28 @@ from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.judge.judge import SIDES, Judgement
 from torch_parity.compare.judge.replay import Replayed
-from torch_parity.compare.judge.verdict import CALLED, Names, lost, powerless, sentences
+from torch_parity.compare.judge.verdict import (
+    CALLED,
+    Names,
+    free_running,
+    lost,
+    matches,
+    powerless,
+    sentences,
+)
 from torch_parity.compare.runs.folder import way_on
 from torch_parity.compare.runs.summary import Summary, by_kind, worst_of
 from torch_parity.compare.runs.training import StepRecord
 from torch_parity.compare.sources.pair import Pair
 
+OF_BOUND = (
+    "of bound: the bound is the most that rounding alone may have moved a number; up to 100% of it "
+    "is right, more is a fault"
+)
 LEGEND = (
-    "of bound: the share used up of what rounding allows an operation; over 100% is a fault\n"
-    "smallest fault: what would still have been seen, relative to the tensor's largest entry"
+    f"{OF_BOUND}\n"
+    "smallest fault (the check's power): the smallest mistake it would have noticed, relative to "
+    "the tensor's largest entry"
 )
 
 
@@ -55,8 +68,7 @@ def show(console: Console, summary: Summary, folder: Path) -> None:
             soft_wrap=True,
         )
     console.print(
-        f"Left to run free, the sides' parameters end {summary.drift:.1e} apart; rounding alone (a "
-        f"twin nudged by one ulp a step) does {summary.envelope:.1e}.\n"
+        f"{free_running(summary.drift, summary.envelope)}\n"
         f"Curves: {escape(str(folder))} (parity board {escape(folder.name)})\n"
         f"Made with {escape(', '.join(f'{k} {v}' for k, v in summary.made_with.items()))}",
         highlight=False,
@@ -68,15 +80,15 @@ def show(console: Console, summary: Summary, folder: Path) -> None:
 
 
 def show_resumed(console: Console, step: int, case: Case, refused: tuple[str, ...]) -> None:
-    """Where a run goes on, and which checkpoints could not be used."""
+    """The step after which a run resumes, and which checkpoints could not be used."""
     for why in refused:
         console.print(f"[bold yellow]NOTE[/] {escape(why)}", highlight=False, soft_wrap=True)
-    console.print(f"going on after step {step} of {case.steps}", highlight=False)
+    console.print(f"resuming after step {step} of {case.steps}", highlight=False)
 
 
 def show_way_on(console: Console, folder: Path) -> None:
     """What to type after an interruption."""
-    console.print(f"Go on with:  {escape(way_on(folder))}", highlight=False, soft_wrap=True)
+    console.print(f"Resume with:  {escape(way_on(folder))}", highlight=False, soft_wrap=True)
 
 
 def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:
@@ -104,7 +116,12 @@ def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:
 
 def table(summary: Summary) -> Table:
     """The rows, with what is wrong in red."""
-    t = Table(title="manual against torch, each step from the same state", box=SIMPLE_HEAD)
+    t = Table(
+        title="manual against torch, each step from the same state",
+        caption=OF_BOUND,
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+    )
     for header in ("\ntensors", "greatest\ndifference", "\nin", "\nstep"):
         t.add_column(header, justify="left" if header in ("\ntensors", "\nin") else "right")
     for header in ("of bound:\nmanual", "\ntorch", "\nverdict"):
@@ -120,7 +137,7 @@ def _use(uses: dict[str, float], names: list[str]) -> str:
 
 
 def verdict(summary: Summary) -> str:
-    """One sentence that nobody can misread."""
+    """PASS, FAIL or INTERRUPTED, and why, in one sentence."""
     stopped = f"[bold yellow]INTERRUPTED[/] after step {summary.steps} of {summary.planned}"
     if summary.failure:
         words = escape("\n".join(summary.failure.words))
@@ -128,10 +145,7 @@ def verdict(summary: Summary) -> str:
         return f"{failed}\n{stopped}" if summary.interrupted else failed
     if not summary.steps:
         return "[bold red]FAIL[/] no step was judged"
-    seen = (
-        f"{len(summary.worst)} tensors x {summary.steps} steps match; every operation of "
-        f"{summary.replays} steps replayed within its rounding bound"
-    )
+    seen = matches(len(summary.worst), summary.steps, summary.replays)
     return f"{stopped}: so far {seen}" if summary.interrupted else f"[bold green]PASS[/] {seen}"
 
 
@@ -147,25 +161,25 @@ def _scores(summary: Summary) -> Table:
 
 
 def _span(names: list[str]) -> str:
-    """W1-3 rather than W1 W2 W3; gradients come last layer first, and read better turned."""
+    """W1-3 rather than W1 W2 W3, also for gradients, which are computed last layer first."""
     layers = sorted(int(digits[0]) for name in names if (digits := re.findall(r"\d+", name)))
     return re.sub(r"\d+", f"{layers[0]}-{layers[-1]}", names[0]) if len(layers) > 1 else names[0]
 
 
 def show_step(console: Console, step: int, steps: int) -> None:
-    """Which step the report is about."""
+    """The step that the report describes."""
     console.print(f"step {step} of {steps}", highlight=False)
 
 
 def show_lost(console: Console, record: StepRecord) -> None:
-    """Who runs free and is no longer finite, if anybody."""
+    """Which copies diverged when trained on their own, if any."""
     if record.lost:
         words = escape("\n".join(lost(record.lost)))
         console.print(f"[bold red]FAIL[/] {words}", highlight=False, soft_wrap=True)
 
 
 def show_cost(console: Console, record: StepRecord) -> None:
-    """What the judge adds to the two steps that it judges."""
+    """The time that judging took, beside the time of the two steps."""
     console.print(
         f"Judging this step took {record.judging * 1e3:.0f} ms, its two steps "
         f"{record.stepping * 1e3:.0f} ms.",
@@ -228,13 +242,13 @@ def _share(r: Replayed | None) -> str:
 
 
 def _maker(r: Replayed | None) -> str:
-    """The operation; that a backward made it shows in the tensor's own name."""
+    """The operation without its suffix: the tensor's name says whether a backward computed it."""
     return r.operation.removesuffix("_parameters").removesuffix("_backward") if r else ""
 
 
 def _power(replays: list[Replayed | None], compared: float) -> str:
-    """The smallest fault that either side could not have had unseen; of what nobody replayed, the
-    difference that would have been seen."""
+    """The smallest fault that would have been noticed on either side; for a tensor that was not
+    replayed, the smallest difference."""
     if not any(replays):
         return f"{compared:.0e}" if compared else "any"
     power = max(r.power for r in replays if r)
@@ -244,7 +258,7 @@ def _power(replays: list[Replayed | None], compared: float) -> str:
 
 
 def _told(verdict: str, called: Names) -> str:
-    """no manual: what one side alone has."""
+    """The verdict, with the side's own name where the tensor is missing."""
     missing = next((s for s in SIDES if verdict == f"no {s}"), None)
     return f"not in {called[missing]}" if missing else verdict
 

@@ -1,6 +1,6 @@
-"""Workers end when their sweep was killed; loky's own would wait for work for minutes.
+"""End a worker when its sweep was killed; a loky worker would wait for work for minutes.
 
-Nothing is imported here that takes time: a worker's first act is to look after its own end.
+This module imports nothing slow, because a worker runs it first.
 """
 
 import os
@@ -8,7 +8,7 @@ import threading
 import time
 
 
-def end_with(sweep: int) -> None:
+def exit_with(sweep: int) -> None:
     """End this process within a second after its parent, the process `sweep`, is gone."""
 
     def watch() -> None:

@@ -1,4 +1,4 @@
-"""Who judges the cases of a grid, as the sweep sees them."""
+"""The processes that judge the cases of a grid."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ Chunks = Iterable[Sequence[Numbered]]
 
 
 @dataclass(frozen=True)
-class Crew:
-    """How many processes judge a case each at one time, and what they find, in any order."""
+class Workers:
+    """The number of processes that judge cases at the same time, and the outcomes, in any order."""
 
     cores: int
-    found: Iterator[Sequence[Outcome]]
+    outcomes: Iterator[Sequence[Outcome]]
