@@ -19,7 +19,7 @@ from torch_parity.compare.sources import pair
 
 
 def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:
-    """Resume the run root/name -> the exit status, as for compare.commands.train.train_case.
+    """Resume the run root/name -> the exit status, as for train_case (train.py).
 
     asked holds the options of the command line, which may only repeat those the run began with.
 
