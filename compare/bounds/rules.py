@@ -182,7 +182,9 @@ def _sqrt(value: np.ndarray, x: "Bounded") -> Any:
 
 
 def _logaddexp(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    return np.maximum(x.error, y.error)
+    """log(w_x e^e_x + w_y e^e_y), with the shares w that the two have in the sum"""
+    shares = [np.exp(z.value - value).astype(np.float64) * np.expm1(z.error) for z in (x, y)]
+    return np.fmin(np.log1p(shares[0] + shares[1]), np.maximum(x.error, y.error))
 
 
 def _logaddexp_sizes(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
@@ -196,6 +198,41 @@ def _slope(of: Callable[..., Any]) -> Callable[..., Any]:
     return lambda value, x: of(x) * x.error
 
 
+def _tanh(value: np.ndarray, x: "Bounded") -> Any:
+    """tanh x - tanh y = sinh(x - y) / (cosh x cosh y), and never more than 2"""
+    size = size_of(x.value)
+    return np.fmin(np.sinh(x.error) / (np.cosh(size) * np.cosh(size - x.error)), 2.0)
+
+
+def _expit(value: np.ndarray, x: "Bounded") -> Any:
+    """expit(x) = (1 + tanh(x / 2)) / 2"""
+    half, e = size_of(x.value) / 2, x.error / 2
+    return np.fmin(np.sinh(e) / (np.cosh(half) * np.cosh(half - e)) / 2, 1.0)
+
+
+def _sinh(value: np.ndarray, x: "Bounded") -> Any:
+    """sinh(x + e) - sinh x = 2 cosh(x + e/2) sinh(e/2)"""
+    return 2 * np.cosh(size_of(x.value) + x.error / 2) * np.sinh(x.error / 2)
+
+
+def _cosh(value: np.ndarray, x: "Bounded") -> Any:
+    """cosh(x + e) - cosh x = 2 sinh(x + e/2) sinh(e/2)"""
+    return 2 * np.sinh(size_of(x.value) + x.error / 2) * np.sinh(x.error / 2)
+
+
+def _erf(value: np.ndarray, x: "Bounded") -> Any:
+    """The slope is the bell b(t) at the end next to 0, and erfc(t) is below b(t) / 2t."""
+    t = _near(x)
+    bell = 2 / np.sqrt(np.pi) * np.exp(-(t * t))
+    return bell * np.minimum(x.error, 0.5 / t)
+
+
+def _erfc_sizes(b: "Bounded", value: np.ndarray, x: "Bounded") -> Any:
+    """e^(-x^2) is a factor of it, and x^2 is rounded."""
+    square = np.maximum(x.value, 0.0).astype(np.float64) ** 2
+    return size_of(value) * (1 + square / FUNCTION_UNITS)
+
+
 def _tan(value: np.ndarray, x: "Bounded") -> Any:
     """|tan x' - tan x| = |sin(x' - x) / (cos x cos x')|, and |cos x'| >= |cos x| - e"""
     cos = size_of(np.cos(x.value))
@@ -204,11 +241,6 @@ def _tan(value: np.ndarray, x: "Bounded") -> Any:
 
 def _function(carried: Callable[..., Any]) -> Rule:
     return Rule(carried, FUNCTION_UNITS)
-
-
-def _bell(t: np.ndarray) -> Any:
-    """The slope of erf."""
-    return 2 / np.sqrt(np.pi) * np.exp(-(t * t))
 
 
 RULES: dict[np.ufunc, Rule] = {
@@ -239,9 +271,9 @@ RULES: dict[np.ufunc, Rule] = {
     np.log10: _function(_log_of(np.positive, np.log(10))),
     np.log1p: _function(_log_of(lambda x: 1 + x, 1.0)),
     np.logaddexp: Rule(_logaddexp, FUNCTION_UNITS, _logaddexp_sizes),
-    np.tanh: _function(_slope(lambda x: np.cosh(_near(x)) ** -2.0)),
-    np.sinh: _function(_slope(lambda x: np.cosh(_far(x)))),
-    np.cosh: _function(_slope(lambda x: np.sinh(_far(x)))),
+    np.tanh: _function(_tanh),
+    np.sinh: _function(_sinh),
+    np.cosh: _function(_cosh),
     np.sin: _function(_slope(lambda x: np.minimum(size_of(np.cos(x.value)) + x.error, 1.0))),
     np.cos: _function(_slope(lambda x: np.minimum(size_of(np.sin(x.value)) + x.error, 1.0))),
     np.tan: _function(_tan),
@@ -250,9 +282,9 @@ RULES: dict[np.ufunc, Rule] = {
 
 # scipy.special's, by name: importing scipy takes long, and who calls one has done so
 SPECIAL: dict[str, Rule] = {
-    "erf": _function(_slope(lambda x: _bell(_near(x)))),
-    "erfc": _function(_slope(lambda x: _bell(_near(x)))),
-    "expit": _function(_slope(lambda x: np.cosh(_near(x) / 2) ** -2.0 / 4)),
+    "erf": _function(_erf),
+    "erfc": Rule(_erf, FUNCTION_UNITS, _erfc_sizes),
+    "expit": _function(_expit),
 }
 
 
