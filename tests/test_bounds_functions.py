@@ -218,7 +218,13 @@ def test_functions_at_the_ends_of_their_range(dtype: str) -> None:
 def test_infinities_that_no_rounding_reaches_are_exact(dtype: str) -> None:
     x = uncertain(np.array([1.5, -2, 0.25], dtype), np.array([1e-3, 1e-3, 1.0]))
     mask = np.array([0, -np.inf, -np.inf])
-    masked = [x + mask, np.where(mask < 0, -np.inf, x), (x + mask) * 0.1, (x + mask) / 3, -(x + mask)]
+    masked = [
+        x + mask,
+        np.where(mask < 0, -np.inf, x),
+        (x + mask) * 0.1,
+        (x + mask) / 3,
+        -(x + mask),
+    ]
     for i, scores in enumerate(masked):
         assert (scores.error[1:] == 0).all(), f"case {i}, {dtype}"
         assert 0 < scores.error[0] < 0.1, f"case {i}, {dtype}"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # How many terms of doubtful sums are looked at in one go; it bounds the memory.
 TERMS_AT_ONCE = 2**22
+# The share of a bound that the judge's own product may be off by.
+IMPRECISE = 0.01
 
 
 def matmul(a: "Bounded", b: "Bounded") -> "Bounded":
@@ -59,8 +61,9 @@ def _product(a: "Bounded", b: "Bounded", doubt: np.ndarray | None) -> "Bounded":
     lost_a, lost_b = (np.where(x < inner.tiny, x, 0.0) for x in (sizes_a, sizes_b))
     if lost_a.any() or lost_b.any():  # AVX-512's products of bfloat16 read such numbers as 0
         carried = carried + lost_a @ sizes_b + sizes_a @ lost_b
-    value, imprecise = precise_product(a.value, b.value)
-    error = carried + units * (sizes_a @ sizes_b + carried) + n * inner.tiny + imprecise
+    rounded = units * (sizes_a @ sizes_b)
+    value, imprecise = precise_product(a.value, b.value, rounded, IMPRECISE * rounded)
+    error = carried + rounded + units * carried + n * inner.tiny + imprecise
     product = a.like(value, np.asarray(error + a.rounded_once(value)))
     product.begun = units
     return product
@@ -178,7 +181,9 @@ def _sum_of_two(
     return moved(product, lambda z: z.reshape(shape).transpose(order))
 
 
-def _arranged(x: "Bounded", labels: str, groups: tuple[list[str], ...], size: dict[str, int]) -> Any:
+def _arranged(
+    x: "Bounded", labels: str, groups: tuple[list[str], ...], size: dict[str, int]
+) -> Any:
     """x with the axes of each group in turn, each group one axis; absent axes are repeated."""
     wanted = [n for group in groups for n in group]
     order = [labels.index(n) for n in wanted if n in labels]

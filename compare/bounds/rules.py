@@ -148,12 +148,18 @@ def _power_units(x: "Bounded", y: "Bounded") -> Any:
 
 
 def _greater(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    surely_x, surely_y = x.value - x.error >= y.value + y.error, y.value - y.error >= x.value + x.error
+    surely_x, surely_y = (
+        x.value - x.error >= y.value + y.error,
+        y.value - y.error >= x.value + x.error,
+    )
     return np.where(surely_x, x.error, np.where(surely_y, y.error, np.maximum(x.error, y.error)))
 
 
 def _less(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    surely_x, surely_y = x.value + x.error <= y.value - y.error, y.value + y.error <= x.value - x.error
+    surely_x, surely_y = (
+        x.value + x.error <= y.value - y.error,
+        y.value + y.error <= x.value - x.error,
+    )
     return np.where(surely_x, x.error, np.where(surely_y, y.error, np.maximum(x.error, y.error)))
 
 

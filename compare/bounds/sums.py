@@ -49,7 +49,9 @@ def _terms(x: np.ndarray, axis: Axis) -> np.ndarray:
 
 
 def _counted(x: "Bounded", axis: Axis) -> int:
-    return int(np.prod([x.shape[i] for i in (range(x.ndim) if axis is None else np.atleast_1d(axis))]))
+    return int(
+        np.prod([x.shape[i] for i in (range(x.ndim) if axis is None else np.atleast_1d(axis))])
+    )
 
 
 def mean(b: "Bounded", x: Any, axis: Axis = None, keepdims: bool = False) -> "Bounded":
@@ -83,7 +85,11 @@ def std(b: "Bounded", x: Any, *args: Any, **options: Any) -> Any:
 
 
 def norm(
-    b: "Bounded", x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False  # noqa: A002
+    b: "Bounded",
+    x: Any,
+    ord: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,  # noqa: A002
 ) -> Any:
     """sqrt(sum x^2), or with ord 1 and inf of vectors: sum |x| and max |x|"""
     x = b.lift(x)
