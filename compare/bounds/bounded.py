@@ -187,7 +187,8 @@ class Bounded(NDArrayOperatorsMixin):
             axis = inputs[1] if len(inputs) > 1 else options.pop("axis", 0)
             return _called(REDUCTIONS[ufunc], name, self, inputs[0], axis, **options)
         if method == "at" and ufunc in SIGNS:
-            return sums.add_at(self, *inputs, sign=SIGNS[ufunc])
+            target, index, terms = inputs
+            return sums.add_at(self, target, index, terms, SIGNS[ufunc])
         if method == "outer" and ufunc.nin == 2:
             x, y = (self.lift(x) for x in inputs)
             return ufunc(x.reshape(x.shape + (1,) * y.ndim), y, **options)

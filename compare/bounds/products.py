@@ -30,8 +30,10 @@ def matmul(a: "Bounded", b: "Bounded") -> "Bounded":
     dropped = tuple(axis for axis, x in ((-2, a), (-1, b)) if x.ndim == 1)
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), rows.shape[-2], columns.shape[-1])
     kept = tuple(n for i, n in enumerate(shape, -len(shape)) if i not in dropped)
-    fits = a.doubt is not None and a.doubt.shape == kept
-    product = _product(rows, columns, a.doubt.reshape(shape) if fits else None)
+    doubt = None
+    if a.doubt is not None and a.doubt.shape == kept:
+        doubt = a.doubt.reshape(shape)
+    product = _product(rows, columns, doubt)
     return moved(product, lambda x: x.reshape(kept)) if dropped else product
 
 

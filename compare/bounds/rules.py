@@ -99,7 +99,7 @@ def _carry(value: np.ndarray, x: "Bounded") -> Any:
 
 
 def _multiply(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    """|x'y' - xy| <= |x| e_y + |y| e_x + e_x e_y; an infinity only changes with the other's sign."""
+    """|x'y' - xy| <= |x| e_y + |y| e_x + e_x e_y; only another sign changes an infinity."""
     carried = size_of(x.value) * y.error + size_of(y.value) * x.error + x.error * y.error
     certain = np.isinf(value) & _not_zero(x) & _not_zero(y)
     return np.where(certain, 0.0, carried)
@@ -298,7 +298,7 @@ def rule_of(ufunc: np.ufunc) -> Rule | None:
     """The rule of one of NumPy's or scipy.special's functions of numbers."""
     if ufunc in RULES or ufunc.__name__ not in SPECIAL:
         return RULES.get(ufunc)
-    import scipy.special
+    import scipy.special  # type: ignore[import-untyped]
 
     ours = getattr(scipy.special, ufunc.__name__) is ufunc
     return SPECIAL[ufunc.__name__] if ours else None

@@ -87,9 +87,9 @@ def std(b: "Bounded", x: Any, *args: Any, **options: Any) -> Any:
 def norm(
     b: "Bounded",
     x: Any,
-    ord: Any = None,
+    ord: Any = None,  # noqa: A002
     axis: Any = None,
-    keepdims: bool = False,  # noqa: A002
+    keepdims: bool = False,
 ) -> Any:
     """sqrt(sum x^2), or with ord 1 and inf of vectors: sum |x| and max |x|"""
     x = b.lift(x)

@@ -50,7 +50,7 @@ def sides_of(x: "Bounded") -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(size_of(x.value) > x.error), np.asarray((x.value == 0) & (x.error == 0))
 
 
-def _of_sides(b: "Bounded", yes: np.ndarray, no: np.ndarray) -> Any:
+def _of_sides(b: "Bounded", yes: Any, no: Any) -> Any:
     return truth(b, yes, ~(yes | no))
 
 
@@ -64,13 +64,13 @@ def truth(b: "Bounded", decided: Any, undecided: Any) -> Any:
 def any_of(b: "Bounded", x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """np.any"""
     yes, no = sides_of(b.lift(x))
-    return _of_sides(b, yes.any(axis, keepdims=keepdims), no.all(axis, keepdims=keepdims))
+    return _of_sides(b, np.any(yes, axis, keepdims=keepdims), np.all(no, axis, keepdims=keepdims))
 
 
 def all_of(b: "Bounded", x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """np.all"""
     yes, no = sides_of(b.lift(x))
-    return _of_sides(b, yes.all(axis, keepdims=keepdims), no.any(axis, keepdims=keepdims))
+    return _of_sides(b, np.all(yes, axis, keepdims=keepdims), np.any(no, axis, keepdims=keepdims))
 
 
 def where(b: "Bounded", condition: Any, x: Any, y: Any) -> "Bounded":
