@@ -238,24 +238,25 @@ def test_a_sum_of_uncertain_numbers(name: str, dtype: str, size: float) -> None:
 
 
 @both_dtypes
-def test_an_error_of_one_operand_alone_is_carried_in_full(dtype: str) -> None:
-    """Positive numbers, one operand uncertain: the sum reaches its bound but for the rounding."""
+def test_errors_of_one_operand_and_of_all_are_carried_in_full(dtype: str) -> None:
+    """Positive numbers, some operands uncertain: the sum reaches its bound but for the rounding."""
     seed = 12
     rng = np.random.default_rng(seed)
     for name, (shapes, by_numpy, by_fractions, _) in CASES.items():
         if "var" in name:
             continue
         arrays = [rng.uniform(1, 2, shape).astype(dtype) for shape in shapes]
-        for i in range(len(arrays)):
+        one_and_all = [{i} for i in range(len(arrays))] + [set(range(len(arrays)))]
+        for some in one_and_all:
             given = [Bounded.exact(a) for a in arrays]
             sure = by_numpy(*given)
-            given[i].error[...] = 0.01 * arrays[i]
+            for i in some:
+                given[i].error[...] = 0.01 * arrays[i]
             result = by_numpy(*given)
-            moved = [fractions(a) for a in arrays]
-            moved[i] = moved[i] + fractions(given[i].error)
+            moved = [fractions(x.value) + fractions(x.error) for x in given]
             off = floats(by_fractions(*moved) - fractions(sure.value))
             carried = result.error - sure.error
-            where = f"{name}, operand {i}, {dtype}, seed {seed}"
+            where = f"{name}, operands {some}, {dtype}, seed {seed}"
             assert (off <= carried * (1 + 1e-9) + 0.02 * sure.error).all(), where
             assert (carried <= 1.001 * off + sure.error).all(), where
 
