@@ -5,25 +5,54 @@ This is running error analysis (Higham, Accuracy and Stability of Numerical Algo
 number carries its value, in higher precision, and a bound on how far a computation in the judged
 precision may be off. Every operation adds what its inputs bring along, and its own rounding.
 
-No function has to be told its bound, so a new operation costs none.
+No function has to be told its bound, so a new operation costs none. The rules stand beside this
+file: rules.py for functions of numbers, truths.py, sums.py, products.py, layout.py. A function that
+has no rule is refused, and so is whatever would make a plain array of the numbers and lose their
+bounds.
 """
 
-from collections.abc import Callable
-from typing import Any, Self, SupportsIndex
+import operator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from torch_parity.compare.bounds.precise import higher, precise_matmul
-from torch_parity.compare.bounds.precision import LOWER, precision, rounded
-from torch_parity.compare.bounds.rules import COMPARISONS, RULES, erf_error
+from torch_parity.compare.bounds import layout, products, sums, truths
+from torch_parity.compare.bounds.precise import higher
+from torch_parity.compare.bounds.precision import LOWER, is_real, precision, rounded
+from torch_parity.compare.bounds.rules import error_of, rule_of, size_of
 from torch_parity.compare.bounds.sum_drift import drift_of
 
 # The same formula in another order rounds elsewhere: torch takes exp(log_softmax) where the hand
 # takes softmax. Every rounding is therefore allowed for twice.
 VARIANTS = 2
-# How many terms of doubtful sums are looked at in one go; it bounds the memory.
-TERMS_AT_ONCE = 2**22
+
+FUNCTIONS = layout.FUNCTIONS | sums.FUNCTIONS | products.FUNCTIONS | truths.FUNCTIONS
+# x.mean() is np.mean(x)
+METHODS = {
+    "all", "any", "argmax", "argmin", "clip", "cumsum", "diagonal", "dot", "max", "mean", "min",
+    "ravel", "repeat", "squeeze", "std", "sum", "swapaxes", "take", "var",
+}  # fmt: skip
+# ufunc.reduce(x, axis), which takes axis 0 unless told otherwise
+REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: sums.total,
+    np.maximum: truths.greatest,
+    np.minimum: truths.least,
+    np.logical_and: truths.all_of,
+    np.logical_or: truths.any_of,
+}
+SIGNS = {np.add: 1, np.subtract: -1}  # of ufunc.at
+
+
+def _in_place(operation: Callable[[Any, Any], Any], ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+    """x += y writes into x; a number alone is replaced, as NumPy's are."""
+
+    def write(x: Any, y: Any) -> Any:
+        return ufunc(x, y, out=(x,)) if x.ndim else operation(x, y)
+
+    return write
 
 
 class Bounded(NDArrayOperatorsMixin):
@@ -36,7 +65,7 @@ class Bounded(NDArrayOperatorsMixin):
     alike, though, and then the walk drifts (Higham and Mary 2019 show it on constant terms):
     entries in doubt are looked at again with the drift that their terms have. doubt says which: of
     a product's entries 1 is given the drift of its terms, and 2 the n + 4 at once, which is no less
-    and costs nothing.
+    and costs nothing. Where doubt does not say it of these very sums, all are given the n + 4.
     """
 
     # what the sum just taken rounds away per unit that is added next: it may be one more term of it
@@ -68,6 +97,11 @@ class Bounded(NDArrayOperatorsMixin):
         return cls(value, np.zeros(value.shape), recorded.dtype, doubt)
 
     @property
+    def dtype(self) -> np.dtype:
+        """The precision that is judged."""
+        return self.judged
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of the value."""
         return self.value.shape
@@ -88,138 +122,155 @@ class Bounded(NDArrayOperatorsMixin):
         return self
 
     @property
-    def T(self) -> Self:
+    def T(self) -> Any:
         """Transposed."""
-        return self._new(self.value.T, self.error.T)
+        return layout.moved(self, lambda a: a.T)
+
+    @property
+    def mT(self) -> Any:
+        """Its last two axes transposed."""
+        return layout.moved(self, lambda a: a.mT)
+
+    def reshape(self, *shape: Any) -> Any:
+        """In another shape."""
+        return layout.moved(self, lambda a: a.reshape(*shape))
+
+    def transpose(self, *axes: Any) -> Any:
+        """With its axes in another order."""
+        return layout.moved(self, lambda a: a.transpose(*axes))
+
+    def flatten(self) -> Any:
+        """One axis, in memory of its own."""
+        return self.reshape(-1).copy()
 
     def copy(self) -> Self:
         """In memory of its own."""
-        return self._new(self.value.copy(), self.error.copy())
+        return self.like(self.value.copy(), self.error.copy())
 
-    def __getitem__(self, index: Any) -> Self:
-        return self._new(self.value[index], self.error[index])
+    def astype(self, dtype: Any, copy: bool = True) -> Self:
+        """Itself, as it is judged by one precision; 1 and 0 are the same in all."""
+        if not (np.dtype(dtype) == np.dtype(float) and np.isin(self.value, (0, 1)).all()):
+            self.require_judged(dtype)
+        return self.copy() if copy else self
+
+    def fill(self, number: Any) -> None:
+        """The same number everywhere."""
+        self[...] = number
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Any:
+        at = _plain(index)
+        return layout.moved(self, lambda a: np.asarray(a[at]))
 
     def __setitem__(self, index: Any, item: Any) -> None:
-        item = self._lift(item)
+        item = self.lift(item)
+        if isinstance(index, Bounded) and index.shape == self.shape and item.ndim == 0:
+            item, index = truths.where(self, index, item, self), ...  # undecided, maybe
+        index = _plain(index)
         self.value[index], self.error[index] = item.value, item.error
 
-    def sum(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
-        """n numbers added up, in whatever order.
-
-        All of them, a loss: in the precision that is judged, as torch's nll_loss does. Along an
-        axis: in the one it is computed in.
-        """
-        u, eps = (self.u, self.eps) if axis is None else (self.inner_u, self.inner.eps)
-        total = np.asarray(self.value.sum(axis=axis, keepdims=keepdims))
-        n = self.size // max(total.size, 1)
-        sizes = np.abs(self.value).sum(axis=axis, keepdims=keepdims).astype(np.float64)
-        carried = self.error.sum(axis=axis, keepdims=keepdims)
-        drift: float | np.ndarray = 0.0
-        if self.doubt is not None and n > 1:
-            terms = self.value.reshape(-1, 1) if axis is None else np.moveaxis(self.value, axis, 0)
-            drift = drift_of(terms.astype(np.float64), eps).reshape(total.shape)
-        error = carried + self._sum_units(n - 1, drift, u) * sizes
-        # log_softmax rounds log(sum), which is log n at most: as much, relative to the sum itself
-        once = 0.0 if axis is None else 1 + np.log(n) if self.exponential else 1.0
-        return self._new(total, np.asarray(error + self._rounded_once(total, once)))
-
-    def max(self, axis: SupportsIndex | None = None, keepdims: bool = False) -> Self:
-        """The greatest number; no rounding of its own."""
-        return self._new(
-            np.asarray(self.value.max(axis=axis, keepdims=keepdims)),
-            np.asarray(self.error.max(axis=axis, keepdims=keepdims)),
-        )
+    def __getattr__(self, name: str) -> Any:
+        if name in METHODS:
+            return partial(getattr(np, name), self)
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"Bounded has no {name}")
+        raise NotImplementedError(f"ndarray.{name} has no rounding bound")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        if method == "reduce" and ufunc in REDUCTIONS:
+            axis = inputs[1] if len(inputs) > 1 else options.pop("axis", 0)
+            return _called(REDUCTIONS[ufunc], name, self, inputs[0], axis, **options)
+        if method == "at" and ufunc in SIGNS:
+            target, index, terms = inputs
+            return sums.add_at(self, target, index, terms, SIGNS[ufunc])
+        if method == "outer" and ufunc.nin == 2:
+            x, y = (self.lift(x) for x in inputs)
+            return ufunc(x.reshape(x.shape + (1,) * y.ndim), y, **options)
         into = options.pop("out", None)  # dz -= 1 asks for its result in place
         if method != "__call__" or options:
-            return NotImplemented
-        operands = [self._lift(x) for x in inputs]
-        if ufunc in COMPARISONS:
-            return self._compared(ufunc, *operands)
-        if ufunc is np.matmul:
-            return self._matmul(*operands)
-        if ufunc.__name__ == "erf":  # SciPy's, which has no long double
-            value = ufunc(self.value.astype(np.float64)).astype(self.value.dtype)
-            return self._new(value, erf_error(self, value, self))
-        rule = RULES.get(ufunc)
-        if rule is None:
-            return NotImplemented
+            raise NotImplementedError(f"np.{' with '.join([name, *options])} has no rounding bound")
+        result = self._computed(ufunc, name, [self.lift(x) for x in inputs])
+        if into is None:
+            return result
+        self.require_bounded(name, into[0])
+        into[0][...] = result
+        return into[0]
+
+    def _computed(self, ufunc: np.ufunc, name: str, operands: "list[Bounded]") -> Any:
+        """A function of numbers, entry by entry, or a product."""
+        rule = rule_of(ufunc)
         with np.errstate(all="ignore"):
-            value = np.asarray(ufunc(*(x.value for x in operands)))
-            result = self._new(value, np.asarray(rule(self, value, *operands)))
-        if into is not None:
-            into[0].value, into[0].error = result.value, result.error
-            return into[0]
-        result.exponential = ufunc is np.exp
-        return result
+            if rule is not None:
+                value, operands = _valued(ufunc, operands)
+                result = self.like(value, error_of(self, rule, value, operands))
+                result.exponential = ufunc is np.exp
+                return result
+            if ufunc in truths.COMPARISONS:
+                return truths.compared(ufunc, *operands)
+            if ufunc in truths.TESTS:
+                return truths.tested(ufunc, *operands)
+            if ufunc in truths.LOGIC:
+                return truths.combined(ufunc, *operands)
+            if ufunc is np.matmul:
+                return products.matmul(*(self.like(x.value, x.error) for x in operands))
+        raise NotImplementedError(f"{name} has no rounding bound")
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
-        if function is not np.where:
-            return NotImplemented
-        a, b = self._lift(args[1]), self._lift(args[2])
-        condition: Any = args[0]
-        undecided = np.asarray(False)
-        if isinstance(condition, Bounded):
-            undecided = condition.error > 0
-            condition = condition.value > 0
-        error = np.where(condition, a.error, b.error)
-        either = np.maximum(a.error, b.error) + np.abs(a.value - b.value).astype(np.float64)
-        return self._new(np.where(condition, a.value, b.value), np.where(undecided, either, error))
+        rule = FUNCTIONS.get(function)
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np")
+        if rule is None:
+            raise NotImplementedError(f"{name} has no rounding bound")
+        with np.errstate(all="ignore"):
+            return _called(rule, name, self, *args, **kwargs)
 
-    def _compared(self, ufunc: np.ufunc, x: "Bounded", y: "Bounded") -> Any:
-        """True or false; 1 or 0 with an error of 1 where rounding may decide it either way."""
-        decided = ufunc(x.value, y.value)
-        reach = x.error + y.error
-        undecided = (reach > 0) & (np.abs(x.value - y.value) <= reach)
-        if not undecided.any():
-            return decided
-        return self._new(decided.astype(self.value.dtype), undecided.astype(np.float64))
+    def _lost(self, *_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError(
+            "a plain array or number would lose the rounding bound that this one carries; where an "
+            "array has to be made first and written into, make it by np.zeros_like(x, shape=...)"
+        )
 
-    def _matmul(self, a: "Bounded", b: "Bounded") -> Self:
-        """Products of recorded tensors; each entry sums n products."""
-        values = [x.value.astype(np.float64) for x in (a, b)]
-        sizes_a, sizes_b = (np.abs(x) for x in values)
-        n = a.shape[-1]
-        drift: float | np.ndarray = 0.0
-        if self.doubt is not None and self.doubt.shape == (a.shape[0], b.shape[-1]):
-            drift = np.where(self.doubt == 2, np.inf, 0.0)
-            rows, columns = np.nonzero(self.doubt == 1)
-            for at in np.array_split(np.arange(rows.size), rows.size * n // TERMS_AT_ONCE + 1):
-                terms = values[0].T[:, rows[at]] * values[1][:, columns[at]]
-                drift[rows[at], columns[at]] = drift_of(terms, self.inner.eps)
-        units = self._sum_units(n, drift, self.inner_u)
-        error = units * (sizes_a @ sizes_b) + n * self.inner.tiny
-        lost_a, lost_b = (np.where(x < self.inner.tiny, x, 0.0) for x in (sizes_a, sizes_b))
-        if lost_a.any() or lost_b.any():  # AVX-512's products of bfloat16 read such numbers as 0
-            error += lost_a @ sizes_b + sizes_a @ lost_b
-        if a.error.any() or b.error.any():
-            error += a.error @ sizes_b + sizes_a @ b.error + a.error @ b.error
-        value = precise_matmul(a.value, b.value)
-        product = self._new(value, error + self._rounded_once(value))
-        product.begun = units
-        return product
+    __array__ = __float__ = __int__ = __complex__ = __index__ = _lost
+    item = tolist = tobytes = dump = _lost
 
-    def _sum_units(self, n: int, drift: float | np.ndarray, u: float) -> Any:
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError("the truth of more than one number is ambiguous; use any() or all()")
+        return bool(truths.chosen_by(self).item())
+
+    __hash__ = None  # type: ignore[assignment]
+    __iadd__ = _in_place(operator.add, np.add)
+    __isub__ = _in_place(operator.sub, np.subtract)
+    __imul__ = _in_place(operator.mul, np.multiply)
+    __itruediv__ = _in_place(operator.truediv, np.divide)
+    __ipow__ = _in_place(operator.pow, np.power)
+
+    def drift(self, terms: np.ndarray, eps: float) -> np.ndarray:
+        """How far the sums of terms over axis 0 drift."""
+        return drift_of(terms.astype(np.float64), eps)
+
+    def sum_units(self, n: Any, drift: Any, u: float) -> Any:
         """The error of a sum of n more terms, per unit of their size."""
-        return np.minimum(4 * (np.sqrt(n) + 1) + drift, n + 4) * u if n > 0 else 0.0
+        return np.where(np.asarray(n) > 0, np.minimum(4 * (np.sqrt(n) + 1) + drift, n + 4) * u, 0.0)
 
-    def _rounded_once(self, value: np.ndarray, units: float = 1.0) -> Any:
+    def rounded_once(self, value: np.ndarray, units: float = 1.0) -> Any:
         """What is lost when a sum leaves the precision that it was computed in, if it does."""
         if self.u == self.inner_u:
             return 0.0
-        return units * (self.u * np.abs(value).astype(np.float64) + self.tiny)
-
-    def _new(self, value: np.ndarray, error: np.ndarray) -> Self:
-        return type(self)(value, error, self.judged, self.doubt, (self.u, self.inner_u, self.tiny))
+        return units * (self.u * size_of(value) + self.tiny)
 
     def lowered(self, to: str) -> Self:
         """The same number rounded to a lower precision, which all that follows is judged by."""
         lower = precision(LOWER[to])
         u = VARIANTS * lower.eps / 2
-        lost = u * np.abs(self.value).astype(np.float64) + lower.tiny * (self.value != 0)
+        lost = u * size_of(self.value) + lower.tiny * (self.value != 0)
         units = (u, u, max(lower.tiny, self.tiny))
         return type(self)(self.value, self.error + lost, self.judged, self.doubt, units)
 
@@ -228,17 +279,90 @@ class Bounded(NDArrayOperatorsMixin):
         where it is recorded, these are known exactly."""
         value = rounded(self.value, to)
         error = np.where(self.error > 0, self.error + np.abs(self.value - value), 0.0)
-        return self._new(value, error.astype(np.float64))
+        return self.like(value, error.astype(np.float64))
 
-    def reshape(self, shape: tuple[int, ...]) -> Self:
-        """In another shape."""
-        return self._new(self.value.reshape(shape), self.error.reshape(shape))
+    def like(self, value: np.ndarray, error: np.ndarray) -> Self:
+        """Other numbers, judged as these are."""
+        return type(self)(value, error, self.judged, self.doubt, (self.u, self.inner_u, self.tiny))
 
-    def _lift(self, x: Any) -> "Bounded":
-        """Arrays are exact; a Python number is rounded to the judged precision on its way in."""
+    def lift(self, x: Any) -> "Bounded":
+        """Arrays are exact; a Python number is rounded to the judged precision on its way in,
+        unless it is one that every precision has, such as 1.5 or -inf."""
         if isinstance(x, Bounded):
             return x
         value = np.asarray(x, dtype=self.value.dtype)
-        exact = isinstance(x, np.ndarray) or (float(x).is_integer() and abs(x) <= 2 / self.eps)
-        error = np.zeros(value.shape) if exact else self.u * np.abs(value).astype(np.float64)
-        return self._new(value, error)
+        if isinstance(x, np.ndarray):
+            kept = value.astype(self.inner_type).astype(value.dtype) == value
+            exact = np.isinf(value) | kept
+        else:
+            short = np.frexp(value)[0] * 2**8
+            exact = ~np.isfinite(value) | (np.rint(short) == short)
+            exact |= (np.rint(value) == value) & (np.abs(value) <= 2 / self.eps)
+        size = np.where(exact, 0.0, size_of(value))
+        return self.like(value, self.u * size)
+
+    @property
+    def inner_type(self) -> np.dtype:
+        """The precision it is computed in."""
+        return precision(self.judged).inner
+
+    def require_judged(self, dtype: Any) -> None:
+        """Of an array that is asked for in a precision of its own.
+
+        Raises:
+            NotImplementedError: it is another one than that which is judged.
+        """
+        if dtype is not None and not (is_real(np.dtype(dtype)) and np.dtype(dtype) == self.judged):
+            raise NotImplementedError(
+                f"astype({np.dtype(dtype)}): numbers are judged as {self.judged} throughout"
+            )
+
+    def require_bounded(self, name: str, target: Any) -> None:
+        """Of what is written into.
+
+        Raises:
+            NotImplementedError: it is a plain array, which has no place for the bound.
+        """
+        if not isinstance(target, Bounded):
+            raise NotImplementedError(
+                f"{name} into a plain array would lose the rounding bound; make it by "
+                f"np.zeros_like(x, shape=...)"
+            )
+
+
+def _valued(ufunc: np.ufunc, operands: list[Bounded]) -> tuple[np.ndarray, list[Bounded]]:
+    """The function's value, and the operands that it is of.
+
+    scipy has no erf of long doubles: it is taken of float64 numbers, and what they lack is an error
+    of the operand.
+    """
+    try:
+        return np.asarray(ufunc(*(x.value for x in operands))), operands
+    except TypeError:
+        (x,) = operands
+        plain = x.value.astype(np.float64)
+        lost = np.nan_to_num(np.abs(x.value - plain).astype(np.float64))
+        value = np.asarray(ufunc(plain)).astype(x.value.dtype)
+        return value, [x.like(x.value, x.error + lost)]
+
+
+def _plain(index: Any) -> Any:
+    """An index; conditions among it have to be decided."""
+    if isinstance(index, tuple):
+        return tuple(_plain(part) for part in index)
+    if not isinstance(index, Bounded):
+        return index
+    if not np.isin(index.value, (0, 1)).all():
+        layout.require_plain("an index", index)
+    return truths.chosen_by(index)
+
+
+def _called(rule: Callable[..., Any], name: str, *args: Any, **kwargs: Any) -> Any:
+    """rule(...), or an error that says which arguments it has no bound for."""
+    from inspect import signature
+
+    try:
+        signature(rule).bind(*args, **kwargs)
+    except TypeError as error:
+        raise NotImplementedError(f"{name} has no rounding bound here: {error}") from None
+    return rule(*args, **kwargs)
