@@ -36,12 +36,12 @@ class Operation:
     upstream gradient. <name>_backward_parameters, where there is one, is the backward without the
     gradient of the first input.
 
-    state pairs an output with the input that it replaces (running statistics). module names the
-    class in torch.nn that does the same, accepts says whether one such call is really the same
-    (None), or why not. twin(**options) is torch's side, a callable on the same inputs; by default
-    the function of the same name in torch_ref/. also holds other right formulas of the forward,
-    which round elsewhere. samples(rng, dtype) draws inputs: not square, more than one sample, no
-    zeros where there need be none; options are the ones to test with.
+    state pairs an output with the input that it replaces (running statistics). module is the class
+    whose modules do the same (of torch.nn, its name); accepts says whether one such call is really
+    the same (None), or why not. twin(**options) is torch's side, a callable on the same inputs; by
+    default the function of the same name in torch_ref/. samples(rng, dtype) draws inputs: not
+    square, more than one sample, no zeros where there need be none; options are the ones to test
+    with.
     """
 
     forward: Callable[..., Any]
@@ -51,10 +51,9 @@ class Operation:
     outputs: tuple[str, ...]
     options: tuple[Mapping[str, Any], ...] = ({},)
     state: Mapping[str, str] = field(default_factory=dict)
-    module: str = ""
+    module: str | type = ""
     accepts: Callable[..., str | None] = lambda module, *inputs: None
     torch: Callable[..., Callable[..., Any]] | None = None
-    also: tuple[Callable[..., Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -91,6 +90,13 @@ class Operation:
     def option_names(self) -> tuple[str, ...]:
         """The names of its options."""
         return option_names(self.forward)
+
+    def is_done_by(self, kind: type) -> bool:
+        """Whether modules of this very class do it (a subclass may do anything)."""
+        if isinstance(self.module, str):
+            of_torch = kind.__module__.partition(".")[0] == "torch"
+            return of_torch and kind.__name__ == self.module
+        return kind is self.module
 
     @property
     def is_loss(self) -> bool:
@@ -194,12 +200,13 @@ def _activation(
     )  # fmt: skip
 
 
-def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
+def _loss(
+    forward: Callable[..., Any], module: str, samples: Draw, accepts: Callable[..., str | None]
+) -> Operation:
     of = input_names(forward)[0]
     reductions = ({"reduction": "mean"}, {"reduction": "sum"})
     return Operation(
-        forward, "loss", samples, (of,), ("loss",), reductions,
-        module=module, accepts=_plain_classes if of == "z" and module[0] == "C" else _plain_targets,
+        forward, "loss", samples, (of,), ("loss",), reductions, module=module, accepts=accepts
     )  # fmt: skip
 
 
@@ -258,10 +265,15 @@ OPERATIONS: dict[str, Operation] = {
         _activation(manual.gelu, "GELU", ({"approximate": "none"}, {"approximate": "tanh"})),
         _activation(manual.identity, "Identity"),
         _activation(manual.softmax, "Softmax", accepts=_rows),
-        _loss(manual.binary_cross_entropy, "BCELoss", _probabilities_and_bits),
-        _loss(manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", _scores_and_bits),
-        _loss(manual.cross_entropy, "CrossEntropyLoss", _scores_and_classes),
-        _loss(manual.mse_loss, "MSELoss", _draw(a=(6, 3), y=(6, 3))),
+        _loss(
+            manual.binary_cross_entropy, "BCELoss", _probabilities_and_bits, _plain_targets
+        ),
+        _loss(
+            manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", _scores_and_bits,
+            _plain_targets,
+        ),
+        _loss(manual.cross_entropy, "CrossEntropyLoss", _scores_and_classes, _plain_classes),
+        _loss(manual.mse_loss, "MSELoss", _draw(a=(6, 3), y=(6, 3)), _plain_targets),
         Operation(
             manual.penalty, "penalty", _draw(weights=(4, 7)), ("weights",), ("penalty",),
             ({"l1": 0.0, "l2": 0.7, "m": 11}, {"l1": 0.4, "l2": 0.0, "m": 11}), torch=_penalty_twin,

@@ -66,6 +66,7 @@ class Tape:
                     f"{_line()}: {_input_name(function, i)} of {function.__name__} was made by no "
                     "recorded operation; give it to the tape, or make it with an @operation"
                 )
+        options = {**_defaults(function), **options}
         for name, value in options.items():
             if not isinstance(value, bool | int | float | str | tuple | None):
                 raise UnrecordedOperationError(
@@ -75,7 +76,7 @@ class Tape:
         with _unwatched():
             made = function(*(x.view(np.ndarray) for x in inputs), **options)
             outputs = tuple(self._watch(x) for x in (made if isinstance(made, tuple) else (made,)))
-        self.calls.append(Call(function.__name__, tuple(inputs), outputs, dict(options), _line()))
+        self.calls.append(Call(function.__name__, tuple(inputs), outputs, options, _line()))
         return outputs if isinstance(made, tuple) else outputs[0]
 
     def _watch(self, array: np.ndarray) -> np.ndarray:
@@ -192,6 +193,13 @@ def input_names(function: Callable[..., Any]) -> tuple[str, ...]:
 def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's options: its keyword-only parameters."""
     return tuple(p.name for p in _parameters(function) if p.kind is Parameter.KEYWORD_ONLY)
+
+
+@cache
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The options that a call may leave out, with their values."""
+    named = (p for p in _parameters(function) if p.kind is Parameter.KEYWORD_ONLY)
+    return {p.name: p.default for p in named if p.default is not Parameter.empty}
 
 
 def takes_any_number(function: Callable[..., Any]) -> bool:

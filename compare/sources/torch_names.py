@@ -57,13 +57,13 @@ def _between(
     module: nn.Module, forward: Sequence[Node], paths: set[str], first: str, x: Tensor
 ) -> dict[str, str]:
     """By path of a module, the name of its input, where no module's path is that name."""
-    calls: list[tuple[str, str, Tensor]] = []  # path, class, output
+    calls: list[tuple[str, type, Tensor]] = []  # path, class, output
     at: dict[int, str] = {}  # of each tensor that a path names
     handles = []
 
     def returned(path: str, m: nn.Module, args: Any, out: Any) -> None:
         if isinstance(out, Tensor):
-            calls.append((path, type(m).__name__, out))
+            calls.append((path, type(m), out))
             if path in paths:
                 at[id(out)] = path
 
@@ -80,7 +80,7 @@ def _between(
     found: dict[str, str] = {}
     for path, kind, out in calls:
         node = makers.get(at.get(id(out), ""))
-        if node is None or OPERATIONS[node.operation].module != kind:
+        if node is None or not OPERATIONS[node.operation].is_done_by(kind):
             continue
         read = node.inputs[0]
         if read in makers and read not in paths and read != first:

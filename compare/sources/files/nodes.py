@@ -88,9 +88,11 @@ TYPES: dict[type, Any] = {float: _Number, int: _Count, bool: Annotated[bool, Fie
 
 def option_type(operation: str, name: str) -> TypeAdapter[Any]:
     """What an option of this operation may be."""
-    if name in RANGES:
+    row = OPERATIONS.get(split(operation)[0])
+    if name in RANGES and (row is None or row.kind in ("loss", "penalty")):
         return TypeAdapter(RANGES[name])
-    hint = get_type_hints(OPERATIONS[split(operation)[0]].forward)[name]
+    assert row is not None, "the options of an optimizer have ranges"
+    hint = get_type_hints(row.forward).get(name, float)
     return TypeAdapter(TYPES.get(hint, hint))
 
 

@@ -77,11 +77,8 @@ def describe(call: Call, recorder: Recorder) -> Described:
 
 
 def row_of(module: Any) -> Operation | None:
-    """The register's row for a module of this very class (a subclass may do anything)."""
-    kind = type(module)
-    if kind.__module__.partition(".")[0] != "torch":
-        return None
-    return next((row for row in OPERATIONS.values() if row.module == kind.__name__), None)
+    """The register's row for what a module of this class does."""
+    return next((row for row in OPERATIONS.values() if row.is_done_by(type(module))), None)
 
 
 def is_loss(module: Any) -> bool:
