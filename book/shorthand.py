@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +14,7 @@ from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.sources.files.nodes import known_operations, signature
 from torch_parity.lessons import LESSONS
+from torch_parity.lessons.lesson import CHINESE
 
 ROOT = Path(__file__).parent.parent
 KINDS = {
@@ -84,14 +85,24 @@ def _file_and_names(text: str) -> tuple[str, list[str]]:
 
 def tables(here: Here, arguments: str) -> str:
     """All that the lesson measured."""
-    return "\n\n".join(_table(table) for table in computed.lesson(arguments)["tables"])
+    return "\n\n".join(_table(here, table) for table in computed.lesson(arguments)["tables"])
 
 
-def _table(table: dict[str, Any]) -> str:
-    head = " | ".join(_cell(c) for c in table["columns"])
-    rule = " | ".join("---" for _ in table["columns"])
-    rows = "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in table["rows"])
-    return f"**{_cell(table['title'])}**\n\n| {head} |\n| {rule} |\n{rows}"
+def _table(here: Here, table: dict[str, Any]) -> str:
+    words = CHINESE | table["zh"] if here.language == "zh" else {}
+    title, *head = (_cell(translated(c, words)) for c in (table["title"], *table["columns"]))
+    rule = " | ".join("---" for _ in head)
+    body = ([_cell(translated(c, words)) for c in row] for row in table["rows"])
+    rows = "\n".join("| " + " | ".join(row) + " |" for row in body)
+    return f"**{title}**\n\n| {' | '.join(head)} |\n| {rule} |\n{rows}"
+
+
+def translated(text: str, words: Mapping[str, str]) -> str:
+    """A cell in another language: the whole text, or each part between commas, if words has it."""
+    if text in words:
+        return words[text]
+    parts = text.split(", ")
+    return "，".join(words.get(p, p) for p in parts) if words.keys() & set(parts) else text
 
 
 def _cell(text: str) -> str:
@@ -113,7 +124,8 @@ def picture(here: Here, arguments: str) -> str:
 def conclusion(here: Here, arguments: str) -> str:
     """The claims that follow from the numbers."""
     return "\n".join(
-        f"- {'✓' if claim['holds'] else '✗'} {_cell(claim['text'])}"
+        f"- {'✓' if claim['holds'] else '✗'} "
+        + _cell(claim["zh" if here.language == "zh" else "text"])
         for claim in computed.lesson(arguments)["claims"]
     )
 
@@ -154,7 +166,8 @@ def lessons(here: Here, arguments: str) -> str:
     for name, lesson in LESSONS.items():
         written = (ROOT / "docs" / "lessons" / f"{name}.md").is_file()
         title = f"[{name}]({here.to(f'docs/lessons/{name}.md')})" if written else name
-        lines.append(f"1. **{title}** {lesson.line} `parity lesson {name}`")
+        line = lesson.zh if here.language == "zh" else lesson.line
+        lines.append(f"1. **{title}** {line} `parity lesson {name}`")
     return "\n".join(lines)
 
 

@@ -1,15 +1,15 @@
-"""Activations: where they saturate, their slopes, and their slope at 0.
+"""Activations: their slopes, where they saturate, and the slope at z = 0.
 
   sigmoid     a = 1 / (1 + e^-z)               g'(z) = a (1 - a)
   tanh        a = (e^z - e^-z) / (e^z + e^-z)  g'(z) = 1 - a^2
   relu        a = max(0, z)                    g'(z) = 1 if z > 0 else 0
   leaky_relu  a = max(0.01 z, z)               g'(z) = 1 if z > 0 else 0.01
 
-All act entry by entry: z (m, n) -> a (m, n). tanh serves hidden layers better
-than sigmoid, because its outputs are centred on 0; sigmoid is for an output
-that is to lie between 0 and 1. Where |z| is large, both are flat, and gradient
-descent hardly moves; relu stays steep, and is the one to take when in doubt.
-At exactly z = 0 relu has no slope: what is used there is a convention.
+All work entry by entry: z (m, n) -> a (m, n). In hidden layers tanh is better
+than sigmoid, because its outputs are centred on 0. Sigmoid is for an output
+between 0 and 1. Both are flat where |z| is large (they saturate), so gradient
+descent hardly moves there. relu keeps its slope for all z > 0; choose it if you
+are not sure. At exactly z = 0 relu has no slope; a convention defines one.
 
 Source: course week 3, "activation functions" and their derivatives.
 """
@@ -29,7 +29,7 @@ DRAWN = (500, 20)
 
 
 def measure(seed: int) -> Measured:
-    """Values and slopes at five points, means over standard normal z, on both sides."""
+    """Values and slopes at five points, and means over standard normal z, on both sides."""
     points = np.array([POINTS])
     z = np.random.default_rng(seed).standard_normal(DRAWN)
     tensors: dict[str, dict[str, np.ndarray]] = {side: {} for side in SIDES}
@@ -53,16 +53,21 @@ def measure(seed: int) -> Measured:
         _at_points("value", tensors),
         _at_points("slope", tensors),
         Table(
-            f"Mean activation of {z.size} standard normal z",
-            ("", *SIDES),
+            f"Mean activation for {z.size} standard normal z",
+            ("activation", *SIDES),
             tuple((n, *(f"{numbers[f'{n}/mean/{s}']:.4f}" for s in SIDES)) for n in NAMES),
+            {
+                f"Mean activation for {z.size} standard normal z": f"激活值的平均（{z.size} 个"
+                "服从标准正态分布的 z）",
+                "activation": "激活函数",
+            },
         ),
     )
     return Measured(numbers, tables, {"activations": _draw()})
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:
-    """Saturation, centring, the formulas of the notes, and the convention at 0."""
+    """The formulas of the notes, saturation, the means, and the convention at 0."""
     return _formulas(n), _saturation(n), _means(n), _at_zero(n)
 
 
@@ -70,8 +75,11 @@ def _formulas(n: Numbers) -> Claim:
     gap = max(n[f"{name}/formula/{side}"] for name in ("sigmoid", "tanh") for side in SIDES)
     return claim(
         gap <= 1e-15,
-        f"a (1 - a) and 1 - a^2 are the slopes of sigmoid and tanh, to {gap:.1e} on both sides.",
-        f"a (1 - a) and 1 - a^2 are NOT the slopes of sigmoid and tanh: {gap:.1e} apart.",
+        "a (1 - a) is the slope of sigmoid, and 1 - a^2 that of tanh: on both sides the "
+        f"difference is at most {gap:.1e}.",
+        f"a (1 - a) and 1 - a^2 are NOT the slopes of sigmoid and tanh: they differ by {gap:.1e}.",
+        f"a (1 - a) 是 sigmoid 的斜率，1 - a^2 是 tanh 的斜率：两边的误差都不超过 {gap:.1e}。",
+        f"a (1 - a) 和 1 - a^2 不是 sigmoid 和 tanh 的斜率：相差 {gap:.1e}。",
     )
 
 
@@ -81,37 +89,52 @@ def _saturation(n: Numbers) -> Claim:
     dead = max(n[f"relu/slope at -10/{s}"] for s in SIDES)
     leaky = min(n[f"leaky_relu/slope at -10/{s}"] for s in SIDES)
     found = (
-        f"at z = 10 the slope of sigmoid is {flat['sigmoid']:.1e} and that of tanh "
-        f"{flat['tanh']:.1e}, that of relu {steep:g}; at z = -10 relu's is {dead:g}, "
-        f"leaky_relu's {leaky:g}"
+        f"at z = 10 the slope of sigmoid is {flat['sigmoid']:.1e}, of tanh {flat['tanh']:.1e}, of "
+        f"relu {steep:g}; at z = -10 the slope of relu is {dead:g}, of leaky_relu {leaky:g}"
+    )
+    found_zh = (
+        f"z = 10 处，sigmoid 的斜率是 {flat['sigmoid']:.1e}，tanh 是 {flat['tanh']:.1e}，"
+        f"relu 是 {steep:g}；z = -10 处，relu 是 {dead:g}，leaky_relu 是 {leaky:g}"
     )
     return claim(
         max(flat.values()) < 1e-4 and steep == 1 and dead == 0 < leaky,
         f"Sigmoid and tanh saturate: {found}.",
-        f"Sigmoid and tanh do NOT saturate as the notes have it: {found}.",
+        f"Sigmoid and tanh do NOT saturate as the notes say: {found}.",
+        f"sigmoid 和 tanh 会饱和：{found_zh}。",
+        f"sigmoid 和 tanh 没有像笔记说的那样饱和：{found_zh}。",
     )
 
 
 def _means(n: Numbers) -> Claim:
     sigmoid, tanh = ([n[f"{a}/mean/{s}"] for s in SIDES] for a in ("sigmoid", "tanh"))
-    found = f"its mean activation is {tanh[0]:.4f}, that of sigmoid {sigmoid[0]:.4f}"
+    found = f"the mean activation of tanh is {tanh[0]:.4f}, of sigmoid {sigmoid[0]:.4f}"
+    found_zh = f"激活值的平均，tanh 是 {tanh[0]:.4f}，sigmoid 是 {sigmoid[0]:.4f}"
     return claim(
         max(map(abs, tanh)) < 0.1 < 0.4 < min(sigmoid),
         f"tanh is centred on 0 and sigmoid is not: {found}.",
-        f"tanh is NOT centred on 0 as against sigmoid here: {found}.",
+        f"It is NOT so here that tanh is centred on 0 and sigmoid is not: {found}.",
+        f"tanh 以 0 为中心，sigmoid 不是：{found_zh}。",
+        f"这里并非 tanh 以 0 为中心而 sigmoid 不是：{found_zh}。",
     )
 
 
 def _at_zero(n: Numbers) -> Claim:
     relu, leaky = ([n[f"{a}/slope at 0/{s}"] for s in SIDES] for a in ("relu", "leaky_relu"))
+    share = f"{n['share of z at 0']:.0%}"
     found = (
-        f"relu {relu[0]:g} by hand and {relu[1]:g} in torch, leaky_relu {leaky[0]:g} and "
-        f"{leaky[1]:g}; {n['share of z at 0']:.0%} of the drawn z are exactly 0"
+        f"the slope of relu is {relu[0]:g} in NumPy and {relu[1]:g} in torch, of leaky_relu "
+        f"{leaky[0]:g} and {leaky[1]:g}; {share} of the random z are exactly 0"
+    )
+    found_zh = (
+        f"relu 的斜率，手写是 {relu[0]:g}，torch 是 {relu[1]:g}；leaky_relu 分别是 {leaky[0]:g} 和 "
+        f"{leaky[1]:g}；随机抽取的 z 中恰好为 0 的占 {share}"
     )
     return claim(
         relu[0] == relu[1] and leaky[0] == leaky[1] and n["share of z at 0"] < 0.01,
-        f"At z = 0 both sides keep one convention, and it hardly matters: {found}.",
-        f"At z = 0 the sides do NOT agree on a convention, or it matters: {found}.",
+        f"At z = 0 both sides use the same convention, and it hardly matters: {found}.",
+        f"At z = 0 the sides do NOT use the same convention, or it matters: {found}.",
+        f"在 z = 0 处两边的约定相同，而且几乎没有影响：{found_zh}。",
+        f"在 z = 0 处两边的约定不同，或者它有影响：{found_zh}。",
     )
 
 
@@ -121,11 +144,12 @@ def _at_points(what: str, tensors: dict[str, dict[str, np.ndarray]]) -> Table:
         for name in NAMES
         for side in SIDES
     )
-    return Table(f"The {what} at z =", ("", *(f"{z:g}" for z in POINTS)), rows)
+    zh = {"Value": "函数值", "Slope": "斜率", "z =": "z ="}
+    return Table(what.title(), ("z =", *(f"{z:g}" for z in POINTS)), rows, zh)
 
 
 def _draw() -> Figure:
-    """Above each function, below its slope; thick by hand, thin in torch."""
+    """Each function above its slope. The NumPy curve is thick, the torch curve thin."""
     z = np.linspace(-6, 6, 601)[None]
     figure, axes = panels(2, len(NAMES))
     for i, name in enumerate(NAMES):
@@ -138,4 +162,5 @@ def _draw() -> Figure:
     return figure
 
 
-LESSON = Lesson("activations", ("激活函数",), __doc__, measure, conclude)
+ZH = "激活函数：它们的斜率，在哪里饱和，以及 z = 0 处的斜率。"
+LESSON = Lesson("activations", ("激活函数",), __doc__, measure, conclude, ZH)

@@ -1,4 +1,4 @@
-"""Backpropagation: every line by hand, by torch and by exact derivative.
+"""Backpropagation: every line in NumPy, in torch, and as exact derivative.
 
 A network of 2 inputs, 3 tanh units and 1 sigmoid unit, m samples as rows:
 
@@ -13,10 +13,10 @@ A network of 2 inputs, 3 tanh units and 1 sigmoid unit, m samples as rows:
   logistic loss     loss = -mean(y log a2 + (1 - y) log(1 - a2))
   gradient descent  W := W - lr dW,  b := b - lr db
 
-The course has dZ2 = A2 - Y and puts 1/m in dW; here 1/m stands once, in the
-loss. The exact derivative is that of the forward line alone (complex step), so
-no backward formula can hide in it. One product over m samples is the mean of
-what the m samples give one by one.
+The course has dZ2 = A2 - Y and puts 1/m in dW; here 1/m appears once, in the
+loss. The exact derivative is computed from the forward line only (by the
+complex step), so it does not repeat a mistake in a backward formula. One
+product over m samples is the mean of the gradients of the m single samples.
 
 Source: course week 3, "gradient descent for neural networks" and
 "backpropagation intuition".
@@ -58,7 +58,7 @@ LINES = {
 
 
 def measure(seed: int) -> Measured:
-    """One recorded step of a few samples, each sample of it alone, and a whole descent."""
+    """One recorded step of a few samples, the same samples one by one, and a whole training."""
     step = _step(seed, slice(SAMPLES))
     exact = {side: {line: exact_derivative(step, side, line) for line in LINES} for side in SIDES}
     descent = train(_case(seed, batch=160, steps=200))
@@ -80,7 +80,7 @@ def measure(seed: int) -> Measured:
 
 
 def exact_derivative(step: Recorded, side: Side, line: str) -> np.ndarray:
-    """Each entry of a gradient by complex step, from the forward line that it belongs to."""
+    """Each entry of a gradient by the complex step, from its forward line."""
     trace = step.trace(side)
     node = next(n for n in step.nodes if line in n.outputs)
     known = {**trace, **step.start}
@@ -89,34 +89,49 @@ def exact_derivative(step: Recorded, side: Side, line: str) -> np.ndarray:
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:
-    """The lines are right, the shortcut holds, a product is a mean, and the loss falls."""
+    """The lines are right, dz2 is (a2 - y)/m, a product is a mean, and the loss falls."""
     worst = {what: max(n[f"{what}/{s}"] for s in SIDES) for what in ("exact", "shortcut", "update")}
     alone = max(n[f"one by one/{s}"] for s in SIDES)
     before, after = ([n[f"loss {when}/{s}"] for s in SIDES] for when in ("before", "after"))
-    losses = f"from {before[0]:.4f} to {after[0]:.4f} by hand, to {after[1]:.4f} in torch"
+    losses = f"from {before[0]:.4f} to {after[0]:.4f} in NumPy and to {after[1]:.4f} in torch"
+    losses_zh = f"从 {before[0]:.4f} 降到 {after[0]:.4f}（手写）和 {after[1]:.4f}（torch）"
     return (
         claim(
             worst["exact"] <= 1e-12,
-            f"All {len(LINES)} backward lines are the exact derivative of their forward lines, to "
-            f"{worst['exact']:.1e} of each tensor's largest entry, on both sides.",
-            f"A backward line is WRONG: {worst['exact']:.1e} away from the exact derivative.",
+            f"All {len(LINES)} backward lines equal the exact derivative of their forward lines: "
+            f"on both sides the difference is at most {worst['exact']:.1e} of the largest entry.",
+            "A backward line is WRONG: it differs from the exact derivative by "
+            f"{worst['exact']:.1e} of the largest entry.",
+            f"{len(LINES)} 行反向公式都等于对应前向公式的精确导数：两边的误差都不超过各张量"
+            f"最大元素的 {worst['exact']:.1e}。",
+            f"有一行反向公式是错的：与精确导数相差达到最大元素的 {worst['exact']:.1e}。",
         ),
         claim(
             worst["shortcut"] <= 1e-12,
-            f"Logistic loss and sigmoid cancel: dz2 is (a2 - y)/m to {worst['shortcut']:.1e}.",
-            f"dz2 is NOT (a2 - y)/m: {worst['shortcut']:.1e} apart.",
+            "The derivatives of logistic loss and sigmoid simplify: dz2 equals (a2 - y)/m up to "
+            f"{worst['shortcut']:.1e}.",
+            f"dz2 is NOT (a2 - y)/m: they differ by {worst['shortcut']:.1e}.",
+            f"logistic 损失与 sigmoid 的导数可以约分：dz2 等于 (a2 - y)/m，误差不超过 "
+            f"{worst['shortcut']:.1e}。",
+            f"dz2 不等于 (a2 - y)/m：相差 {worst['shortcut']:.1e}。",
         ),
         claim(
             alone <= 1e-12,
-            f"One product for all samples is the mean of {SAMPLES} gradients taken one by one, to "
-            f"{alone:.1e}.",
-            f"One product for all samples is NOT the mean of theirs: {alone:.1e} apart.",
+            f"One product over all samples equals the mean of the gradients of {SAMPLES} single "
+            f"samples up to {alone:.1e}.",
+            "One product over all samples is NOT the mean of the gradients of single samples: they "
+            f"differ by {alone:.1e}.",
+            f"对所有样本的一次乘法，等于 {SAMPLES} 个样本各自梯度的平均，误差不超过 {alone:.1e}。",
+            f"对所有样本的一次乘法，不等于各样本梯度的平均：相差 {alone:.1e}。",
         ),
         claim(
             worst["update"] <= 1e-12 and max(after) < min(before),
-            f"W := W - lr dW takes the loss down in 200 steps: {losses}.",
-            f"W := W - lr dW is NOT what took the loss in 200 steps {losses}: it is "
-            f"{worst['update']:.1e} away from the update.",
+            f"200 steps of W := W - lr dW reduce the loss {losses}.",
+            f"200 steps of W := W - lr dW did NOT work as expected: the loss went {losses}, and "
+            f"the update differs from W - lr dW by {worst['update']:.1e}.",
+            f"W := W - lr dW 走 200 步，损失{losses_zh}。",
+            f"W := W - lr dW 走 200 步，结果与预期不符：损失{losses_zh}，更新与 W - lr dW 相差 "
+            f"{worst['update']:.1e}。",
         ),
     )
 
@@ -150,7 +165,7 @@ def _step(seed: int, rows: slice) -> Recorded:
 
 
 def _one_by_one(seed: int, step: Recorded, side: Side) -> float:
-    """How far the mean of the samples' own gradients is from the batch's."""
+    """The difference between the mean of the single gradients and that of the batch."""
     alone = [_step(seed, slice(i, i + 1)).trace(side) for i in range(SAMPLES)]
     names = ("dW1", "db1", "dW2", "db2")
     return max(
@@ -159,7 +174,7 @@ def _one_by_one(seed: int, step: Recorded, side: Side) -> float:
 
 
 def _gap(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest difference over the largest entry."""
+    """The greatest difference, relative to the largest entry."""
     return compared({"": a}, {"": b})["tensors/difference"]
 
 
@@ -172,7 +187,12 @@ def _forward_table(step: Recorded) -> Table:
         )
         for name in ("z1", "a1", "z2", "a2", "loss")
     )
-    return Table("Forward, first entry of each", ("line", "shape", *SIDES), rows)
+    zh = {
+        "Forward: the first entry of each tensor": "前向：每个张量的第一个元素",
+        "tensor": "张量",
+        "shape": "形状",
+    }
+    return Table(next(iter(zh)), ("tensor", "shape", *SIDES), rows, zh)
 
 
 def _backward_table(step: Recorded, exact: dict[Side, Tensors]) -> Table:
@@ -185,8 +205,17 @@ def _backward_table(step: Recorded, exact: dict[Side, Tensors]) -> Table:
         )
         for line, formula in LINES.items()
     )
-    columns = ("line", *SIDES, "exact", "gap")
-    return Table("Backward, first entry of each; the gap is that of all entries", columns, rows)
+    columns = ("line", *SIDES, "exact", "difference")
+    zh = {
+        "Backward: the first entry of each tensor; the greatest difference of all its entries": (
+            "反向：每个张量的第一个元素；差距取所有元素中最大的"
+        ),
+        "line": "公式",
+        "exact": "精确导数",
+        "difference": "差距",
+    }
+    return Table(next(iter(zh)), columns, rows, zh)
 
 
-LESSON = Lesson("backprop", ("反向传播 （Back Propagation）",), __doc__, measure, conclude)
+ZH = "反向传播：每一行都有手写、torch 和精确导数三个结果。"
+LESSON = Lesson("backprop", ("反向传播 （Back Propagation）",), __doc__, measure, conclude, ZH)

@@ -1,4 +1,4 @@
-"""`parity lesson`: the list of lessons, and one of them measured, told, drawn and kept."""
+"""`parity lesson`: list the lessons, or run one: measure, print, draw and store it."""
 
 import json
 from contextlib import closing
@@ -22,16 +22,16 @@ from torch_parity.lessons.lesson import Claim, Lesson, Measured, Table, agree
 
 
 def list_all(console: Console) -> None:
-    """Every lesson: its idea, and the headings of the notes that it covers."""
-    table = RichTable("lesson", "what it shows", "in the notes", box=None, pad_edge=False)
+    """Print every lesson: its idea, and the headings of the notes that it covers."""
+    table = RichTable("lesson", "what it shows", "heading in the notes", box=None, pad_edge=False)
     for lesson in LESSONS.values():
         table.add_row(lesson.name, escape(lesson.line), "; ".join(lesson.headings))
     console.print(table)
-    console.print("\nparity lesson NAME runs one on both sides.", highlight=False)
+    console.print("\nparity lesson NAME runs a lesson on both sides.", highlight=False)
 
 
 def run(console: Console, name: str, seed: int, root: Path) -> bool:
-    """Measure, draw, tell -> whether both sides agreed in all that was compared.
+    """Measure, draw and print -> whether both sides agree in everything that was compared.
 
     Raises:
         InputError: there is no such lesson, or nothing can be written to the runs' folder.
@@ -40,7 +40,9 @@ def run(console: Console, name: str, seed: int, root: Path) -> bool:
         raise InputError(f"no lesson {name!r}: {suggest(name, LESSONS)}")
     lesson = LESSONS[name]
     folder = runs.create(root, None, default=name)
-    console.print(f"[bold]{name}[/], {'; '.join(lesson.headings)}\n", highlight=False)
+    console.print(
+        f"[bold]{name}[/] (in the notes: {'; '.join(lesson.headings)})\n", highlight=False
+    )
     console.print(escape(lesson.text), highlight=False)
     with threads.limited(1):
         measured = lesson.measure(seed)
@@ -72,7 +74,7 @@ def _show(console: Console, table: Table) -> None:
 def _keep(
     folder: Path, lesson: Lesson, seed: int, measured: Measured, claims: tuple[Claim, ...]
 ) -> None:
-    """lesson.json, a PNG a picture, and TensorBoard: text, pictures, curves of each training."""
+    """Write lesson.json, the pictures as PNG, and TensorBoard: text, pictures, training curves."""
     record = {
         "lesson": lesson.name,
         "passed": agree(measured.numbers).holds,

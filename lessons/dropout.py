@@ -1,17 +1,17 @@
-"""Dropout: on in training alone, one mask both ways, expectation kept.
+"""Dropout: only in training, the same mask in both passes, the mean unchanged.
 
   mask          0 with probability p, else 1/(1 - p)      keep_prob = 1 - p
   forward       h = a * mask
-  backward      da = dh * mask, the same mask, its scale included
+  backward      da = dh * mask, the same mask, including its scale
   evaluation    h = a
 
-All are (m, n), units of m samples; each sample has a mask of its own. Dividing
-by keep_prob keeps the expected activation: E[h] = a for every keep_prob, so the
-evaluation needs no change. A network that cannot rely on any single unit does
-not learn its few samples by heart.
+All have the shape (m, n): m samples, n units. Each sample has its own mask.
+Dividing by keep_prob keeps the expected activation: E[h] = a for every
+keep_prob, so evaluation needs no change. A network that cannot rely on any
+single unit memorises its few samples less.
 
-The classical mistakes are planted one by one, on both sides, and the judge is
-not told which.
+The lesson plants each of the classical mistakes on both sides. The judge is not
+told which one.
 
 Source: course 2 week 1, "dropout regularization"; programming assignment
 "regularization".
@@ -47,7 +47,7 @@ DRAWS, UNITS = 4000, 20
 
 
 def measure(seed: int) -> Measured:
-    """The expectation, both passes, training against evaluation, and each mistake."""
+    """The expectation, both passes, training and evaluation, and each mistake."""
     runs = {f"p {p:g}": train(noisy_moons(seed, p=p)) for p in (0.0, 0.5)}
     means = {(side, kept): mean_kept(side, kept, seed) for side in SIDES for kept in KEPT}
     numbers = judged(runs.values()) | _one_step(seed)
@@ -81,7 +81,7 @@ def mean_kept(side: Side, kept: float, seed: int) -> tuple[float, float]:
 
 
 def evaluation_noise(trained: Trained, side: Side) -> float:
-    """How far two evaluations of the same samples are apart."""
+    """The greatest difference between two evaluations of the same samples."""
     first, second = (trained.output(side, trained.data.x_dev) for _ in range(2))
     return float(np.abs(first - second).max())
 
@@ -97,15 +97,20 @@ def _kept(n: Numbers) -> Claim:
         + ", ".join(f"{n[f'mean/{kept}/{s}']:.4f} +- {n[f'error/{kept}/{s}']:.4f}" for s in SIDES)
         for kept in KEPT
     )
+    found_zh = found.replace(": ", "：").replace(", ", "，").replace("; ", "；")
     off = max(
         abs(n[f"mean/{kept}/{s}"] - 1) / n[f"error/{kept}/{s}"] for kept in KEPT for s in SIDES
     )
     return claim(
         off < 4,
-        f"The expected activation is kept, as h over a (manual, torch): {found}; 1 is never more "
-        f"than {off:.1f} standard errors away.",
-        f"The expected activation is NOT kept, as h over a (manual, torch): {found}; 1 is up to "
-        f"{off:.1f} standard errors away.",
+        f"Dropout keeps the expected activation. Mean of h / a in NumPy and torch: {found}. All "
+        f"are within {off:.1f} standard errors of 1.",
+        f"Dropout does NOT keep the expected activation. Mean of h / a in NumPy and torch: "
+        f"{found}. They are up to {off:.1f} standard errors away from 1.",
+        f"dropout 不改变激活值的期望。h / a 的平均（手写，torch）：{found_zh}。"
+        f"与 1 的距离都不超过 {off:.1f} 个标准误。",
+        f"dropout 改变了激活值的期望。h / a 的平均（手写，torch）：{found_zh}。"
+        f"与 1 的距离达到 {off:.1f} 个标准误。",
     )
 
 
@@ -113,9 +118,11 @@ def _masked(n: Numbers) -> Claim:
     left = max(n[f"dropped {way}/{s}"] for way in ("forward", "backward") for s in SIDES)
     return claim(
         left == 0 < n["dropped"],
-        f"One mask serves both passes: {n['dropped']:.0f} dropped entries are 0 in h and in da.",
-        f"The mask is NOT the same both ways: of {n['dropped']:.0f} dropped entries one is "
+        f"Both passes use the same mask: {n['dropped']:.0f} dropped entries are 0 in h and in da.",
+        f"The passes do NOT use the same mask: one of {n['dropped']:.0f} dropped entries is "
         f"{left:.2g}.",
+        f"前向和反向用同一个 mask：{n['dropped']:.0f} 个关掉的元素在 h 和 da 中都是 0。",
+        f"前向和反向用的不是同一个 mask：{n['dropped']:.0f} 个关掉的元素中有一个是 {left:.2g}。",
     )
 
 
@@ -124,19 +131,26 @@ def _off(n: Numbers) -> Claim:
     noise = n["training/torch"]
     return claim(
         still == 0 < noise,
-        f"Evaluation draws nothing: twice the same samples, difference {still:g}; left in train() "
-        f"the same network's answers differ by up to {noise:.2f}.",
-        f"Evaluation is NOT free of chance ({still:g}), or training is ({noise:.2f}).",
+        f"Evaluation is not random: two evaluations of the same samples differ by {still:g}. In "
+        f"train() mode the outputs of the same network differ by up to {noise:.2f}.",
+        f"It is NOT so that evaluation is not random (difference {still:g}) and training is "
+        f"(difference {noise:.2f}).",
+        f"评估时没有随机性：对同样的样本评估两次，差距是 {still:g}。如果留在 train() 模式，"
+        f"同一网络的两次输出最多相差 {noise:.2f}。",
+        f"评估时应当没有随机性（差距 {still:g}），训练时应当有（差距 {noise:.2f}），这里并非如此。",
     )
 
 
 def _regularizes(n: Numbers) -> Claim:
     without, held = ([n[f"p {p}/gap/{s}"] for s in SIDES] for p in ("0", "0.5"))
-    found = f"dev loss over train loss by {without[0]:.3f} without it, {held[0]:.3f} with p = 0.5"
+    found = f"dev loss - train loss is {without[0]:.3f} without it, {held[0]:.3f} with p = 0.5"
+    found_zh = f"开发集损失减训练集损失，不用时是 {without[0]:.3f}，p = 0.5 时是 {held[0]:.3f}"
     return claim(
         max(held) < min(without),
         f"Dropout regularizes: {found}.",
         f"Dropout did NOT regularize here: {found}.",
+        f"dropout 有正则化作用：{found_zh}。",
+        f"这里 dropout 没有起到正则化作用：{found_zh}。",
     )
 
 
@@ -145,14 +159,17 @@ def _found(n: Numbers) -> Claim:
     planted = len(CAUSES) * len(SIDES)
     return claim(
         named == planted,
-        f"Each of the {len(CAUSES)} classical mistakes, on either side, was named by the judge, "
-        "and no other with it.",
-        f"Only {named:.0f} of {planted} planted mistakes were named alone: NOT all.",
+        f"The judge named each of the {len(CAUSES)} classical mistakes on each side, and no other "
+        "mistake with it.",
+        f"The judge did NOT name all planted mistakes without another one: only {named:.0f} of "
+        f"{planted}.",
+        f"{len(CAUSES)} 个经典错误，无论植入哪一边，裁判都指出了名字，而且没有误指别的错误。",
+        f"植入的 {planted} 个错误，裁判只准确指出了 {named:.0f} 个。",
     )
 
 
 def _one_step(seed: int) -> dict[str, float]:
-    """The largest entry that is left of a dropped unit, forward and backward."""
+    """The largest entry of the dropped units, forward and backward."""
     case = noisy_moons(seed, p=0.5)
     loaded = data.load(case)
     sides = pair.build(case, loaded)
@@ -169,7 +186,7 @@ def _one_step(seed: int) -> dict[str, float]:
 
 
 def _training_noise(trained: Trained) -> float:
-    """How far two answers are apart if one forgets eval()."""
+    """The greatest difference between two outputs without eval()."""
     net, x = trained.pair.torch.net.train(), torch.tensor(trained.data.x_dev)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(trained.case.seed)
@@ -184,7 +201,9 @@ def _expectation(n: Numbers) -> Table:
         )
         for kept in KEPT
     )
-    return Table(f"h over a, mean of {DRAWS} masks of {UNITS} units", ("keep_prob", *SIDES), rows)
+    title = f"Mean of h / a over {DRAWS} masks of {UNITS} units"
+    zh = {title: f"h / a 的平均：{DRAWS} 个 mask，每个 {UNITS} 个单元"}
+    return Table(title, ("keep_prob", *SIDES), rows, zh)
 
 
 def _losses(n: Numbers, runs: dict[str, Trained]) -> Table:
@@ -195,7 +214,8 @@ def _losses(n: Numbers, runs: dict[str, Trained]) -> Table:
         )
         for label, t in runs.items()
     )
-    return Table("Loss", ("", "train, manual", "torch", "dev, manual", "torch"), rows)
+    columns = ("dropout", "train, manual", "torch", "dev, manual", "torch")
+    return Table("Loss", columns, rows, {"Loss": "损失", "dropout": "dropout"})
 
 
 def _draw(n: Numbers) -> Figure:
@@ -211,4 +231,5 @@ def _draw(n: Numbers) -> Figure:
     return figure
 
 
-LESSON = Lesson("dropout", ("Dropout",), __doc__, measure, conclude)
+ZH = "Dropout：只在训练时使用，前向和反向用同一个 mask，激活值的期望不变。"
+LESSON = Lesson("dropout", ("Dropout",), __doc__, measure, conclude, ZH)

@@ -1,4 +1,4 @@
-"""One training of both sides in lockstep, kept as far as a lesson shows it."""
+"""Train both sides step by step, and keep what a lesson shows of it."""
 
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ from torch_parity.manual.models.step import Tensors
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: params are those by hand, torch's live in pair.torch.
+    """A finished training. params are those of the NumPy side; torch's are in pair.torch.
 
     records are the steps at which train and dev were evaluated; passed counts the steps in which
     the judge found every tensor right.
@@ -36,15 +36,15 @@ class Trained:
     passed: int
 
     def curve(self, side: Side, name: str) -> list[float]:
-        """A curve of one side, such as accuracy/dev, one value a record."""
+        """A curve of one side, such as accuracy/dev, with one value per record."""
         return [(r.manual if side == "manual" else r.torch)[name] for r in self.records]
 
     def last(self, side: Side, curve: str) -> float:
-        """Where a curve ends."""
+        """The last value of a curve."""
         return self.curve(side, curve)[-1]
 
     def before(self) -> "Trained":
-        """The same pair as it stood before the first step."""
+        """The same pair before the first step."""
         built = pair.build(self.case, self.data)
         return replace(self, pair=built, params=built.params)
 
@@ -53,7 +53,7 @@ class Trained:
         return self.params if side == "manual" else self.pair.torch.params()
 
     def trace(self, side: Side, x: np.ndarray) -> Tensors:
-        """The output (and by hand every tensor before it), dropout off."""
+        """The output without dropout; on the NumPy side also every tensor before it."""
         if side == "manual":
             return manual.forward(self.pair.manual.net, self.params, x, {})
         return self.pair.torch.outputs(x)
@@ -64,17 +64,17 @@ class Trained:
 
 
 def train(case: Case) -> Trained:
-    """Train a case on both sides, every step judged.
+    """Train a case on both sides, and judge every step.
 
     Raises:
-        InputError: with this seed the training does not stay finite.
+        InputError: with this seed a number becomes NaN or infinite.
     """
     loaded = data.load(case)
     sides = pair.build(case, loaded)
     kept, steps, passed = [], 0, 0
     for record in training.Training(case, loaded, sides):
         if not record.finite:
-            raise InputError(f"step {record.step} is not finite; try another --seed")
+            raise InputError(f"step {record.step} has NaN or infinite numbers; try another --seed")
         steps, passed = steps + 1, passed + record.judgement.passed
         if "loss/train" in record.torch:
             kept.append(record)
@@ -82,7 +82,7 @@ def train(case: Case) -> Trained:
 
 
 def noisy_moons(seed: int, **options: object) -> Case:
-    """A large network on 60 samples with much noise: one that learns them by heart if it may."""
+    """A large network on 60 noisy samples, which it memorises unless something prevents it."""
     base: dict[str, object] = {
         "data": "moons",
         "samples": 100,
@@ -103,7 +103,7 @@ def noisy_moons(seed: int, **options: object) -> Case:
 
 
 def slope(side: Side, activation: str, z: np.ndarray) -> np.ndarray:
-    """g'(z): each side's backward of an upstream gradient of ones    # [m, n] -> [m, n]"""
+    """g'(z): the backward function for an upstream gradient of ones  # [m, n] -> [m, n]"""
     operation = OPERATIONS[activation]
     if side == "manual":
         (dz,) = operation.gradients({"da": np.ones_like(z)}, {"z": z}, {})

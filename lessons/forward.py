@@ -1,8 +1,8 @@
-"""A layer is one matrix product: units stacked give what they give one by one.
+"""A layer is one matrix product: it computes all units and samples at once.
 
-A unit does two things with what comes in: z = w . x + b, then a = g(z), here
-the sigmoid. Its w is a row of 3 numbers; the rows of 4 units, stacked on top of
-one another, are the matrix W.
+A unit does two things with its input x: z = w . x + b, then a = g(z), here the
+sigmoid. The w of a unit is a row of 3 numbers. The rows of 4 units, one below
+the other, are the matrix W.
 
   one unit       z_i = w_i . x + b_i   w_i (3,), x (3,), b_i ()     -> ()
   stacked        z = x @ W.T + b       W (4, 3), x (m, 3), b (4,)   -> (m, 4)
@@ -36,7 +36,7 @@ N_IN, UNITS, SAMPLES = 3, 4, 200
 
 
 def by_hand(W: np.ndarray, b: np.ndarray) -> Layer:
-    """x -> z and a of as many units as W has rows."""
+    """A layer in NumPy with one unit for each row of W: x -> z and a."""
 
     def layer(x: np.ndarray) -> Tensors:
         z = manual.linear(x, W, b)
@@ -46,7 +46,7 @@ def by_hand(W: np.ndarray, b: np.ndarray) -> Layer:
 
 
 def in_torch(W: np.ndarray, b: np.ndarray) -> Layer:
-    """The same by nn.Linear and nn.Sigmoid."""
+    """The same layer with nn.Linear and nn.Sigmoid."""
     affine, activation = linear(W.shape[1], W.shape[0]).double(), sigmoid()
     with torch.no_grad():
         affine.weight.copy_(torch.tensor(W))
@@ -61,13 +61,13 @@ def in_torch(W: np.ndarray, b: np.ndarray) -> Layer:
 
 
 def one_by_one(units: list[Layer], x: np.ndarray) -> Tensors:
-    """One sample and one unit at a time."""
+    """Compute one sample and one unit at a time."""
     made = [[unit(x[i : i + 1]) for unit in units] for i in range(len(x))]
     return {n: np.array([[float(u[n][0, 0]) for u in row] for row in made]) for n in ("z", "a")}
 
 
 def measure(seed: int) -> Measured:
-    """The same layer both ways on both sides, and how long each took."""
+    """The same layer in both ways on both sides, and the time of each."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((SAMPLES, N_IN))
     W, b = manual.xavier_normal(rng, (UNITS, N_IN)), rng.standard_normal(UNITS)
@@ -94,25 +94,35 @@ def measure(seed: int) -> Measured:
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:
-    """Same numbers. The time is told, and depends on the machine."""
+    """Both ways give the same numbers. The time depends on the machine."""
     gap = max(n["gap/manual"], n["gap/torch"])
-    stack = f"{n['rows of W']:.0f} rows of {n['columns of W']:.0f} weights, stacked to W, give "
+    sizes = f"{n['rows of W']:.0f} rows of {n['columns of W']:.0f} weights"
+    sizes_zh = f"{n['rows of W']:.0f} 行、每行 {n['columns of W']:.0f} 个权重"
     faster = min(n["ratio/manual"], n["ratio/torch"]) > 1
+    by_hand, in_torch = f"{n['ratio/manual']:.1f}", f"{n['ratio/torch']:.1f}"
     ratios = (
-        f"one by one takes {n['ratio/manual']:.1f} times as long by hand and "
-        f"{n['ratio/torch']:.1f} times as long in torch"
+        f"computing one by one takes {by_hand} times as long in NumPy and {in_torch} times as "
+        "long in torch"
     )
+    ratios_zh = f"逐个计算的用时，手写是 {by_hand} 倍，torch 是 {in_torch} 倍"
     return (
         claim(
             gap <= 1e-12,
-            f"{stack}the same z and a as unit after unit, sample after sample: apart by at most "
-            f"{gap:.1e} of the largest entry, which is rounding.",
-            f"{stack}OTHER numbers than unit after unit: {gap:.1e} of the largest entry apart.",
+            f"The matrix W ({sizes}) gives the same z and a as one unit and one sample at a time: "
+            f"the difference is at most {gap:.1e} of the largest entry, which is rounding.",
+            f"The matrix W ({sizes}) gives OTHER numbers than one unit and one sample at a time: "
+            f"the difference is {gap:.1e} of the largest entry.",
+            f"用矩阵 W（{sizes_zh}）一次算出的 z 和 a，与逐个单元、逐个样本算出的相同："
+            f"相差不超过最大元素的 {gap:.1e}，这是舍入误差。",
+            f"用矩阵 W（{sizes_zh}）一次算出的结果，与逐个单元、逐个样本算出的不同："
+            f"相差达到最大元素的 {gap:.1e}。",
         ),
         claim(
             faster,
-            f"On {SAMPLES} samples, {ratios}.",
-            f"On {SAMPLES} samples, {ratios}: stacking did NOT pay here.",
+            f"For {SAMPLES} samples, {ratios}.",
+            f"For {SAMPLES} samples, {ratios}: the matrix product is NOT faster here.",
+            f"对 {SAMPLES} 个样本，{ratios_zh}。",
+            f"对 {SAMPLES} 个样本，{ratios_zh}：这里矩阵乘法并没有更快。",
         ),
     )
 
@@ -122,13 +132,19 @@ def _named(way: str, tensors: Tensors) -> Tensors:
 
 
 def _numbers(alone: dict[str, Tensors], stacked: dict[str, Tensors]) -> Table:
-    columns = ("first sample", "alone, manual", "torch", "stacked, manual", "torch")
+    columns = ("first sample", "one by one, manual", "torch", "at once, manual", "torch")
+    zh = {
+        "Four units, one by one and at once": "四个单元：逐个计算与一次算完",
+        "first sample": "第一个样本",
+        "one by one": "逐个",
+        "at once": "一次",
+    }
     rows = tuple(
         (f"{n}_{k + 1}", *(f"{way[s][n][0, k]:.10f}" for way in (alone, stacked) for s in SIDES))
         for k in range(UNITS)
         for n in ("z", "a")
     )
-    return Table("Four units, one by one and stacked", columns, rows)
+    return Table("Four units, one by one and at once", columns, rows, zh)
 
 
 def _durations(times: Times) -> Table:
@@ -136,11 +152,19 @@ def _durations(times: Times) -> Table:
         (side, str(m), f"{loop * 1e6:.0f} us", f"{once * 1e6:.0f} us", f"{loop / once:.1f}")
         for (side, m), (loop, once) in times.items()
     )
-    return Table("Time on this machine", ("", "samples", "one by one", "stacked", "ratio"), rows)
+    zh = {
+        "Time on this machine": "在这台机器上的用时",
+        "samples": "样本数",
+        "one by one": "逐个",
+        "at once": "一次",
+        "ratio": "比值",
+    }
+    columns = ("side", "samples", "one by one", "at once", "ratio")
+    return Table("Time on this machine", columns, rows, zh)
 
 
 def _seconds(work: Callable[[], object], times: int) -> float:
-    """The fastest of a few: whatever else the machine does can only slow it down."""
+    """The fastest of several runs, because other programs can only slow a run down."""
     taken = []
     for _ in range(times):
         began = perf_counter()
@@ -153,7 +177,7 @@ def _draw(times: Times) -> Figure:
     figure, (ax,) = panels(1, 1, width=5)
     for side in SIDES:
         at = [m for s, m in times if s == side]
-        for i, (way, dashes) in enumerate((("one by one", "-"), ("stacked", ":"))):
+        for i, (way, dashes) in enumerate((("one by one", "-"), ("at once", ":"))):
             seconds = [times[side, m][i] for m in at]
             ax.loglog(at, seconds, dashes, marker="o", label=f"{side}, {way}")
     ax.set(xlabel="samples", ylabel="seconds")
@@ -161,4 +185,5 @@ def _draw(times: Times) -> Figure:
     return figure
 
 
-LESSON = Lesson("forward", ("计算神经网络的输出",), __doc__, measure, conclude)
+ZH = "一层就是一次矩阵乘法：所有单元和所有样本一次算完。"
+LESSON = Lesson("forward", ("计算神经网络的输出",), __doc__, measure, conclude, ZH)

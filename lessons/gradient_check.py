@@ -1,18 +1,19 @@
-"""Gradient checking: nudge every number, compare, and switch it off again.
+"""Gradient checking: change each parameter a little, compare, then switch it off.
 
   numerical    n_i = (J(p + e_i eps) - J(p - e_i eps)) / (2 eps)
-  difference   |g - n| / (|g| + |n|), of all parameters in one row (n,)
+  difference   |g - n| / (|g| + |n|), with all parameters as one row (n,)
   bands        < 1e-7 very likely right, < 1e-5 look closer,
                < 1e-3 probably wrong, else wrong
 
-Advice of the course: only to debug, never in training, for it takes two forward
-passes a number; look at the parts to find the guilty one; remember the penalty;
-not with dropout, unless its mask is held; and again after some training.
+Advice of the course: use it only to debug, never in training, because it takes
+two forward passes per parameter. Look at the parts to find the wrong one.
+Include the penalty. Switch dropout off, or keep its mask fixed. Check again
+after some training.
 
-It need not be slow. A complex step of the whole forward along one direction v,
-Im J(p + i h v) / h, is the exact derivative along v, in a single pass; a right
-gradient has g . v equal to it, and a wrong one misses it unless v happens to
-be at right angles to the mistake.
+There is a fast way. A complex step of the whole forward pass along a direction
+v, Im J(p + i h v) / h, gives the exact derivative along v in a single pass. For
+a right gradient g . v equals it. For a wrong one it does not, unless v is at
+right angles to the error.
 
 Source: course 2 week 1, "gradient checking" and its implementation notes.
 """
@@ -48,7 +49,7 @@ EPSILONS = tuple(10.0**-k for k in range(1, 13))
 
 @dataclass
 class Cost:
-    """J as a function of the parameters, and how often it was asked for."""
+    """J as a function of the parameters, and the number of its evaluations."""
 
     step: Recorded
     passes: int = 0
@@ -69,7 +70,7 @@ class Cost:
 
 
 def measure(seed: int) -> Measured:
-    """Right gradients, wrong ones, and a planted bug, checked both ways on both sides."""
+    """Check right gradients, wrong ones and a planted bug, in both ways on both sides."""
     step = _step(seed)
     params = {name: step.start[name] for name in step.pair.params}
     rng = np.random.default_rng([seed, 5])
@@ -94,8 +95,24 @@ def measure(seed: int) -> Measured:
             shown = (f"{check.difference:.1e}", check.verdict, worst, f"{along:.1e}")
             rows.append((label, side, *shown))
     numbers |= _times(step, cost, params, v) | {"gradcheck": float(_autograds_own(step))}
-    columns = ("gradient", "side", "difference", "verdict", "worst", "along v, exact")
-    table = Table("Central differences of all parameters, and one pass along v", columns, (*rows,))
+    columns = ("gradient", "side", "difference", "verdict", "worst", "error along v")
+    zh = {
+        "Central differences of all parameters, and one complex step along v": (
+            "所有参数的中心差分，以及沿 v 的一次复数步长"
+        ),
+        "gradient": "梯度",
+        "difference": "差异",
+        "verdict": "判断",
+        "worst": "最差的参数",
+        "error along v": "沿 v 的误差",
+        **{f"off by {share:g}": f"偏离 {share:g}" for share in SHARES},
+        "bug": "植入的错误",
+        "very likely right": "很可能正确",
+        "look closer": "再仔细看",
+        "probably wrong": "很可能错误",
+        "wrong": "错误",
+    }
+    table = Table(next(iter(zh)), columns, (*rows,), zh)
     return Measured(numbers, (table,), {"epsilon": _draw(step, cost, params)})
 
 
@@ -109,7 +126,7 @@ def planted(step: Recorded, side: Side) -> Tensors:
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:
-    """The bands, the bug, the price, and the way around it."""
+    """The bands of the notes, the bug, the cost, and the fast way."""
     return _bands(n), _bug(n), _price(n), _around(n)
 
 
@@ -120,11 +137,15 @@ def _bands(n: Numbers) -> Claim:
         for share, (low, high) in limits.items()
         for s in SIDES
     )
-    found = ", ".join(f"{n[f'off by {share:g}/manual']:.1e} (off by {share:g})" for share in SHARES)
+    measured = {share: f"{n[f'off by {share:g}/manual']:.1e}" for share in SHARES}
+    found = ", ".join(f"{m} for a gradient off by {share:g}" for share, m in measured.items())
+    found_zh = "，".join(f"梯度偏离 {share:g} 时为 {m}" for share, m in measured.items())
     return claim(
         inside,
-        f"Each gradient falls into its band of the notes: {found}.",
-        f"The gradients do NOT fall into the bands of the notes: {found}.",
+        f"Each difference is in the expected band of the notes: {found}.",
+        f"The differences are NOT in the expected bands of the notes: {found}.",
+        f"每个差异都落在笔记给出的范围内：{found_zh}。",
+        f"差异没有都落在笔记给出的范围内：{found_zh}。",
     )
 
 
@@ -134,20 +155,30 @@ def _bug(n: Numbers) -> Claim:
     what = CATALOGUE[BUG].sentence.rstrip(".")
     return claim(
         least >= 1e-3 and layer,
-        f'The planted bug ("{what}") is found: difference {least:.1e}, worst in the layer that '
-        "has it.",
-        f'The planted bug ("{what}") was NOT found where it is: difference {least:.1e}.',
+        f'The check finds the planted bug ("{what}"): the difference is {least:.1e}, and it is '
+        "greatest in the layer with the bug.",
+        f'The planted bug ("{what}") was NOT found where it is: the difference is {least:.1e}.',
+        f"检验发现了植入的错误（反向传播用了另一个激活函数的导数）：差异是 {least:.1e}，"
+        "在有错的那一层最大。",
+        f"检验没有在出错的地方发现植入的错误（反向传播用了另一个激活函数的导数）：差异是 "
+        f"{least:.1e}。",
     )
 
 
 def _price(n: Numbers) -> Claim:
     passes, size = n["passes"], n["parameters"]
     found = f"{passes:.0f} forward passes for {size:.0f} parameters"
-    took = f"{n['seconds']:.1e} s, the backward pass {n['seconds/backward']:.1e} s"
+    took = f"{n['seconds']:.1e} s; the backward pass takes {n['seconds/backward']:.1e} s"
+    found_zh = f"{size:.0f} 个参数要做 {passes:.0f} 次前向传播"
+    took_zh = f"用时 {n['seconds']:.1e} 秒，而反向传播只要 {n['seconds/backward']:.1e} 秒"
+    agrees = bool(n["gradcheck"])
     return claim(
-        passes >= 2 * size and bool(n["gradcheck"]),
-        f"It is slow: {found}, {took}. (torch's own, autograd.gradcheck, passes torch's side.)",
-        f"It took {found}, {took}; torch's gradcheck passed: {bool(n['gradcheck'])}. NOT as told.",
+        passes >= 2 * size and agrees,
+        f"It is slow: {found} take {took}. (The torch side also passes torch.autograd.gradcheck.)",
+        f"NOT as the notes say: {found} take {took}; torch.autograd.gradcheck passed: {agrees}.",
+        f"它很慢：{found_zh}，{took_zh}。（torch 一边也通过了 torch.autograd.gradcheck。）",
+        f"与笔记不符：{found_zh}，{took_zh}；torch.autograd.gradcheck "
+        f"{'通过' if agrees else '没有通过'}。",
     )
 
 
@@ -156,9 +187,14 @@ def _around(n: Numbers) -> Claim:
     least = min(n[f"{label}/along/{s}"] for label in ("off by 1e-06", "bug") for s in SIDES)
     return claim(
         right < 1e-10 < least,
-        f"It need not be: one complex pass ({n['seconds/along']:.1e} s) tells the right gradients "
-        f"({right:.1e} off) from all wrong ones ({least:.1e} off or more).",
-        f"One complex pass did NOT tell right ({right:.1e} off) from wrong ({least:.1e} off).",
+        f"There is a fast way: one complex pass ({n['seconds/along']:.1e} s) separates the right "
+        f"gradients (error {right:.1e}) from all wrong ones (error at least {least:.1e}).",
+        f"One complex pass did NOT separate right gradients (error {right:.1e}) from wrong ones "
+        f"(error {least:.1e}).",
+        f"有快的办法：一次复数前向传播（{n['seconds/along']:.1e} 秒）就能区分正确的梯度（误差 "
+        f"{right:.1e}）和所有错误的梯度（误差至少 {least:.1e}）。",
+        f"一次复数前向传播没有区分出正确的梯度（误差 {right:.1e}）和错误的梯度（误差 "
+        f"{least:.1e}）。",
     )
 
 
@@ -181,14 +217,14 @@ def _step(seed: int) -> Recorded:
 
 
 def _gradients(step: Recorded, side: Side, params: Tensors) -> dict[str, Tensors]:
-    """The right ones, the same off by a share of themselves, and those with the bug."""
+    """The right gradients, the same with a relative error, and those with the bug."""
     right = {f"d{name}": step.trace(side)[f"d{name}"] for name in params}
     off = {f"off by {s:g}": {n: g * (1 + s) for n, g in right.items()} for s in SHARES}
     return off | {"bug": planted(step, side)}
 
 
 def _autograds_own(step: Recorded) -> bool:
-    """torch.autograd.gradcheck on torch's side: central differences as well."""
+    """Whether torch.autograd.gradcheck, which uses central differences, passes the torch side."""
     torch_side = step.pair.torch
     x, y = (torch.tensor(step.start[name]) for name in ("x", "y"))
     net = torch_side.net.eval()
@@ -215,7 +251,7 @@ def _times(step: Recorded, cost: Cost, params: Tensors, v: Tensors) -> dict[str,
 
 
 def _draw(step: Recorded, cost: Cost, params: Tensors) -> Figure:
-    """How the difference depends on epsilon: truncation on the right, rounding on the left."""
+    """The difference for each epsilon: truncation errors on the right, rounding on the left."""
     figure, (ax,) = panels(1, 1, width=5)
     for side in SIDES:
         checks = [manual.gradient_check(cost, params, step.trace(side), e) for e in EPSILONS]
@@ -226,4 +262,5 @@ def _draw(step: Recorded, cost: Cost, params: Tensors) -> Figure:
     return figure
 
 
-LESSON = Lesson("gradient-check", ("Grad check", "梯度检验"), __doc__, measure, conclude)
+ZH = "梯度检验：把每个参数改动一点点，比较，然后关掉。"
+LESSON = Lesson("gradient-check", ("Grad check", "梯度检验"), __doc__, measure, conclude, ZH)

@@ -1,14 +1,15 @@
-"""First weights: equal ones never part, and large ones saturate the units.
+"""First weights: equal ones stay equal, and large ones saturate the units.
 
-  zeros   W = 0                       all units of a layer compute the same, so
-                                      they get the same gradient, for ever
+  zeros   W = 0                       all units of a layer compute the same and
+                                      get the same gradient at every step
   normal  W ~ N(0, 0.01^2)            |z| is small, so g'(z) is large
   large   W ~ N(0, 10^2)              |z| is large, g'(z) tiny: slow descent
   Xavier  W ~ N(0, 2/(n_in + n_out))  keeps the size of z from layer to layer
-  He      W ~ N(0, 2/n_in)            the same for relu, which halves its input
+  He      W ~ N(0, 2/n_in)            the same for relu, which sets half of its
+                                      inputs to 0
 
-W is (n_out, n_in), b = 0. The 0.01 of the course does for one hidden layer; in
-a deeper network the signal shrinks with every layer, and Xavier or He is right.
+W is (n_out, n_in), b = 0. The course's 0.01 is enough for one hidden layer. In
+a deeper network the signal shrinks with every layer; use Xavier or He there.
 
 Source: course week 3, "random initialization"; course 2 week 1, "weight
 initialization".
@@ -34,7 +35,7 @@ SYMMETRIC = ("zeros", "zeros, sigmoid")
 
 
 def measure(seed: int) -> Measured:
-    """The same network from each start, on circles, with what its units look like at the start."""
+    """Train the same network from each start on circles, and measure its units."""
     runs = {label: train(_case(seed, options)) for label, options in STARTS.items()}
     numbers = judged(runs.values())
     for label, trained in runs.items():
@@ -53,17 +54,23 @@ def measure(seed: int) -> Measured:
         for side in SIDES
     )
     columns = ("start", "side", "train", "dev", "loss", "units differ by", "slope at start")
+    zh = {
+        "Circles, 2 hidden layers, 200 steps": "圆环数据，两个隐藏层，200 步",
+        "start": "起点",
+        "units differ by": "单元间差距",
+        "slope at start": "起点斜率",
+    }
     return Measured(
         numbers,
-        (Table("Circles, 2 hidden layers, 200 steps", columns, rows),),
+        (Table(next(iter(zh)), columns, rows, zh),),
         {"loss": curves(runs, "loss/train"), "accuracy": curves(runs, "accuracy/dev")},
         runs,
     )
 
 
 def spread(trained: Trained, side: Side) -> float:
-    """How far the units of the first layer are apart: the greatest difference between two rows
-    of W1 after training."""
+    """The greatest difference between two units of the first layer, which are rows of W1, after
+    training."""
     W = trained.params_of(side)["W1"]
     return float((W.max(axis=0) - W.min(axis=0)).max())
 
@@ -75,7 +82,7 @@ def first_slope(trained: Trained, side: Side) -> float:
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:
-    """Symmetry stays, large weights are flat, small ones are slow, Xavier and He work."""
+    """Equal units stay equal, large weights saturate, small ones are slow, Xavier and He work."""
     return _symmetry(n), _large(n), _small(n)
 
 
@@ -85,10 +92,14 @@ def _symmetry(n: Numbers) -> Claim:
     right = max(n[f"{label}/dev/{s}"] for label in SYMMETRIC for s in SIDES)
     return claim(
         apart < 1e-9 < drawn and right <= 0.6,
-        f"From zeros the units of a layer stay the same: after training they differ by "
-        f"{apart:.1e} at most (from N(0, 0.01^2) by {drawn:.2g}), and {right:.0%} of dev is right.",
-        f"From zeros the units did NOT stay useless copies: they differ by {apart:.1e}, and "
-        f"{right:.0%} of dev is right.",
+        "From zeros the units of a layer stay equal: after training they differ by at most "
+        f"{apart:.1e} (from N(0, 0.01^2) by {drawn:.2g}), and the accuracy on dev is {right:.0%}.",
+        f"From zeros the units did NOT stay equal and useless: they differ by {apart:.1e}, and "
+        f"the accuracy on dev is {right:.0%}.",
+        f"从零开始，同一层的单元始终相同：训练后相差不超过 {apart:.1e}（从 N(0, 0.01^2) 开始时"
+        f"相差 {drawn:.2g}），开发集准确率 {right:.0%}。",
+        f"从零开始，单元没有一直保持相同、毫无用处：训练后相差 {apart:.1e}，开发集准确率 "
+        f"{right:.0%}。",
     )
 
 
@@ -100,24 +111,33 @@ def _large(n: Numbers) -> Claim:
         min(n[f"Xavier/dev/{s}"] for s in SIDES),
     )
     found = (
-        f"at the start their mean slope is {flat:.3f} against {steep:.3f} from Xavier, and in the "
-        f"end {worse:.1%} of dev is right against {better:.1%}"
+        f"at the start their mean slope is {flat:.3f} (with Xavier {steep:.3f}), and after "
+        f"training the accuracy on dev is {worse:.1%} (with Xavier {better:.1%})"
+    )
+    found_zh = (
+        f"起点的平均斜率是 {flat:.3f}（Xavier 是 {steep:.3f}），训练后开发集准确率 {worse:.1%}"
+        f"（Xavier 是 {better:.1%}）"
     )
     return claim(
         flat < 0.5 * steep and worse < better,
         f"Large weights saturate the units: {found}.",
-        f"Large weights did NOT both saturate the units and cost accuracy here: {found}.",
+        f"Large weights did NOT both saturate the units and reduce the accuracy here: {found}.",
+        f"权重太大，单元就会饱和：{found_zh}。",
+        f"这里并非权重一大，单元就饱和、准确率就下降：{found_zh}。",
     )
 
 
 def _small(n: Numbers) -> Claim:
     small = max(n[f"normal 0.01/loss/{s}"] for s in SIDES)
     xavier, he = (max(n[f"{label}/loss/{s}"] for s in SIDES) for label in ("Xavier", "He"))
-    found = f"loss {small:.3f} from 0.01, {xavier:.3f} from Xavier, {he:.3f} from He"
+    found = f"the loss ends at {small:.3f} with 0.01, {xavier:.3f} with Xavier, {he:.3f} with He"
+    found_zh = f"最后的损失，0.01 是 {small:.3f}，Xavier 是 {xavier:.3f}，He 是 {he:.3f}"
     return claim(
         max(xavier, he) < 0.5 * small,
-        f"In this deeper network 0.01 is too small, Xavier and He are right: {found}.",
-        f"Xavier and He are NOT far ahead of 0.01 here: {found}.",
+        f"In this deeper network 0.01 is too small, and Xavier and He work: {found}.",
+        f"Xavier and He are NOT much better than 0.01 here: {found}.",
+        f"对这个较深的网络，0.01 太小，Xavier 和 He 合适：{found_zh}。",
+        f"这里 Xavier 和 He 并不比 0.01 好多少：{found_zh}。",
     )
 
 
@@ -144,4 +164,5 @@ def _shown(values: list[float]) -> tuple[str, ...]:
     return f"{train:.1%}", f"{dev:.1%}", f"{loss:.4f}", f"{apart:.2g}", f"{steep:.3f}"
 
 
-LESSON = Lesson("initialization", ("初始化参数",), __doc__, measure, conclude)
+ZH = "参数初始化：权重相等就永远相等，权重太大单元就饱和。"
+LESSON = Lesson("initialization", ("初始化参数",), __doc__, measure, conclude, ZH)

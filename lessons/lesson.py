@@ -1,7 +1,9 @@
-"""What a lesson is: a measurement on both sides, and a conclusion that follows from its numbers.
+"""What a lesson is: a measurement on both sides, and a conclusion computed from its numbers.
 
-The two are kept apart, so that no sentence can say what was not measured: `conclude` sees the
-numbers and nothing else, and words its claim the other way round where they do not bear it out.
+Measurement and conclusion are separate functions. `conclude` receives only the numbers, so no
+sentence can claim what was not measured. If the numbers contradict a claim, the claim says so.
+
+Tables and claims have their text in English and in Chinese, for the pages in both languages.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,29 +17,41 @@ from torch_parity.lessons.experiment import Trained
 
 Numbers = Mapping[str, float]
 
+# Words of many tables, in Chinese. Table.zh has the words of one table.
+CHINESE = {
+    "manual": "手写",
+    "torch": "torch",
+    "train": "训练集",
+    "dev": "开发集",
+    "side": "哪一边",
+    "loss": "损失",
+}
+
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text, in the order in which they are read."""
+    """Rows of text, in reading order. zh has the Chinese for title, columns and words in cells."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    zh: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence of the conclusion, and whether the numbers bear out what the notes say."""
+    """One sentence of the conclusion. holds: whether the numbers confirm what the notes say."""
 
     holds: bool
     text: str
+    zh: str = ""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run of a lesson found: named numbers (of both sides), and what there is to see.
+    """The results of one run of a lesson: named numbers of both sides, tables and pictures.
 
-    runs are the trainings behind it, by the name of their TensorBoard folder.
+    runs are its trainings, by the name of their TensorBoard folder.
     """
 
     numbers: dict[str, float]
@@ -48,9 +62,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Lesson:
-    """text is the docstring of the lesson's file; its first line stands in the list of lessons.
+    """text is the docstring of the lesson's file; its first line appears in the list of lessons.
 
-    headings are those of the notes that it covers; measure takes the seed.
+    headings are the headings of the notes that it covers. measure takes the seed. zh is the first
+    line of the text in Chinese.
     """
 
     name: str
@@ -58,6 +73,7 @@ class Lesson:
     text: str
     measure: Callable[[int], Measured]
     conclude: Callable[[Numbers], tuple[Claim, ...]]
+    zh: str = ""
 
     @property
     def line(self) -> str:
@@ -65,17 +81,17 @@ class Lesson:
         return self.text.splitlines()[0]
 
     def conclusion(self, n: Numbers) -> tuple[Claim, ...]:
-        """The lesson's own claims, and whether both sides agreed in what was compared."""
+        """The lesson's own claims, and whether both sides agree."""
         return *self.conclude(n), agree(n)
 
 
-def claim(holds: bool, so: str, otherwise: str) -> Claim:
-    """The sentence for what the numbers say."""
-    return Claim(holds, so if holds else otherwise)
+def claim(holds: bool, so: str, otherwise: str, so_zh: str = "", otherwise_zh: str = "") -> Claim:
+    """The sentence that the numbers confirm, in English and Chinese."""
+    return Claim(holds, so, so_zh) if holds else Claim(holds, otherwise, otherwise_zh)
 
 
 def compared(manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The judge's comparison of tensors that both sides made, as numbers for `agree`."""
+    """The judge's comparison of the tensors of both sides, as numbers for `agree`."""
     found = compare(manual, torch)
     return {
         "tensors": len(found),
@@ -99,24 +115,35 @@ def judged(runs: Iterable[Trained]) -> dict[str, float]:
 
 def agree(n: Numbers) -> Claim:
     """Whether both sides computed the same in everything that was compared or judged."""
-    parts, holds = [], True
+    parts, parts_zh, holds = [], [], True
     if "tensors" in n:
         holds &= n["tensors/matching"] == n["tensors"] > 0
+        matching, count = f"{n['tensors/matching']:.0f}", f"{n['tensors']:.0f}"
+        greatest = f"{n['tensors/difference']:.1e}"
         parts.append(
-            f"{n['tensors/matching']:.0f} of {n['tensors']:.0f} tensors match "
-            f"(greatest relative difference {n['tensors/difference']:.1e})"
+            f"{matching} of {count} tensors match (greatest relative difference {greatest})"
         )
+        parts_zh.append(f"{count} 个张量中 {matching} 个相符（最大相对差 {greatest}）")
     if "steps" in n:
         holds &= n["steps/passed"] == n["steps"] > 0
+        passed, steps = f"{n['steps/passed']:.0f}", f"{n['steps']:.0f}"
+        trainings, plural = f"{n['trainings']:.0f}", "s" * (n["trainings"] != 1)
+        drift, envelope = f"{n['drift']:.1e}", f"{n['envelope']:.1e}"
         parts.append(
-            f"the judge passed every tensor of {n['steps/passed']:.0f} of {n['steps']:.0f} steps "
-            f"in {n['trainings']:.0f} training{'s' * (n['trainings'] != 1)} "
-            f"(left to run free, parameters end up to {n['drift']:.1e} apart; rounding alone, a "
-            f"twin nudged by one ulp a step, does {n['envelope']:.1e})"
+            f"the judge passed every tensor of {passed} of {steps} steps in {trainings} "
+            f"training{plural} (each trained on its own, the sides end with parameters up to "
+            f"{drift} apart; for comparison, a copy whose last bits are perturbed at every step "
+            f"ends {envelope} apart)"
         )
-    found = "; ".join(parts)
+        parts_zh.append(
+            f"{trainings} 次训练共 {steps} 步，其中 {passed} 步的所有张量都通过了裁判（两边各自"
+            f"训练，参数最后最多相差 {drift}；作为对照，每一步都扰动末位的副本最后相差 {envelope}）"
+        )
+    found, found_zh = "; ".join(parts), "；".join(parts_zh)
     return claim(
         holds and bool(parts),
         f"Manual and torch agree: {found}.",
         f"Manual and torch do NOT agree: {found or 'nothing was compared'}.",
+        f"手写与 torch 一致：{found_zh}。",
+        f"手写与 torch 不一致：{found_zh or '没有可以比较的内容'}。",
     )

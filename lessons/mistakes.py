@@ -1,4 +1,4 @@
-"""Known mistakes at work: each planted on both sides, and whether the judge named it."""
+"""Plant known mistakes on both sides, and record whether the judge names them."""
 
 from collections.abc import Iterable
 
@@ -18,9 +18,19 @@ def plant_each(causes: Iterable[Cause]) -> tuple[dict[str, float], Table]:
             named = found.diagnoses[side].names == (frozenset({cause.name}),)
             off = next(d.relative for d in found.differences if d.name == "dW1")
             numbers |= {f"{cause.name}/named/{side}": float(named), f"{cause.name}/dW1/{side}": off}
-        first = found.root.found.name if found.root else "nothing"
+        first = found.root.found.name if found.root else "none"
         gaps = (f"{numbers[f'{cause.name}/dW1/{s}']:.0%}" for s in SIDES)
         alone = all(numbers[f"{cause.name}/named/{s}"] for s in SIDES)
         rows.append((cause.sentence, first, *gaps, "yes" if alone else "NO"))
-    columns = ("mistake", "first wrong", "dW1 off, manual", "torch", "named")
-    return numbers, Table("What goes wrong", columns, tuple(rows))
+    columns = ("mistake", "first wrong tensor", "error of dW1, manual", "torch", "named")
+    zh = {
+        "Planted mistakes": "植入的错误",
+        "mistake": "错误",
+        "first wrong tensor": "第一个出错的张量",
+        "error of dW1": "dW1 的误差",
+        "named": "裁判指出名字",
+        "yes": "是",
+        "NO": "否",
+        "none": "无",
+    }
+    return numbers, Table("Planted mistakes", columns, tuple(rows), zh)

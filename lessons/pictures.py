@@ -1,4 +1,4 @@
-"""What several lessons draw: curves and decision boundaries, both sides over one another."""
+"""Pictures of several lessons: curves and decision boundaries of both sides."""
 
 from collections.abc import Mapping
 
@@ -15,21 +15,21 @@ from torch_parity.lessons.experiment import Trained
 def panels(
     rows: int, columns: int, width: float = 3.0, alike: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of rows x columns panels, row by row; alike ones have one vertical scale."""
+    """A figure of rows x columns panels; with alike=True all have the same vertical scale."""
     figure = Figure(figsize=(width * columns, 2.7 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=alike)
     return figure, list(axes.flat)
 
 
 def legend(figure: Figure) -> None:
-    """Above all panels, where nothing is drawn; the first panel's names stand for all."""
+    """Put a legend above all panels, with the names of the first panel."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False)
 
 
 def curves(runs: Mapping[str, Trained], curve: str) -> Figure:
-    """One panel a training: the curve of each side, thick by hand and thin in torch; losses, which
-    may lie orders of magnitude apart, on a logarithmic scale."""
+    """One panel per training with the curve of each side: NumPy thick, torch thin. Losses have a
+    logarithmic scale."""
     figure, axes = panels(1, len(runs), width=2.4, alike=True)
     for ax, (label, trained) in zip(axes, runs.items(), strict=True):
         steps = [r.step for r in trained.records]
@@ -47,7 +47,7 @@ def grid(trained: Trained, side: int = 80) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def boundaries(runs: Mapping[str, Trained], columns: int) -> Figure:
-    """Filled: the probability by hand; the black line: where torch's is one half."""
+    """Colour: the probability in NumPy. Black line: where the probability in torch is 1/2."""
     figure, axes = panels(-(-len(runs) // columns), columns)
     for ax, (label, trained) in zip(axes, runs.items(), strict=False):
         x0, x1, rows = grid(trained)
@@ -61,7 +61,7 @@ def boundaries(runs: Mapping[str, Trained], columns: int) -> Figure:
 
 
 def same_predictions(trained: Trained) -> float:
-    """The share of the grid's points to which both sides give the same class."""
+    """The share of the grid points for which both sides predict the same class."""
     _, _, rows = grid(trained)
     by_hand, in_torch = (trained.output(side, rows) > 0.5 for side in SIDES)
     return float(np.mean(by_hand == in_torch))

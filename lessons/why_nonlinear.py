@@ -5,10 +5,10 @@ With g(z) = z, two layers are a = W2 (W1 x + b1) + b2 = W' x + b', where
   W' = W2 W1        (n_2, n_1) (n_1, n_in) -> (n_2, n_in)
   b' = W2 b1 + b2   (n_2,)
 
-and so on for every further layer: the network computes nothing that a single
-layer could not, however deep it is. One activation that is not linear breaks
-the chain. On circles, which no straight line can part, that is the difference
-between guessing and solving.
+The same holds for every further layer: however deep the network is, a single
+layer can compute the same. A nonlinear activation between the layers changes
+this. No straight line separates two circles, so on this data set the linear
+network can only guess, and the network with tanh solves the task.
 
 Source: course week 3, "why do you need non-linear activation functions".
 """
@@ -29,7 +29,7 @@ HIDDEN = (8, 8)
 
 
 def measure(seed: int) -> Measured:
-    """A linear network, its collapsed form, and the same network with tanh, trained on circles."""
+    """Train a linear network, a single layer, and the same network with tanh on circles."""
     runs = {
         "identity": train(_case(seed, HIDDEN, "identity")),
         "one layer": train(_case(seed, (), "identity")),
@@ -50,8 +50,19 @@ def measure(seed: int) -> Measured:
         )
         for label, trained in runs.items()
     )
-    columns = ("hidden", "sizes", "gap, manual", "torch", "train, manual", "torch", "dev", "torch")
-    table = Table("Network against its collapsed W', b' (gap), and its accuracy", columns, rows)
+    columns = (
+        *("network", "sizes", "difference, manual", "torch"),
+        *("train, manual", "torch", "dev, manual", "torch"),
+    )
+    zh = {
+        "Difference from the single layer W', b', and accuracy": "与单层 W'、b' 的差距，以及准确率",
+        "network": "网络",
+        "sizes": "各层大小",
+        "difference": "差距",
+        "identity": "恒等",
+        "one layer": "单层",
+    }
+    table = Table(next(iter(zh)), columns, rows, zh)
     return Measured(
         numbers,
         (table,),
@@ -61,7 +72,7 @@ def measure(seed: int) -> Measured:
 
 
 def collapse_gap(trained: Trained, side: Side) -> float:
-    """How far z of the last layer is from x @ W'.T + b', relative to its largest entry."""
+    """The greatest difference of the last z from x @ W'.T + b', over its largest entry."""
     params, depth = trained.params_of(side), len(trained.pair.manual.net.sizes) - 1
     W, b = params["W1"], params["b1"]
     for layer in range(2, depth + 1):
@@ -74,31 +85,44 @@ def collapse_gap(trained: Trained, side: Side) -> float:
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:
-    """Linear collapses, tanh does not; and what that means for circles."""
+    """The linear network equals one layer, tanh does not, and only tanh solves circles."""
     gap = max(n[f"identity/gap/{s}"] for s in SIDES)
     bent = min(n[f"tanh/gap/{s}"] for s in SIDES)
     best = {k: max(n[f"{k}/train/{s}"] for s in SIDES) for k in ("identity", "one layer")}
     solved = min(n[f"tanh/train/{s}"] for s in SIDES)
     scores = (
-        f"{len(HIDDEN)} hidden layers without activation reach {best['identity']:.1%} on train, "
+        f"on train, {len(HIDDEN)} hidden layers without activation reach {best['identity']:.1%}, "
         f"a single layer {best['one layer']:.1%}, the same network with tanh {solved:.1%}"
+    )
+    scores_zh = (
+        f"训练集上，没有激活函数的 {len(HIDDEN)} 个隐藏层达到 {best['identity']:.1%}，"
+        f"单层达到 {best['one layer']:.1%}，换成 tanh 的同一网络达到 {solved:.1%}"
     )
     return (
         claim(
             gap <= 1e-12,
-            f"The linear network IS one W', b': its z differs by {gap:.1e} of the largest entry, "
-            "which is rounding.",
-            f"This network is NOT one W', b': its z differs by {gap:.1e} of the largest entry.",
+            "The linear network equals a single layer W', b': its z differs by "
+            f"{gap:.1e} of the largest entry, which is rounding.",
+            "This network does NOT equal a single layer W', b': its z differs by "
+            f"{gap:.1e} of the largest entry.",
+            f"线性网络等于单层 W'、b'：z 的差距是最大元素的 {gap:.1e}，这是舍入误差。",
+            f"这个网络不等于单层 W'、b'：z 的差距达到最大元素的 {gap:.1e}。",
         ),
         claim(
             bent > 1e-2,
-            f"With tanh no such W', b' follows from the product of its weights: {bent:.0%} off.",
-            f"With tanh the product of the weights does as well: only {bent:.1e} off.",
+            "With tanh, the product of the weights does not give the output of the network: its z "
+            f"differs by {bent:.0%} of the largest entry.",
+            "Even with tanh, the product of the weights gives the output of the network: its z "
+            f"differs by only {bent:.1e} of the largest entry.",
+            f"用 tanh 时，权重的乘积给不出网络的输出：z 的差距达到最大元素的 {bent:.0%}。",
+            f"用 tanh 时，权重的乘积同样给出网络的输出：z 的差距只有最大元素的 {bent:.1e}。",
         ),
         claim(
             best["identity"] <= best["one layer"] + 0.1 and solved > best["identity"] + 0.2,
-            f"On circles depth alone gains nothing, an activation does: {scores}.",
-            f"On these circles the activation was NOT what made the difference: {scores}.",
+            f"On circles depth alone does not help, an activation does: {scores}.",
+            f"On these circles the activation did NOT make the difference: {scores}.",
+            f"对圆环数据，只加深没有用，有激活函数才行：{scores_zh}。",
+            f"对这组圆环数据，起作用的不是激活函数：{scores_zh}。",
         ),
     )
 
@@ -130,4 +154,6 @@ def _linear_in_torch(x: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
         return module(torch.tensor(x)).numpy()
 
 
-LESSON = Lesson("why-nonlinear", ("激活函数 5. 为什么需要激活函数",), __doc__, measure, conclude)
+ZH = "没有激活函数，多少层都只是一个线性映射。"
+HEADINGS = ("激活函数 5. 为什么需要激活函数",)
+LESSON = Lesson("why-nonlinear", HEADINGS, __doc__, measure, conclude, ZH)

@@ -1,5 +1,6 @@
 """Each lesson's conclusion, and that it would say otherwise if the numbers did."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from book.shorthand import translated
 from torch_parity import manual
 from torch_parity.compare import threads
 from torch_parity.compare.cli import parity
@@ -22,7 +24,7 @@ from torch_parity.lessons import (
     gradient_check,
     why_nonlinear,
 )
-from torch_parity.lessons.lesson import Measured, Numbers, agree, claim
+from torch_parity.lessons.lesson import CHINESE, Claim, Measured, Numbers, agree, claim
 from torch_parity.manual.models import mlp
 from torch_parity.manual.operations import find
 
@@ -209,8 +211,27 @@ def test_every_heading_of_the_notes_has_its_lesson() -> None:
 
 
 def test_a_claim_says_what_the_numbers_say() -> None:
-    assert claim(True, "so", "not so").text == "so"
-    assert claim(False, "so", "not so").text == "not so"
+    texts = ("so", "not so", "是", "否")
+    assert claim(True, *texts) == Claim(True, "so", "是")
+    assert claim(False, *texts) == Claim(False, "not so", "否")
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_tables_and_conclusions_are_there_in_chinese(name: str) -> None:
+    """Not the names of tensors and options, which are the same in both languages."""
+    chinese = re.compile(r"[\u4e00-\u9fff]")
+    assert chinese.search(LESSONS[name].zh)
+    for told in LESSONS[name].conclusion(measured(name).numbers):
+        assert chinese.search(told.zh), told.text
+        in_chinese, in_english = (re.findall(r"\d+\.\d+", text) for text in (told.zh, told.text))
+        assert sorted(in_chinese) == sorted(in_english)
+    for table in measured(name).tables:
+        words = CHINESE | table.zh
+        assert chinese.search(translated(table.title, words)), table.title
+        for column in table.columns:
+            for part in column.split(", "):
+                same = re.fullmatch(r"[^a-z]*|keep_prob|\|W\| < 0.01", part)
+                assert part in words or same, f"{table.title}: {part}"
 
 
 @pytest.mark.parametrize(
