@@ -298,7 +298,7 @@ def rule_of(ufunc: np.ufunc) -> Rule | None:
     """The rule of one of NumPy's or scipy.special's functions of numbers."""
     if ufunc in RULES or ufunc.__name__ not in SPECIAL:
         return RULES.get(ufunc)
-    import scipy.special  # type: ignore[import-untyped]
+    import scipy.special
 
     ours = getattr(scipy.special, ufunc.__name__) is ufunc
     return SPECIAL[ufunc.__name__] if ours else None

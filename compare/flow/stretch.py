@@ -40,7 +40,7 @@ def stretches(
 def between(stretch: Sequence[Node], known: Collection[str]) -> list[str]:
     """The tensors that a stretch computes on the way to its end, but for plain copies."""
     read = {name for node in stretch for name in node.inputs}
-    worked = (node for node in stretch if node.operation != "identity")
+    worked = (n for n in stretch if n.operation not in ("identity", "identity_backward"))
     made = (result(node, name) for node in worked for name in node.outputs)
     return [name for name in made if name in read and name not in known and not is_private(name)]
 

@@ -161,7 +161,8 @@ class _Replay:
         inner = between(stretch, self.known)
         if seen.outcome == "wrong" and inner:
             through = " and ".join([", ".join(inner[:-1]), inner[-1]] if inner[1:] else inner)
-            seen = replace(seen, detail=f"computed through {through}, which was not recorded")
+            were = "were" if inner[1:] else "was"
+            seen = replace(seen, detail=f"computed through {through}, which {were} not recorded")
         return seen
 
     def _stretch(self, node: Node) -> tuple[Node, ...]:

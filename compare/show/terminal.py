@@ -123,7 +123,8 @@ def table(summary: Summary) -> Table:
         box=SIMPLE_HEAD,
     )
     for header in ("\ntensors", "greatest\ndifference", "\nin", "\nstep"):
-        t.add_column(header, justify="left" if header in ("\ntensors", "\nin") else "right")
+        words = header in ("\ntensors", "\nin")
+        t.add_column(header, justify="left" if words else "right", overflow="fold")
     for header in ("of bound:\nmanual", "\ntorch", "\nverdict"):
         t.add_column(header, justify="right")
     for passed, cells in rows(summary):
@@ -193,7 +194,7 @@ def show_judgement(
     """Every tensor of a step with both replays, then the verdict in words."""
     t = Table(box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left")
     for header in ("\ntensor", "\nmade by"):
-        t.add_column(header)
+        t.add_column(header, overflow="fold")  # a long module path takes two lines
     for header in (
         "\ndifference",
         f"of bound:\n{called['manual']}",
