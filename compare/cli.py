@@ -25,17 +25,17 @@ RUNS = click.option(
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="torch-parity")
 def parity() -> None:
-    """One network by hand in NumPy and in torch: train both, and judge whether they agree."""
+    """Train the same network in hand-written NumPy and in torch, and check that they agree."""
 
 
 @parity.command()
 @case_options
-@click.option("--name", help="Of the run  [default: that of the data]")
+@click.option("--name", help="Name of the run  [default: the name of the data set]")
 @click.option(
     "--gradcheck",
     type=click.IntRange(1),
     metavar="N",
-    help="Hold every Nth step's gradients to the exact derivative.",
+    help="Compare the gradients of every Nth step with the exact derivative.",
 )
 @click.option(
     "--resume",
@@ -51,7 +51,7 @@ def train(
     root: Path,
     **options: Any,
 ) -> None:
-    """Train both sides on the same batches, judge every tensor of every step, draw the curves.
+    """Train both sides on the same batches, compare every tensor of every step, draw the curves.
 
     The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input; 130 if
     Ctrl-C stopped it, and 143 if SIGTERM did.
@@ -71,7 +71,7 @@ def train(
 @parity.command()
 @case_options
 @grid_options
-@click.option("--json", "as_json", is_flag=True, help="The report for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(
     case_file: Path | None,
     as_json: bool,
@@ -80,7 +80,7 @@ def check(
     out: Path | None,
     **options: Any,
 ) -> None:
-    """Judge a few steps (3, unless --steps says otherwise) and show the whole report.
+    """Judge a few steps (3 by default, or --steps) and show the whole report.
 
     Every operation of both sides is replayed in higher precision from its own inputs. The exit
     status is 0 if everything is right, 1 if anything is not, 2 for bad input, 130 after Ctrl-C.
@@ -88,12 +88,12 @@ def check(
     given = {k: v for k, v in options.items() if v is not None}
     if grid is not None:
         if case_file is not None:
-            raise InputError("--grid is a case file itself: leave --case out")
+            raise InputError("--grid and --case are both case files: leave --case out")
         from torch_parity.compare.commands.grid import judge_grid
 
         sys.exit(judge_grid(grid, given, cluster, out, as_json))
     if cluster is not None or out is not None:
-        raise InputError(f"--{'cluster' if cluster else 'out'} belongs to --grid FILE: add it")
+        raise InputError(f"--{'cluster' if cluster else 'out'} needs --grid FILE: add it")
     case = load_case(case_file, **({"steps": 3, "log_every": 1} | given))
     from torch_parity.compare.commands.check import check_case
 
@@ -105,7 +105,7 @@ def check(
 @click.argument("name", required=False)
 @click.option("--side", type=click.Choice(["manual", "torch"]), default="manual", show_default=True)
 def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
-    """List the known mistakes, or plant the one called NAME and watch the judge find it."""
+    """List the known mistakes, or plant the one called NAME and show how the judge finds it."""
     from rich.console import Console
 
     from torch_parity.compare.commands.faults import list_all, show
@@ -118,17 +118,17 @@ def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
 
 @parity.command()
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every run, to sort and to compare them.")
+@click.option("--all", "everything", is_flag=True, help="Show all runs, to sort and compare them.")
 @RUNS
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    help="0 takes any free one.  [default: 6006, or the next free one]",
+    help="Port; 0 means any free one.  [default: 6006, or the next free one]",
 )
 def board(name: str | None, everything: bool, root: Path, port: int | None) -> None:
     """Open TensorBoard on the run NAME, on the newest one, or on all of them.
 
-    It prints the address when there is something to see, and runs until Ctrl-C.
+    The command prints the address once there is something to show, and runs until Ctrl-C.
     """
     from torch_parity.compare.commands.board import serve_board
 
@@ -141,8 +141,8 @@ def board(name: str | None, everything: bool, root: Path, port: int | None) -> N
 def report(name: str | None, root: Path) -> None:
     """Write the run NAME, or the newest one, as one HTML page that needs no server or network.
 
-    Of a training, a lesson, or what --parity-report DIR kept of a test (--runs DIR). The exit
-    status is 0 if the page was written, whatever its verdict, 2 for bad input.
+    A run is a training, a lesson, or a failed test kept by --parity-report DIR (give --runs DIR).
+    The exit status is 0 if the page was written, whatever its verdict, 2 for bad input.
     """
     from torch_parity.compare.commands.report import write_report
 
@@ -163,10 +163,10 @@ def record(
     force: bool,
     **options: Any,
 ) -> None:
-    """Write one step of one side as a trace file, for others to be judged by.
+    """Write one step of one side as a trace file, to judge other implementations against.
 
-    The step is the third on the case's first batch unless --step says otherwise: the first hides
-    what momentum and Adam remember. docs/trace-format.md describes the file.
+    By default it is the third step on the case's first batch: in the first, mistakes in the state
+    of momentum and Adam do not show. docs/trace-format.md describes the file.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
     from torch_parity.compare.commands.record import write_trace
@@ -182,11 +182,11 @@ def record(
     "ignored",
     metavar="NAME",
     multiple=True,
-    help="A tensor (z1, given/W1, 'd*') to judge without; may be given again.",
+    help="Leave out a tensor (z1, given/W1, 'd*'); may be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The report for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
-    """Judge the trace files A and B (.safetensors or .npz), whoever wrote them.
+    """Judge the trace files A and B (.safetensors or .npz), whichever program wrote them.
 
     The exit status is 0 if they agree, 1 if they do not, 2 for bad input.
     """
@@ -202,13 +202,13 @@ def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
     "--shards",
     default="4",
     show_default=True,
-    help="How many, or the share of the training rows that each has, as 4,3,2,2.",
+    help="Number of shards, or the share of the training rows of each: 4,3,2,2.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 def shard(case_file: Path | None, shards: str, out: Path, **options: Any) -> None:
     """Write a case as a folder of shards, for torchrun to train on any number of ranks.
 
-    docs/distributed.md says how to start them, on one machine or on several.
+    docs/distributed.md explains how to start the ranks, on one machine or several.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
     from torch_parity.compare.commands.shard import shares_of, write_shards
@@ -219,10 +219,10 @@ def shard(case_file: Path | None, shards: str, out: Path, **options: Any) -> Non
 @parity.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def ranks(folder: Path) -> None:
-    """Judge the steps that the ranks of a run recorded: torchrun ... FOLDER --traces 3.
+    """Judge the steps that the ranks of a run recorded with torchrun ... FOLDER --traces 3.
 
-    N ranks, the same shards by hand, and one process with the whole batch must take the same step.
-    The exit status is 0 if they do, 1 if they do not, 2 for bad input.
+    N ranks, the same shards in NumPy, and one process with the whole batch must compute the same
+    step. The exit status is 0 if they do, 1 if they do not, 2 for bad input.
     """
     from torch_parity.compare.commands.ranks import judge_ranks
 
@@ -237,11 +237,11 @@ def ranks(folder: Path) -> None:
     type=click.IntRange(0, 2**32 - 1),
     default=0,
     show_default=True,
-    help="Of the data, parameters and masks.",
+    help="Seed of the data, parameters and masks.",
 )
 @RUNS
 def lesson(name: str | None, seed: int, root: Path) -> None:
-    """List the lessons, or run the one called NAME on both sides, by the course's notes.
+    """List the lessons, or run the one called NAME on both sides.
 
     The exit status is 0 if both sides agreed throughout, 1 if they did not, 2 for bad input.
     """
@@ -257,10 +257,14 @@ def lesson(name: str | None, seed: int, root: Path) -> None:
 
 @parity.command()
 @case_options
-@click.option("--after", type=click.IntRange(1), help="Check again after so many training steps.")
-@click.option("--scan-epsilon", is_flag=True, help="Error of two-sided differences by epsilon.")
-@click.option("--json", "as_json", is_flag=True, help="The report for machines.")
-@click.option("--name", help="Of a run to keep pictures of the errors in.")
+@click.option("--after", type=click.IntRange(1), help="Check again after this many training steps.")
+@click.option(
+    "--scan-epsilon",
+    is_flag=True,
+    help="Also show the error of two-sided differences for each epsilon.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--name", help="Name of a run folder to write pictures of the errors to.")
 @RUNS
 def gradcheck(
     case_file: Path | None,
@@ -271,9 +275,9 @@ def gradcheck(
     root: Path,
     **options: Any,
 ) -> None:
-    """Hold both sides' gradients to the exact derivative of the forward, without a tolerance.
+    """Compare both sides' gradients with the exact derivative of the forward, without a tolerance.
 
-    Two-sided differences and torch.autograd.gradcheck stand beside it. The exit status is 0 if
+    The table also has two-sided differences and torch.autograd.gradcheck. The exit status is 0 if
     every gradient is right to rounding, 1 if any is not, 2 for bad input.
     """
     case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
@@ -284,7 +288,7 @@ def gradcheck(
 
 
 def main() -> None:
-    """The console command: bad input is one or two lines and status 2, never a traceback."""
+    """The console command: bad input ends with status 2 and a message, without a traceback."""
     try:
         with at_once():
             parity()

@@ -1,4 +1,4 @@
-"""What a user got wrong, said so that they can mend it."""
+"""Errors in what a user gave, with the remedy in the message."""
 
 import difflib
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ class InputError(ValueError):
 
 
 class ParityError(AssertionError):
-    """Two sides do not agree; the message is the judge's verdict, report all that it saw."""
+    """Two sides do not agree; the message is the verdict, and report has all the details."""
 
     def __init__(self, report: "Report") -> None:
         super().__init__(report.verdict)
@@ -24,10 +24,10 @@ class ParityError(AssertionError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """ "did you mean 'x'?" where one is near, and what is known where that is not long."""
+    """ "did you mean 'x'?" if a known name is close, and the known names if they are few."""
     names = list(known)
     if not names:
-        return "there is nothing in it"
+        return "it is empty"
     in_any_case = {known.lower(): known for known in names}
     near = [in_any_case[n] for n in difflib.get_close_matches(name.lower(), in_any_case, n=1)]
     shown = names if len(names) <= 40 else [*names[:12], "..."]

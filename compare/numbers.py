@@ -4,7 +4,7 @@ import math
 
 
 def json_safe(value: object) -> object:
-    """The same record with null for every number that JSON cannot carry."""
+    """The same record with null for every NaN and infinity."""
     if isinstance(value, dict):
         return {k: json_safe(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What a run stores so that it can go on: where the training stands, and what was seen so far."""
+"""What a run stores so that it can be resumed: the training state, and the results so far."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ SIDES = ("manual", "torch", "twin")
 
 
 class Progress(BaseModel):
-    """All of a run but its numbers: data is the digest of what is trained on, nudges the state of
-    the twin's generator, logs what TensorBoard's files held, seconds the time taken so far."""
+    """All of a run except its arrays: data is the digest of the training data, nudges the state of
+    the perturbed copy's generator, logs the sizes and checksums of TensorBoard's files, seconds the
+    time taken so far."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -42,7 +43,7 @@ class Progress(BaseModel):
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint that can be gone on from; refused says which newer ones cannot, and why."""
+    """A checkpoint that can be resumed; refused says which newer ones cannot, and why."""
 
     path: Path
     state: State
@@ -63,7 +64,7 @@ def store(folder: Path, state: State, progress: Progress) -> None:
 
 
 def find(folder: Path, case: Case, data: Data) -> Found:
-    """The newest checkpoint of a run that is whole and belongs to its case.
+    """The newest undamaged checkpoint of a run that belongs to its case.
 
     Raises:
         InputError: there is none.
@@ -78,13 +79,16 @@ def find(folder: Path, case: Case, data: Data) -> Found:
             refused.append(str(error))
             continue
         return Found(path, _state(held, progress), progress, tuple(refused))
-    why = "; ".join(refused) or f"{folder} holds no checkpoint: it was stopped before its first"
+    why = (
+        "; ".join(refused)
+        or f"{folder} holds no checkpoint: the run was stopped before the first one"
+    )
     again = f"parity train --case {folder / 'case.toml'}"
-    raise InputError(f"{why}\nthere is nothing to go on from: train again with  {again}")
+    raise InputError(f"{why}\nthere is no checkpoint to resume from: train again with  {again}")
 
 
 def rewind(folder: Path, found: Found) -> None:
-    """Delete what was stored, logged and reported after a checkpoint: it comes again."""
+    """Delete what was stored, logged and reported after a checkpoint: it is computed again."""
     (folder / "summary.json").unlink(missing_ok=True)
     for path in checkpoint.stored(found.path.parent):
         if path > found.path:
@@ -93,7 +97,7 @@ def rewind(folder: Path, found: Found) -> None:
 
 
 def digest(data: Data) -> str:
-    """Of every number that is trained on or scored."""
+    """A digest of every number that is used for training or scoring."""
     found = sha256()
     for array in (data.x_train, data.labels_train, data.x_dev, data.labels_dev):
         found.update(f"{array.shape} {array.dtype} ".encode() + array.tobytes())

@@ -1,5 +1,5 @@
-"""pytest: the fixture `parity`, and --parity-report DIR, which keeps what the judge saw of every
-test that failed by it. Loaded in every test run, so nothing heavy is imported before it is used."""
+"""pytest: the fixture `parity`, and --parity-report DIR, which stores the judge's report of every
+test that fails by parity. It is loaded in every test run, so slow modules are imported on use."""
 
 import re
 from collections.abc import Generator
@@ -33,7 +33,7 @@ def parity() -> ModuleType:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the judge's report of a failure, and say where."""
+    """Store the judge's report of a failure, and add its folder to pytest's output."""
     found = yield
     folder: Path | None = item.config.getoption("--parity-report")
     if folder is not None and call.excinfo and isinstance(call.excinfo.value, ParityError):

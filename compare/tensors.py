@@ -1,4 +1,4 @@
-"""Arrays to tensors and back, bit by bit: neither side knows the other's bfloat16."""
+"""Arrays to tensors and back, without changing a bit: torch and NumPy do not share a bfloat16."""
 
 import numpy as np
 import torch

@@ -1,5 +1,5 @@
-"""One thread each, unless asked otherwise: on few cores the pools of NumPy and torch spin against
-each other, and a step takes twenty times as long."""
+"""One thread for each library by default: on few cores the pools of NumPy and torch compete,
+and a step takes twenty times as long."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """NumPy's and torch's pools hold `threads` each inside, and what they held before outside."""
+    """Inside, NumPy's and torch's pools have `threads` threads each; after, as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -14,11 +14,11 @@ from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs import folder as runs
 
 FIRST_PORT = 6006
-PATIENCE = 10.0  # seconds for TensorBoard to read what there is
+PATIENCE = 10.0  # seconds that TensorBoard has to read the run
 
 
 def serve_board(root: Path, name: str | None, everything: bool, port: int | None) -> None:
-    """Serve until Ctrl-C or SIGTERM; prints the address once there is something to see there.
+    """Serve until Ctrl-C or SIGTERM; print the address once there is something to show.
 
     Without a port TensorBoard takes 6006 or the next that is free.
 
@@ -42,24 +42,27 @@ def serve_board(root: Path, name: str | None, everything: bool, port: int | None
 
 def _folder(root: Path, name: str | None, everything: bool) -> Path:
     if everything and name:
-        raise InputError(f"--all shows every run of {root}; leave {name!r} out, or --all")
+        raise InputError(f"--all shows every run of {root}: leave out {name!r} or --all")
     folder = runs.find(root, name)
     if everything:
         folder = root
     if not next(folder.rglob("events.out.tfevents.*"), None):
         raise InputError(
-            f"{folder} holds nothing that TensorBoard could show; runs that do come from"
-            "  parity train  and  parity lesson NAME"
+            f"{folder} holds nothing that TensorBoard can show; make a run with  parity train  or"
+            "  parity lesson NAME"
         )
     return folder
 
 
 def _serve(folder: Path, port: int | None) -> str:
-    """Start the server in threads of this process, so that none can outlive it -> its address.
+    """Start the server in threads of this process, which end with it -> its address.
 
-    Its fast loader would be a process of its own, and greets with a note about its maturity.
+    TensorBoard's fast loader would be another process, and prints a note when it starts.
     """
-    from tensorboard import default, program  # a second of imports that no refusal needs
+    from tensorboard import (
+        default,
+        program,
+    )  # importing takes a second, which an error message need not wait for
 
     server = program.TensorBoard(plugins=default.get_plugins())
     server.configure(logdir=str(folder), port=port, load_fast="false")
@@ -76,10 +79,10 @@ def _serve(folder: Path, port: int | None) -> str:
 
 
 def _dashboards(address: str) -> set[str]:
-    """The dashboards that have something to show, asked until two answers agree.
+    """The dashboards that have something to show, requested until two answers agree.
 
-    TensorBoard answers at once but reads the run in the background, and a page opened meanwhile
-    says that there is no data.
+    TensorBoard answers at once but reads the run in the background; a page opened before it has
+    finished says that there is no data.
     """
     seen: set[str] = set()
     until = time.monotonic() + PATIENCE
@@ -97,6 +100,6 @@ def _dashboards(address: str) -> set[str]:
 
 
 def _page(first: str, active: set[str]) -> str:
-    """Where the page opens, if that has anything to show; curves as they are, not smoothed."""
+    """The part of the address that opens the first dashboard, if active, without smoothing."""
     fragment = f"#{first}" if first in active else ""
     return f"?smoothing=0{fragment}" + "&_smoothingWeight=0" * (fragment == "#custom_scalars")

@@ -1,4 +1,4 @@
-"""The case as options of a command: one per field, so that a new choice is a line of case.py."""
+"""The case as options of a command, one per field: a new field of Case is a new option."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch_parity.compare.case import Case
 
 
 def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """One option per field of Case. Values stay text: Case alone decides what is valid."""
+    """One option per field of Case. Values stay text: only Case decides what is valid."""
     for name, field in reversed(Case.model_fields.items()):
         flag = "--" + name.replace("_", "-")
         default = ",".join(map(str, field.default)) if name == "hidden" else field.default
@@ -27,15 +27,15 @@ def case_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--case",
         "case_file",
         type=click.Path(path_type=Path),
-        help="TOML file of any of the options below, as  lr = 0.05; options win.",
+        help="TOML file of any of the options below, as  lr = 0.05; options override it.",
     )(command)
 
 
 def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a command takes to go over many cases."""
+    """The options of a command that judges many cases."""
     file = click.Path(path_type=Path)
     out = click.option(
-        "--out", type=file, help="File of the grid's results.  [default: runs/NAME.jsonl]"
+        "--out", type=file, help="File for the grid's results.  [default: runs/NAME.jsonl]"
     )
     cluster = click.option(
         "--cluster", metavar="ADDRESS", help="Judge the grid on a Dask cluster: tcp://host:8786."
@@ -43,7 +43,7 @@ def grid_options(command: Callable[..., Any]) -> Callable[..., Any]:
     grid = click.option(
         "--grid",
         type=file,
-        help="TOML file as of --case in which any key may be a list: judge every combination, over "
+        help="TOML file as for --case, in which any key may be a list: judge every combination on "
         "all cores. The same command resumes a grid that was stopped.",
     )
     return grid(cluster(out(command)))

@@ -1,4 +1,4 @@
-"""`parity check`: a few steps of any case, every operation of each replayed, the whole report."""
+"""`parity check`: judge a few steps of a case, replay every operation, show the whole report."""
 
 from rich.console import Console
 
@@ -13,7 +13,7 @@ from torch_parity.compare.sources import pair
 
 
 def check_case(case: Case, as_json: bool) -> bool:
-    """Judge every step closely; report the first that fails, else the last -> whether all passed.
+    """Judge every step; report the first that fails, else the last -> whether all passed.
 
     Raises:
         InputError: the case or its data cannot be used.

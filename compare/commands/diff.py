@@ -1,4 +1,4 @@
-"""`parity diff`: two traces from anywhere, judged as the built-in pair is."""
+"""`parity diff`: two trace files from any program, judged like the built-in pair."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -41,34 +41,35 @@ def judge_files(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> bo
 def diff(a: Path, b: Path, ignored: Iterable[str] = ()) -> Report:
     """The judge's report on two trace files.
 
-    A tensor that only one of them has is a failure, unless a shell-style pattern in ignored names
-    it (as the file does: z1, given/W1); what is ignored is judged as if no file had held it.
+    A tensor that only one file has is a failure, unless a shell-style pattern in ignored matches
+    its name in the file (z1, given/W1). Ignored tensors are treated as if no file had them.
 
     Raises:
-        InputError: a file is no trace, both are one and the same, they have no tensor in common,
-            or what is ignored is not there or is needed.
+        InputError: a file is not a trace, both arguments are the same file, the files have no
+            tensor in common, or an ignored tensor does not exist or is needed.
     """
     files = load(a), load(b)
     if a.samefile(b):
-        raise InputError(f"{a} and {b} are one and the same file, which proves nothing")
+        raise InputError(f"{a} and {b} are the same file: give two different ones")
     called = _called(a, b)
     first, second = _without(files, list(ignored))
     if not first.made.keys() & second.made.keys():
         raise InputError(
-            f"{a} and {b} have no tensor in common that their steps made: {called[0]} has "
-            f"{_some(first.made)}, {called[1]} {_some(second.made)}"
+            f"{a} and {b} have no computed tensor in common, so there is nothing to compare: "
+            f"{called[0]} has {_some(first.made)}, {called[1]} {_some(second.made)}"
         )
     judgement, notes = _judged(first, second, called)
     return Report(judgement, called, notes=(*files[0].notes, *files[1].notes, *notes))
 
 
 def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgement, list[str]]:
-    """Nodes are replayed in memory; files without them are only compared, tensor by tensor.
+    """Nodes are replayed in memory; files without nodes are only compared, tensor by tensor.
 
-    So are files with an empty tensor: they fail, and what a product makes of one has no limit.
+    Files with an empty tensor are only compared as well: they fail, and a product of an empty
+    tensor can be of any size.
     """
     notes = [
-        f"{name} does not say which operation made what, so nothing of it was replayed."
+        f"{name} does not say which operation computed which tensor, so none of it was replayed."
         for name, trace in zip(called, (a, b), strict=True)
         if not trace.nodes
     ]
@@ -76,7 +77,9 @@ def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgem
     empty = any(e.size == 0 for s in stored for e in s.entries.values())
     if empty or not (a.nodes or b.nodes):
         bounds = ", ".join(f"{bound:.1e} in {dtype}" for dtype, bound in BOUND.items())
-        notes.append(f"A match is a difference within this share of the largest entry: {bounds}.")
+        notes.append(
+            f"A match is a difference of at most this share of the largest entry: {bounds}."
+        )
         return Judgement(compare_stored(*stored, called)), notes
     in_memory = [Trace(dict(t.given), dict(t.made), t.nodes) for t in (a, b)]
     try:
@@ -90,22 +93,26 @@ def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgem
 
 
 def _one_mapping(trace: TraceFile) -> Stored:
-    """What was given, as the judge calls it, and what was made."""
+    """The given tensors, under the names that the judge uses, and the computed ones."""
     given = {f"given {name}": e for name, e in trace.given.entries.items()}
     return Stored({**given, **trace.made.entries})
 
 
 def _without(files: tuple[TraceFile, TraceFile], patterns: list[str]) -> list[TraceFile]:
-    """The traces as if the files did not hold what the patterns name."""
+    """The traces without the tensors that the patterns match."""
     names = {name for t in files for name in (*_given_names(t), *t.made)}
     for pattern in patterns:
         if not _matching(names, [pattern]):
-            raise InputError(f"--ignore {pattern} names no tensor: {suggest(pattern, names)}")
+            raise InputError(
+                f"--ignore {pattern} matches no tensor: {suggest(pattern, sorted(names))}"
+            )
     out = _matching(names, patterns)
     for t in files:
         needed = {GIVEN + name for node in t.nodes for name in node.inputs}
         if lost := sorted(out & needed & _given_names(t)):
-            raise InputError(f"--ignore {lost[0]}: the nodes need it, so it cannot be left out")
+            raise InputError(
+                f"--ignore {lost[0]}: the nodes of the file need this tensor; do not ignore it"
+            )
     return [
         replace(
             t,
@@ -126,7 +133,7 @@ def _matching(names: Iterable[str], patterns: Iterable[str]) -> set[str]:
 
 
 def _called(a: Path, b: Path) -> tuple[str, str]:
-    """What the report calls them: the files' stems, as plain words, and not the same."""
+    """The names of the two sides in the report: the files' stems, with A and B if equal."""
     one, other = (re.sub(r"[^\w.-]", "_", path.stem) for path in (a, b))
     return (one, other) if one != other else (f"{one} (A)", f"{other} (B)")
 

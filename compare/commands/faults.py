@@ -1,4 +1,4 @@
-"""`parity faults`: the catalogue of known mistakes, and each of them planted and found."""
+"""`parity faults`: list the known mistakes, or plant one and show how the judge finds it."""
 
 import functools
 import itertools
@@ -27,8 +27,8 @@ ROWS = (5, 4, 3)  # of each rank, for the mistakes that need ranks: a batch of _
 
 @dataclass(frozen=True)
 class Planted:
-    """A mistake at work: the case, each rank's rows if there are ranks, the side, and what the
-    judge makes of the step."""
+    """A planted mistake: the case, each rank's rows if there are ranks, the side, and the judgement
+    of the step."""
 
     case: Case
     rows: tuple[int, ...]
@@ -37,7 +37,7 @@ class Planted:
 
 
 def list_all(console: Console) -> None:
-    """Every cause, a line each."""
+    """Print every cause, one per line."""
     table = Table("name", "the mistake", box=None, pad_edge=False)
     for cause in CATALOGUE.values():
         table.add_row(cause.name, escape(cause.sentence))
@@ -46,7 +46,7 @@ def list_all(console: Console) -> None:
 
 
 def show(console: Console, name: str, side: Side) -> None:
-    """Plant one mistake, and let the judge find it.
+    """Plant one mistake and print what the judge finds.
 
     Raises:
         InputError: there is no cause of that name.
@@ -62,8 +62,8 @@ def show(console: Console, name: str, side: Side) -> None:
     console.print(
         f"Planted on the {side} side of {case.data} (hidden {list(case.hidden)}, "
         f"{case.activation}, {case.loss}, {case.optimizer}, p={case.p:g}, L2={case.l2:g}, "
-        f"L1={case.l1:g}, loss a {case.reduction}, {case.dtype}{on_ranks}). The judge is "
-        "not told. It says:\n",
+        f"L1={case.l1:g}, loss a {case.reduction}, {case.dtype}{on_ranks}). The judge does not "
+        "know this. Its report:\n",
         highlight=False,
     )
     show_judgement(console, found.judgement, wrong_only=True)
@@ -72,7 +72,7 @@ def show(console: Console, name: str, side: Side) -> None:
 
 
 def demonstrate(cause: Cause, side: Side) -> Planted:
-    """The first of a list of small cases on which the mistake shows, and its judgement."""
+    """The first of a list of small cases in which the mistake shows, and its judgement."""
     rows = ROWS if cause in distributed.CAUSES else ()
     for case in _cases(cause.dtype):
         layers = (None, *({k} for k in range(1, len(case.hidden) + 2)))
@@ -84,7 +84,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
 
 
 def _cases(dtype: str) -> Iterator[Case]:
-    """Small, and as wide as the batch in one layer, where a sum over the wrong axis even runs."""
+    """Small cases; one layer is as wide as the batch, so that a sum over the wrong axis runs."""
     for reduction, (data_set, loss) in itertools.product(
         ("mean", "sum"),
         (
@@ -131,12 +131,12 @@ def _try(
     try:
         return step.judge_instead(side, run(wrong, known, side), 2 * case.batch)
     except (ValueError, RuntimeError):
-        return None  # the shapes of this case do not let the mistake run
+        return None  # the mistake cannot run with the shapes of this case
 
 
 @functools.cache
 def _third_step(case: Case, rows: tuple[int, ...]) -> Recorded:
-    """The first step hides momentum, Adam's t and stale gradients."""
+    """The third step: the first hides mistakes in momentum, Adam's t and stale gradients."""
     loaded = data.load(case)
     sides = pair.build(case, loaded)
     x, y = loaded.x_train[: case.batch], sides.targets.y_train[: case.batch]

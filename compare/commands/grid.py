@@ -1,4 +1,4 @@
-"""`parity check --grid FILE`: every case of a grid judged, each result kept as it comes."""
+"""`parity check --grid FILE`: judge every case of a grid, and store each result at once."""
 
 import shlex
 from collections.abc import Callable
@@ -24,21 +24,21 @@ from torch_parity.compare.grid.results import Results
 from torch_parity.compare.grid.table import Rate, Totals
 from torch_parity.compare.grid.workers import Workers
 
-CHUNK = 8  # cases handed to a worker at a time: half a second, beside which handing over is nothing
+CHUNK = 8  # cases sent to a worker at a time: half a second of work, so that sending costs little
 
 
 def judge_grid(
     file: Path, given: dict[str, Any], address: str | None, out: Path | None, as_json: bool
 ) -> int:
-    """Judge what the result file does not have yet, then show the whole -> the exit status: 0 if
-    every case passed or contradicts itself, 1 if any did not, 128 and the signal if one stopped it.
+    """Judge the cases that the results file does not have, then show all -> the exit status: 0 if
+    every case passed or contradicts itself, 1 if any failed, 128 plus the signal that stopped it.
 
     Raises:
         InputError: the grid, the result file or the cluster cannot be used, or a worker was killed.
     """
     grid = cases.load(file, **given)
     for case in {case.data: case for case in grid.cases.values()}.values():
-        data.load(case)  # a name that is none would otherwise pass for a contradiction
+        data.load(case)  # an unknown name would otherwise count as a contradiction
     path = out or Path("runs") / f"{grid.name}.jsonl"
     rate, status = None, 0
     with results.held(path, grid, fingerprint()) as known:
@@ -62,7 +62,7 @@ def judge_grid(
 
 
 def _sweep(known: Results, address: str | None) -> Rate | None:
-    """Every case that has no result yet -> how fast that went; None if there was none."""
+    """Judge every case that has no result yet -> the rate; None if there was no such case."""
     grid, began = known.grid, perf_counter()
     refused = (n for n in grid.refused if n not in known.outcomes)
     known.add(Outcome(case=n, verdict="refused", detail=grid.refused[n]) for n in refused)
@@ -78,7 +78,7 @@ def _sweep(known: Results, address: str | None) -> Rate | None:
 
 
 def _collect(known: Results, workers: Workers) -> None:
-    """Each result into the file as it comes, with a bar on a terminal and ten lines elsewhere."""
+    """Store each result as it comes; show a bar on a terminal, ten lines of progress elsewhere."""
     console, total = Console(stderr=True), len(known.grid)
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     plain = not console.is_terminal

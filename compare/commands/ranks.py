@@ -1,4 +1,4 @@
-"""`parity ranks`: what the ranks of a distributed run recorded, judged step by step."""
+"""`parity ranks`: judge the steps that the ranks of a distributed run recorded."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch_parity.compare.sources.ranks import RankedStep, judge_run
 
 
 def judge_ranks(folder: Path) -> bool:
-    """Judge every recorded step, show them up to the first that fails -> whether all passed.
+    """Judge every recorded step, show them up to the first failing one -> whether all passed.
 
     Raises:
         InputError: see compare.ranks.judge_run.
@@ -32,8 +32,8 @@ def judge_ranks(folder: Path) -> bool:
     console.print(table)
     if last.passed:
         console.print(
-            f"[bold green]PASS[/] {last.ranks} ranks, the same shards by hand and one process take "
-            f"the same step, {last.step} times",
+            f"[bold green]PASS[/] {last.ranks} ranks, the same shards in NumPy and one process "
+            f"agree in all {last.step} steps",
             highlight=False,
             soft_wrap=True,
         )
@@ -45,7 +45,7 @@ def judge_ranks(folder: Path) -> bool:
 
 
 def _cells(report: Report) -> tuple[str, ...]:
-    """Against whom, how many tensors, the worst difference, the greatest share of any bound."""
+    """Compared with what, how many tensors, the worst difference, the greatest share of a bound."""
     j = report.judgement
     worst = max(j.differences, key=lambda d: (not d.passed, d.relative))
     uses = [r.use for replayed in j.replays.values() for r in replayed]

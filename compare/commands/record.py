@@ -1,4 +1,4 @@
-"""`parity record`: one step of a case, of one side, as a file that anybody can judge theirs by."""
+"""`parity record`: write one step of one side as a file, to judge other implementations by."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch_parity.compare.sources.recorded import record
 
 
 def write_trace(case: Case, step: int, side: Side, out: Path, force: bool) -> str:
-    """Write what `side` computed in that step on the first batch -> a line that says so.
+    """Write what `side` computed in that step on the first batch -> a line to print.
 
     Both sides draw the same masks, so that two files of one case can be compared.
 
@@ -26,7 +26,7 @@ def write_trace(case: Case, step: int, side: Side, out: Path, force: bool) -> st
         InputError: the case cannot be used, its numbers do not stay finite, or the file exists.
     """
     if out.exists() and not force:
-        raise InputError(f"{out} exists already; give another --out, or --force to replace it")
+        raise InputError(f"{out} exists; give another --out, or --force to replace it")
     with threads.limited(case.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(case.seed)
         loaded = data.load(case)
@@ -47,9 +47,11 @@ def write_trace(case: Case, step: int, side: Side, out: Path, force: bool) -> st
     }
     trace = Trace(given, last.trace(side), last.nodes)
     save(out, trace, about)
-    return f"{out}: step {step} of {side}, {len(trace.made)} tensors made from {len(given)} given"
+    return (
+        f"{out}: step {step} of {side}, {len(trace.made)} tensors computed from {len(given)} given"
+    )
 
 
 def _unasked(name: str) -> bool:
-    """Of the step before, a cause may ask for the gradients of parameters alone."""
+    """Of the previous step, causes only need the gradients of the parameters."""
     return name.startswith("previous_") and not name.startswith(("previous_dW", "previous_db"))

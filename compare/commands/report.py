@@ -1,4 +1,4 @@
-"""`parity report`: a run as one HTML page beside its files."""
+"""`parity report`: write a run as one HTML page into its folder."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from torch_parity.compare.show import html
 
 
 def write_report(root: Path, name: str | None) -> None:
-    """Write report.html into the run's folder, and say where.
+    """Write report.html into the run's folder, and print its path.
 
     Raises:
-        InputError: there is no such run, a file of it is damaged, or nothing can be written there.
+        InputError: there is no such run, a file of it is damaged, or the page cannot be written.
     """
     folder = runs.find(root, name)
     page = html.page(folder)

@@ -1,4 +1,4 @@
-"""`parity train --resume NAME`: the same case, from the newest checkpoint that is whole."""
+"""`parity train --resume NAME`: continue the case from the newest undamaged checkpoint."""
 
 import json
 from pathlib import Path
@@ -19,13 +19,13 @@ from torch_parity.compare.sources import pair
 
 
 def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:
-    """Go on with the run root/name -> the exit status, as of compare.commands.train.train_case.
+    """Resume the run root/name -> the exit status, as for compare.commands.train.train_case.
 
-    asked is what the command line says of the case; it may only repeat what the run was begun with.
+    asked holds the options of the command line, which may only repeat those the run began with.
 
     Raises:
-        InputError: there is no such run, it is finished or being trained, another case is asked
-            for, or no checkpoint of it is whole.
+        InputError: there is no such run, it is finished or being trained, the options differ, or
+            every checkpoint is damaged.
     """
     folder = runs.find(root, name)
     _refuse_never_begun(folder)
@@ -46,8 +46,8 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None)
         notes = list(was.notes)
         if changed := changes(was.made_with, made_with()):
             notes.append(
-                f"after step {found.state.step} this run went on with {', '.join(changed)}: from "
-                "there on it may differ, by rounding, from one that was never stopped"
+                f"after step {found.state.step} this run was resumed with {', '.join(changed)}: "
+                "later steps may differ, by rounding, from those of a run that was not stopped"
             )
         console = Console()
         terminal.show_case(console, case, loaded, sides)
@@ -70,22 +70,22 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None)
 def _refuse_change(name: str, field: str, was: object, now: object) -> None:
     if was != now:
         raise InputError(
-            f"--{field.replace('_', '-')} is {now!r}, but run {name!r} was begun with {was!r}: "
-            "leave it out to go on, or train anew under another --name"
+            f"--{field.replace('_', '-')} is {now!r}, but run {name!r} began with {was!r}: leave "
+            "the option out to resume, or start a new run under another --name"
         )
 
 
 def _refuse_never_begun(folder: Path) -> None:
     if not (folder / "case.toml").exists():
         raise InputError(
-            f"{folder} holds no case.toml: it is no training, or one that was stopped before it "
-            "began, so there is nothing to go on from\n"
-            f"start again under another --name, or under {folder.name!r} once {folder} is deleted"
+            f"{folder} holds no case.toml, so there is nothing to resume: it is not a training, or "
+            "was stopped before the first step\n"
+            f"start again under another --name, or delete {folder} first"
         )
 
 
 def _refuse_finished(folder: Path) -> None:
-    """A summary that cannot be read is none: it is written anew."""
+    """A summary that cannot be read does not count: the run writes a new one."""
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         finished = not summary["interrupted"]
@@ -93,6 +93,6 @@ def _refuse_finished(folder: Path) -> None:
         return
     if finished:
         raise InputError(
-            f"run {folder.name!r} is finished: all its {summary['steps']} steps are in "
-            f"{folder / 'summary.json'}, and nothing is left to go on with"
+            f"run {folder.name!r} is finished, so there is nothing to resume: all its "
+            f"{summary['steps']} steps are in {folder / 'summary.json'}"
         )

@@ -1,4 +1,4 @@
-"""`parity shard`: a case as a folder of shards, for any number of ranks to train."""
+"""`parity shard`: write a case as a folder of shards, for any number of ranks to train on."""
 
 import re
 from itertools import pairwise
@@ -16,14 +16,16 @@ from torch_parity.compare.sources.ranks import job_of
 
 
 def write_shards(case: Case, shares: tuple[int, ...], out: Path) -> str:
-    """Write the case with its training rows in shards of these shares -> what to do next.
+    """Write the case with its training rows in shards of these shares -> how to train on them.
 
     Raises:
         InputError: the case cannot be used, a shard would be too small for its part of a step, or
             the folder is not empty.
     """
     if case.dtype not in ("float64", "float32"):
-        raise InputError(f"--dtype {case.dtype}: ranks are judged in float64 and float32 alone")
+        raise InputError(
+            f"--dtype {case.dtype}: ranks are judged in float64 and float32 only; use one of these"
+        )
     with threads.limited(case.threads):
         loaded = data.load(case)
         sides = pair.build(case, loaded)
@@ -58,10 +60,10 @@ def write_shards(case: Case, shares: tuple[int, ...], out: Path) -> str:
 
 
 def shares_of(text: str) -> tuple[int, ...]:
-    """4 is four even shards; 4,3,2,2 are shares.
+    """4 means four equal shards; 4,3,2,2 are the shares of four shards.
 
     Raises:
-        InputError: anything else.
+        InputError: the text is neither.
     """
     numbers = [n.strip() for n in text.split(",")]
     if not all(re.fullmatch(r"[1-9]\d{0,5}", n) for n in numbers):

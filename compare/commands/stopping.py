@@ -1,5 +1,5 @@
-"""Ctrl-C and SIGTERM: a training stops after the step at hand, a grid, which keeps its
-results as they come, is stopped at once, and any other command ends at the first Ctrl-C."""
+"""Ctrl-C and SIGTERM: a training stops after the current step, a grid stops at once (its results
+are already stored), and any other command ends at the first Ctrl-C."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from types import FrameType
 
 @dataclass
 class StopRequest:
-    """signal is the number of the one that came, 0 for none."""
+    """signal is the number of the signal that came, 0 for none."""
 
     signal: int = 0
 
@@ -31,7 +31,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Inside, the first signal raises Stopped; the next does what it did outside."""
+    """Inside, the first signal raises Stopped; a second one does what it did outside."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for s, handler in before.items():
@@ -70,8 +70,8 @@ def listening() -> Iterator[StopRequest]:
 def at_once() -> Iterator[None]:
     """Inside, Ctrl-C ends the process with one line and status 130.
 
-    It may come while torch is half imported, which then ends in any exception or in none: so what
-    the process makes of it no longer counts, once everybody has tidied up on the way out.
+    It may come while torch is being imported, which may then raise any exception or none. So the
+    process ends with its own status once all clean-up code has run.
     """
     stopped = False
 

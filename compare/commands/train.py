@@ -1,4 +1,4 @@
-"""`parity train`: everything is checked before the run's folder exists, then data flows one way."""
+"""`parity train`: check every input, create the run's folder, train, log and report."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,9 +34,9 @@ STORE_EVERY = 100  # steps between two checkpoints, which cost some milliseconds
 
 def train_case(case: Case, name: str | None, root: Path, gradcheck: int | None = None) -> int:
     """Train, log, report -> the exit status: 0 if every tensor of every step agreed, 1 if not, 128
-    and the signal if one stopped it.
+    plus the signal number if a signal stopped it.
 
-    gradcheck, where given, also holds every so many steps' gradients to the exact ones.
+    gradcheck = N also compares the gradients of every Nth step with the exact ones.
 
     Raises:
         InputError: the case, its data or the run's folder cannot be used.
@@ -58,8 +58,8 @@ def train_case(case: Case, name: str | None, root: Path, gradcheck: int | None =
 
 @dataclass
 class TrainingRun:
-    """One run under way, from its first step or from where it stopped: start, seconds, notes
-    and logs are what an earlier process left."""
+    """A run in progress, new or resumed; start, seconds, notes and logs come from the process that
+    was stopped."""
 
     case: Case
     data: Data
@@ -119,7 +119,7 @@ class TrainingRun:
         return False
 
     def _store(self, steps: Training, dashboard: TrainDashboard) -> None:
-        """The curves first, for a checkpoint says how long they are."""
+        """Store a checkpoint, after the curves: it records how long their files are."""
         with self.lock.writing():
             dashboard.sync()
             self.logs = event_file.written(self.lock.folder, self.logs)

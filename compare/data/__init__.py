@@ -1,4 +1,4 @@
-"""Data sets: scikit-learn's real ones, drawn ones, and the user's own file, all as one record."""
+"""Data sets: scikit-learn's, generated ones, and the user's own file, all as one record."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from torch_parity.compare.errors import InputError, suggest
 class Data:
     """Rows are samples. labels are class indices 0..classes-1, or numbers where classes is 0.
 
-    images_dev, where the samples are pictures, holds dev's as they were before scaling
+    images_dev, if the samples are images, holds those of the dev set before scaling
     [m, height, width].
     """
 
@@ -33,7 +33,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Targets:
-    """The labels in the shape that the loss wants, and the width of the output layer."""
+    """The labels in the shape that the loss needs, and the width of the output layer."""
 
     loss: str
     output: str
@@ -109,7 +109,7 @@ def load(case: Case) -> Data:
 
 
 def targets(case: Case, data: Data) -> Targets:
-    """The loss that `auto` stands for, and the labels as that loss wants them.
+    """The loss that `auto` stands for, and the labels in the shape it needs.
 
     cross_entropy: class indices (m,); every other loss: numbers (m, n_out), where two classes are
     one column of 0 and 1 and more are one-hot.
@@ -156,8 +156,8 @@ def _prepare(raw: Raw, case: Case) -> Data:
     for split, y in (("train", y_train), ("dev", y_dev)):
         if classes == 0 and y.min() == y.max():
             raise InputError(
-                f"{case.data}: {split} holds one and the same target, so R2 has no meaning there; "
-                "give more samples or another --dev-fraction"
+                f"{case.data}: all targets in {split} are equal, so R2 is not defined; give more "
+                "samples or another --dev-fraction"
             )
     images = x_dev.reshape(-1, *IMAGES[case.data]) if case.data in IMAGES else None
     with np.errstate(over="ignore", invalid="ignore"):
@@ -173,7 +173,7 @@ def _scale(
     x_dev: np.ndarray,
     y_dev: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Features (and targets that are numbers) as the case wants them, in its dtype."""
+    """Features (and targets that are numbers), standardized if the case says so, in its dtype."""
     if case.standardize:
         scaler = StandardScaler().fit(x_train)
         x_train, x_dev = scaler.transform(x_train), scaler.transform(x_dev)
@@ -186,7 +186,7 @@ def _scale(
         y_train, y_dev = y_train.astype(case.dtype), y_dev.astype(case.dtype)
     if not all(np.isfinite(a).all() for a in (x_train, x_dev, y_train, y_dev)):
         raise InputError(
-            f"{case.data}: its numbers do not stay finite in {case.dtype}; scale them down"
+            f"{case.data}: its numbers are too large for {case.dtype}; scale them down"
         )
     return x_train, y_train, x_dev, y_dev
 
@@ -194,7 +194,7 @@ def _scale(
 def _split(
     raw: Raw, case: Case, classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The file's own dev set where it has one, else a split that keeps the share of each class."""
+    """The file's own dev set if it has one, else a split that keeps the share of each class."""
     if raw.x_dev is not None and raw.labels_dev is not None:
         return raw.x, raw.labels, raw.x_dev, raw.labels_dev
     n_dev = round(len(raw.x) * case.dev_fraction)

@@ -1,4 +1,4 @@
-"""What a file or a generator delivers before it is split and scaled."""
+"""The data of a file or generator, before they are split and scaled."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ class Raw:
 
 
 def whole_or_real(values: np.ndarray, where: str, squared_error: bool = False) -> np.ndarray:
-    """Whole numbers are classes and must be 0..K-1; anything else is a number to be predicted, and
-    so are whole numbers that are no such classes if the case asks for squared_error.
+    """Whole numbers are classes and must be 0..K-1; other numbers are targets to predict. With
+    squared_error, whole numbers that are not 0..K-1 are targets to predict as well.
 
     Raises:
         InputError: fewer than two different values, or whole numbers that are not 0..K-1.
@@ -27,7 +27,7 @@ def whole_or_real(values: np.ndarray, where: str, squared_error: bool = False) -
     found = np.unique(values)
     if len(found) == 1:
         raise InputError(
-            f"{where} holds label {found[0]:g} alone; expected at least two classes or numbers"
+            f"{where} holds only the label {found[0]:g}; expected at least two different labels"
         )
     if np.any(values != np.round(values)):
         return values.astype(np.float64)
@@ -38,6 +38,6 @@ def whole_or_real(values: np.ndarray, where: str, squared_error: bool = False) -
         raise InputError(
             f"{where} holds label {wrong:g}, but its {len(found)} different labels must be "
             f"0..{len(found) - 1}; renumber them, write them as text in a "
-            ".csv, or use --loss mse_loss if they are numbers to be predicted"
+            ".csv, or use --loss mse_loss if they are numbers to predict"
         )
     return values.astype(np.int64)

@@ -1,4 +1,4 @@
-"""The user's own .csv: a line of names, then rows; every complaint names column and line."""
+"""The user's own .csv: a line of names, then rows; every error names the column and the line."""
 
 import csv
 import math
@@ -15,10 +15,10 @@ Row = tuple[int, list[str]]  # the line that an editor shows, and the entries
 
 
 def read_csv(path: str, target: str, squared_error: bool) -> Raw:
-    """Every column but the target is a feature; labels may be text, which is numbered by its order.
+    """Every column but the target is a feature; text labels are numbered in alphabetical order.
 
     Raises:
-        InputError: no such target, a row of another length, an entry that is no finite number.
+        InputError: no such target, a row of another length, an entry that is not a finite number.
     """
     names, rows = _read(path)
     if names.count(target) != 1:
@@ -62,7 +62,7 @@ def _number(path: str, name: str, row: Row, i: int) -> float:
     truth = {"true": 1.0, "false": 0.0}.get(entry.lower())
     value = _parse(entry) if truth is None else truth
     if value is None or not math.isfinite(value):
-        what = "nothing (or NaN)" if entry.lower() in MISSING else repr(entry)
+        what = "no value" if entry.lower() in MISSING else repr(entry)
         raise InputError(
             f"{path}: column {name!r}, line {row[0]} holds {what}; expected a finite number: drop "
             "the row or the column, or encode it as numbers"
@@ -71,7 +71,7 @@ def _number(path: str, name: str, row: Row, i: int) -> float:
 
 
 def _parse(entry: str) -> float | None:
-    """As every spreadsheet reads it; 1_000 is a number to Python alone."""
+    """As a spreadsheet reads it: 1_000, which Python would accept, is not a number."""
     try:
         return None if "_" in entry else float(entry)
     except ValueError:
@@ -79,7 +79,7 @@ def _parse(entry: str) -> float | None:
 
 
 def _entry(row: Row, i: int) -> str:
-    """A short row ends in nothing."""
+    """Entry i of a row; empty if the row is shorter."""
     return row[1][i].strip() if i < len(row[1]) else ""
 
 
@@ -97,7 +97,7 @@ def _labels(path: str, target: str, rows: list[Row], at: int, squared_error: boo
         return whole_or_real(numbers, where, squared_error)
     names, numbered = np.unique(entries, return_inverse=True)
     if len(names) == 1:
-        raise InputError(f"{where} holds {entries[0]!r} alone; expected at least two classes")
+        raise InputError(f"{where} holds only {entries[0]!r}; expected at least two classes")
     return numbered
 
 

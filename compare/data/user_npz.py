@@ -1,4 +1,4 @@
-"""The user's own .npz: plain arrays by name, never unpickled."""
+"""The user's own .npz file: arrays by name; pickled objects are never loaded."""
 
 import re
 import zipfile
@@ -14,13 +14,13 @@ Arrays = dict[str, np.ndarray]
 
 
 def read_npz(path: str, target: str, squared_error: bool) -> Raw:
-    """Features: the one other array with as many samples as the target, as rows or, as in the
-    course, as columns. If the target is train_Y and the file holds test_X and test_Y, they are the
-    dev set (dev_ and val_ do as well).
+    """The features are the one other array with as many samples as the target, in rows or, as in
+    the course, in columns. If the target is train_Y and the file holds test_X and test_Y, these are
+    the dev set (also dev_ and val_).
 
     Raises:
-        InputError: no plain arrays, no such target, no features or several, a label out of range,
-            an entry that is no finite number.
+        InputError: no readable arrays, no such target, no features or several, a label out of
+            range, an entry that is not a finite number.
     """
     arrays = _read(path)
     if target not in arrays:
@@ -37,7 +37,7 @@ def read_npz(path: str, target: str, squared_error: bool) -> Raw:
     if x_dev.ndim != 2 or x_dev.shape[as_columns] != len(y_dev) or not len(y_dev):
         raise InputError(
             f"{path}: {dev[0]} has shape {x_dev.shape} for {len(y_dev)} labels in {dev[1]}; "
-            f"expected samples as {'columns' if as_columns else 'rows'}, as in {name}, at least one"
+            f"expected at least one sample, in {'columns' if as_columns else 'rows'} as in {name}"
         )
     x_dev = x_dev.T if as_columns else x_dev
     if x_dev.shape[1] != x.shape[1]:
@@ -51,7 +51,7 @@ def read_npz(path: str, target: str, squared_error: bool) -> Raw:
 
 
 def _read(path: str) -> Arrays:
-    """Whatever is wrong with the file, NumPy's own advice (to trust its pickles) is not ours."""
+    """All arrays. Errors do not repeat NumPy's advice to allow pickles, which would be unsafe."""
     broken = (ValueError, OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error)
     arrays: Arrays = {}
     try:
@@ -60,17 +60,17 @@ def _read(path: str) -> Arrays:
                 arrays[name] = file[name]
     except (*broken, zipfile.BadZipFile):
         raise InputError(
-            f"{path} cannot be read as .npz; expected plain arrays written by numpy.savez (no "
-            "pickled objects), in a file that is whole"
+            f"{path} cannot be read as .npz; expected an undamaged file with plain arrays, as "
+            "numpy.savez writes it (no pickled objects)"
         ) from None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise InputError(f"{path} cannot be read as .npz: {name!r} is no array")
+            raise InputError(f"{path} cannot be read as .npz: {name!r} is not an array")
     return arrays
 
 
 def _features(path: str, arrays: Arrays, target: str, m: int) -> str:
-    """The name of the one array that can hold the target's features; train goes with train."""
+    """The name of the one array that fits as features; a train target needs train features."""
     fitting = [n for n, a in arrays.items() if n != target and a.ndim == 2 and m in a.shape]
     of_train = [n for n in fitting if "train" in n]
     if "train" in target and of_train:

@@ -1,4 +1,4 @@
-"""A grid as its file has it, and every case in it, checked before any of them runs."""
+"""A grid from its file, with every case checked before any of them runs."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from torch_parity.compare.errors import InputError, suggest
 CHECK: dict[str, Any] = {
     "steps": 3,
     "log_every": 1,
-}  # what `parity check` takes where nothing else is said
+}  # the defaults of `parity check`
 MOST = 1_000_000
 
 
@@ -26,8 +26,8 @@ MOST = 1_000_000
 class Grid:
     """Every combination of a grid's lists, in a fixed order: all of one seed, then of the next.
 
-    cases holds what is to be judged, by number; refused says of the other numbers why they
-    contradict themselves. options holds what tells each number from the others.
+    cases holds the cases to judge, by number; refused says why each of the others contradicts
+    itself. options holds the values in which a case differs from others.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Grid:
 
     @property
     def fingerprint(self) -> str:
-        """Of every case in order, and of the users' own data files."""
+        """A digest of every case in order, and of the users' own data files."""
         found = sha256()
         for number in range(len(self)):
             case = self.cases.get(number)
@@ -53,12 +53,12 @@ class Grid:
 
 
 def load(file: Path, **given: Any) -> Grid:
-    """A grid from a TOML file: a case file in which any key may be a list, and which may say
-    `repeats = N`, for N seeds from `seed` on. Options win over the file, as in a case.
+    """A grid from a TOML file: a case file in which any key may be a list. `repeats = N` means N
+    seeds, starting with `seed`. Options override the file, as for a case.
 
     Raises:
-        InputError: the file cannot be read; a key is unknown, a list empty, a value refused or
-            there twice; no combination is left that can be judged.
+        InputError: the file cannot be read; a key is unknown, a list empty, a value invalid or
+            repeated; no combination can be judged.
     """
     values = read(file)
     for name in values:
@@ -70,12 +70,14 @@ def load(file: Path, **given: Any) -> Grid:
     axes = {"seed": seeds} | {name: _axis(name, v, file) for name, v in values.items()}
     if (count := math.prod(map(len, axes.values()))) > MOST:
         lengths = " x ".join(f"{len(v)} {name}" for name, v in axes.items() if len(v) > 1)
-        raise InputError(f"{file} is a grid of {count:,} cases ({lengths}): at most {MOST:,}")
+        raise InputError(
+            f"{file} is a grid of {count:,} cases ({lengths}); expected at most {MOST:,}"
+        )
     return _checked(file, axes)
 
 
 def rerun(case: Case) -> list[str]:
-    """The words of a command that judges this case alone."""
+    """The words of a command that judges only this case."""
     usual = Case(**CHECK)
     chosen = {name: getattr(case, name) for name in Case.model_fields}
     differing = (flag(n, v) for n, v in chosen.items() if v != getattr(usual, n))
@@ -83,7 +85,7 @@ def rerun(case: Case) -> list[str]:
 
 
 def flag(name: str, value: Any) -> str:
-    """A field of Case as the command line has it."""
+    """A field of Case as an option of the command line."""
     option = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{option}" if value else f"--no-{option}"
@@ -92,11 +94,11 @@ def flag(name: str, value: Any) -> str:
 
 def _seeds(seed: Any, repeats: Any, file: Path) -> list[Any]:
     if type(repeats) is not int or repeats < 1:
-        raise InputError(f"repeats is {repeats!r} in {file}: expected how many seeds, 1 or more")
+        raise InputError(f"repeats is {repeats!r} in {file}; expected a number of seeds, 1 or more")
     if repeats == 1:
         return _axis("seed", seed, file)
     if isinstance(seed, list):
-        raise InputError(f"{file} has a list of seeds and repeats: leave one of the two out")
+        raise InputError(f"{file} has both a list of seeds and repeats: leave one of them out")
     try:
         first = Case(**{"seed": seed}).seed
     except ValidationError as error:
@@ -105,7 +107,7 @@ def _seeds(seed: Any, repeats: Any, file: Path) -> list[Any]:
 
 
 def _axis(name: str, value: Any, file: Path) -> list[Any]:
-    """The values that a key takes; of hidden, a list of widths is one value."""
+    """The values of a key; for hidden, a list of widths is one value."""
     listed = isinstance(value, list)
     if name == "hidden" and listed:
         listed = any(isinstance(v, list | str) for v in value)
@@ -123,7 +125,7 @@ def _checked(file: Path, axes: dict[str, list[Any]]) -> Grid:
         try:
             cases[number] = Case(**chosen)
         except ValidationError as error:
-            if any(e["loc"] for e in error.errors()):  # of one value, whatever stands beside it
+            if any(e["loc"] for e in error.errors()):  # one value is invalid by itself
                 raise InputError(explain(error, f" in {file}")) from None
             refused[number] = explain(error)
     if not cases:
@@ -146,7 +148,7 @@ def _combinations(axes: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _parsed(case: Case, name: str, values: list[Any]) -> int:
-    """How many different values these are once Case has read them."""
+    """How many different values there are after Case has parsed them."""
     beside = case.model_dump(exclude={name})
     found = set()
     for value in values:

@@ -1,7 +1,7 @@
 """A grid over a Dask cluster.
 
-Not through joblib's backend for Dask: that one waits for ever for a case that kills its workers
-(seen with joblib 1.6), where Dask's own futures say so.
+It does not use joblib's backend for Dask, which waits forever for a case that kills its workers
+(seen with joblib 1.6); Dask's own futures report it.
 """
 
 import logging
@@ -20,11 +20,11 @@ JOINING = 10  # seconds that a scheduler has to answer, and its first worker to 
 
 @contextmanager
 def cluster(address: str, chunks: Chunks, made_with: dict[str, str]) -> Iterator[Workers]:
-    """The workers of a running scheduler, each of which judges a case at a time. What a worker had
-    at hand when it was lost is judged by another.
+    """The workers of a running scheduler; each judges one case at a time. If a worker is lost,
+    another judges its cases.
 
     Raises:
-        InputError: Dask is not installed, nobody answers at the address or no worker is there;
+        InputError: Dask is not installed, no scheduler answers at the address, or it has no worker;
             (while the results are read) the scheduler is lost, or a worker cannot be used.
     """
     try:
@@ -41,7 +41,7 @@ def cluster(address: str, chunks: Chunks, made_with: dict[str, str]) -> Iterator
             "dask scheduler  and give the address that it prints"
         ) from None
     for name in ("distributed", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said below
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the errors below say what matters
     with client:
         try:
             client.wait_for_workers(1, timeout=JOINING)
@@ -63,7 +63,7 @@ def _found(
         client.submit(judge, pickle.dumps(chunk), made_with, pure=False): chunk for chunk in chunks
     }
     for future in as_completed(list(waiting), loop=client.loop):
-        chunk = waiting.pop(future)  # Dask forgets a result that nobody waits for
+        chunk = waiting.pop(future)  # without a reference, Dask drops the result
         try:
             yield future.result()
         except KilledWorker as error:
@@ -77,15 +77,15 @@ def _found(
             ) from None
         except ImportError as error:
             raise InputError(
-                f"--cluster {address}: a worker has no torch-parity, or another one ({error}): "
-                f"install {made_with['torch-parity']} there, then start the worker anew"
+                f"--cluster {address}: a worker has no torch-parity or another version ({error}): "
+                f"install {made_with['torch-parity']} there, then restart the worker"
             ) from None
 
 
 def _judge_there() -> Callable[[bytes, dict[str, str]], Any]:
-    """Travels by value, for it is no module's own: a worker without torch-parity then says so as
-    the task's error, where an unknown name would leave the client waiting; a scheduler needs none.
-    (Its annotations travel too, so they name nothing of ours.)
+    """A local function, which is sent by value: a worker without torch-parity then fails with an
+    error; with a function sent by name, the client would wait forever. The scheduler does not need
+    torch-parity. (Annotations are sent too, so they use only built-in types.)
     """
 
     def judge(chunk: bytes, made_with: dict[str, str]) -> Any:

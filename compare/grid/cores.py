@@ -14,7 +14,7 @@ from torch_parity.compare.grid.workers import Chunks, Workers
 
 @contextmanager
 def all_cores(chunks: Chunks, made_with: dict[str, str]) -> Iterator[Workers]:
-    """One process a core, each with one thread. They end with this process, however it ends.
+    """One process per core, each with one thread. They end when this process ends, even if killed.
 
     Raises:
         BrokenProcessPool: (while the results are read) a worker was killed.
@@ -34,9 +34,9 @@ def all_cores(chunks: Chunks, made_with: dict[str, str]) -> Iterator[Workers]:
 
 @contextmanager
 def _ignoring_sigint() -> Iterator[None]:
-    """What is started inside ignores Ctrl-C for good, which a terminal sends to every process at
-    once: the sweep ends its workers, in good order. (For this moment it is deaf itself; blocking
-    the signal instead would not do, because loky unblocks it before it starts a worker.)"""
+    """Processes that are started inside ignore Ctrl-C, which a terminal sends to all processes at
+    once; the sweep ends its workers itself. (Inside, this process ignores it too. Blocking the
+    signal would not work: loky unblocks it before it starts a worker.)"""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

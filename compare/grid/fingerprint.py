@@ -1,4 +1,4 @@
-"""What decides a verdict besides the case: two results belong together only where this agrees."""
+"""Everything besides the case that a verdict depends on: a results file has one fingerprint."""
 
 from functools import cache
 from hashlib import sha256
@@ -11,8 +11,8 @@ import torch
 
 @cache
 def fingerprint() -> dict[str, str]:
-    """Versions, and a digest of the sources of both sides and of the judge: a version number alone
-    says little of code that is being worked on."""
+    """Versions, and a digest of the sources of both sides and of the judge, which may change while
+    the version number stays the same."""
     root = Path(__file__).parents[2]
     found = sha256()
     rooms = (root / room for room in ("manual", "torch_ref", "compare"))

@@ -1,4 +1,4 @@
-"""One case of a grid, judged by whichever process is free, and what came of it."""
+"""One case of a grid, judged in any free process, and its outcome."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -23,12 +23,12 @@ Numbered = tuple[int, Case]
 
 DATA = ("data", "target", "samples", "noise", "dev_fraction", "standardize", "dtype", "seed")
 
-_alone = Lock()  # torch's generator and thread count belong to the process
+_alone = Lock()  # torch's generator and thread count are shared by the whole process
 
 
 class Outcome(BaseModel):
-    """What came of one case. Of a failed one: the first step that was wrong, the operation and the
-    side that were wrong first in it, the cause, and the verdict in words; else why in detail."""
+    """The outcome of one case. If it failed: the first wrong step, the first wrong operation in it,
+    the side, the cause, and the verdict in words. If it was refused or had an error: detail."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,22 +43,22 @@ class Outcome(BaseModel):
 
     @property
     def kind(self) -> str:
-        """What cases of one verdict have in common: operation, cause and side, or the reason."""
+        """The group of an outcome in the table: operation, cause and side, or the reason."""
         if self.operation is None:
             return self.detail or ""
         return f"{self.side}'s {self.operation}: {self.cause}"
 
 
 def judge_all(cases: Sequence[Numbered], made_with: dict[str, str]) -> list[Outcome]:
-    """Each case judged as `parity check` would; what goes wrong in one leaves the others alone.
+    """Judge each case as `parity check` would; an error in one does not affect the others.
 
     Raises:
-        InputError: this process has other versions than the one that asks (see fingerprint).
+        InputError: this process has other versions than the sweep (see fingerprint).
     """
     if differing := changes(made_with, fingerprint()):
         raise InputError(
             f"a worker has other versions than this machine ({', '.join(differing)}): install the "
-            "same on both, then start the workers anew"
+            "same on both, then restart the workers"
         )
     with _alone, threads.limited(1):
         return [_outcome(number, case) for number, case in cases]
@@ -70,7 +70,7 @@ def _outcome(number: int, case: Case) -> Outcome:
         step, judgement = _judge(case)
     except InputError as error:
         return Outcome(case=number, verdict="refused", detail=str(error))
-    except Exception as error:  # whatever it is, it belongs in the table
+    except Exception as error:  # any error is an outcome
         said = f"{type(error).__name__}: {error}"
         return Outcome(
             case=number, verdict="error", seconds=perf_counter() - began, detail=said[:500]
@@ -92,7 +92,7 @@ def _outcome(number: int, case: Case) -> Outcome:
 
 
 def _judge(case: Case) -> tuple[int, Judgement]:
-    """The first step that fails, else the last."""
+    """The number and judgement of the first failing step, else of the last."""
     loaded = _loaded(*(getattr(case, name) for name in DATA), case.loss == "mse_loss")
     for record in training.Training(case, loaded, pair.build(case, loaded)):
         if not record.judgement.passed:
@@ -102,14 +102,14 @@ def _judge(case: Case) -> tuple[int, Judgement]:
 
 @lru_cache(maxsize=32)
 def _loaded(*chosen: object) -> Data:
-    """Cases differ in much that their data do not depend on; nothing writes to these arrays."""
+    """Cases often share their data; nothing writes to these arrays."""
     *values, numbers = chosen
     options: dict[str, Any] = dict(zip(DATA, values, strict=True))
     return data.load(Case(**options, loss="mse_loss" if numbers else "auto"))
 
 
 def _cause(j: Judgement) -> str:
-    """The named mistakes, of each side that is wrong."""
+    """The named mistakes on each wrong side."""
     if j.root and j.root.found.outcome == "not finite":
         return "not finite"
     found = {

@@ -1,6 +1,6 @@
-"""Workers end when their sweep was killed; loky's own would wait for work for minutes.
+"""End a worker when its sweep was killed; a loky worker would wait for work for minutes.
 
-Nothing is imported here that takes time: a worker's first act is to look after its own end.
+This module imports nothing slow, because a worker runs it first.
 """
 
 import os

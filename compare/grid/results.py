@@ -1,5 +1,5 @@
-"""The file of a grid's results: a line for what it belongs to, then one for each case judged, so
-that a sweep which was stopped, or killed, goes on where it was."""
+"""The file of a grid's results: a header line, then one line for each judged case, so that a sweep
+that was stopped or killed can be resumed."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -18,17 +18,17 @@ from torch_parity.compare.runs.made_with import changes
 
 
 class Results:
-    """What is known of a grid so far: outcomes, by number. Lines are only ever added."""
+    """The outcomes of a grid so far, by number. Lines are only added, never changed."""
 
     def __init__(self, path: Path, grid: Grid, stream: IO[str], outcomes: dict[int, Outcome]):
         self.path, self.grid, self.outcomes = path, grid, outcomes
         self._stream = stream
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
-        """Into the file at once: a killed process loses nothing that it has been told.
+        """Write them to the file at once, so that nothing is lost if the process is killed.
 
         Raises:
-            InputError: the disk is full or closed to us.
+            InputError: the file cannot be written, for example because the disk is full.
         """
         for outcome in outcomes:
             said = outcome.model_dump(exclude_none=True) | {
@@ -43,11 +43,11 @@ class Results:
 
 @contextmanager
 def held(path: Path, grid: Grid, made_with: dict[str, str]) -> Iterator[Results]:
-    """The file, new or gone on with, and nobody else's inside.
+    """The results file, new or resumed, locked against other processes inside `with`.
 
     Raises:
-        InputError: another sweep writes it; it is no file of results, or of another grid, or of
-            other versions; it cannot be written.
+        InputError: another sweep is writing it; it is not a results file, or is one of another
+            grid or other versions; it cannot be written.
     """
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def held(path: Path, grid: Grid, made_with: dict[str, str]) -> Iterator[Results]
 
 
 def _read(path: Path, grid: Grid, made_with: dict[str, str]) -> dict[int, Outcome]:
-    """What is there; a last line that was cut off is cut away."""
+    """The outcomes in the file; an incomplete last line is removed."""
     content = path.read_bytes()
     header, *lines = content.split(b"\n")
     _check(path, header, grid, made_with)
@@ -85,8 +85,8 @@ def _read(path: Path, grid: Grid, made_with: dict[str, str]) -> dict[int, Outcom
             outcome = Outcome.model_validate(said)
         except (ValueError, LookupError, TypeError, ValidationError):
             raise InputError(
-                f"{path}, line {i}, is no result of a case: restore the file, or delete it and "
-                "begin anew"
+                f"{path}, line {i}, is not the result of a case: restore the file, or delete it "
+                "and start again"
             ) from None
         outcomes[outcome.case] = outcome
     if lines[-1]:
@@ -101,14 +101,16 @@ def _check(path: Path, header: bytes, grid: Grid, made_with: dict[str, str]) -> 
         about: dict[str, Any] = json.loads(header)
         name, fingerprint, was = about["grid"], about["fingerprint"], dict(about["made_with"])
     except (ValueError, LookupError, TypeError):
-        raise InputError(f"{path} holds no results of a grid: {remedy}") from None
+        raise InputError(f"{path} is not a file of grid results: {remedy}") from None
     if fingerprint != grid.fingerprint:
         raise InputError(
             f"{path} holds the results of another grid ({name}, {about.get('cases')} cases; this "
             f"is {grid.name}, {len(grid)} cases): {remedy}"
         )
     if differing := changes(was, made_with):
-        raise InputError(f"{path} was begun with other versions ({', '.join(differing)}): {remedy}")
+        raise InputError(
+            f"{path} was started with other versions ({', '.join(differing)}): {remedy}"
+        )
 
 
 @contextmanager

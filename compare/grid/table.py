@@ -1,5 +1,5 @@
-"""What came of a grid: how many cases of each verdict, what those that did not pass have in common,
-and a command for one of each kind."""
+"""The report of a grid: the number of cases of each verdict, the kinds of failures, and a command
+that repeats one case of each kind."""
 
 import json
 import shlex
@@ -20,8 +20,8 @@ VERDICTS = ("passed", "failed", "refused", "error")
 
 @dataclass(frozen=True)
 class Kind:
-    """Cases that share a verdict and what was wrong; example judges one of them alone, and detail
-    is the verdict on it in words."""
+    """Cases with the same verdict and the same fault; example is a command that judges one of them,
+    and detail its verdict in words."""
 
     verdict: str
     kind: str
@@ -32,7 +32,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Rate:
-    """What was judged in this sitting, by how many processes, and the seconds it took."""
+    """The number of cases judged since the command started, of processes, and of seconds."""
 
     cases: int
     cores: int
@@ -58,7 +58,7 @@ class Totals:
 
     @property
     def passed(self) -> bool:
-        """Some case passed, and every other one contradicts itself."""
+        """At least one case passed, and every other one contradicts itself."""
         return self.by_verdict["passed"] + self.by_verdict["refused"] == self.cases and bool(
             self.by_verdict["passed"]
         )
@@ -82,7 +82,7 @@ def totals(grid: Grid, outcomes: dict[int, Outcome], rate: Rate | None) -> Total
 
 
 def to_json(found: Totals) -> str:
-    """For machines, as `parity check --json` gives a judgement."""
+    """The report as JSON."""
     record = {"passed": found.passed, "judged": found.judged, **asdict(found)}
     if found.rate:
         record["rate"]["per_second_and_core"] = found.rate.per_second_and_core
@@ -90,7 +90,7 @@ def to_json(found: Totals) -> str:
 
 
 def show(console: Console, found: Totals) -> None:
-    """The table, the kinds that did not pass with a command each, the rate and the verdict."""
+    """Print the table, the kinds that did not pass with a command each, and the rate."""
     t = Table(box=SIMPLE_HEAD)
     for header in ("cases", *VERDICTS):
         t.add_column(header, justify="right")
@@ -114,14 +114,14 @@ def show(console: Console, found: Totals) -> None:
 
 
 def verdict(found: Totals) -> str:
-    """One line that nobody can misread."""
+    """The verdict in one line."""
     passed, failed, refused, errors = found.by_verdict.values()
     if found.judged < found.cases:
         return f"[bold yellow]INTERRUPTED[/] after {found.judged:,} of {found.cases:,} cases"
     if failed or errors:
         return f"[bold red]FAIL[/] {failed + errors:,} of {found.cases:,} cases did not pass"
     also = f"; {refused:,} contradict themselves and were not judged" if refused else ""
-    return f"[bold green]PASS[/] {passed:,} cases, every operation of every step{also}"
+    return f"[bold green]PASS[/] {passed:,} cases, all steps right{also}"
 
 
 def _command(grid: Grid, outcome: Outcome) -> str | None:

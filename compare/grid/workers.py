@@ -1,4 +1,4 @@
-"""Who judges the cases of a grid, as the sweep sees them."""
+"""The processes that judge the cases of a grid."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Chunks = Iterable[Sequence[Numbered]]
 
 @dataclass(frozen=True)
 class Workers:
-    """How many processes judge a case each at one time, and what they find, in any order."""
+    """The number of processes that judge cases at the same time, and the outcomes, in any order."""
 
     cores: int
     outcomes: Iterator[Sequence[Outcome]]

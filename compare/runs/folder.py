@@ -1,4 +1,4 @@
-"""The folder of a run: one name, one run, never two logs mixed."""
+"""The folder of a run. A name belongs to one run, so that logs are never mixed."""
 
 import itertools
 import re
@@ -12,12 +12,12 @@ def create(root: Path, name: str | None, default: str) -> Path:
     """A new, empty folder root/name; without a name, default or the next free default-2, -3...
 
     Raises:
-        InputError: the name is taken or no plain name, or nothing can be written there.
+        InputError: the name is taken or not valid, or the folder cannot be written.
     """
     if name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", name):
         raise InputError(
-            f"--name is {name!r}: expected up to 100 letters, digits, '.', '_' and '-', with a "
-            "letter, digit or '_' in front"
+            f"--name is {name!r}; expected up to 100 letters, digits, '.', '_' and '-', starting "
+            "with a letter, digit or '_'"
         )
     for candidate in [name] if name is not None else _names(default):
         try:
@@ -41,7 +41,7 @@ def find(root: Path, name: str | None) -> Path:
     """
     found = [p for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
     if not found:
-        raise InputError(f"no runs in {root}; write one first:  parity train")
+        raise InputError(f"there are no runs in {root}; make one first:  parity train")
     if name is None:
         return max(found, key=_written)
     if root / name not in found:
@@ -50,13 +50,13 @@ def find(root: Path, name: str | None) -> Path:
 
 
 def way_on(folder: Path) -> str:
-    """What to type to go on with a run."""
+    """The command that resumes a run."""
     runs = "" if folder.parent == Path("runs") else f" --runs {folder.parent}"
     return f"parity train --resume {folder.name}{runs}"
 
 
 def _written(folder: Path) -> float:
-    """When its newest curves were. The folder's own time also changes with a report, or a lock."""
+    """The time of its newest curves; the folder's own time also changes with a report or a lock."""
     return max((p.stat().st_mtime for p in folder.rglob("events.out.tfevents.*")), default=0.0)
 
 

@@ -1,4 +1,4 @@
-"""A run's folder while it is written to: by one process, and only as long as it is that folder."""
+"""The lock of a run's folder: one process writes to it, and only while it is the same folder."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from torch_parity.compare.runs.folder import way_on
 
 
 class RunLock:
-    """Holds the folder's lock inside `with`. The system lets go of it however the process ends.
+    """Holds the folder's lock inside `with`. The system releases it however the process ends.
 
     Raises:
         InputError: (on entry) another process holds it, or nothing can be written there.
@@ -40,11 +40,11 @@ class RunLock:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Around whatever writes there.
+        """Use it around all code that writes to the folder.
 
         Raises:
-            InputError: the folder is gone, or another one stands in its place; the disk is full or
-                closed to us.
+            InputError: the folder was deleted or replaced, or cannot be written to, for example
+                because the disk is full.
         """
         self._check()
         with self.explained():
@@ -52,7 +52,7 @@ class RunLock:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """What the system refuses, as an InputError that names the folder."""
+        """Turns an OSError into an InputError that names the folder."""
         try:
             yield
         except OSError as error:
@@ -63,7 +63,7 @@ class RunLock:
             ) from None
 
     def _check(self) -> None:
-        """The lock's file cannot be taken for another while it is open, here or elsewhere."""
+        """Refuse if the lock file is not the opened one; its inode is not reused while open."""
         own = getattr(self, "_own", None)
         try:
             same = own is None or os.path.samestat(own, os.stat(self._lock.lock_file))
@@ -71,6 +71,6 @@ class RunLock:
             same = False
         if not same:
             raise InputError(
-                f"{self.folder} was deleted or replaced while the run was written to it: nothing "
-                "more is written there; train again under another --name"
+                f"{self.folder} was deleted or replaced during the run, so nothing more is written "
+                "to it; train again under another --name"
             )

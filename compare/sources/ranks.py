@@ -1,5 +1,5 @@
-"""What the ranks of a distributed run recorded, judged twice: against the same shards by hand, and
-against one process that has the whole batch."""
+"""The steps that the ranks of a distributed run recorded, judged twice: against the same shards in
+NumPy, and against one process with the whole batch."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -31,8 +31,8 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class RankedStep:
-    """One step, judged when it is asked for: shards holds the shards by hand and the ranks, whole
-    one process and the ranks' rows gathered."""
+    """One step, judged on first access. shards holds the traces of the NumPy shards and of the
+    ranks, whole those of one process and of the ranks' rows put together."""
 
     step: int
     ranks: int
@@ -41,7 +41,7 @@ class RankedStep:
 
     @cached_property
     def by_hand(self) -> Report:
-        """The ranks against the same shards by hand: every tensor of every rank."""
+        """The ranks against the same shards in NumPy: every tensor of every rank."""
         called = ("hand", f"{self.ranks} ranks")
         return Report(judge_traces(*self.shards, called), called)
 
@@ -53,7 +53,7 @@ class RankedStep:
 
     @property
     def passed(self) -> bool:
-        """The three take the same step."""
+        """All three compute the same step."""
         return self.by_hand.passed and self.one_process.passed
 
 
@@ -61,7 +61,7 @@ def judge_run(folder: Path) -> Iterator[RankedStep]:
     """Every step that the ranks of the run in this folder recorded, in order.
 
     Raises:
-        InputError: the folder was not written by parity shard, or holds no (whole) traces.
+        InputError: the folder was not written by parity shard, or has no complete traces.
     """
     if not (folder / "job.json").is_file():
         raise InputError(f"{folder} holds no job.json; write one:  parity shard --out {folder}")
@@ -70,7 +70,9 @@ def judge_run(folder: Path) -> Iterator[RankedStep]:
     sides = pair.build(case, loaded)
     job = read(folder)
     if job != job_of(case, sides, job.rows):
-        raise InputError(f"{folder}: job.json is not that of case.toml; write both anew")
+        raise InputError(
+            f"{folder}: job.json does not belong to case.toml; write both again with parity shard"
+        )
     batches = _batches(job, loaded.x_train, sides.targets.y_train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(case.seed)
@@ -79,8 +81,8 @@ def judge_run(folder: Path) -> Iterator[RankedStep]:
             if not ranks:
                 if step == 1:
                     raise InputError(
-                        f"{folder} holds no traces; have the ranks write some:  torchrun ... -m "
-                        f"torch_ref.distributed {folder} --traces 3"
+                        f"{folder} holds no traces; let the ranks write some:  torchrun ... -m "
+                        f"torch_parity.torch_ref.distributed {folder} --traces 3"
                     )
                 return
             given = sides.torch.params(), sides.torch.state()
@@ -89,7 +91,7 @@ def judge_run(folder: Path) -> Iterator[RankedStep]:
 
 
 def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
-    """The case in the words of torch_ref, all defaults settled."""
+    """The case as a Job of torch_ref, with all defaults filled in."""
     net = sides.manual.net
     return Job(
         sizes=net.sizes,
@@ -148,7 +150,9 @@ def _step(
     cuts = job.cuts(step, len(ranks))
     rows = [end - begin for begin, end in pairwise(cuts)]
     whole: dict[str, np.ndarray] = {"x": batch[0], "y": batch[1], **masks}
-    begun = [{**sides.state, **rank.given} for rank in ranks]  # torch remembers nothing at first
+    begun = [
+        {**sides.state, **rank.given} for rank in ranks
+    ]  # torch has no optimizer state at first
     params = {name: begun[0][name] for name in sides.params}
     state = {name: begun[0][name] for name in sides.state}
     by_hand = manual.sharded_step(net, optimizer, params, state, *batch, masks, rows)
@@ -168,10 +172,10 @@ def _step(
 
 
 def _gathered(ranks: list[Tensors], like: Tensors) -> Tensors:
-    """What the ranks made, as one process would have: their rows under one another.
+    """The tensors of the ranks as one process would have them: their rows one below the other.
 
-    da, dz and dh are left out: a rank's are m / m_r times those of one process, and how they come
-    to be is judged by hand already. The gradients of the parameters answer for them.
+    da, dz and dh are left out: a rank's are m / m_r times those of one process. They are judged
+    against the NumPy shards, and through the gradients of the parameters.
     """
     gathered = {}
     for name in like:

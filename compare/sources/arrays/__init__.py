@@ -1,1 +1,1 @@
-"""Code of your own against torch: its start, its layout, its mistakes."""
+"""Compare your own code with torch: the start of a step, the layout, the check."""

@@ -1,4 +1,4 @@
-"""Your own code against torch: hand over the arrays that it computed, any of them, by name."""
+"""Compare your own code with torch: give the arrays that it computed, any of them, by name."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,16 +27,17 @@ def check(
     layout: Layout | None = None,
     ignore: Iterable[str] = (),
 ) -> Report:
-    """Judge arrays of your own: the same step as torch takes it, each operation on your own inputs.
+    """Judge your own arrays of one step: replay each operation on your own inputs, and compare the
+    results with torch's.
 
-    mine maps names (z1, a1, loss, dW1, W1 after the update...; the course's Z1, A1, cost do as
-    well) to arrays, numbers or tensors; dicts in it are opened, so cache, grads and parameters can
-    be handed over together. start is what `given` gave you, or the case alone. Without a layout,
-    that of start is taken, and what differs from it is recognised and reported as a convention.
-    ignore takes names (or patterns) in mine that are nothing of this step.
+    mine maps names (z1, a1, loss, dW1, W1 after the update...; also the course's Z1, A1, cost) to
+    arrays, numbers or tensors. Dicts in it are flattened, so that you can give cache, grads and
+    parameters together. start is the result of `given`, or just the case. Without a layout, that of
+    start is used; arrays that differ from it are recognised and reported as a convention. ignore
+    takes names (or patterns) in mine that do not belong to this step.
 
     Raises:
-        InputError: nothing to judge, or arrays that are no numbers.
+        InputError: there is nothing to judge, or an array does not hold numbers.
     """
     if not isinstance(mine, Mapping):
         raise InputError(f"mine is a {type(mine).__name__}, expected a dict of arrays by name")
@@ -63,11 +64,11 @@ def assert_parity(
     layout: Layout | None = None,
     ignore: Iterable[str] = (),
 ) -> Report:
-    """check, for a test suite: the report, if it passed.
+    """check, for a test suite: return the report if it passed.
 
     Raises:
-        ParityError: (an AssertionError) it did not; the message says what is wrong first, why, on
-            which side, and what to write instead.
+        ParityError: (an AssertionError) it did not pass; the message says what is wrong first, why,
+            on which side, and what to write instead.
         InputError: see check.
     """
     __tracebackhide__ = True
@@ -83,7 +84,7 @@ def _named(mine: Mapping[str, Any], at: Given, ignore: tuple[str, ...]) -> dict[
     flat = list(_flat(mine))
     for pattern in ignore:
         if not any(fnmatch(name, pattern) for name, _ in flat):
-            raise InputError(f"ignore has {pattern!r}, which is nothing of yours")
+            raise InputError(f"ignore has {pattern!r}, which matches none of your arrays")
     found: dict[str, np.ndarray] = {}
     for theirs, value in flat:
         if any(fnmatch(theirs, pattern) for pattern in ignore):
@@ -91,17 +92,17 @@ def _named(mine: Mapping[str, Any], at: Given, ignore: tuple[str, ...]) -> dict[
         name = _our_name(theirs, at)
         array = _array(theirs, value, at.case.dtype)
         if name in found and not np.array_equal(found[name], array):
-            raise InputError(f"{theirs} is handed over twice, with different numbers")
+            raise InputError(f"{theirs} is given twice, with different numbers; give it once")
         found[name] = array
     known = [n for n in found if n in at.recorded.torch]
     if not known:
         names = ", ".join(list(at.recorded.torch)[:8])
-        raise InputError(f"nothing of this step was handed over; its tensors are {names}, ...")
+        raise InputError(f"none of your arrays belongs to this step; its tensors are {names}, ...")
     return found
 
 
 def _flat(mine: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(name, value), dicts opened; what the optimizer remembers, {"v": {"dW1": ...}}, is vdW1."""
+    """(name, value), with dicts flattened; optimizer state {"v": {"dW1": ...}} is called vdW1."""
     for name, value in mine.items():
         if isinstance(value, Mapping):
             yield from _flat(value, name if name in ("v", "s") else "")
@@ -110,9 +111,9 @@ def _flat(mine: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _our_name(theirs: str, at: Given) -> str:
-    """Ours for what the course calls Z1, A1, AL, dZ1, cost, vdW1.
+    """Our name for the course's Z1, A1, AL, dZ1, cost, vdW1.
 
-    The course's A1 is overwritten by its dropout, so with a mask it is our h1.
+    The course overwrites A1 with the result of dropout, so with a mask it is our h1.
     """
     trace = at.recorded.torch
     if theirs in trace:
@@ -132,17 +133,17 @@ def _our_name(theirs: str, at: Given) -> str:
 
 
 def _array(name: str, value: Any, dtype: str) -> np.ndarray:
-    """As a NumPy array of our byte order; a plain number takes the dtype of the case.
+    """As a NumPy array in this machine's byte order; a Python number gets the dtype of the case.
 
     Raises:
-        InputError: not real numbers.
+        InputError: it does not hold real numbers.
     """
     if hasattr(value, "detach"):
         value = to_numpy(value)
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise InputError(f"{name} is no array: {error}") from None
+        raise InputError(f"{name} is not an array: {error}") from None
     if not numeric(array):
         raise InputError(f"{name} holds {array.dtype}, expected real numbers")
     if not isinstance(value, np.ndarray | np.generic) and array.dtype != dtype:
@@ -161,8 +162,8 @@ def _notes(mine: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]) -> I
     if absent:
         shown = ", ".join(absent[:12]) + (", ..." if absent[12:] else "")
         yield (
-            f"Judged {len(trace) - len(absent)} of the step's {len(trace)} tensors, through those "
-            f"that were not handed over: {shown}."
+            f"Judged {len(trace) - len(absent)} of the step's {len(trace)} tensors. You did not "
+            f"give these, so they were computed from the others: {shown}."
         )
     for name in mine:
         if name not in trace:

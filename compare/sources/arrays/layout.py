@@ -1,8 +1,8 @@
-"""How somebody writes down the same numbers: rows or columns, (out, in) or (in, out), 1/m here or
-there. A layout turns their arrays into ours and ours into theirs; none of it is a mistake.
+"""The ways to write the same numbers: samples in rows or columns, W as (out, in) or (in, out), 1/m
+in dz or in dW. A Layout converts arrays between them; none of these differences is a mistake.
 
-Ours is torch's: samples are rows, W is (out, in), b is a vector, 1/m is in the loss and therefore
-in dz. The course has samples in columns, b as a column, and 1/m in dW and db.
+Our layout is torch's: samples are rows, W is (out, in), b is a vector, 1/m is in the loss and
+therefore in dz. The course has samples in columns, b as a column, and 1/m in dW and db.
 """
 
 import re
@@ -19,9 +19,9 @@ BIASES = re.compile(r"d?[vs]?b\d+")
 
 
 class Layout(BaseModel):
-    """samples: one a row, or one a column. weights: W as (out, in) or as (in, out). biases: (n,),
-    (1, n) or (n, 1). mean: the 1/m of the mean is in dz (as the loss's derivative has it), or is
-    left to dW and db, so that dz, da and dh are m times ours."""
+    """samples: one per row or per column. weights: W as (out, in) or as (in, out). biases: (n,),
+    (1, n) or (n, 1). mean: the factor 1/m of the mean is in dz (as in the derivative of the loss),
+    or in dW and db, so that dz, da and dh are m times ours."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,9 +31,9 @@ class Layout(BaseModel):
     mean: Literal["dz", "dW"] = "dz"
 
     def to_ours(self, name: str, theirs: np.ndarray, m: int) -> np.ndarray:
-        """The array as we write it; an array of another shape than this layout has stays as it is.
+        """The array in our layout; an array whose shape does not fit this layout stays as it is.
 
-        One output unit may leave its dimension out, (m,), and a single number be boxed, (1, 1).
+        A single output unit may have shape (m,), and a single number (1, 1).
         """
         array = theirs
         if SAMPLES.fullmatch(name):
@@ -51,7 +51,7 @@ class Layout(BaseModel):
         return array.astype(theirs.dtype, copy=False)
 
     def to_theirs(self, name: str, ours: np.ndarray) -> np.ndarray:
-        """Our array of something given (x, y, parameters, masks, state) as they write it."""
+        """A given array of ours (x, y, parameters, masks, state) in this layout."""
         if SAMPLES.fullmatch(name) and self.samples == "columns":
             return ours.T
         if WEIGHTS.fullmatch(name) and self.weights == "in_out":
@@ -67,8 +67,8 @@ COURSE = Layout(samples="columns", biases="column", mean="dW")
 def recognise(
     theirs: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray], m: int, declared: Layout
 ) -> Layout:
-    """The layout that fits the shapes of what was handed over; where shapes fit both ways (a square
-    weight), the one whose numbers are nearer. What was declared is left unless it cannot be."""
+    """The layout that fits the shapes of the given arrays; if both fit (a square weight), the one
+    whose numbers are closer. The declared layout is kept if it fits."""
     pairs = {n: (theirs[n], ours[n]) for n in theirs if n in ours}
     return Layout.model_validate(
         {
@@ -87,7 +87,7 @@ def _turned(
     plain: str,
     turned: str,
 ) -> str:
-    """Every tensor of the kind that has an opinion votes; a tie leaves what was declared."""
+    """Each tensor of the kind votes for the closer orientation; a tie keeps the declared one."""
     votes = {plain: 0, turned: 0}
     for name, (theirs, ours) in pairs.items():
         if kind.fullmatch(name) and theirs.ndim == ours.ndim == 2:
@@ -98,7 +98,7 @@ def _turned(
 
 
 def _distance(theirs: np.ndarray, ours: np.ndarray) -> float:
-    """How far apart, whatever the scale; infinite where the shapes do not fit."""
+    """The distance of the two after scaling; infinite where the shapes do not fit."""
     if theirs.shape != ours.shape:
         return float("inf")
     with np.errstate(invalid="ignore"):
@@ -117,7 +117,7 @@ def _biases(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], declared: str) -
 
 
 def _mean(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], m: int, declared: Layout) -> str:
-    """m times our dz in the last layer, but not m times our dW or db: then 1/m is in those."""
+    """If dz of the last layer is m times ours, but dW and db are not, then 1/m is in dW and db."""
     last = max((int(n[2:]) for n in pairs if re.fullmatch(r"dz\d+", n)), default=0)
     factor = {name: _factor(*pairs[name]) for name in pairs if name[0] == "d"}
     of_dz = factor.get(f"dz{last}")
@@ -130,13 +130,13 @@ def _mean(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], m: int, declared: 
 
 
 def _factor(theirs: np.ndarray, ours: np.ndarray) -> float | None:
-    """By how much theirs is greater; sums of squares have no orientation."""
+    """The ratio of the two norms, which do not depend on the orientation."""
     size = float(np.linalg.norm(ours))
     return float(np.linalg.norm(theirs)) / size if size else None
 
 
 def explain(layout: Layout, declared: Layout) -> Iterator[str]:
-    """A line for everything that was recognised without being declared, with the mapping."""
+    """A line for each recognised convention that was not declared, with the conversion."""
     lines = {
         "samples": {
             "columns": "samples are columns: z = yours.T",

@@ -1,5 +1,5 @@
-"""What a step begins from, for somebody else's code to compute it too: data, parameters, masks and
-optimizer state of a case, or their own, in the layout that they use."""
+"""The start of a step, for your own code to compute the same step: data, parameters, masks and
+optimizer state of a case, or your own arrays, in your layout."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,10 +20,10 @@ from torch_parity.torch_ref.ops.dropout import FixedDropout
 
 @dataclass(frozen=True)
 class Given(Mapping[str, np.ndarray]):
-    """A mapping of x, y, W1, b1, mask1, vW1... to arrays, copies in the layout asked for.
+    """A mapping of x, y, W1, b1, mask1, vW1... to arrays, copies in the requested layout.
 
-    recorded is the step as our two sides took it, to be held against yours. conventions are the
-    ways in which your data were written differently, and have been taken in.
+    recorded is the step as our two sides computed it, to compare yours with. conventions lists how
+    your data differed from our layout; they were converted.
     """
 
     case: Case
@@ -64,19 +64,19 @@ def given(
     layout: Layout | None = None,
     step: int | None = None,
 ) -> Given:
-    """What the given step of a case begins from.
+    """The start of the given step of a case.
 
-    Without x and y, the case's first batch. Yours are one batch, the whole of it, in your layout:
-    y as class indices, one-hot, or a column of 0 and 1 (numbers for mse_loss). params replaces any
-    of W1, b1..., masks any of mask1... (0 or 1/(1-p)). step counts from 1; by default it is the
-    3rd, as the 1st hides momentum and Adam's t, but the 1st where you bring params.
+    Without x and y, it is the case's first batch. Your own x and y are one whole batch, in your
+    layout: y as class indices, one-hot, or a column of 0 and 1 (numbers for mse_loss). params
+    replaces any of W1, b1..., masks any of mask1... (0 or 1/(1-p)). step counts from 1; the default
+    is 3, because step 1 hides mistakes in momentum and Adam's t, or 1 if you give params.
 
     Raises:
         InputError: arrays that do not fit the case or one another.
     """
     layout = layout or Layout()
     if step is not None and step < 1:
-        raise InputError(f"step is {step}; steps count from 1")
+        raise InputError(f"step is {step}; expected 1 or more")
     loaded = data.load(case) if x is None and y is None else _yours(case, x, y, layout)
     batch = case.batch if x is None else len(loaded.x_train)
     with torch.random.fork_rng(devices=[]):
@@ -92,12 +92,12 @@ def given(
                 built, loaded.x_train[:batch], built.targets.y_train[:batch], count=steps
             )[-1]
         except ArithmeticError:
-            raise InputError("the step does not stay finite; try a smaller lr or scale") from None
+            raise InputError("the step gives NaN or infinity; try a smaller lr or scale") from None
     return Given(case, recorded, layout, tuple(_conventions(y, recorded.start["y"], layout)))
 
 
 def _conventions(theirs: np.ndarray | None, ours: np.ndarray, layout: Layout) -> Iterator[str]:
-    """How the labels were written, where that is not how the loss wants them."""
+    """How the labels were converted, if the loss needs another form."""
     if theirs is None:
         return
     many = np.ndim(theirs) == 2 and layout.to_ours("y", np.asarray(theirs), 1).shape[1] > 1
@@ -111,15 +111,17 @@ def _conventions(theirs: np.ndarray | None, ours: np.ndarray, layout: Layout) ->
 
 def _yours(case: Case, x: np.ndarray | None, y: np.ndarray | None, layout: Layout) -> Data:
     if x is None or y is None:
-        raise InputError("x and y go together: one of them is missing")
+        raise InputError("give x and y together: one of them is missing")
     rows = layout.to_ours("x", np.asarray(x), 1).astype(case.dtype)
     if rows.ndim != 2 or not rows.size:
-        raise InputError(f"x is {np.shape(x)}: expected two dimensions, and at least one sample")
+        raise InputError(
+            f"x has shape {np.shape(x)}; expected two dimensions and at least one sample"
+        )
     labels = _labels(np.asarray(y), len(rows), case, layout)
     if len(labels) != len(rows):
-        raise InputError(f"x has {len(rows)} samples, y {len(labels)}; is the layout right?")
+        raise InputError(f"x has {len(rows)} samples and y {len(labels)}; check the layout")
     if not np.isfinite(rows).all():
-        raise InputError("x is not finite")
+        raise InputError("x holds NaN or infinity; expected finite numbers")
     classes = 0 if labels.dtype.kind == "f" else max(int(labels.max()) + 1, 2)
     return Data("yours", rows, labels, rows, labels, classes)
 
@@ -127,17 +129,19 @@ def _yours(case: Case, x: np.ndarray | None, y: np.ndarray | None, layout: Layou
 def _labels(y: np.ndarray, m: int, case: Case, layout: Layout) -> np.ndarray:
     """Class indices (m,), from indices, one-hot or a column; numbers for mse_loss of one unit."""
     if y.dtype.kind not in "fiub":
-        raise InputError(f"y is {y.dtype}, expected numbers")
+        raise InputError(f"y is of type {y.dtype}; expected numbers")
     rows = layout.to_ours("y", y, 1) if y.ndim == 2 else y
     if rows.ndim == 2 and rows.shape[1] > 1:
         if not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()):
-            raise InputError("y has several columns, which are not one-hot")
+            raise InputError(
+                "y has several columns that are not one-hot; expected a single 1 in each row"
+            )
         return np.asarray(rows.argmax(axis=1))
     flat = rows.reshape(-1)
     if case.loss == "mse_loss" and y.dtype.kind == "f":
         return flat.astype(case.dtype)
     if not (flat == np.round(flat)).all() or (flat < 0).any():
-        raise InputError("y holds numbers, not classes; use loss mse_loss")
+        raise InputError("y holds numbers that are not class indices; use loss mse_loss")
     return flat.astype(np.int64)
 
 
@@ -150,11 +154,11 @@ def _ours(
     found = {}
     for name, array in theirs.items():
         if name not in expected:
-            raise InputError(f"no {what} {name!r}: {suggest(name, expected)}")
+            raise InputError(f"there is no {what} {name!r}: {suggest(name, expected)}")
         ours = layout.to_ours(name, np.asarray(array), 1)
         if ours.shape != expected[name].shape:
             shape = layout.to_theirs(name, expected[name]).shape
-            raise InputError(f"{name} is {np.shape(array)}, expected {shape}")
+            raise InputError(f"{name} has shape {np.shape(array)}; expected {shape}")
         found[name] = ours.astype(expected[name].dtype)
     return found
 

@@ -1,4 +1,4 @@
-"""The members of an .npz file, never unpickled, and each known by its size before it is read."""
+"""The members of an .npz file: never unpickled, and checked for their size before they are read."""
 
 import warnings
 import zipfile
@@ -14,7 +14,7 @@ import numpy as np
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.sources.files.stored import BROKEN, Entry, check_shape
 
-DEFLATE = 1032  # no byte of a deflated member can stand for more bytes than that
+DEFLATE = 1032  # the most bytes that one byte of a deflated member can expand to
 LONGEST_TEXT = 100_000_000  # bytes of __metadata__
 
 
@@ -22,8 +22,8 @@ def read_npz(path: Path) -> tuple[str | None, dict[str, Entry]]:
     """(the text under __metadata__ or None, entries in the order of the file).
 
     Raises:
-        InputError: the archive is broken, claims more than it can hold, names an array twice, or
-            holds what is no array of real numbers.
+        InputError: the archive is damaged, claims a size it cannot have, has two arrays of one
+            name, or a member that is not an array of real numbers.
     """
     entries: dict[str, Entry] = {}
     metadata = None
@@ -36,7 +36,7 @@ def read_npz(path: Path) -> tuple[str | None, dict[str, Entry]]:
             entry = _entry(path, archive, member)
             name = member.filename.removesuffix(".npy")
             if name in entries or (name == "__metadata__" and metadata is not None):
-                raise ValueError(f"{name[:80]!r} stands in it twice")
+                raise ValueError(f"{name[:80]!r} is in it twice")
             if name == "__metadata__":
                 metadata = _text(entry)
             else:
@@ -44,18 +44,22 @@ def read_npz(path: Path) -> tuple[str | None, dict[str, Entry]]:
     except InputError:
         raise
     except BROKEN as error:
-        raise InputError(f"{path} cannot be read as .npz: {error or 'it is broken'}") from None
+        raise InputError(f"{path} cannot be read as .npz: {error or 'it is damaged'}") from None
     return metadata, entries
 
 
 def _entry(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
     label = f"{path}: {member.filename.removesuffix('.npy')[:80]}"
     if not member.filename.endswith(".npy"):
-        raise InputError(f"{label} is no array; expected what numpy.savez writes")
+        raise InputError(f"{label} is not an array; expected a file written by numpy.savez")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError(f"{label} is compressed in a way that numpy.savez does not use")
+        raise InputError(
+            f"{label} has a compression that numpy.savez does not use; write it with numpy.savez"
+        )
     if member.file_size > DEFLATE * member.compress_size:
-        raise InputError(f"{label} claims {member.file_size:,} bytes, which it cannot hold")
+        raise InputError(
+            f"{label} claims {member.file_size:,} bytes, too many for its compressed size"
+        )
     with archive.open(member) as stream:
         shape, by_columns, dtype = _npy_header(stream)
         start = stream.tell()
@@ -64,8 +68,8 @@ def _entry(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Ent
     check_shape(label, shape)
     if prod(shape) * dtype.itemsize != member.file_size - start:
         raise InputError(
-            f"{label} is {dtype} {shape}, {prod(shape) * dtype.itemsize:,} bytes, but holds "
-            f"{member.file_size - start:,}"
+            f"{label} is {dtype} {shape}, expected {prod(shape) * dtype.itemsize:,} bytes, but "
+            f"holds {member.file_size - start:,}"
         )
 
     @contextmanager
@@ -105,7 +109,7 @@ def _numeric(entry: Entry) -> Entry:
 def _text(entry: Entry) -> str:
     if entry.dtype.kind != "U" or entry.shape or entry.dtype.itemsize > LONGEST_TEXT:
         raise InputError(
-            f"{entry.label} is {str(entry.dtype)[:40]} {entry.shape}, expected one text: "
+            f"{entry.label} is {str(entry.dtype)[:40]} {entry.shape}, expected one string: "
             "numpy.array(json.dumps(...))"
         )
     return str(entry.read())

@@ -1,4 +1,4 @@
-"""The header of a safetensors file, which anybody may have written: nothing in it is believed.
+"""The header of a safetensors file. It may come from anywhere, so every field is checked.
 
 Eight bytes hold the length of the header, little-endian; the header is a JSON object that gives
 each tensor's type, shape and place; the numbers follow. The library that writes these files
@@ -38,11 +38,11 @@ class _Info(BaseModel):
 
 
 def read_safetensors(path: Path) -> tuple[object, dict[str, Entry]]:
-    """(what stands under __metadata__ or None, entries in the order of the file).
+    """(the value of __metadata__ or None, entries in the order of the file).
 
     Raises:
-        InputError: the file is cut short or no safetensors, its tensors overlap, leave gaps or
-            are of a type that is not judged.
+        InputError: the file is truncated or not safetensors, or its tensors overlap, leave gaps
+            or are of a type that is not judged.
     """
     header, start = _header(path)
     metadata = header.pop("__metadata__", None)
@@ -59,7 +59,7 @@ def read_safetensors(path: Path) -> tuple[object, dict[str, Entry]]:
     held = path.stat().st_size - start
     if end != held:
         raise InputError(
-            f"{path} holds {held} bytes of data where its header speaks of {end}; is it whole?"
+            f"{path} holds {held} bytes of data, expected {end} by its header; is it truncated?"
         )
     return metadata, {name: _entry(path, name, info, start) for name, info in ordered}
 
@@ -71,31 +71,31 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
         held = path.stat().st_size - 8
         if not 2 <= length <= min(held, LONGEST_HEADER):
             raise InputError(
-                f"{path} is no safetensors or .npz file, or was cut short: expected a header of 2 "
-                f"to {LONGEST_HEADER:,} bytes within the file, its first 8 bytes say {length:,}"
+                f"{path} is not a safetensors or .npz file, or is truncated: expected a header of "
+                f"2 to {LONGEST_HEADER:,} bytes within the file, its first 8 bytes say {length:,}"
             )
         text = stream.read(length)
     try:
         header = json.loads(text.decode(), object_pairs_hook=_distinct, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: the safetensors header is broken: {error}") from None
+        raise InputError(f"{path}: the safetensors header is damaged: {error}") from None
     if not isinstance(header, dict):
-        raise InputError(f"{path}: the safetensors header is no JSON object")
+        raise InputError(f"{path}: the safetensors header is not a JSON object")
     return header, 8 + length
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """json would keep the last of two equal names, and hide what the first says."""
+    """Refuse equal names: json would keep only the last of them."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:80]!r} stands in it twice")
+        raise ValueError(f"{twice[:80]!r} is in it twice")
     return found
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _info(path: Path, name: str, value: object) -> _Info:

@@ -1,4 +1,4 @@
-"""Tensors that lie in a file: shape and type are known at once, numbers are read when asked for."""
+"""Tensors in a file: shape and type are known at once, the numbers are read on access."""
 
 import re
 import struct
@@ -16,9 +16,11 @@ import numpy as np
 from torch_parity.compare.errors import InputError
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}")
-LARGEST = 2**48  # entries of a tensor, sides of 0 left out: even an empty one must be an array
+LARGEST = (
+    2**48
+)  # entries of a tensor, not counting sides of 0: NumPy must be able to make the array
 
-# Whatever a broken file makes its readers raise.
+# What reading a damaged file may raise.
 BROKEN = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError),
@@ -30,8 +32,8 @@ BROKEN = (
 class Entry:
     """One tensor in a file, not read yet.
 
-    label is what errors call it, open gives a stream at its first byte, dtype is how its numbers
-    lie there, by_columns that the first index runs fastest.
+    label is its name in errors, open gives a stream at its first byte, dtype is the type in the
+    file, by_columns means that the first index varies fastest.
     """
 
     label: str
@@ -47,23 +49,23 @@ class Entry:
 
     @property
     def read_as(self) -> np.dtype:
-        """The type of the array that it becomes: in this computer's byte order."""
+        """The type of the array in memory: in this computer's byte order."""
         return self.dtype.newbyteorder("=")
 
     def read(self) -> np.ndarray:
         """The whole tensor.
 
         Raises:
-            InputError: the file no longer holds it.
+            InputError: the file does not hold it (any more).
         """
         (flat,) = self.blocks(max(self.size, 1))
         return flat.reshape(self.shape, order="F" if self.by_columns else "C")
 
     def blocks(self, count: int) -> Iterator[np.ndarray]:
-        """Its entries as they lie in the file, at most so many at once; at least one block.
+        """Its entries in the order of the file, at most count at once; at least one block.
 
         Raises:
-            InputError: the file no longer holds them.
+            InputError: the file does not hold them (any more).
         """
         try:
             with self.open() as stream:
@@ -74,7 +76,7 @@ class Entry:
                         raise EOFError
                     yield self._numbers(data)
         except BROKEN as error:
-            reason = str(error) or "the file ends before its numbers do"
+            reason = str(error) or "the file ends too early"
             raise InputError(f"{self.label} cannot be read: {reason}") from None
 
     def _numbers(self, data: bytes) -> np.ndarray:
@@ -82,7 +84,7 @@ class Entry:
 
 
 class Stored(Mapping[str, np.ndarray]):
-    """Tensors by name; each is read anew whenever it is asked for, and none is kept."""
+    """Tensors by name; each access reads the file again, and nothing is cached."""
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         self.entries = dict(entries)
@@ -101,10 +103,10 @@ class Stored(Mapping[str, np.ndarray]):
 
 
 def check_shape(label: str, shape: tuple[int, ...]) -> None:
-    """Refuse what cannot be the shape of an array.
+    """Refuse a shape that no array can have.
 
     Raises:
-        InputError: over 32 sides, or sides that are too long.
+        InputError: more than 32 dimensions, or too many entries.
     """
     if len(shape) > 32 or prod(side or 1 for side in shape) > LARGEST:
         raise InputError(f"{label} has an impossible shape: {str(shape)[:80]}")

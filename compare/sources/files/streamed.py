@@ -1,4 +1,4 @@
-"""Two files compared tensor by tensor, and a large tensor block by block, whatever their size."""
+"""Two files compared tensor by tensor, and large tensors block by block."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ BLOCK = 2**20  # entries at once; comparing takes about six arrays of that size
 def compare_stored(
     manual: Stored, torch: Stored, called: tuple[str, str]
 ) -> tuple[Difference, ...]:
-    """What judging.differences says of each, with no more in memory than a few blocks.
+    """The Difference of each tensor, with only a few blocks in memory.
 
     Raises:
         ValueError: there is nothing to compare.

@@ -1,7 +1,7 @@
-"""Traces as files, so that C, CUDA, JAX, Julia or yesterday's run can be judged.
+"""Traces as files, so that code in C, CUDA, JAX or Julia, or an earlier run, can be judged.
 
-A safetensors file whose metadata say what the tensors are; docs/trace-format.md is written for
-those who write one. .npz is read as well. Nothing in a file is ever unpickled or executed.
+A trace is a safetensors file whose metadata say what the tensors are; docs/trace-format.md
+describes it. .npz is read as well. Nothing in a file is ever unpickled or executed.
 """
 
 import json
@@ -29,9 +29,9 @@ GIVEN, MADE = "given/", "made/"
 
 @dataclass(frozen=True)
 class TraceFile(Trace):
-    """A trace that lies in a file; its tensors are read when they are asked for.
+    """A trace in a file; its tensors are read on access.
 
-    about is what the file says of itself. notes say what was read otherwise than it lies there.
+    about is the file's description of itself. notes say how the file was interpreted.
     """
 
     given: Stored
@@ -51,7 +51,7 @@ class _Metadata(BaseModel):
 
 
 def save(path: Path, trace: Trace, about: Mapping[str, Any]) -> None:
-    """Write the trace, whole or not at all.
+    """Write the trace, completely or not at all.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -81,33 +81,37 @@ def load(path: Path) -> TraceFile:
     """The trace in a safetensors or .npz file.
 
     Raises:
-        InputError: there is no such file, it is broken, or it holds something else than a trace.
+        InputError: there is no such file, it is damaged, or it is not a trace.
     """
     try:
         return _load(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except InputError as error:  # may quote the file, which may hold what a terminal obeys
+    except InputError as error:  # it may quote the file, which may hold control characters
         said = "".join(c if c.isprintable() else "?" for c in str(error))
         raise InputError(said) from None
 
 
 def _load(path: Path) -> TraceFile:
     if not path.is_file():
-        what = "is no file" if path.exists() else "does not exist"
-        raise InputError(f"{path} {what}; expected a trace, as parity record writes it")
+        what = "is not a file" if path.exists() else "does not exist"
+        raise InputError(f"{path} {what}; expected a trace file, as parity record writes it")
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"PK"
     metadata, entries = read_npz(path) if zipped else read_safetensors(path)
     given, made = _roles(path, entries)
     halves = [name for name, e in entries.items() if is_half(e.read_as)]
     shown = ", ".join(halves[:6]) + (f" and {len(halves) - 6} more" if halves[6:] else "")
-    notes = [f"{path.name}: {shown}: 16 bits a number, judged as such"] if halves else []
+    notes = (
+        [f"{path.name}: {shown}: 16-bit numbers, judged with the rounding of their type"]
+        if halves
+        else []
+    )
     said = _said(path, metadata)
     if said is None:
         notes.append(
-            f"{path.name} does not say what it is (no metadata with the format {FORMAT!r}), so its "
-            "tensors were taken as they are"
+            f"{path.name} has no metadata with the format {FORMAT!r}, so its tensors were only "
+            "compared by name"
         )
         return TraceFile(Stored(given), Stored(made), notes=tuple(notes))
     made = _ordered(path, made, said.order)
@@ -119,7 +123,7 @@ def _load(path: Path) -> TraceFile:
 
 
 def _roles(path: Path, entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], dict[str, Entry]]:
-    """What the step was given, and what it made: given/W1, made/W1 or just W1."""
+    """The tensors that the step was given and those it computed: given/W1, made/W1 or just W1."""
     given: dict[str, Entry] = {}
     made: dict[str, Entry] = {}
     for stored, entry in entries.items():
@@ -127,11 +131,13 @@ def _roles(path: Path, entries: Mapping[str, Entry]) -> tuple[dict[str, Entry], 
         name = stored.removeprefix(GIVEN if role is given else MADE)
         if not NAME.fullmatch(name) or name.startswith("new_"):
             raise InputError(
-                f"{path}: {stored[:80]!r} is no name of a tensor; expected letters, digits and "
-                "_ . - / (200 at most; new_ is for what the judge calls updated tensors)"
+                f"{path}: {stored[:80]!r} is not a valid name of a tensor; expected at most 200 "
+                "letters, digits and _ . - / (names with new_ are reserved for updated tensors)"
             )
         if name in role:
-            raise InputError(f"{path}: {name!r} stands in it twice, as {MADE}{name} and as {name}")
+            raise InputError(
+                f"{path}: {name!r} is in the file twice, as {MADE}{name} and as {name}"
+            )
         role[name] = entry
     if not entries:
         raise InputError(f"{path} holds no tensors, so there is nothing to judge")
@@ -144,7 +150,7 @@ def _said(path: Path, metadata: object) -> _Metadata | None:
         try:
             metadata = json.loads(metadata)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: __metadata__ is no JSON: {error}") from None
+            raise InputError(f"{path}: __metadata__ is not JSON: {error}") from None
     if metadata is None or (isinstance(metadata, dict) and not _claims(metadata)):
         return None
     try:
@@ -157,7 +163,7 @@ def _said(path: Path, metadata: object) -> _Metadata | None:
 
 
 def _claims(metadata: Mapping[str, object]) -> bool:
-    """Other programs write metadata too ({"format": "pt"}), which say nothing of a trace."""
+    """Whether the metadata are meant for a trace; other programs write {"format": "pt"}, say."""
     ours = _Metadata.model_fields.keys() - {"format"}
     strange = not all(isinstance(value, str) for value in metadata.values())
     return metadata.get("format") == FORMAT or bool(ours & metadata.keys()) or strange
@@ -168,7 +174,7 @@ def _ordered(path: Path, made: dict[str, Entry], order: Iterable[str] | None) ->
         return made
     names = list(order)
     if absent := [name for name in names if name not in made]:
-        raise InputError(f"{path}: order names {absent[0][:80]!r}, which is not among the made")
+        raise InputError(f"{path}: order names {absent[0][:80]!r}, which is not among the computed")
     if left := list(made.keys() - set(names)):
         raise InputError(f"{path}: order leaves out {min(left)[:80]!r}")
     if len(names) > len(made):
