@@ -1,9 +1,10 @@
-"""One thread for each library (the workers of pytest-xdist are the parallelism), and hypothesis
-settings that print what is needed to repeat a failure."""
+"""Fixtures for all tests; one thread per library (pytest-xdist runs tests in parallel), hypothesis
+settings that print how to repeat a failure."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
+from tests import command  # noqa: E402
+from tests.golden_text import golden  # noqa: E402, F401
+
 torch.set_num_threads(1)
 settings.register_profile(
     "parity", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
@@ -21,14 +25,29 @@ settings.register_profile(
 settings.load_profile("parity")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--update-golden"""
+    parser.addoption(
+        "--update-golden", action="store_true", help="write tests/golden anew (without -n)"
+    )
+
+
+@pytest.fixture
+def parity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., command.Ended]:
+    """Runs the command in a folder of its own, 200 columns wide."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return command.parity
+
+
 @pytest.fixture(scope="session")
 def site() -> Path:
     """The book, built as `make docs` builds it; a warning of any kind is a failure."""
     root = Path(__file__).parent.parent
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    for command in (["book"], ["mkdocs", "build", "--strict"]):
+    for module in (["book"], ["mkdocs", "build", "--strict"]):
         ran = subprocess.run(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-m", *module],
             cwd=root,
             env=environment,
             capture_output=True,

@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,8 +18,9 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.command import Ended, refusal
+from tests.golden_text import Golden
 from torch_parity.compare.case import Case
-from torch_parity.compare.cli import main
 from torch_parity.compare.commands import board
 
 TINY = ("--hidden", "5,4", "--steps", "5")
@@ -33,71 +33,27 @@ LABELS = np.arange(20) % 2
 Content = str | bytes | Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How the command ended, and what it said."""
-
-    status: Any
-    out: str
-    err: str
-
-
 Parity = Callable[..., Ended]
-Refused = Callable[..., str]
+Refused = Callable[..., None]
 
 
 @pytest.fixture
-def parity(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Parity:
-    """Runs the command in a folder of its own. A warning is an error here, as pytest is set up."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["parity", *args])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Ended(ended.value.code or 0, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def refused(parity: Parity, monkeypatch: pytest.MonkeyPatch) -> Refused:
-    """Runs the command, which must end as it does for bad input -> what it said.
-
-    says holds what the user has to find in it: the thing, what came, and what to do.
-    """
+def refused(parity: Parity, monkeypatch: pytest.MonkeyPatch, golden: Golden) -> Refused:
+    """Runs the command, which must refuse its input and write nothing. What it says is in
+    tests/golden/bad-input.txt: the thing, what was expected, what came and the remedy."""
 
     def no_board(folder: Path, port: int | None) -> NoReturn:
         pytest.fail(f"started TensorBoard on {folder}")
 
-    def run(*args: str, says: tuple[str, ...]) -> str:
+    def refuse(*args: str) -> None:
         before = _everything()
         with monkeypatch.context() as patch:
             patch.setattr(board, "_serve", no_board)
-            ended = parity(*args)
-        check_refusal(ended, says)
+            said = refusal(parity(*args))
         assert _everything() == before, "something was written, moved or changed"
-        return ended.err
+        golden.section("bad-input", said)
 
-    return run
-
-
-def check_refusal(ended: Ended, says: tuple[str, ...]) -> None:
-    """Status 2, and one or two lines, or click's own words on how the command is used."""
-    assert ended.status == 2
-    assert "Traceback" not in ended.err
-    lines = ended.err.splitlines()
-    if any(line.startswith("Error: ") for line in lines):
-        assert len(lines) <= 4
-    else:
-        assert ended.err.startswith("parity: ")
-        assert len(lines) <= 2
-    for part in says:
-        assert part in ended.err
-    assert ended.out == "", "scripts read stdout, and this is no result"
+    return refuse
 
 
 def _everything() -> dict[str, bytes | None]:
@@ -121,71 +77,69 @@ def _strict_json(path: Path) -> Any:
 
 class TestOptions:
     @pytest.mark.parametrize(
-        ("option", "came", "says"),
+        ("option", "came"),
         [
-            ("p", "1", ("less than 1", "DROP")),
-            ("p", "-0.1", ("greater than or equal to 0", "DROP")),
-            ("p", "nan", ("finite",)),
-            ("p", "inf", ("finite",)),
-            ("p", "half", ("number",)),
-            ("p", "", ("number",)),
-            ("lr", "0", ("greater than 0", "learning rate")),
-            ("lr", "nan", ("finite",)),
-            ("lr", "-inf", ("finite",)),
-            ("l2", "-1", ("greater than or equal to 0",)),
-            ("momentum", "1", ("less than 1",)),
-            ("beta2", "1", ("less than 1",)),
-            ("eps", "0", ("greater than or equal to",)),
-            ("noise", "-1", ("greater than or equal to 0",)),
-            ("negative-slope", "1e999", ("finite",)),
-            ("dev-fraction", "0", ("greater than 0",)),
-            ("dev-fraction", "1", ("less than 1",)),
-            ("base-error", "1", ("less than 1",)),
-            ("steps", "0", ("greater than or equal to 1", "mini-batches")),
-            ("steps", "2.5", ("integer",)),
-            ("steps", "many", ("integer",)),
-            ("batch", "0", ("greater than or equal to 1",)),
-            ("samples", "7", ("greater than or equal to 8",)),
-            ("log-every", "0", ("greater than or equal to 1",)),
-            ("seed", "-1", ("greater than or equal to 0",)),
-            ("seed", str(2**64), ("less than",)),
-            ("threads", "0", ("greater than or equal to 1",)),
-            ("threads", "99999999999", ("less than",)),
-            ("activation", "rel", ("'relu'", "'leaky_relu'")),
-            ("loss", "crossentropy", ("'cross_entropy'", "'mse_loss'")),
-            ("optimizer", "adamw", ("'adam'", "'momentum_course'")),
-            ("dtype", "float8", ("'float64'", "'float32'", "'bfloat16'")),
+            ("p", "1"),
+            ("p", "-0.1"),
+            ("p", "nan"),
+            ("p", "inf"),
+            ("p", "half"),
+            ("p", ""),
+            ("lr", "0"),
+            ("lr", "nan"),
+            ("lr", "-inf"),
+            ("l2", "-1"),
+            ("momentum", "1"),
+            ("beta2", "1"),
+            ("eps", "0"),
+            ("noise", "-1"),
+            ("negative-slope", "1e999"),
+            ("dev-fraction", "0"),
+            ("dev-fraction", "1"),
+            ("base-error", "1"),
+            ("steps", "0"),
+            ("steps", "2.5"),
+            ("steps", "many"),
+            ("batch", "0"),
+            ("samples", "7"),
+            ("log-every", "0"),
+            ("seed", "-1"),
+            ("seed", str(2**64)),
+            ("threads", "0"),
+            ("threads", "99999999999"),
+            ("activation", "rel"),
+            ("loss", "crossentropy"),
+            ("optimizer", "adamw"),
+            ("dtype", "float8"),
         ],
     )
-    def test_value(self, refused: Refused, option: str, came: str, says: tuple[str, ...]) -> None:
-        """The option, what came and what was expected; what the option means is said as well."""
-        name = option.replace("-", "_")
-        meaning = Case.model_fields[name].description or ""
-        refused(*MOONS, f"--{option}={came}", says=(f"{name} is {came!r}", *says, meaning))
+    def test_value(self, refused: Refused, option: str, came: str) -> None:
+        """The message has the option, what came, what was expected, and what the option means."""
+        refused(*MOONS, f"--{option}={came}")
 
     @pytest.mark.parametrize(
-        ("came", "says"),
+        "came",
         [
-            ("0", ("'0'", "greater than 0")),
-            ("5,0", ("'0'", "greater than 0")),
-            ("-3", ("'-3'", "greater than 0")),
-            ("many", ("'many'", "integer")),
-            ("5,many", ("'many'", "integer")),
-            ("5.5", ("'5.5'", "integer")),
-            ("5;4", ("'5;4'", "integer")),
+            "0",
+            "5,0",
+            "-3",
+            "many",
+            "5,many",
+            "5.5",
+            "5;4",
         ],
     )
-    def test_hidden(self, refused: Refused, came: str, says: tuple[str, ...]) -> None:
-        refused("train", "--data", "moons", f"--hidden={came}", says=("hidden is", *says))
+    def test_hidden(self, refused: Refused, came: str) -> None:
+        refused("train", "--data", "moons", f"--hidden={came}")
 
     def test_hidden_without_comma(self, refused: Refused) -> None:
         """ "5 4" must not be taken for one layer of 54."""
-        refused(*MOONS, "--hidden", "5 4", says=("hidden is", "5 4"))
+        refused(*MOONS, "--hidden", "5 4")
 
     @pytest.mark.parametrize("option", ["--samples", "--hidden"])
     def test_more_than_any_memory(self, refused: Refused, option: str) -> None:
         """10**15 numbers are more than a processor can address, so this fails at once."""
-        refused(*MOONS, option, str(10**15), says=())
+        refused(*MOONS, option, str(10**15))
 
     @pytest.mark.parametrize(
         "options",
@@ -207,7 +161,7 @@ class TestOptions:
         order; no traceback, no warning, no run without a summary."""
         ended = parity(*MOONS, *options)
         if ended.status == 2:
-            check_refusal(ended, ())
+            refusal(ended)
             assert not Path("runs").exists()
         else:
             assert ended.status in (0, 1)
@@ -215,39 +169,37 @@ class TestOptions:
             assert passed is (ended.status == 0)
 
     def test_two_mistakes_are_both_named(self, refused: Refused) -> None:
-        refused(*MOONS, "--p", "1", "--lr", "0", says=("p is '1'", "lr is '0'"))
+        refused(*MOONS, "--p", "1", "--lr", "0")
 
     def test_more_mistakes_are_still_two_lines(self, refused: Refused) -> None:
-        refused(*MOONS, "--p", "1", "--lr", "0", "--steps", "0", "--batch", "0", says=("p is '1'",))
+        refused(*MOONS, "--p", "1", "--lr", "0", "--steps", "0", "--batch", "0")
 
     @pytest.mark.parametrize(
-        ("args", "says"),
+        "args",
         [
-            (("train", "--hiden", "4"), ("'--hiden'", "--hidden")),
-            (("train", "--keep-prob", "0.8"), ("'--keep-prob'",)),
-            (("train", "moons"), ("unexpected extra argument", "moons")),
-            (("train", "--steps"), ("'--steps' requires an argument",)),
-            (("trian",), ("'trian'", "'train'")),
-            (("board", "--port", "x"), ("'--port'", "'x'", "integer")),
+            ("train", "--hiden", "4"),
+            ("train", "--keep-prob", "0.8"),
+            ("train", "moons"),
+            ("train", "--steps"),
+            ("trian",),
+            ("board", "--port", "x"),
         ],
     )
-    def test_what_click_refuses(
-        self, refused: Refused, args: tuple[str, ...], says: tuple[str, ...]
-    ) -> None:
-        refused(*args, says=says)
+    def test_what_click_refuses(self, refused: Refused, args: tuple[str, ...]) -> None:
+        refused(*args)
 
     @pytest.mark.parametrize(
-        ("args", "says"),
+        "args",
         [
-            (("--loss", "cross_entropy", "--output", "softmax"), ("cross_entropy", "use identity")),
-            (("--loss", "binary_cross_entropy", "--output", "tanh"), ("use sigmoid",)),
-            (("--output", "relu"), ("loss binary_cross_entropy", "use sigmoid")),
+            ("--loss", "cross_entropy", "--output", "softmax"),
+            ("--loss", "binary_cross_entropy", "--output", "tanh"),
+            ("--output", "relu"),
         ],
     )
     def test_output_that_does_not_fit_the_loss(
-        self, refused: Refused, args: tuple[str, ...], says: tuple[str, ...]
+        self, refused: Refused, args: tuple[str, ...]
     ) -> None:
-        refused(*MOONS, *args, says=(f"output {args[-1]} does not fit", *says))
+        refused(*MOONS, *args)
 
     def test_help_tells_of_every_field(self, parity: Parity) -> None:
         """What Case knows and --help hides, no user finds. Blanks are where a line may break."""
@@ -267,145 +219,133 @@ class TestOptions:
 
 class TestData:
     @pytest.mark.parametrize(
-        ("name", "says"),
+        "name",
         [
-            ("moon", ("'moon'", "did you mean 'moons'?")),
-            ("wine", ("'wine'", "digits, breast-cancer, moons", ".csv or .npz")),
-            ("mine.txt", ("'mine.txt'", ".csv or .npz")),
-            (".", ("'.'", ".csv or .npz")),
-            ("", ("''", ".csv or .npz")),
-            ("gone.csv", ("gone.csv", "no such file")),
+            "moon",
+            "wine",
+            "mine.txt",
+            ".",
+            "",
+            "gone.csv",
         ],
     )
-    def test_unknown(self, refused: Refused, name: str, says: tuple[str, ...]) -> None:
-        refused("train", "--data", name, *TINY, says=says)
+    def test_unknown(self, refused: Refused, name: str) -> None:
+        refused("train", "--data", name, *TINY)
 
     @pytest.mark.parametrize("name", ["gone.csv", "gone.npz", "no/such/folder.csv"])
     def test_missing_file(self, refused: Refused, name: str) -> None:
-        refused("train", "--data", name, "--target", "y", says=(name, "no such file", "path"))
+        refused("train", "--data", name, "--target", "y")
 
     @pytest.mark.parametrize("name", ["folder.csv", "folder.npz"])
     def test_folder(self, refused: Refused, name: str) -> None:
         Path(name).mkdir()
-        refused("train", "--data", name, "--target", "y", says=(name, "file"))
+        refused("train", "--data", name, "--target", "y")
 
     def test_target_of_a_bundled_set(self, refused: Refused) -> None:
-        refused(*MOONS, "--target", "y", says=("target is 'y'", "moons has its own labels"))
+        refused(*MOONS, "--target", "y")
 
     @pytest.mark.parametrize(
-        ("content", "says"),
+        "content",
         [
-            pytest.param("", ("is empty", "expected a line of names"), id="empty"),
-            pytest.param("a,b,y\n", ("0 samples",), id="names-alone"),
-            pytest.param("a,b,Label\n1,2,0\n3,4,1\n", ("'y'", "a, b, Label"), id="target"),
-            pytest.param("a,b,yy\n1,2,0\n3,4,1\n", ("did you mean 'yy'?",), id="misspelt-target"),
-            pytest.param(
-                "a,b,y\n1,2,0\n3,oops,1\n",
-                ("'b'", "line 3", "'oops'", "finite number", "drop"),
-                id="text",
-            ),
-            pytest.param(
-                "a,b,y\n1,nan,0\n3,4,1\n", ("'b'", "line 2", "NaN", "finite number"), id="nan"
-            ),
-            pytest.param("a,b,y\n1,2,0\n3,-inf,1\n", ("'b'", "line 3", "-inf"), id="inf"),
-            pytest.param(
-                "a,b,y\n1,2,0\n3,4,-1\n", ("'y'", "label -1", "0..1", "renumber"), id="label"
-            ),
-            pytest.param("a,b,y\n1,2,0\n3,4,7\n", ("label 7", "0..1", "renumber"), id="label-gap"),
-            pytest.param("a,b,y\n1,2,0\n3,4,0\n", ("'y'", "two classes"), id="one-class"),
-            pytest.param("y\n0\n1\n0\n", ("0 features",), id="no-features"),
-            pytest.param("a,b,y\n1,2,0\n3,4,1,5,6\n", ("cannot be read", "line 3"), id="ragged"),
-            pytest.param(bytes(range(256)), ("cannot be read as .csv",), id="binary"),
+            pytest.param("", id="empty"),
+            pytest.param("a,b,y\n", id="names-alone"),
+            pytest.param("a,b,Label\n1,2,0\n3,4,1\n", id="target"),
+            pytest.param("a,b,yy\n1,2,0\n3,4,1\n", id="misspelt-target"),
+            pytest.param("a,b,y\n1,2,0\n3,oops,1\n", id="text"),
+            pytest.param("a,b,y\n1,nan,0\n3,4,1\n", id="nan"),
+            pytest.param("a,b,y\n1,2,0\n3,-inf,1\n", id="inf"),
+            pytest.param("a,b,y\n1,2,0\n3,4,-1\n", id="label"),
+            pytest.param("a,b,y\n1,2,0\n3,4,7\n", id="label-gap"),
+            pytest.param("a,b,y\n1,2,0\n3,4,0\n", id="one-class"),
+            pytest.param("y\n0\n1\n0\n", id="no-features"),
+            pytest.param("a,b,y\n1,2,0\n3,4,1,5,6\n", id="ragged"),
+            pytest.param(bytes(range(256)), id="binary"),
         ],
     )
-    def test_csv(self, refused: Refused, content: Content, says: tuple[str, ...]) -> None:
+    def test_csv(self, refused: Refused, content: Content) -> None:
         path = _write("mine.csv", content)
-        refused("train", "--data", path, "--target", "y", says=(path, *says))
+        refused("train", "--data", path, "--target", "y")
 
     @pytest.mark.parametrize(
-        ("content", "says"),
+        "content",
         [
-            pytest.param(b"", ("cannot be read as .npz", "numpy.savez"), id="empty"),
-            pytest.param(TABLE, ("cannot be read as .npz", "numpy.savez"), id="text"),
-            pytest.param(
-                {"x": ROWS[:9], "y": LABELS}, ("20 samples", "x (9, 2)", "y (20,)"), id="shape"
-            ),
-            pytest.param({"x": ROWS[:, 0], "y": LABELS}, ("2-D", "x (20,)"), id="1-D"),
-            pytest.param({"x": ROWS, "Z": LABELS}, ("'y'", "x, Z"), id="target"),
-            pytest.param({"x": ROWS, "y": LABELS - 1}, ("label -1", "0..1", "renumber"), id="-1"),
-            pytest.param({"x": ROWS * np.nan, "y": LABELS}, ("x[0, 0] is nan", "finite"), id="nan"),
-            pytest.param({"x": ROWS.astype(str), "y": LABELS}, ("x", "expected numbers"), id="str"),
-            pytest.param({"x": ROWS.astype(object), "y": LABELS}, ("plain arrays",), id="object"),
-            pytest.param({"x": ROWS, "z": ROWS, "y": LABELS}, ("found 2", "keep one"), id="two"),
+            pytest.param(b"", id="empty"),
+            pytest.param(TABLE, id="text"),
+            pytest.param({"x": ROWS[:9], "y": LABELS}, id="shape"),
+            pytest.param({"x": ROWS[:, 0], "y": LABELS}, id="1-D"),
+            pytest.param({"x": ROWS, "Z": LABELS}, id="target"),
+            pytest.param({"x": ROWS, "y": LABELS - 1}, id="-1"),
+            pytest.param({"x": ROWS * np.nan, "y": LABELS}, id="nan"),
+            pytest.param({"x": ROWS.astype(str), "y": LABELS}, id="str"),
+            pytest.param({"x": ROWS.astype(object), "y": LABELS}, id="object"),
+            pytest.param({"x": ROWS, "z": ROWS, "y": LABELS}, id="two"),
         ],
     )
-    def test_npz(self, refused: Refused, content: Content, says: tuple[str, ...]) -> None:
+    def test_npz(self, refused: Refused, content: Content) -> None:
         path = _write("mine.npz", content)
-        refused("train", "--data", path, "--target", "y", says=(path, *says))
+        refused("train", "--data", path, "--target", "y")
 
     @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
     def test_loss_for_classes_on_numbers(self, refused: Refused, loss: str) -> None:
         path = _write("mine.csv", REAL)
-        says = (f"loss is {loss}", path, "numbers, not classes", "--loss mse_loss")
-        refused("train", "--data", path, "--target", "y", "--loss", loss, says=says)
+        refused("train", "--data", path, "--target", "y", "--loss", loss)
 
     @pytest.mark.parametrize("fraction", ["0.05", "0.95"])
     def test_split_that_leaves_nothing(self, refused: Refused, fraction: str) -> None:
-        says = ("moons", "8 samples", f"dev_fraction {fraction}", "at least 1")
-        refused(*MOONS, "--samples", "8", "--dev-fraction", fraction, says=says)
+        refused(*MOONS, "--samples", "8", "--dev-fraction", fraction)
 
 
 class TestCaseFile:
     @pytest.mark.parametrize(
-        ("text", "says"),
+        "text",
         [
-            pytest.param("stepz = 5", ("unknown key 'stepz'", "did you mean 'steps'?"), id="key"),
-            pytest.param("keep_prob = 0.8", ("unknown key 'keep_prob'", "steps"), id="far-key"),
-            pytest.param("[train]\nsteps = 5", ("unknown key 'train'",), id="table"),
-            pytest.param("steps: 5", ("not TOML", "line 1", "lr = 0.05"), id="yaml"),
-            pytest.param('{"steps": 5}', ("not TOML", "line 1", "lr = 0.05"), id="json"),
-            pytest.param("data = moons", ("not TOML", 'data = "moons"'), id="no-quotes"),
-            pytest.param("lr = 1\nlr = 2", ("not TOML",), id="twice"),
-            pytest.param(b"\xff\xfe", ("not TOML",), id="not-utf-8"),
+            pytest.param("stepz = 5", id="key"),
+            pytest.param("keep_prob = 0.8", id="far-key"),
+            pytest.param("[train]\nsteps = 5", id="table"),
+            pytest.param("steps: 5", id="yaml"),
+            pytest.param('{"steps": 5}', id="json"),
+            pytest.param("data = moons", id="no-quotes"),
+            pytest.param("lr = 1\nlr = 2", id="twice"),
+            pytest.param(b"\xff\xfe", id="not-utf-8"),
         ],
     )
-    def test_text(self, refused: Refused, text: Content, says: tuple[str, ...]) -> None:
+    def test_text(self, refused: Refused, text: Content) -> None:
         path = _write("mine.toml", text)
-        refused("train", "--case", path, says=(path, *says))
+        refused("train", "--case", path)
 
     @pytest.mark.parametrize(
-        ("line", "says"),
+        "line",
         [
-            ('steps = "many"', ("steps is 'many'", "integer")),
-            ("steps = [5]", ("steps is [5]", "integer")),
-            ("steps = 0", ("steps is 0", "greater than or equal to 1")),
-            ("steps = true", ("steps is True", "integer")),
-            ("steps = 1\nlr = true", ("lr is True", "number")),
-            ("lr = nan", ("lr is nan", "finite")),
-            ("lr = 2025-01-01", ("lr is", "2025", "number")),
-            ("p = 1", ("p is 1", "less than 1")),
-            ("hidden = 5", ("hidden is 5",)),
-            ("hidden = [5, 0]", ("hidden is 0", "greater than 0")),
-            ('hidden = ["many"]', ("hidden is 'many'", "integer")),
-            ("data = 5", ("data is 5", "string")),
-            ('standardize = "perhaps"', ("standardize is 'perhaps'", "boolean")),
-            ('loss = "mse"', ("loss is 'mse'", "'mse_loss'")),
-            ('loss = "cross_entropy"\noutput = "softmax"', ("does not fit", "use identity")),
+            'steps = "many"',
+            "steps = [5]",
+            "steps = 0",
+            "steps = true",
+            "steps = 1\nlr = true",
+            "lr = nan",
+            "lr = 2025-01-01",
+            "p = 1",
+            "hidden = 5",
+            "hidden = [5, 0]",
+            'hidden = ["many"]',
+            "data = 5",
+            'standardize = "perhaps"',
+            'loss = "mse"',
+            'loss = "cross_entropy"\noutput = "softmax"',
         ],
     )
-    def test_value(self, refused: Refused, line: str, says: tuple[str, ...]) -> None:
-        refused("train", "--case", _write("mine.toml", line), says=says)
+    def test_value(self, refused: Refused, line: str) -> None:
+        refused("train", "--case", _write("mine.toml", line))
 
     def test_missing(self, refused: Refused) -> None:
-        refused("train", "--case", "gone.toml", says=("gone.toml", "No such file", "TOML"))
+        refused("train", "--case", "gone.toml")
 
     def test_folder(self, refused: Refused) -> None:
         Path("folder.toml").mkdir()
-        refused("train", "--case", "folder.toml", says=("folder.toml", "directory", "TOML"))
+        refused("train", "--case", "folder.toml")
 
     def test_csv_given_as_case(self, refused: Refused) -> None:
         path = _write("mine.csv", TABLE)
-        refused("train", "--case", path, says=(path, "not TOML", "lr = 0.05"))
+        refused("train", "--case", path)
 
 
 class TestNameAndRuns:
@@ -413,51 +353,51 @@ class TestNameAndRuns:
         "name", ["a/b", "../b", "..", ".", "", "a b", "/tmp/b", "b/", "a\\b", "~", "b\n"]
     )
     def test_name(self, refused: Refused, name: str) -> None:
-        refused(*MOONS, "--name", name, says=(f"name is {name!r}", "letters"))
+        refused(*MOONS, "--name", name)
 
     def test_name_too_long(self, refused: Refused) -> None:
         """Another --runs, as a full or missing disk would need, is no way out of this."""
-        refused(*MOONS, "--name", "b" * 300, says=("--name",))
+        refused(*MOONS, "--name", "b" * 300)
 
     def test_name_that_exists(self, parity: Parity, refused: Refused) -> None:
         assert parity(*MOONS, "--name", "mine").status == 0
-        refused(*MOONS, "--name", "mine", says=("'mine'", "exists in runs", "--name"))
+        refused(*MOONS, "--name", "mine")
 
     @pytest.mark.parametrize("name", [(), ("--name", "mine")])
     def test_runs_is_a_file(self, refused: Refused, name: tuple[str, ...]) -> None:
         path = _write("mine.txt", "dear to me")
-        refused(*MOONS, *name, "--runs", path, says=(path, "--runs"))
+        refused(*MOONS, *name, "--runs", path)
 
     def test_runs_below_a_file(self, refused: Refused) -> None:
         _write("mine.txt", "dear to me")
-        refused(*MOONS, "--runs", "mine.txt/runs", says=("mine.txt/runs", "--runs"))
+        refused(*MOONS, "--runs", "mine.txt/runs")
 
 
 class TestBoard:
     def test_no_runs(self, refused: Refused) -> None:
-        refused("board", says=("no runs in runs", "parity train"))
+        refused("board")
 
     def test_no_runs_in_an_empty_folder(self, refused: Refused) -> None:
         Path("elsewhere").mkdir()
-        refused("board", "--runs", "elsewhere", says=("no runs in elsewhere", "parity train"))
+        refused("board", "--runs", "elsewhere")
 
     def test_runs_is_a_file(self, refused: Refused) -> None:
         path = _write("mine.txt", "dear to me")
-        refused("board", "--runs", path, says=(path,))
+        refused("board", "--runs", path)
 
     @pytest.mark.parametrize(
-        ("name", "says"),
+        "name",
         [
-            ("mons", ("'mons'", "did you mean 'moons'?")),
-            ("digits", ("'digits'", "known: moons")),
-            ("..", ("'..'", "moons")),
-            ("moons/manual", ("'moons/manual'", "moons")),
+            "mons",
+            "digits",
+            "..",
+            "moons/manual",
         ],
     )
-    def test_unknown_run(self, refused: Refused, name: str, says: tuple[str, ...]) -> None:
+    def test_unknown_run(self, refused: Refused, name: str) -> None:
         Path("runs/moons/manual").mkdir(parents=True)
         _write("runs/digits", "a file is no run")
-        refused("board", name, says=(*says, "runs"))
+        refused("board", name)
 
     @pytest.mark.parametrize(("name", "folder"), [((), "new"), (("old",), "old")])
     def test_opens_the_newest_or_the_named(
@@ -484,11 +424,11 @@ class TestBoard:
 
     def test_a_run_without_events(self, refused: Refused) -> None:
         Path("runs/moons").mkdir(parents=True)
-        refused("board", says=("runs/moons", "nothing that TensorBoard could show", "parity train"))
+        refused("board")
 
     def test_all_and_one(self, refused: Refused) -> None:
         Path("runs/moons").mkdir(parents=True)
-        refused("board", "moons", "--all", says=("--all", "'moons'"))
+        refused("board", "moons", "--all")
 
 
 def _curves(folder: Path) -> dict[str, dict[int, float]]:
@@ -668,13 +608,13 @@ class TestInstalledCommand:
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     def test_bad_option(self, tmp_path: Path) -> None:
-        check_refusal(self.run(tmp_path, *MOONS, "--p", "1"), ("p is '1'", "less than 1"))
+        assert "p is '1'" in refusal(self.run(tmp_path, *MOONS, "--p", "1"))
         assert list(tmp_path.iterdir()) == []
 
     def test_bad_data(self, tmp_path: Path) -> None:
         (tmp_path / "mine.csv").write_text("a,b,y\n1,2,0\n3,oops,1\n")
         ended = self.run(tmp_path, "train", "--data", "mine.csv", "--target", "y", *TINY)
-        check_refusal(ended, ("mine.csv", "'b'", "line 3", "'oops'"))
+        assert "'oops'" in refusal(ended)
         assert [p.name for p in tmp_path.iterdir()] == ["mine.csv"]
 
     def test_good_run(self, tmp_path: Path) -> None:

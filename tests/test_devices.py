@@ -32,8 +32,8 @@ def cli(*args: str) -> Result:
 @pytest.mark.parametrize(
     ("name", "gpus", "says"),
     [
-        ("cuda", 0, "device is 'cuda': torch sees no GPU here; use --device cpu"),
-        ("cuda:2", 2, "device is 'cuda:2': torch sees 2 GPUs, cuda:0 to cuda:1 here"),
+        ("cuda", 0, "device is 'cuda': torch finds no GPU on this machine; use --device cpu"),
+        ("cuda:2", 2, "device is 'cuda:2': torch finds 2 GPUs, cuda:0 to cuda:1 on this machine"),
     ],
 )
 def test_a_gpu_that_is_not_there_is_bad_input(

@@ -138,7 +138,7 @@ def test_the_command_shows_what_the_ranks_did(
         main()
     assert ended.value.code == status
     out = capsys.readouterr().out
-    said = "3 ranks, the same shards by hand and one process take the same step, 3 times"
+    said = "3 ranks, the same shards in NumPy and one process agree in all 3 steps"
     assert (said in out) == (status == 0)
     assert ("Cause (3 ranks): mean_of_means" in out) == (status == 1)
 

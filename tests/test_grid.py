@@ -4,7 +4,6 @@ is lost or judged twice, however often the sweep is cut off."""
 import json
 import re
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,10 +15,12 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from tests.command import Ended, parity, refusal
+from tests.golden_text import Golden
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
 from torch_parity.compare.case import load as load_case
-from torch_parity.compare.cli import check, main
+from torch_parity.compare.cli import check
 from torch_parity.compare.commands import grid as command
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.grid import cases, outcome
@@ -35,15 +36,6 @@ SMALL = (
 GRID = SMALL + 'activation = ["relu", "tanh"]\noptimizer = ["sgd", "adam"]\nrepeats = 3\n'
 QUICK = GRID.replace("[3]", "[]") + "steps = 1\n"
 SEED = int(np.random.SeedSequence().entropy) % 2**32
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How the command ended, and what it said."""
-
-    status: Any
-    out: str
-    err: str
 
 
 @dataclass
@@ -62,9 +54,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Bench:
+def bench(parity: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> Bench:
     """The command in a folder of its own; the cases are judged in this process, which has torch."""
     judged: list[int] = []
 
@@ -79,15 +69,9 @@ def bench(
 
     def run(text: str, *args: str) -> Ended:
         Path("grid.toml").write_text(text)
-        monkeypatch.setattr(sys, "argv", ["parity", "check", "--grid", "grid.toml", *args])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Ended(ended.value.code or 0, *capsys.readouterr())
+        return parity("check", "--grid", "grid.toml", *args)
 
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "all_cores", here)
-    monkeypatch.setenv("COLUMNS", "200")
     return Bench(run, judged)
 
 
@@ -153,39 +137,33 @@ class TestCases:
 
 class TestBadInput:
     @pytest.mark.parametrize(
-        ("line", "says"),
+        "line",
         [
-            ("stepz = 5", ("unknown key 'stepz' in grid.toml", "'steps'")),
-            ("repeat = 5", ("unknown key 'repeat'", "'repeats'")),
-            ("lr = []", ("lr is []", "at least one")),
-            ("lr = [0.1, 0]", ("lr is 0", "greater than 0")),
-            ('lr = [0.1, "fast"]', ("lr is 'fast'", "number")),
-            ("lr = [0.1, [0.2]]", ("lr is [0.2]", "number")),
-            ("lr = [0.1, true]", ("lr is True",)),
-            ("lr = [0.1, 0.1]", ("same value twice", "lr")),
-            ('hidden = ["5,4", [5, 4]]', ("same value twice", "hidden")),
-            ("hidden = [[5, 0]]", ("hidden is 0", "greater than 0")),
-            ('loss = ["mse_loss", "mse"]', ("loss is 'mse'", "'mse_loss'")),
-            ("repeats = 0", ("repeats is 0", "1 or more")),
-            ("repeats = 2.5", ("repeats is 2.5",)),
-            ("repeats = [1, 2]", ("repeats is [1, 2]",)),
-            ("repeats = 2\nseed = [0, 5]", ("seeds and repeats", "leave one")),
-            ('repeats = 2\nseed = "x"', ("seed is 'x'", "integer")),
-            (f"repeats = 2\nseed = {2**63 - 1}", ("seed is", "less than")),
-            ("repeats = 2000000", ("2,000,000 cases", "at most 1,000,000")),
-            ("threads = [1, 2]", ("threads is 2", "leave it out")),
-            ('loss = "cross_entropy"\noutput = ["tanh", "relu"]', ("every case", "use identity")),
-            ("lr = ", ("not TOML",)),
+            "stepz = 5",
+            "repeat = 5",
+            "lr = []",
+            "lr = [0.1, 0]",
+            'lr = [0.1, "fast"]',
+            "lr = [0.1, [0.2]]",
+            "lr = [0.1, true]",
+            "lr = [0.1, 0.1]",
+            'hidden = ["5,4", [5, 4]]',
+            "hidden = [[5, 0]]",
+            'loss = ["mse_loss", "mse"]',
+            "repeats = 0",
+            "repeats = 2.5",
+            "repeats = [1, 2]",
+            "repeats = 2\nseed = [0, 5]",
+            'repeats = 2\nseed = "x"',
+            f"repeats = 2\nseed = {2**63 - 1}",
+            "repeats = 2000000",
+            "threads = [1, 2]",
+            'loss = "cross_entropy"\noutput = ["tanh", "relu"]',
+            "lr = ",
         ],
     )
-    def test_file(self, bench: Bench, line: str, says: tuple[str, ...]) -> None:
-        ended = bench.run(line)
-        assert ended.status == 2
-        assert ended.err.startswith("parity: ")
-        assert len(ended.err.splitlines()) <= 2
-        for part in says:
-            assert part in ended.err
-        assert ended.out == ""
+    def test_file(self, bench: Bench, line: str, golden: Golden) -> None:
+        golden.section("grid", refusal(bench.run(line)))
         assert [p.name for p in Path().iterdir()] == ["grid.toml"]
 
     @pytest.mark.parametrize("name", ["mons", "gone.csv"])
@@ -195,30 +173,26 @@ class TestBadInput:
         assert name in ended.err
         assert [p.name for p in Path().iterdir()] == ["grid.toml"]
 
-    def test_contradictions_that_only_the_data_show(self, bench: Bench) -> None:
+    def test_contradictions_that_only_the_data_show(self, bench: Bench, golden: Golden) -> None:
         ended = bench.run('data = "moons"\nloss = "mse_loss"\noutput = "softmax"')
-        assert ended.status == 2
-        assert "no case of grid.toml can be judged: output is softmax" in ended.err
+        assert (ended.status, ended.out) == (2, "")
+        golden.section("grid", ended.err)
 
     @pytest.mark.parametrize(
-        ("args", "says"),
+        "args",
         [
-            (("--grid", "a.toml", "--case", "b.toml"), "--case"),
-            (("--out", "a.jsonl"), "--out belongs to --grid"),
-            (("--cluster", "tcp://a:1"), "--cluster belongs to --grid"),
+            ("--grid", "a.toml", "--case", "b.toml"),
+            ("--out", "a.jsonl"),
+            ("--cluster", "tcp://a:1"),
         ],
     )
     def test_options(
         self,
         args: tuple[str, ...],
-        says: str,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+        parity: Callable[..., Ended],
+        golden: Golden,
     ) -> None:
-        monkeypatch.setattr(sys, "argv", ["parity", "check", *args])
-        with pytest.raises(SystemExit, match="2"):
-            main()
-        assert says in capsys.readouterr().err
+        golden.section("grid", refusal(parity("check", *args)))
 
 
 class TestVerdict:
@@ -256,9 +230,7 @@ class TestVerdict:
             assert results[n]["step"] == 1
         (example,) = re.findall(r"^ +(parity check .*)$", ended.out, re.M)
         assert "--activation=tanh" in example
-        monkeypatch.setattr(sys, "argv", shlex.split(example))
-        with pytest.raises(SystemExit, match="1"):
-            main()
+        assert parity(*shlex.split(example)[1:]).status == 1
 
     def test_an_exception_stays_with_its_case(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
@@ -352,66 +324,52 @@ class TestResults:
             assert len(set(bench.judged)) == len(bench.judged) == left
 
     @pytest.mark.parametrize(
-        ("change", "says"),
+        "change",
         [
-            (lambda t: t.replace('"moons"', '"circles"'), ("another grid", "--out")),
-            (lambda t: t + "lr = 0.2", ("another grid", "--out")),
-            (lambda t: t.replace("repeats = 3", "repeats = 4"), ("12 cases", "16 cases")),
+            lambda t: t.replace('"moons"', '"circles"'),
+            lambda t: t + "lr = 0.2",
+            lambda t: t.replace("repeats = 3", "repeats = 4"),
         ],
     )
-    def test_of_another_grid(self, bench: Bench, change: Any, says: tuple[str, ...]) -> None:
+    def test_of_another_grid(self, bench: Bench, change: Any, golden: Golden) -> None:
         bench.run(QUICK)
         before = Path("runs/grid.jsonl").read_bytes()
-        ended = bench.run(change(QUICK))
-        assert ended.status == 2
-        assert all(part in ended.err for part in ("runs/grid.jsonl", *says))
+        golden.section("grid", refusal(bench.run(change(QUICK))))
         assert Path("runs/grid.jsonl").read_bytes() == before
 
-    def test_own_data_that_changed(self, bench: Bench) -> None:
+    def test_own_data_that_changed(self, bench: Bench, golden: Golden) -> None:
         rows = [f"{i / 3},{-i},{i % 2}\n" for i in range(40)]
         Path("mine.csv").write_text("a,b,y\n" + "".join(rows))
         text = SMALL.replace('"moons"', '"mine.csv"') + 'target = "y"'
         assert bench.run(text).status == 0
         Path("mine.csv").write_text("a,b,y\n" + "".join(rows[::-1]))
-        ended = bench.run(text)
-        assert ended.status == 2
-        assert "another grid" in ended.err
+        golden.section("grid", refusal(bench.run(text)))
 
     def test_of_other_versions(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         bench.run(QUICK)
         monkeypatch.setattr(command, "fingerprint", lambda: fingerprint() | {"sources": "0" * 12})
-        ended = bench.run(QUICK)
-        assert ended.status == 2
-        assert "other versions (sources" in ended.err
+        assert "sources" in refusal(bench.run(QUICK))
 
     @pytest.mark.parametrize("content", ["dear to me", "dear to me\n", "{}\n", "[1]\n", ""])
-    def test_a_file_of_something_else(self, bench: Bench, content: str) -> None:
+    def test_a_file_of_something_else(self, bench: Bench, content: str, golden: Golden) -> None:
         Path("mine.txt").write_text(content)
-        ended = bench.run(QUICK, "--out", "mine.txt")
-        assert ended.status == 2
-        assert "mine.txt holds no results of a grid" in ended.err
+        golden.section("grid", refusal(bench.run(QUICK, "--out", "mine.txt")))
         assert Path("mine.txt").read_text() == content
 
     @pytest.mark.parametrize("line", ["", "{}", '{"case": 3', '{"case": "x", "options": {}}'])
-    def test_a_line_that_is_no_result(self, bench: Bench, line: str) -> None:
+    def test_a_line_that_is_no_result(self, bench: Bench, line: str, golden: Golden) -> None:
         bench.run(QUICK)
         path = Path("runs/grid.jsonl")
         lines = path.read_text().splitlines()
         path.write_text("\n".join([*lines[:4], line, *lines[5:], ""]))
-        ended = bench.run(QUICK)
-        assert ended.status == 2
-        assert "runs/grid.jsonl, line 5, is no result" in ended.err
+        golden.section("grid", refusal(bench.run(QUICK)))
 
-    def test_two_sweeps_at_once(self, bench: Bench) -> None:
+    def test_two_sweeps_at_once(self, bench: Bench, golden: Golden) -> None:
         Path("runs").mkdir()
         with FileLock("runs/grid.jsonl.lock"):
-            ended = bench.run(QUICK)
-        assert ended.status == 2
-        assert "written by another sweep" in ended.err
+            golden.section("grid", refusal(bench.run(QUICK)))
         assert not Path("runs/grid.jsonl").exists()
 
-    def test_where_nothing_can_be_written(self, bench: Bench) -> None:
+    def test_where_nothing_can_be_written(self, bench: Bench, golden: Golden) -> None:
         Path("file").write_text("")
-        ended = bench.run(QUICK, "--out", "file/grid.jsonl")
-        assert ended.status == 2
-        assert "file/grid.jsonl cannot be written" in ended.err
+        golden.section("grid", refusal(bench.run(QUICK, "--out", "file/grid.jsonl")))

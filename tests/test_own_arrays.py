@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.golden_text import Golden
 from torch_parity import COURSE, Case, Layout, assert_parity, check, given
 from torch_parity.compare.errors import InputError, ParityError
 from torch_parity.compare.sources.arrays.layout import recognise
@@ -145,23 +146,24 @@ def test_lower_precision_is_no_pass(dtype: Any, start: Given) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mine", "said"),
+    "mine",
     [
-        ({}, "nothing of this step"),
-        ([1, 2], "mine is a list, expected a dict"),
-        ({"zz": np.ones(2)}, "nothing of this step"),
-        ({"z1": np.array(["a"])}, "z1 holds <U1, expected real numbers"),
-        ({"z1": np.array([1j])}, "z1 holds complex128"),
-        ({"z1": np.array([None])}, "z1 holds object"),
-        ({"z1": np.array([True])}, "z1 holds bool"),
-        ({"z1": [[1.0], [1.0, 2.0]]}, "z1 is no array"),
-        ({"a": {"z1": np.ones(2)}, "b": {"z1": np.zeros(2)}}, "handed over twice"),
+        {},
+        [1, 2],
+        {"zz": np.ones(2)},
+        {"z1": np.array(["a"])},
+        {"z1": np.array([1j])},
+        {"z1": np.array([None])},
+        {"z1": np.array([True])},
+        {"z1": [[1.0], [1.0, 2.0]]},
+        {"a": {"z1": np.ones(2)}, "b": {"z1": np.zeros(2)}},
     ],
 )
-def test_what_cannot_be_judged_is_said_in_a_line(mine: Any, said: str, start: Given) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+def test_what_cannot_be_judged_is_said_in_a_line(mine: Any, start: Given, golden: Golden) -> None:
+    with pytest.raises(InputError) as caught:
         check(mine, start)
     assert "\n" not in str(caught.value)
+    golden.section("own-arrays", str(caught.value))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -176,7 +178,7 @@ def test_no_entries_and_unknown_names_never_pass(start: Given) -> None:
     assert not report.passed
     assert any("did you mean 'dW1'" in note for note in report.notes)
     assert check({"z1": t["z1"], "dw1": t["dW1"]}, start, ignore=["dw*"]).passed
-    with pytest.raises(InputError, match="nothing of yours"):
+    with pytest.raises(InputError, match=r"dw\*"):
         check({"z1": t["z1"]}, start, ignore=["dw*"])
 
 
@@ -208,23 +210,24 @@ def test_data_parameters_and_masks_of_ones_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    "arguments",
     [
-        ({"x": np.ones((3, 2))}, "x and y go together"),
-        ({"x": np.ones((3, 2)), "y": np.zeros(4, int)}, "x has 3 samples, y 4"),
-        ({"x": np.ones(3), "y": np.zeros(3, int)}, "expected two dimensions"),
-        ({"x": np.full((3, 2), np.nan), "y": np.zeros(3, int)}, "not finite"),
-        ({"x": np.ones((3, 2)), "y": np.full((3, 2), 0.5)}, "not one-hot"),
-        ({"x": np.ones((3, 2)), "y": np.array([0.5, 1, 0])}, "use loss mse_loss"),
-        ({"params": {"W1": np.ones((2, 2))}}, r"W1 is \(2, 2\), expected \(6, 2\)"),
-        ({"params": {"w1": np.ones((2, 2))}}, "did you mean 'W1'"),
-        ({"step": 0}, "count from 1"),
-        ({"masks": {"mask2": np.ones((2, 2))}}, "no mask 'mask2'"),
+        {"x": np.ones((3, 2))},
+        {"x": np.ones((3, 2)), "y": np.zeros(4, int)},
+        {"x": np.ones(3), "y": np.zeros(3, int)},
+        {"x": np.full((3, 2), np.nan), "y": np.zeros(3, int)},
+        {"x": np.ones((3, 2)), "y": np.full((3, 2), 0.5)},
+        {"x": np.ones((3, 2)), "y": np.array([0.5, 1, 0])},
+        {"params": {"W1": np.ones((2, 2))}},
+        {"params": {"w1": np.ones((2, 2))}},
+        {"step": 0},
+        {"masks": {"mask2": np.ones((2, 2))}},
     ],
 )
-def test_what_cannot_be_begun_from_is_said_in_a_line(arguments: Any, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_what_cannot_be_begun_from_is_said_in_a_line(arguments: Any, golden: Golden) -> None:
+    with pytest.raises(InputError) as caught:
         given(CASE, **arguments)
+    golden.section("own-arrays", str(caught.value))
 
 
 def test_assert_parity_says_what_where_why_and_the_remedy(start: Given) -> None:

@@ -153,5 +153,5 @@ def test_a_folder_that_vanishes(
 
     monkeypatch.setattr(Dashboard, "write", write_then_vanish)
     said = refusal(call(tmp_path, *CASE, "--name", "a"))
-    assert f"{folder} was deleted or replaced while" in said
+    assert f"{folder} was deleted or replaced during" in said
     assert [p.name for p in folder.rglob("*")] == (["lock"] if again else [])

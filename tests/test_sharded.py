@@ -117,4 +117,4 @@ def test_ranks_without_a_job_or_traces_are_bad_input(
     write_shards(Case(data="moons", lr=0.3), (2, 1), tmp_path / "b")
     shutil.copy(tmp_path / "b" / "case.toml", tmp_path / "a")
     assert command(monkeypatch, "ranks", tmp_path / "a") == 2
-    assert "job.json is not that of case.toml" in capsys.readouterr().err
+    assert "job.json does not belong to case.toml" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
+from tests.golden_text import Golden
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import SETS, Data, flower, load, targets
 from torch_parity.compare.data.user_data import Raw, read
@@ -27,6 +28,7 @@ X_TEST = np.array([[9.0, -9.0], [8.0, -8.0], [7.0, -7.0]])
 Y_TEST = np.array([1, 0, 1])
 
 Write = Callable[..., str]
+Refused = Callable[..., str]
 
 
 @pytest.fixture
@@ -65,15 +67,24 @@ def _table(labels: list[Any], name: str = "y") -> str:
     return "\n".join([f"a,{name},b", *rows]) + "\n"
 
 
-def refused(path: str, target: str | None, *parts: str) -> str:
-    """The message: it names the file and holds every part, and is a line, not a page."""
-    with pytest.raises(InputError) as caught:
-        read(path, target)
-    message = str(caught.value)
-    for part in (Path(path).name, *parts):
-        assert part in message
-    assert len(message.splitlines()) == 1, f"not one line: {message!r}"
-    return message
+@pytest.fixture
+def refused(golden: Golden) -> Iterator[Refused]:
+    """Reads a file, which must be refused with one line that names it -> the message. Its wording
+    is in tests/golden/user-data.txt."""
+
+    def refuse(path: str, target: str | None) -> str:
+        with pytest.raises(InputError) as caught:
+            read(path, target)
+        message = str(caught.value)
+        assert Path(path).name in message
+        assert len(message.splitlines()) == 1, f"not one line: {message!r}"
+        messages[message] = None
+        return message
+
+    messages: dict[str, None] = {}  # in order, each once
+    yield refuse
+    if messages:
+        golden.section("user-data", "\n".join(messages))
 
 
 class TestCsv:
@@ -118,91 +129,91 @@ class TestCsv:
 
 
 class TestCsvRefused:
-    def test_no_target(self, csv: Write) -> None:
-        refused(csv(_table([0, 1, 0, 1, 0])), None, "--target")
+    def test_no_target(self, refused: Refused, csv: Write) -> None:
+        refused(csv(_table([0, 1, 0, 1, 0])), None)
 
-    def test_missing_file(self, tmp_path: Path) -> None:
-        refused(str(tmp_path / "gone.csv"), "y", "no such file")
+    def test_missing_file(self, refused: Refused, tmp_path: Path) -> None:
+        refused(str(tmp_path / "gone.csv"), "y")
 
-    def test_folder(self, tmp_path: Path) -> None:
+    def test_folder(self, refused: Refused, tmp_path: Path) -> None:
         (tmp_path / "folder.csv").mkdir()
         refused(str(tmp_path / "folder.csv"), "y")
 
     @pytest.mark.parametrize("content", ["", "\n\n", "  \n"])
-    def test_empty(self, csv: Write, content: str) -> None:
-        refused(csv(content), "y", "empty", "expected")
+    def test_empty(self, refused: Refused, csv: Write, content: str) -> None:
+        refused(csv(content), "y")
 
-    def test_names_without_rows(self, csv: Write) -> None:
-        refused(csv("a,b,y\n"), "y", "0 samples")
+    def test_names_without_rows(self, refused: Refused, csv: Write) -> None:
+        refused(csv("a,b,y\n"), "y")
 
-    def test_no_features(self, csv: Write) -> None:
-        refused(csv("y\n0\n1\n0\n"), "y", "0 features")
+    def test_no_features(self, refused: Refused, csv: Write) -> None:
+        refused(csv("y\n0\n1\n0\n"), "y")
 
-    def test_misspelt_target(self, csv: Write) -> None:
+    def test_misspelt_target(self, refused: Refused, csv: Write) -> None:
         text = _table([0, 1, 1, 0, 1], name="label")
-        refused(csv(text), "lable", "'lable'", "did you mean 'label'?")
+        refused(csv(text), "lable")
 
-    def test_unlike_target_lists_the_columns(self, csv: Write) -> None:
-        refused(csv(_table([0, 1, 1, 0, 1])), "species", "'species'", "a, y, b")
+    def test_unlike_target_lists_the_columns(self, refused: Refused, csv: Write) -> None:
+        refused(csv(_table([0, 1, 1, 0, 1])), "species")
 
-    def test_two_columns_of_the_targets_name(self, csv: Write) -> None:
+    def test_two_columns_of_the_targets_name(self, refused: Refused, csv: Write) -> None:
         """Whichever was meant, the other would stay among the features and give the answer away."""
-        refused(csv("a,y,y\n1,0,0\n2,1,1\n3,0,0\n"), "y", "'y'")
+        refused(csv("a,y,y\n1,0,0\n2,1,1\n3,0,0\n"), "y")
 
     @pytest.mark.parametrize(
-        ("entry", "said"),
+        "entry",
         [
-            ("oops", "'oops'"),
-            ("3;5", "'3;5'"),
-            ("", "nothing"),
-            ("nan", "NaN"),
-            ("inf", "inf"),
-            ("-inf", "-inf"),
-            ("1_000", "'1_000'"),
+            "oops",
+            "3;5",
+            "",
+            "nan",
+            "inf",
+            "-inf",
+            "1_000",
         ],
     )
-    def test_entry_that_is_no_finite_number(self, csv: Write, entry: str, said: str) -> None:
+    def test_entry_that_is_no_finite_number(self, refused: Refused, csv: Write, entry: str) -> None:
         text = f"a,width,y\n1,2,0\n3,4,1\n5,{entry},1\n7,8,0\n"
-        message = refused(csv(text), "y", "'width'", "line 4", said, "expected a finite number")
+        message = refused(csv(text), "y")
         assert "np.float64" not in message, "the user wrote no np.float64"
 
-    def test_line_is_that_of_an_editor(self, csv: Write) -> None:
+    def test_line_is_that_of_an_editor(self, refused: Refused, csv: Write) -> None:
         """Blank lines are skipped, yet they count for whoever goes to line N to mend it."""
-        refused(csv("a,b,y\n1,2,0\n\n\n3,oops,1\n"), "y", "'b'", "line 5", "'oops'")
+        refused(csv("a,b,y\n1,2,0\n\n\n3,oops,1\n"), "y")
 
-    def test_text_far_down_a_large_file(self, csv: Write) -> None:
+    def test_text_far_down_a_large_file(self, refused: Refused, csv: Write) -> None:
         """A reader that works in chunks can lose count, or decide that the column was text."""
         text = "a,b,y\n" + "1,2,0\n3,4,1\n" * 10_000 + "oops,2,1\n"
-        refused(csv(text), "y", "'a'", "line 20002", "'oops'")
+        refused(csv(text), "y")
 
     @pytest.mark.parametrize(
-        ("labels", "parts"),
+        "labels",
         [
-            pytest.param([0, 1, -1, 0, 1], ["label -1", "0..2"], id="negative"),
-            pytest.param([0, 1, 3, 0, 1], ["label 3", "0..2"], id="gap"),
-            pytest.param([0, 0, 0, 0, 0], ["label 0 alone", "two classes"], id="one-class"),
-            pytest.param(["cat"] * 5, ["'cat'", "two classes"], id="one-class-of-text"),
-            pytest.param([True] * 5, ["True", "two classes"], id="one-class-of-booleans"),
-            pytest.param([0.5] * 5, ["0.5"], id="one-number"),
-            pytest.param([0, 1, "", 0, 1], ["line 4"], id="none"),
-            pytest.param(["cat", "dog", "", "cat", "dog"], ["line 4", "no label"], id="no-text"),
-            pytest.param([0, 1, "inf", 0, 1], ["line 4", "inf"], id="infinite"),
-            pytest.param([0, 1, "NA", 0, 1], ["line 4"], id="NA-among-classes"),
-            pytest.param([0.5, 1.5, "NA", 2.5, 3.5], ["line 4"], id="NA-among-numbers"),
-            pytest.param([0.5, 1.5, "oops", 2.5, 3.5], ["line 4", "'oops'"], id="text"),
+            pytest.param([0, 1, -1, 0, 1], id="negative"),
+            pytest.param([0, 1, 3, 0, 1], id="gap"),
+            pytest.param([0, 0, 0, 0, 0], id="one-class"),
+            pytest.param(["cat"] * 5, id="one-class-of-text"),
+            pytest.param([True] * 5, id="one-class-of-booleans"),
+            pytest.param([0.5] * 5, id="one-number"),
+            pytest.param([0, 1, "", 0, 1], id="none"),
+            pytest.param(["cat", "dog", "", "cat", "dog"], id="no-text"),
+            pytest.param([0, 1, "inf", 0, 1], id="infinite"),
+            pytest.param([0, 1, "NA", 0, 1], id="NA-among-classes"),
+            pytest.param([0.5, 1.5, "NA", 2.5, 3.5], id="NA-among-numbers"),
+            pytest.param([0.5, 1.5, "oops", 2.5, 3.5], id="text"),
         ],
     )
-    def test_labels(self, csv: Write, labels: list[Any], parts: list[str]) -> None:
+    def test_labels(self, refused: Refused, csv: Write, labels: list[Any]) -> None:
         """One slip must not turn a column of numbers into as many classes of text."""
-        refused(csv(_table(labels)), "y", "'y'", *parts)
+        refused(csv(_table(labels)), "y")
 
-    def test_labels_from_1(self, csv: Write) -> None:
+    def test_labels_from_1(self, refused: Refused, csv: Write) -> None:
         """The commonest slip. "holds label 1, but must be 0..1" would blame a label in range."""
-        message = refused(csv(_table([1, 2, 2, 1, 2])), "y", "'y'", "0..1")
+        message = refused(csv(_table([1, 2, 2, 1, 2])), "y")
         assert "holds label 1," not in message
 
     @pytest.mark.parametrize("numbers", [True, False])
-    def test_rows_longer_than_the_names(self, csv: Write, numbers: bool) -> None:
+    def test_rows_longer_than_the_names(self, refused: Refused, csv: Write, numbers: bool) -> None:
         """Many a reader takes the first column for an index, and every name slips by one."""
         rows = "".join(f"{i if numbers else f'r{i}'},{i},{-i},{i % 2}\n" for i in range(6))
         refused(csv("a,b,y\n" + rows), "y")
@@ -218,12 +229,12 @@ class TestCsvRefused:
             pytest.param(bytes(range(256)) * 20, "UTF-8", id="binary"),
         ],
     )
-    def test_not_a_table(self, csv: Write, content: bytes, part: str) -> None:
-        message = refused(csv(content), "y", "cannot be read as .csv", part)
+    def test_not_a_table(self, refused: Refused, csv: Write, content: bytes, part: str) -> None:
+        message = refused(csv(content), "y")
         assert ("UTF-8" in message) == (part == "UTF-8"), "the encoding is to blame, or it is not"
 
-    def test_short_row(self, csv: Write) -> None:
-        refused(csv("a,b,y\n1,2,0\n3,4\n"), "y", "'y'", "line 3")
+    def test_short_row(self, refused: Refused, csv: Write) -> None:
+        refused(csv("a,b,y\n1,2,0\n3,4\n"), "y")
 
 
 class TestNpz:
@@ -309,18 +320,18 @@ class TestNpzWithDevSet:
         np.testing.assert_array_equal(data.labels_dev, Y_TEST)
 
     @pytest.mark.parametrize(
-        ("changes", "parts"),
+        "changes",
         [
-            pytest.param({"test_Y": np.array([0, 1, 3])}, ["label 3"], id="label"),
-            pytest.param({"test_X": np.ones((3, 3))}, ["test_X", "3 features", "2"], id="features"),
-            pytest.param({"test_Y": Y[None]}, ["test_X", "(2, 3)", "5"], id="samples"),
-            pytest.param({"test_X": X_TEST.T * np.nan}, ["test_X", "nan"], id="nan"),
-            pytest.param({"test_Y": np.full(3, np.inf)}, ["test_Y", "inf"], id="inf"),
-            pytest.param({"test_Y": np.array(["a", "b", "c"])}, ["test_Y", "numbers"], id="text"),
+            pytest.param({"test_Y": np.array([0, 1, 3])}, id="label"),
+            pytest.param({"test_X": np.ones((3, 3))}, id="features"),
+            pytest.param({"test_Y": Y[None]}, id="samples"),
+            pytest.param({"test_X": X_TEST.T * np.nan}, id="nan"),
+            pytest.param({"test_Y": np.full(3, np.inf)}, id="inf"),
+            pytest.param({"test_Y": np.array(["a", "b", "c"])}, id="text"),
         ],
     )
-    def test_refused(self, npz: Write, changes: dict[str, np.ndarray], parts: list[str]) -> None:
-        refused(npz(**self.course(**changes)), "train_Y", *parts)
+    def test_refused(self, refused: Refused, npz: Write, changes: dict[str, np.ndarray]) -> None:
+        refused(npz(**self.course(**changes)), "train_Y")
 
     def test_empty_dev_set(self, npz: Write) -> None:
         path = npz(**self.course(test_X=np.empty((2, 0)), test_Y=np.empty((1, 0))))
@@ -329,40 +340,42 @@ class TestNpzWithDevSet:
 
 
 class TestNpzRefused:
-    def test_missing_file(self, tmp_path: Path) -> None:
-        refused(str(tmp_path / "gone.npz"), "y", "no such file")
+    def test_missing_file(self, refused: Refused, tmp_path: Path) -> None:
+        refused(str(tmp_path / "gone.npz"), "y")
 
-    def test_misspelt_target(self, npz: Write) -> None:
-        refused(npz(x=X, label=Y), "lable", "'lable'", "did you mean 'label'?")
+    def test_misspelt_target(self, refused: Refused, npz: Write) -> None:
+        refused(npz(x=X, label=Y), "lable")
 
     @pytest.mark.parametrize(
-        ("arrays", "parts"),
+        "arrays",
         [
-            pytest.param({"x": X, "y": Y - 1}, ["label -1", "0..1"], id="negative-label"),
-            pytest.param({"x": X, "y": 2 * Y}, ["label 2", "0..1"], id="gap-in-labels"),
-            pytest.param({"x": X, "y": 0 * Y}, ["two classes"], id="one-class"),
-            pytest.param({"x": np.where(X > 7, np.nan, X), "y": Y}, ["x[3, 1]", "nan"], id="nan"),
-            pytest.param({"x": np.where(X > 7, np.inf, X), "y": Y}, ["x[3, 1]", "inf"], id="inf"),
-            pytest.param({"x": X, "y": [0, 1, np.nan, 0, 1]}, ["y[2]", "nan"], id="nan-label"),
-            pytest.param({"x": X, "y": Y.astype(str)}, ["y", "expected numbers"], id="text-labels"),
-            pytest.param({"x": X.astype(str), "y": Y}, ["x", "expected numbers"], id="text"),
-            pytest.param({"x": X * 1j, "y": Y}, ["x", "complex", "expected numbers"], id="complex"),
-            pytest.param({"y": Y}, ["found 0", "y (5,)"], id="no-features"),
-            pytest.param({"x": X[:, :0], "y": Y}, ["0 features"], id="no-columns"),
-            pytest.param({"x": X[:0], "y": Y[:0]}, ["0 samples"], id="no-samples"),
-            pytest.param({"x": X[:4], "y": Y}, ["5 samples", "found 0", "(4, 2)"], id="too-short"),
-            pytest.param({"x": X[:, 0], "y": Y}, ["2-D", "x (5,)"], id="1-D-features"),
-            pytest.param({"x": X, "z": X, "y": Y}, ["found 2", "x (5, 2)", "z (5, 2)"], id="two"),
+            pytest.param({"x": X, "y": Y - 1}, id="negative-label"),
+            pytest.param({"x": X, "y": 2 * Y}, id="gap-in-labels"),
+            pytest.param({"x": X, "y": 0 * Y}, id="one-class"),
+            pytest.param({"x": np.where(X > 7, np.nan, X), "y": Y}, id="nan"),
+            pytest.param({"x": np.where(X > 7, np.inf, X), "y": Y}, id="inf"),
+            pytest.param({"x": X, "y": [0, 1, np.nan, 0, 1]}, id="nan-label"),
+            pytest.param({"x": X, "y": Y.astype(str)}, id="text-labels"),
+            pytest.param({"x": X.astype(str), "y": Y}, id="text"),
+            pytest.param({"x": X * 1j, "y": Y}, id="complex"),
+            pytest.param({"y": Y}, id="no-features"),
+            pytest.param({"x": X[:, :0], "y": Y}, id="no-columns"),
+            pytest.param({"x": X[:0], "y": Y[:0]}, id="no-samples"),
+            pytest.param({"x": X[:4], "y": Y}, id="too-short"),
+            pytest.param({"x": X[:, 0], "y": Y}, id="1-D-features"),
+            pytest.param({"x": X, "z": X, "y": Y}, id="two"),
         ],
     )
-    def test_arrays(self, npz: Write, arrays: dict[str, Any], parts: list[str]) -> None:
-        refused(npz(**arrays), "y", *parts)
+    def test_arrays(self, refused: Refused, npz: Write, arrays: dict[str, Any]) -> None:
+        refused(npz(**arrays), "y")
 
-    def test_no_features_are_not_to_be_kept(self, npz: Write) -> None:
+    def test_no_features_are_not_to_be_kept(self, refused: Refused, npz: Write) -> None:
         """ "keep one" is the remedy for two candidates; for none it sends the user astray."""
         assert "keep one" not in refused(npz(x=X[:4], y=Y), "y")
 
-    def test_pickled_objects_are_not_run(self, npz: Write, tmp_path: Path) -> None:
+    def test_pickled_objects_are_not_run(
+        self, refused: Refused, npz: Write, tmp_path: Path
+    ) -> None:
         """A pickle can run anything; no file of data is worth that."""
         trap = tmp_path / "sprung"
 
@@ -371,8 +384,8 @@ class TestNpzRefused:
                 return Path.touch, (trap,)
 
         objects = np.array([Trap(), Trap()], dtype=object)
-        refused(npz(x=X, y=objects), "y", "plain arrays")
-        refused(npz(pickle.dumps(Trap())), "y", "plain arrays")
+        refused(npz(x=X, y=objects), "y")
+        refused(npz(pickle.dumps(Trap())), "y")
         assert not trap.exists()
 
     @pytest.mark.parametrize(
@@ -383,14 +396,14 @@ class TestNpzRefused:
             pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(100), id="image"),
         ],
     )
-    def test_not_a_zip(self, npz: Write, content: bytes) -> None:
+    def test_not_a_zip(self, refused: Refused, npz: Write, content: bytes) -> None:
         """NumPy takes any such file for a pickle, and its advice to trust it must not be ours."""
-        message = refused(npz(content), "y", "cannot be read as .npz", "numpy.savez")
+        message = refused(npz(content), "y")
         assert "allow_pickle" not in message
         assert "unsafely" not in message
 
     @pytest.mark.parametrize("keep", [100, -10])
-    def test_file_is_closed_again(self, npz: Write, keep: int) -> None:
+    def test_file_is_closed_again(self, refused: Refused, npz: Write, keep: int) -> None:
         """A handle left open keeps the user, on Windows, from replacing the broken file."""
         path = npz(_archive(x=X, y=Y)[:keep])
         with warnings.catch_warnings(record=True) as caught:
@@ -399,17 +412,17 @@ class TestNpzRefused:
             gc.collect()
         assert [str(w.message) for w in caught if w.category is ResourceWarning] == []
 
-    def test_npy_in_disguise(self, npz: Write) -> None:
+    def test_npy_in_disguise(self, refused: Refused, npz: Write) -> None:
         buffer = io.BytesIO()
         np.save(buffer, X)
-        refused(npz(buffer.getvalue()), "y", ".npz")
+        refused(npz(buffer.getvalue()), "y")
 
-    def test_zip_without_arrays(self, npz: Write) -> None:
-        message = refused(npz(_archive()), "y", "'y'")
+    def test_zip_without_arrays(self, refused: Refused, npz: Write) -> None:
+        message = refused(npz(_archive()), "y")
         assert not message.endswith(": "), "a list of nothing says nothing"
 
     @pytest.mark.parametrize("target", ["y", "notes.txt"])
-    def test_zip_with_something_else(self, npz: Write, target: str) -> None:
+    def test_zip_with_something_else(self, refused: Refused, npz: Write, target: str) -> None:
         """NumPy hands such a member over as bytes. It may be ignored, unless it is the target."""
         buffer = io.BytesIO(_archive(x=X, y=Y))
         with zipfile.ZipFile(buffer, "a") as archive:
@@ -419,20 +432,20 @@ class TestNpzRefused:
             with contextlib.suppress(InputError):
                 np.testing.assert_array_equal(read(path, target).x, X)
         else:
-            refused(path, target, "notes.txt")
+            refused(path, target)
 
-    def test_member_that_is_no_array(self, npz: Write) -> None:
+    def test_member_that_is_no_array(self, refused: Refused, npz: Write) -> None:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             archive.writestr("y.npy", "not an array")
         refused(npz(buffer.getvalue()), "y")
 
-    def test_monstrous_header(self, npz: Write) -> None:
+    def test_monstrous_header(self, refused: Refused, npz: Write) -> None:
         """NumPy's refusal is three lines long, and the user gets one."""
         fields = np.zeros(5, dtype=[(f"field_{i:04}", float) for i in range(500)])
         refused(npz(x=fields, y=Y), "y")
 
-    def test_header_that_promises_more_than_any_memory(self, npz: Write) -> None:
+    def test_header_that_promises_more_than_any_memory(self, refused: Refused, npz: Write) -> None:
         """The file is to blame, not --samples. (15 digits are more than can be addressed.)"""
         buffer = io.BytesIO()
         np.save(buffer, X)
@@ -443,20 +456,22 @@ class TestNpzRefused:
         buffer = io.BytesIO(_archive(y=Y))
         with zipfile.ZipFile(buffer, "a") as archive:
             archive.writestr("x.npy", lie)
-        refused(npz(buffer.getvalue()), "y", "cannot be read as .npz")
+        refused(npz(buffer.getvalue()), "y")
 
-    def test_encrypted(self, npz: Write) -> None:
+    def test_encrypted(self, refused: Refused, npz: Write) -> None:
         """zipfile asks for a password by an error of no particular kind."""
         content = bytearray(_archive(x=X, y=Y))
         content[content.index(b"PK\3\4") + 6] |= 1
         content[content.index(b"PK\1\2") + 8] |= 1
-        refused(npz(bytes(content)), "y", "cannot be read as .npz")
+        refused(npz(bytes(content)), "y")
 
     @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-    def test_cut_short_anywhere(self, npz: Write, save: Callable[..., None]) -> None:
+    def test_cut_short_anywhere(
+        self, refused: Refused, npz: Write, save: Callable[..., None]
+    ) -> None:
         whole = _archive(save, x=X, y=Y)
         for length in range(0, len(whole) - 1, 3):
-            refused(npz(whole[:length]), "y", "cannot be read as .npz")
+            refused(npz(whole[:length]), "y")
 
     @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
     def test_damaged_anywhere(self, npz: Write, save: Callable[..., None]) -> None:

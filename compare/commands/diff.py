@@ -103,7 +103,9 @@ def _without(files: tuple[TraceFile, TraceFile], patterns: list[str]) -> list[Tr
     names = {name for t in files for name in (*_given_names(t), *t.made)}
     for pattern in patterns:
         if not _matching(names, [pattern]):
-            raise InputError(f"--ignore {pattern} matches no tensor: {suggest(pattern, names)}")
+            raise InputError(
+                f"--ignore {pattern} matches no tensor: {suggest(pattern, sorted(names))}"
+            )
     out = _matching(names, patterns)
     for t in files:
         needed = {GIVEN + name for node in t.nodes for name in node.inputs}

@@ -85,7 +85,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
 
 
 def _cases(dtype: str, model: str) -> Iterator[Case]:
-    """Small, and as wide as the batch in one layer, where a sum over the wrong axis even runs."""
+    """Small cases; one layer is as wide as the batch, so that a sum over the wrong axis runs."""
     for reduction, (data_set, loss) in itertools.product(
         ("mean", "sum"),
         (

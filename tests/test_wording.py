@@ -1,0 +1,103 @@
+"""The wording of every kind of report, each compared as a whole with one text in tests/golden.
+
+Other tests assert statuses and fields. Numbers are masked here: they depend on the machine, and
+other tests check them.
+"""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.command import Ended
+from tests.golden_text import Golden
+from torch_parity.manual.models import mlp
+
+Parity = Callable[..., Ended]
+
+MOONS = ("--data", "moons", "--hidden", "4", "--activation", "tanh", "--samples", "60")
+NUMBER = re.compile(r"(?<![\w.])-?\d+(,\d{3})*(\.\d+)*(e[+-]?\d+)?(?!\w)")
+MADE_WITH = re.compile(r"^Made with .*$", re.MULTILINE)
+
+
+def masked(text: str) -> str:
+    """The text with # for numbers, single blanks, and no lines of a table's frame."""
+    text = MADE_WITH.sub("Made with VERSIONS", NUMBER.sub("#", text))
+    lines = (re.sub(r" +", " ", line).strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line.strip("─ ")) + "\n"
+
+
+def slope_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A backward of tanh that forgets the slope, in the hand-written side."""
+    forward = mlp.ACTIVATIONS["tanh"][0]
+    patch.setattr(mlp, "ACTIVATIONS", mlp.ACTIVATIONS | {"tanh": (forward, lambda da, z: da * 1)})
+
+
+@pytest.mark.parametrize("command", ["train", "check"])
+@pytest.mark.parametrize("right", [True, False], ids=["pass", "fail"])
+def test_train_and_check(
+    command: str, right: bool, parity: Parity, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not right:
+        slope_forgotten(monkeypatch)
+    ended = parity(command, *MOONS, "--steps", "3")
+    assert ended.status == (0 if right else 1)
+    golden.whole(f"{command}-{'pass' if right else 'fail'}", masked(ended.out))
+
+
+def test_training_that_diverges(parity: Parity, golden: Golden) -> None:
+    case = ("--loss", "mse_loss", "--output", "identity", "--p", "0", "--lr", "1e200")
+    ended = parity("train", *MOONS, *case, "--steps", "9")
+    assert ended.status == 1
+    golden.whole("train-diverged", masked(ended.out))
+
+
+def test_weights_of_zero(parity: Parity, golden: Golden) -> None:
+    zeros = ("--initializer", "zeros", "--bias-scale", "0", "--p", "0", "--l2", "0")
+    ended = parity("train", *MOONS, *zeros, "--steps", "3")
+    assert ended.status == 0
+    golden.whole("train-zeros", masked(ended.out))
+
+
+def test_files_that_differ(parity: Parity, golden: Golden) -> None:
+    """Each side is right on its own inputs, but the inputs are not the same."""
+    for name, seed in (("a", "1"), ("b", "2")):
+        assert parity("record", *MOONS, "--seed", seed, "--out", name).status == 0
+    ended = parity("diff", "a", "b")
+    assert ended.status == 1
+    golden.whole("diff-fail", masked(ended.out))
+
+
+def test_gradcheck(parity: Parity, golden: Golden) -> None:
+    ended = parity("gradcheck", *MOONS)
+    assert ended.status == 0
+    golden.whole("gradcheck-pass", masked(ended.out))
+
+
+def test_a_planted_mistake(parity: Parity, golden: Golden) -> None:
+    ended = parity("faults", "bias_missing")
+    assert ended.status == 0
+    golden.whole("faults", masked(ended.out))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train",
+        "check",
+        "faults",
+        "board",
+        "report",
+        "record",
+        "diff",
+        "shard",
+        "ranks",
+        "gradcheck",
+    ],
+)
+def test_help(command: str, parity: Parity, golden: Golden) -> None:
+    """The options of a command, without those of a case, which are in Case."""
+    ended = parity(command, "--help")
+    assert ended.status == 0
+    text = re.sub(r"^Usage: .*?parity (?=\w)", "Usage: parity ", ended.out)
+    golden.section("help", text.partition("  --data")[0])
