@@ -291,7 +291,7 @@ def main() -> None:
     """The console command: bad input ends with status 2 and a message, without a traceback."""
     try:
         with at_once():
-            parity()
+            parity(prog_name="parity")
     except InputError as error:
         click.echo(f"parity: {error}", err=True)
         sys.exit(2)

@@ -21,16 +21,19 @@ class ModelRow:
     by_hand: type
     in_torch: type
 
-    def build(self, choices: Mapping[str, Any]) -> tuple[Any, Any]:
-        """(the hand-written model, torch's module), of the choices that each takes by name.
+    def model(self, choices: Mapping[str, Any]) -> Any:
+        """The hand-written model, of the choices that it takes by name.
 
         Raises:
             ValueError: the model refuses them.
         """
-        taken = {f.name: choices[f.name] for f in fields(self.by_hand) if f.name in choices}
+        names = (f.name for f in fields(self.by_hand))
+        return self.by_hand(**{n: choices[n] for n in names if n in choices})
+
+    def module(self, choices: Mapping[str, Any]) -> Any:
+        """torch's module, of the choices that it takes by name."""
         names = signature(self.in_torch).parameters
-        net = self.by_hand(**taken)
-        return net, self.in_torch(**{n: choices[n] for n in names if n in choices})
+        return self.in_torch(**{n: choices[n] for n in names if n in choices})
 
 
 ADDED: dict[str, ModelRow] = {}

@@ -175,15 +175,16 @@ def build(case: Case, data: Data) -> Pair:
     sizes = (data.x_train.shape[1], *case.hidden, t.n_out)
     m = len(data.x_train)
     choices = {**case.model_dump(), "sizes": sizes, "m": m, "loss": t.loss, "output": t.output}
+    model = models.find(case.model)
     try:
-        net, module = models.find(case.model).build(choices)
+        net = model.model(choices)
     except ValueError as error:
         raise InputError(f"--model {case.model}: {error}") from None
     params = _parameters(case, net)
     row = OPTIMIZERS[case.optimizer]
     constants = {n: choices[_option(case, n)] for n in row.option_names}
     by_hand = ManualSide(net, row.by_hand(**constants))
-    in_torch = _torch_side(case, device, by_hand, module, params, data.x_train[:2])
+    in_torch = _torch_side(case, device, by_hand, model.module(choices), params, data.x_train[:2])
     state = manual.initial_state(by_hand.optimizer, params, net.names)
     return Pair(by_hand, in_torch, t, params, state)
 
