@@ -1,6 +1,6 @@
 """Bias and variance: two differences of error rates say what to improve next.
 
-  bias      = train error - base error    the model does not even fit its samples
+  bias      = train error - base error    the model does not fit its samples
   variance  = dev error - train error     it fits them, but not new samples
 
 High bias: try a bigger network, then train longer. High variance: try more

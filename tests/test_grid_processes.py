@@ -216,7 +216,7 @@ class TestCluster:
         with (
             dask(*worker, folder=tmp_path, python_path=tmp_path / "shadow"),
             cluster(scheduler, [[(0, case)]], fingerprint()) as workers,
-            pytest.raises(InputError, match=r"a worker has no torch-parity, or another one"),
+            pytest.raises(InputError, match=r"a worker has no torch-parity or another version"),
         ):
             next(workers.outcomes)
 

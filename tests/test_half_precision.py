@@ -353,7 +353,7 @@ def test_record_and_diff(dtype: str, tmp_path: Path) -> None:
         assert cli("record", *case, "--side", side, "--out", file).exit_code == 0
     report = diff(Path(hands), Path(torchs))
     assert report.passed, str(report)
-    assert "16 bits a number, judged as such" in str(report)
+    assert "16-bit numbers, judged with the rounding of their type" in str(report)
     assert {r.name: r.outcome for r in report.judgement.replays["torch"]}["z1"] == "right"
 
 
@@ -378,7 +378,7 @@ def test_train(dtype: str, tmp_path: Path) -> None:
         ),
         (("gradcheck", "--dtype", "bfloat16"), "leave --dtype bfloat16 out"),
         (("train", "--gradcheck", "5", "--dtype", "float16"), "leave --dtype float16 out"),
-        (("shard", "--dtype", "bfloat16", "--out", "x"), "float64 and float32 alone"),
+        (("shard", "--dtype", "bfloat16", "--out", "x"), "float64 and float32 only"),
     ],
 )
 def test_what_a_half_cannot_do_is_refused_in_one_line(args: tuple[str, ...], says: str) -> None:
