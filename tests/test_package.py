@@ -377,7 +377,7 @@ tp.check(3, case)  # arg-type
 tp.check({}, 4)  # arg-type
 tp.given("moons")  # arg-type
 tp.check_modules(case, case)  # arg-type
-tp.Case(activation="tan")  # arg-type
+tp.Case(reduction="average")  # arg-type
 tp.check({}, case).pased  # attr-defined
 tp.chek({}, case)  # attr-defined
 number: int = tp.__version__  # assignment
