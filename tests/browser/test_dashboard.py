@@ -15,6 +15,7 @@ import pytest
 
 from tests.board_process import started
 from tests.browser.chromium import ALL, Browser
+from torch_parity.compare.case import Case
 from torch_parity.compare.judge.judge import SIDES
 from torch_parity.compare.runs import events
 from torch_parity.compare.show.scalars_layout import LAYOUT
@@ -127,7 +128,8 @@ def test_the_case_and_the_parity_table(browser: Browser, boards: dict[str, str])
     def rows(begins: str, ends: str) -> bool:
         return any(t.startswith(begins) and t.endswith(ends) for t in browser.texts("tr"))
 
-    browser.until(lambda: rows("hidden 32 ", "logistic regression"), "the case")
+    meaning = str(Case.model_fields["hidden"].description)
+    browser.until(lambda: rows("hidden 32 ", meaning), "the case")
     browser.until(lambda: rows("dW1-2 ", " match"), "the parity table")
     browser.until(lambda: any(p.startswith("PASS ") for p in browser.texts("p")), "the verdict")
 
