@@ -1,0 +1,110 @@
+"""torch's private interfaces, in one place: a torch that lacks one leaves the call without a bound
+(or without a record), and nothing else breaks.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+# -------------------------------------------------------------- bounded numbers: compare.bounds
+
+
+def wrapper_tensor(
+    cls: type[torch.Tensor],
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    dtype: torch.dtype,
+    requires_grad: bool,
+) -> Any:
+    """A tensor without memory of its own, of a subclass of torch.Tensor.
+
+    Raises:
+        NotImplementedError: this torch cannot make one.
+    """
+    make = getattr(torch.Tensor, "_make_wrapper_subclass", None)
+    if make is None:
+        raise NotImplementedError("this torch has no Tensor._make_wrapper_subclass")
+    return make(cls, shape, strides=strides, dtype=dtype, requires_grad=requires_grad)
+
+
+def without_torch_function() -> Any:
+    """The __torch_function__ of a subclass that sees ATen calls only."""
+    return getattr(torch._C, "_disabled_torch_function_impl", None)
+
+
+def decomposition_of(overload: Any) -> Callable[..., Any] | None:
+    """A function that computes an ATen overload by simpler ones: from torch's table, or the one
+    that the overload itself is made of."""
+    try:
+        import torch._refs  # noqa: F401 (it adds its own to the table)
+        from torch._decomp import decomposition_table
+    except ImportError:
+        table: Any = {}
+    else:
+        table = decomposition_table
+    found = table.get(overload)
+    if found is not None:
+        return found
+    if getattr(overload, "_can_decompose", lambda: False)():
+        return overload.decompose
+    return getattr(overload, "impl_aten", None)  # of torch's prims
+
+
+def overload_name(overload: Any) -> str:
+    """aten::add.Tensor, or aten::add where it is the default overload."""
+    schema = overload._schema
+    return f"{schema.name}.{schema.overload_name}" if schema.overload_name else schema.name
+
+
+def overloads_of(overload: Any, name: str) -> dict[str, Any]:
+    """Every overload of another function in the same namespace, by name; none if it has none."""
+    space = getattr(torch.ops, overload._schema.name.split("::")[0])
+    packet = getattr(space, name, None)
+    return {} if packet is None else {each: getattr(packet, each) for each in packet.overloads()}
+
+
+def arguments_of(overload: Any) -> list[Any]:
+    """The arguments of an overload's schema: name, type, and which memory each reads and writes."""
+    return list(overload._schema.arguments)
+
+
+def returns_of(overload: Any) -> list[Any]:
+    """The returned values of an overload's schema."""
+    return list(overload._schema.returns)
+
+
+def written_names(overload: Any) -> list[str]:
+    """The names of the arguments that an overload writes."""
+    return [a.name for a in arguments_of(overload) if a.alias_info and a.alias_info.is_write]
+
+
+def fresh_returns(overload: Any) -> int:
+    """How many returned values are not arguments that were written."""
+    return sum(not (r.alias_info and r.alias_info.is_write) for r in returns_of(overload))
+
+
+def is_view(overload: Any) -> bool:
+    """It always returns the memory of its argument, seen in another shape. (aten::to and
+    aten::reshape may copy, and are made of others.)"""
+    composite = getattr(overload, "_can_decompose", lambda: False)()
+    return bool(getattr(overload, "is_view", False)) and not composite
+
+
+def is_random(overload: Any) -> bool:
+    """It draws random numbers."""
+    return torch.Tag.nondeterministic_seeded in getattr(overload, "tags", ())
+
+
+def flattened(tree: Any) -> list[Any]:
+    """The leaves of nested tuples, lists and dictionaries."""
+    from torch.utils._pytree import tree_leaves
+
+    return tree_leaves(tree)
+
+
+def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The same nested tuples, lists and dictionaries, with each leaf replaced."""
+    from torch.utils._pytree import tree_map
+
+    return tree_map(function, tree)
