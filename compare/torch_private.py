@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
 
 # -------------------------------------------------------------- bounded numbers: compare.bounds
 
@@ -108,3 +109,25 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     from torch.utils._pytree import tree_map
 
     return tree_map(function, tree)
+
+
+# ------------------------------------------------------------------ the recorder (compare.aten)
+
+
+def current_node() -> Any:
+    """The node of autograd's graph whose backward is running; None outside, or unknown."""
+    of_torch = getattr(torch._C, "_current_autograd_node", None)
+    return None if of_torch is None else of_torch()
+
+
+def next_sequence() -> int | None:
+    """The number that autograd's next node will get; None if torch does not say."""
+    autograd = getattr(torch._C, "_autograd", None)
+    of_torch = getattr(autograd, "_get_sequence_nr", None)
+    return None if of_torch is None else int(of_torch())
+
+
+def sequence_of(node: Any) -> int | None:
+    """The number of a node of autograd's graph; None if torch does not say."""
+    of_node = getattr(node, "_sequence_nr", None)
+    return None if of_node is None else int(of_node())

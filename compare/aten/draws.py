@@ -1,0 +1,59 @@
+"""Random numbers: which calls draw them, and how a second model draws those of the first.
+
+Two models that both drop out agree only if they drop the same units. Numbers are handed on by
+operation and shape, in the order in which they were drawn.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from torch_parity.compare.aten.record import Record, operation_of
+from torch_parity.compare.torch_private import flattened
+
+RANDOM = {
+    "bernoulli", "cauchy", "exponential", "geometric", "log_normal", "multinomial", "normal",
+    "normal_functional", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "random", "randperm", "uniform", "_standard_gamma", "_sample_dirichlet",
+    "binomial",
+}  # fmt: skip
+UNINITIALISED = {
+    "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided",
+}  # fmt: skip
+# returns the result and the mask: both are replaced
+DROPOUT = "native_dropout"
+
+Key = tuple[str, tuple[int, ...], Any]
+
+
+class Draws:
+    """The random numbers of a record, to be drawn once more."""
+
+    def __init__(self, record: Record) -> None:
+        self.missed = 0
+        self._left: dict[Key, deque[Tensor]] = defaultdict(deque)
+        for call in record.calls:
+            if call.operation in RANDOM or call.operation == DROPOUT:
+                drawn = record.value(call.outputs[-1]).clone()
+                key = call.operation, tuple(drawn.shape), drawn.dtype
+                self._left[key].append(drawn)
+
+    def drawn_again(
+        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any
+    ) -> Any:
+        """What the call returns: the other record's numbers, where it drew some of this kind."""
+        operation = operation_of(func)
+        if operation not in RANDOM and operation != DROPOUT:
+            return out
+        tensors = [t for t in flattened(out) if isinstance(t, Tensor)]
+        left = self._left[operation, tuple(tensors[-1].shape), tensors[-1].dtype]
+        if not left:
+            self.missed += 1
+            return out
+        tensors[-1].copy_(left.popleft().to(tensors[-1].device))
+        if operation == DROPOUT:
+            x, p = args[0], float(args[1])
+            tensors[0].copy_(x * tensors[1] * (1 / (1 - p) if p < 1 else 0.0))
+        return out
