@@ -12,7 +12,7 @@ number within its bound is as good as any other.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch_parity.compare.aten.ends import End
 from torch_parity.compare.aten.index import Entry, Index, arrangements
 from torch_parity.compare.aten.memory import BoundedMemory, Place, numpy_dtype
 from torch_parity.compare.aten.record import Call, Record
-from torch_parity.compare.aten.replay import SUMS, expected_of
+from torch_parity.compare.aten.replay import expected_of, proves_nothing
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precise import higher
@@ -47,6 +47,7 @@ class EndVerdict:
     of_a: float = 0.0
     of_b: float = 0.0
     bound: float = 0.0
+    reach: float = 0.0
     reason: str = ""
 
 
@@ -109,7 +110,7 @@ class _Walk:
                 continue
             self._memory.write(ref, tensor)
             if ref.place in self._open:
-                self._close(self._open.pop(ref.place))
+                self._close(self._open.pop(ref.place), call)
             elif isinstance(tensor, BoundedTensor):
                 self._match(call, ref, tensor.bounded)
         self._memory.forget(call)
@@ -195,10 +196,14 @@ class _Walk:
                 break
         return None
 
-    def _close(self, ends: list[End]) -> None:
-        """Hold results to a's, and go on with a's numbers."""
+    def _close(self, ends: list[End], call: Call | None = None) -> None:
+        """Hold results that a call made to a's, and go on with a's numbers."""
         for end in ends:
             verdict = self._held(end)
+            doubtful = call is not None and verdict.outcome == "right" and verdict.power >= 1
+            if doubtful and proves_nothing(verdict.reach, self.alignment.b, call):
+                reason = "its bound is larger than what it is computed with"
+                verdict = replace(verdict, outcome="unjudged", reason=reason)
             self.alignment.ends.append(verdict)
             if verdict.outcome == "right" and end.a_ref is not None:
                 self.alignment.shared[end.ref] = end.a_ref
@@ -343,9 +348,10 @@ def _verdict(end: End, use: float, numbers: np.ndarray, b: Bounded) -> EndVerdic
     uses = np.where(np.isnan(uses), np.inf, uses)
     at = np.unravel_index(int(uses.argmax()), uses.shape)
     largest = float(np.abs(b.value[np.isfinite(b.value)]).max(initial=0.0))
-    power = float(b.error.max(initial=0.0)) / largest if largest else 0.0
+    power = float(b.error.max(initial=0.0)) / largest if largest else np.inf
     index = tuple(int(i) for i in at)
-    told = (float(numbers[index]), float(b.value[index]), float(b.error[index]))
+    reach = float(b.error.max(initial=0.0))
+    told = (float(numbers[index]), float(b.value[index]), float(b.error[index]), reach)
     if use > 1:
         return EndVerdict(end, "wrong", use, power, index, *told)
     if not np.isfinite(b.error[np.isfinite(b.value)]).all():
@@ -353,6 +359,3 @@ def _verdict(end: End, use: float, numbers: np.ndarray, b: Bounded) -> EndVerdic
     if np.isnan(b.value).any():
         return EndVerdict(end, "unjudged", reason="it holds nan on both sides, which shows nothing")
     return EndVerdict(end, "right", use, power, index, *told)
-
-
-__all__ = ["SUMS", "Alignment", "EndVerdict", "align", "stretch", "writers_of"]

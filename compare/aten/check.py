@@ -19,9 +19,9 @@ from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.replay import replay
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
 from torch_parity.compare.aten.step import Step, record_step
+from torch_parity.compare.aten.unchanged import fresh, unchanged
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError, suggest
-from torch_parity.compare.sources.modules.unchanged import fresh, unchanged
 from torch_parity.compare.tensors import to_numpy
 
 Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
@@ -244,7 +244,7 @@ def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise InputError(f"ignore: no result is called {pattern!r}; {suggest(pattern, known)}")
     left = [end for end in ends if not _ignored(end.name, ignore)]
-    if not left:
+    if ignore and not left:
         raise InputError("ignore: no result of the step is left to compare")
     return left
 

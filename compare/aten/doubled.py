@@ -29,9 +29,8 @@ def doubled(step: Step) -> Step | None:
             for key, value in state.items():
                 if isinstance(value, Tensor) and value.shape == p.shape:
                     state[key] = _double(value)
-    for p in model.parameters():
-        if p.grad is not None:
-            p.grad = p.grad.double()
+    for p, own in zip(model.parameters(), step.model.parameters(), strict=True):
+        p.grad = None if own.grad is None else _double(own.grad)  # a copied parameter has none
     return replace(
         step,
         model=model,

@@ -1,11 +1,10 @@
 """Random numbers: which calls draw them, and how a second model draws those of the first.
 
 Two models that both drop out agree only if they drop the same units. Numbers are handed on by
-operation and shape, in the order in which they were drawn.
+module, operation and shape, in the order in which they were drawn.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections import defaultdict
 from typing import Any
 
 from torch import Tensor
@@ -33,17 +32,16 @@ class Draws:
 
     def __init__(self, record: Record) -> None:
         self.missed = 0
-        self._left: dict[Key, deque[Tensor]] = defaultdict(deque)
+        self._left: dict[Key, list[tuple[str, Tensor]]] = defaultdict(list)
         for call in record.calls:
             if call.operation in RANDOM or call.operation == DROPOUT:
                 drawn = record.value(call.outputs[-1]).clone()
                 key = call.operation, tuple(drawn.shape), drawn.dtype
-                self._left[key].append(drawn)
+                self._left[key].append((call.module, drawn))
 
-    def drawn_again(
-        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any
-    ) -> Any:
-        """What the call returns: the other record's numbers, where it drew some of this kind."""
+    def drawn_again(self, func: Any, args: tuple[Any, ...], out: Any, module: str) -> Any:
+        """What the call returns: the other record's numbers, where it drew some of this kind, those
+        of the same module first."""
         operation = operation_of(func)
         if operation not in RANDOM and operation != DROPOUT:
             return out
@@ -52,7 +50,8 @@ class Draws:
         if not left:
             self.missed += 1
             return out
-        tensors[-1].copy_(left.popleft().to(tensors[-1].device))
+        at = next((i for i, (path, _) in enumerate(left) if path == module), 0)
+        tensors[-1].copy_(left.pop(at)[1].to(tensors[-1].device))
         if operation == DROPOUT:
             x, p = args[0], float(args[1])
             tensors[0].copy_(x * tensors[1] * (1 / (1 - p) if p < 1 else 0.0))

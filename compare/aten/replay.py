@@ -15,12 +15,8 @@ from torch_parity.compare.bounds.tensors import Unbounded, replay_call
 from torch_parity.compare.torch_private import mapped
 
 HALVES = (torch.float16, torch.bfloat16)
-# Sums of terms: cancelled to nothing they are held to the size of what was added up.
-SUMS = {
-    "sum", "mean", "mm", "bmm", "addmm", "baddbmm", "mv", "dot", "addmv", "convolution",
-    "convolution_backward", "embedding_dense_backward", "index_add", "scatter_add", "index_put",
-    "add", "sub", "cumsum", "_foreach_add", "_foreach_sub",
-}  # fmt: skip
+# What sums of numbers that vanish may lose, in units of the smallest normal number.
+UNDERFLOW = 2.0**20
 
 Find = Callable[[TensorRef], Any]
 
@@ -64,11 +60,11 @@ def _held_to(record: Record, call: Call, tier: str) -> list[CallVerdict]:
         return _unjudged(call, str(error))
     found = []
     for i, (ref, tensor) in enumerate(zip(call.outputs, expected, strict=False)):
-        found.append(judged(call, i, record.value(ref), tensor))
+        found.append(_judged(record, call, i, record.value(ref), tensor))
     return found
 
 
-def judged(call: Call, i: int, seen: Tensor, expected: Any) -> CallVerdict:
+def _judged(record: Record, call: Call, i: int, seen: Tensor, expected: Any) -> CallVerdict:
     """One output, held to what it may be."""
     if expected is None:
         return CallVerdict(call, i, "given")
@@ -77,10 +73,34 @@ def judged(call: Call, i: int, seen: Tensor, expected: Any) -> CallVerdict:
         return CallVerdict(call, i, "wrong", what)
     if what.unbounded:
         return CallVerdict(call, i, "unjudged", what, f"{call.operation}: an entry has no bound")
-    if what.power >= 1 and call.operation not in SUMS:
-        reason = f"{call.operation}: its bound is larger than the tensor"
+    if what.power >= 1 and proves_nothing(what.reach, record, call):
+        reason = f"{call.operation}: its bound is larger than what it computes with"
         return CallVerdict(call, i, "unjudged", what, reason)
     return CallVerdict(call, i, "right", what)
+
+
+def proves_nothing(bound: float, record: Record, call: Call) -> bool:
+    """Whether a bound is as large as everything that the call was given.
+
+    A sum that cancels, or the softmax of a single class, is nothing but rounding, and right; but an
+    entry that may be anything is judged by nobody.
+    """
+    given = [r for r in call.inputs if real(r)]
+    if not given or bound <= UNDERFLOW * max(torch.finfo(r.dtype).tiny for r in given):
+        return False
+    return bound >= max(largest(record.value(r)) for r in given)
+
+
+def real(ref: TensorRef) -> bool:
+    """A tensor of real numbers that can be read."""
+    return ref.dtype.is_floating_point and not ref.unjudged
+
+
+def largest(tensor: Tensor) -> float:
+    """The greatest size of a finite entry."""
+    sizes = tensor.detach().abs()
+    sizes = sizes[torch.isfinite(sizes)]
+    return float(sizes.max()) if sizes.numel() else 0.0
 
 
 def expected_of(call: Call, find: Find, tier: str = "walk") -> list[Any]:

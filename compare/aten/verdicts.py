@@ -21,9 +21,8 @@ NEAR_OVERFLOW = 1 - 2.0**-10
 
 @dataclass(frozen=True)
 class Held:
-    """A tensor held to its bound: use is the greatest gap in units of the bound, at index; power
-    the greatest bound in units of the tensor's largest entry, so the smallest fault of that size
-    would have been seen."""
+    """A tensor held to its bound: use is the greatest gap in units of the bound, at index;
+    reach is the greatest bound, and power that in units of the tensor's largest entry."""
 
     use: float
     power: float = 0.0
@@ -31,6 +30,7 @@ class Held:
     seen: float = 0.0
     expected: float = 0.0
     bound: float = 0.0
+    reach: float = 0.0
     unbounded: bool = False
 
 
@@ -77,7 +77,7 @@ def held(seen: Tensor, expected: Any) -> Held:
     power = reach / largest if largest else (0.0 if reach == 0 else float("inf"))
     index = tuple(int(i) for i in at)
     numbers = (float(found[index]), float(value[index]), float(error[index]))
-    return Held(float(uses[index]), power, index, *numbers, unbounded)
+    return Held(float(uses[index]), power, index, *numbers, reach, unbounded)
 
 
 def _equal(seen: Tensor, expected: Tensor) -> Held:
