@@ -1,10 +1,12 @@
 """The zoo that judges are measured on: every model trains, right pairs agree, mistakes show."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.zoo import cases
+from benchmarks.zoo import cases, pairs
 
 SEED = 1
 
@@ -48,3 +50,31 @@ def test_cases_exist_in_other_precisions(dtype: torch.dtype) -> None:
     for name in ("resnet", "lstm", "gpt", "autocast"):
         seen = train(cases.case(name, SEED, dtype))
         assert all(torch.isfinite(x.float()).all() for x in seen.values()), f"{name}, seed {SEED}"
+
+
+@pytest.mark.parametrize("kind", pairs.KINDS)
+def test_right_pairs_agree(kind: str) -> None:
+    pair = pairs.pair(kind, SEED)
+    outputs, losses = zip(*(cases.step(case, SEED) for case in (pair.a, pair.b)), strict=True)
+    told = f"{kind}, seed {SEED}"
+    for one, other in zip(*map(tensors_of, outputs), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9, msg=told)
+    torch.testing.assert_close(*losses, rtol=1e-9, atol=1e-9, msg=told)
+    a, b = (dict(case.model.named_parameters()) for case in (pair.a, pair.b))
+    buffers = dict(pair.b.model.named_buffers())
+    for name, buffer in pair.a.model.named_buffers():
+        if name in buffers:
+            torch.testing.assert_close(buffers[name], buffer, rtol=1e-9, atol=1e-9, msg=told)
+    expected = pair.port({name: parameter.grad for name, parameter in a.items()})
+    updated = pair.port({name: parameter.detach() for name, parameter in a.items()})
+    assert expected.keys() == b.keys(), told
+    for name, parameter in b.items():
+        grad = parameter.grad
+        torch.testing.assert_close(grad, expected[name], rtol=1e-9, atol=1e-9, msg=told + name)
+        clear = expected[name].abs() > 1e-6  # an Adam makes whole steps of mere rounding
+        difference = torch.where(clear, parameter - updated[name], 0.0)
+        assert difference.abs().max() < 1e-8, f"{told}: {name} is updated differently"
+
+
+def tensors_of(output: Any) -> list[Tensor]:
+    return list(output) if isinstance(output, tuple) else [cases.logits(output)]

@@ -18,6 +18,7 @@ from benchmarks.zoo.models import huggingface as hf
 from benchmarks.zoo.models import recurrent, special
 from benchmarks.zoo.models.bert import BERT
 from benchmarks.zoo.models.cnn import CNN, TCN, LeNet
+from benchmarks.zoo.models.convnext import ConvNeXt
 from benchmarks.zoo.models.gpt import GPT
 from benchmarks.zoo.models.graph import GraphNetwork
 from benchmarks.zoo.models.llama import Llama
@@ -198,6 +199,11 @@ def cnn(draw: Draw) -> Parts:
 @register("lenet", "amsgrad")
 def lenet(draw: Draw) -> Parts:
     return images(draw, LeNet(draw.between(3, 6), 4), 16, 4)
+
+
+@register("convnext", "adamw")
+def convnext(draw: Draw) -> Parts:
+    return images(draw, ConvNeXt(draw.between(4, 8), 5), 8, 5)
 
 
 def sequences(draw: Draw, model: nn.Module, features: int, classes: int) -> Parts:

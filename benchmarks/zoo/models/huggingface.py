@@ -65,7 +65,16 @@ def llama(
     return transformers.LlamaForCausalLM(config)
 
 
-def vit(size: int, patch: int, dim: int, heads: int, depth: int, classes: int) -> nn.Module:
+def vit(
+    size: int,
+    patch: int,
+    dim: int,
+    heads: int,
+    depth: int,
+    classes: int,
+    width: int | None = None,
+    dropout: float = 0.1,
+) -> nn.Module:
     import transformers
 
     config = transformers.ViTConfig(
@@ -74,9 +83,9 @@ def vit(size: int, patch: int, dim: int, heads: int, depth: int, classes: int) -
         hidden_size=dim,
         num_hidden_layers=depth,
         num_attention_heads=heads,
-        intermediate_size=2 * dim,
+        intermediate_size=width or 2 * dim,
         num_labels=classes,
-        hidden_dropout_prob=0.1,
+        hidden_dropout_prob=dropout,
         initializer_range=0.2,
     )
     return transformers.ViTForImageClassification(config)
