@@ -19,7 +19,7 @@ import numpy as np
 
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.ends import End
-from torch_parity.compare.aten.index import Entry, Index, arrangements
+from torch_parity.compare.aten.index import Entry, Index, ordered
 from torch_parity.compare.aten.memory import BoundedMemory, Place, numpy_dtype
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.replay import expected_of, proves_nothing
@@ -53,12 +53,14 @@ class EndVerdict:
 
 @dataclass
 class Alignment:
-    """shared maps tensors of b to the same tensors of a; ends are the verdicts on b's results;
-    unbounded are the calls of b that no bound can be derived for, with the reason."""
+    """shared maps tensors of b to the same tensors of a, and orders says of which the dimensions are
+    in another order; ends are the verdicts on b's results; unbounded are the calls of b that no
+    bound can be derived for, with the reason."""
 
     a: Record
     b: Record
     shared: dict[TensorRef, TensorRef] = field(default_factory=dict)
+    orders: dict[TensorRef, tuple[int, ...]] = field(default_factory=dict)
     ends: list[EndVerdict] = field(default_factory=list)
     unbounded: dict[int, str] = field(default_factory=dict)
 
@@ -160,9 +162,12 @@ class _Walk:
         if not b.size or not _known(b):
             return
         for entry in self._candidates(call, b, ref):
-            numbers = self._within(entry, b, ref)
-            if numbers is not None:
+            found = self._within(entry, b, ref)
+            if found is not None:
+                order, numbers = found
                 self.alignment.shared[ref] = entry.ref
+                if order is not None:
+                    self.alignment.orders[ref] = order
                 self._tainted.discard(ref.place)
                 exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(ref.dtype))
                 self._memory.write(ref, BoundedTensor(exact, ref.dtype))
@@ -179,17 +184,20 @@ class _Walk:
 
         return sorted(found, key=rank)
 
-    def _within(self, entry: Entry, b: Bounded, ref: TensorRef) -> np.ndarray | None:
-        """The candidate's numbers in b's layout, if they lie within the bound."""
+    def _within(
+        self, entry: Entry, b: Bounded, ref: TensorRef
+    ) -> tuple[tuple[int, ...] | None, np.ndarray] | None:
+        """The candidate's numbers in b's layout, if they lie within the bound; the order of the
+        dimensions that brings them there."""
         numbers = self._index.value(entry.ref)
-        for arranged in arrangements(numbers, ref.shape):
+        for order, arranged in ordered(numbers, ref.shape):
             use = _use(arranged, b, 0.0)
             if use <= 1:
-                return arranged
+                return order, arranged
             if use < OwnBounds.WORTH_IT:
                 own = self._own.of(entry.ref, set(self.alignment.shared.values()))
                 if own is not None and _use(arranged, b, own) <= 1:
-                    return arranged
+                    return order, arranged
             if not np.array_equal(np.sort(arranged.reshape(-1)).shape, (b.size,)):
                 break
             if not _same_multiset(arranged, b):

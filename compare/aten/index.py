@@ -87,8 +87,16 @@ def _largest(value: np.ndarray) -> float:
 
 def arrangements(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """The numbers in this shape: as they are, then with their dimensions permuted."""
-    yield value.reshape(shape)
+    for _, arranged in ordered(value, shape):
+        yield arranged
+
+
+def ordered(
+    value: np.ndarray, shape: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...] | None, np.ndarray]]:
+    """arrangements, each with the order that the dimensions are in; None as they are."""
+    yield None, value.reshape(shape)
     if 1 < value.ndim <= MOST_DIMENSIONS:
         for order in permutations(range(value.ndim)):
             if order != tuple(range(value.ndim)):
-                yield value.transpose(order).reshape(shape)
+                yield order, value.transpose(order).reshape(shape)
