@@ -29,7 +29,7 @@ class CNN(nn.Module):
         x = self.hardswish(self.instance(self.pointwise(self.depthwise(x))))
         x = self.prelu(self.up(self.avg(x)))
         x = F.softplus(self.pool(self.larger(x)))
-        x = F.relu6(self.conv2(x.flatten(2)))
+        x = F.mish(self.conv2(F.relu6(x.flatten(2))))
         return self.head(x.mean(-1))
 
 
