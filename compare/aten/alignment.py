@@ -53,19 +53,16 @@ class EndVerdict:
 
 @dataclass
 class Alignment:
-    """shared maps tensors of b to the same tensors of a; ends are the verdicts on b's results;
-    unbounded are the calls of b that no bound can be derived for, with the reason."""
+    """shared maps tensors of b to the same tensors of a; known is the memory of b, by storage and
+    version, that holds a's numbers; ends are the verdicts on b's results; unbounded are the calls
+    of b that no bound can be derived for, with the reason."""
 
     a: Record
     b: Record
     shared: dict[TensorRef, TensorRef] = field(default_factory=dict)
+    known: set[Place] = field(default_factory=set)
     ends: list[EndVerdict] = field(default_factory=list)
     unbounded: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def shared_places(self) -> set[Place]:
-        """The memory of b, by storage and version, that is known to hold a's numbers."""
-        return {ref.place for ref in self.shared}
 
 
 def align(
@@ -79,6 +76,7 @@ def align(
     were given, with those of a that are the same."""
     walk = _Walk(a, b, ends)
     walk.alignment.shared.update(given)
+    walk.alignment.known.update(ref.place for ref in given)
     for call in b.calls:
         walk.compute(call)
         tick()
@@ -163,6 +161,7 @@ class _Walk:
             numbers = self._within(entry, b, ref)
             if numbers is not None:
                 self.alignment.shared[ref] = entry.ref
+                self.alignment.known.add(ref.place)
                 self._tainted.discard(ref.place)
                 exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(ref.dtype))
                 self._memory.write(ref, BoundedTensor(exact, ref.dtype))
@@ -205,8 +204,10 @@ class _Walk:
                 reason = "its bound is larger than what it is computed with"
                 verdict = replace(verdict, outcome="unjudged", reason=reason)
             self.alignment.ends.append(verdict)
-            if verdict.outcome == "right" and end.a_ref is not None:
-                self.alignment.shared[end.ref] = end.a_ref
+            if verdict.outcome == "right":
+                self.alignment.known.add(end.ref.place)
+                if end.a_ref is not None:
+                    self.alignment.shared[end.ref] = end.a_ref
 
     def _held(self, end: End) -> EndVerdict:
         if end.missing:
