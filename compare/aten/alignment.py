@@ -108,7 +108,7 @@ class _Walk:
                 continue
             self._memory.write(ref, tensor)
             if ref.place in self._open:
-                self._close(self._open.pop(ref.place), call)
+                self._close(self._open.pop(ref.place))
             elif isinstance(tensor, BoundedTensor):
                 self._match(call, ref, tensor.bounded)
         self._memory.forget(call)
@@ -195,12 +195,13 @@ class _Walk:
                 break
         return None
 
-    def _close(self, ends: list[End], call: Call | None = None) -> None:
-        """Hold results that a call made to a's, and go on with a's numbers."""
+    def _close(self, ends: list[End]) -> None:
+        """Hold results to a's, and go on with a's numbers."""
+        b, known = self.alignment.b, self.alignment.known
         for end in ends:
             verdict = self._held(end)
-            doubtful = call is not None and verdict.outcome == "right" and verdict.power >= 1
-            if doubtful and proves_nothing(verdict.reach, self.alignment.b, call):
+            doubtful = verdict.outcome == "right" and verdict.power >= 1
+            if doubtful and proves_nothing(verdict.reach, b, stretch(b, end.ref, known)):
                 reason = "its bound is larger than what it is computed with"
                 verdict = replace(verdict, outcome="unjudged", reason=reason)
             self.alignment.ends.append(verdict)
