@@ -99,16 +99,22 @@ def is_random(overload: Any) -> bool:
 
 def flattened(tree: Any) -> list[Any]:
     """The leaves of nested tuples, lists and dictionaries."""
-    from torch.utils._pytree import tree_leaves
-
-    return tree_leaves(tree)
+    if isinstance(tree, list | tuple):
+        return [leaf for part in tree for leaf in flattened(part)]
+    if isinstance(tree, dict):
+        return [leaf for part in tree.values() for leaf in flattened(part)]
+    return [tree]
 
 
 def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     """The same nested tuples, lists and dictionaries, with each leaf replaced."""
-    from torch.utils._pytree import tree_map
-
-    return tree_map(function, tree)
+    if isinstance(tree, list):
+        return [mapped(function, part) for part in tree]
+    if isinstance(tree, tuple):
+        return tuple(mapped(function, part) for part in tree)
+    if isinstance(tree, dict):
+        return {name: mapped(function, part) for name, part in tree.items()}
+    return function(tree)
 
 
 # ------------------------------------------------------------------ the recorder (compare.aten)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from torch_parity.compare.bounds.tensors import BoundedTensor, replay_call
@@ -177,3 +178,27 @@ def unseen(expected: list[Any], seen: list[torch.Tensor], seed: int) -> list[int
         if use_of(flat.reshape(s.shape), e.bounded) <= 1:
             missed.append(i)
     return missed
+
+
+SEEDS = range(3)
+
+
+def every_type(rows: list[Row]) -> Any:
+    """A test of each row in each type that its kernel takes."""
+    cases = [(row, dtype) for row in rows for dtype in row.dtypes]
+    names = [f"{row}-{str(d).removeprefix('torch.')}-{i}" for i, (row, d) in enumerate(cases)]
+    return pytest.mark.parametrize(("row", "dtype"), cases, ids=names)
+
+
+def require_bounds(row: Row, dtype: torch.dtype) -> None:
+    """torch's result is within the bound, the value is right, the bound is narrow, and a result
+    with one wrong entry is outside."""
+    for seed in SEEDS:
+        use, expected, seen = held(row, seed, dtype)
+        assert use <= 1, f"seed {seed}: {use} of the bound"
+        if dtype == torch.float32:
+            off = off_from_double(row, seed, dtype) if row.same else 0.0
+            assert off < 1e-11, f"seed {seed}: the value is {off} off"
+            assert row.wide or typical(expected) < 1e-4, f"seed {seed}: the bound is wide"
+            missed = unseen(expected, seen, seed) if row.sharp else []
+            assert missed == [], f"seed {seed}: results {missed} with a wrong entry are within"

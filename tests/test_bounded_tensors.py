@@ -3,12 +3,10 @@ is the right one, the bound is narrow, and a wrong entry is outside."""
 
 from typing import Any
 
-import pytest
 import torch
 
-from tests.bounded_calls import DTYPES, HIGH, A, Row, held, off_from_double, typical, unseen
+from tests.bounded_calls import DTYPES, HIGH, A, Row, every_type, require_bounds
 
-SEEDS = range(3)
 UNARY = [
     "abs",
     "neg",
@@ -230,20 +228,6 @@ def softmax_backward(t: Any, function: Any) -> tuple[Any, ...]:
     return t(7, 40), function(t(7, 40), 1), 1, t.dtype
 
 
-ROWS = ELEMENTWISE + REDUCTIONS + PRODUCTS
-BY_TYPE = [(row, dtype) for row in ROWS for dtype in row.dtypes]
-
-
-@pytest.mark.parametrize(
-    ("row", "dtype"), BY_TYPE, ids=[f"{row}-{str(d)[6:]}-{i}" for i, (row, d) in enumerate(BY_TYPE)]
-)
+@every_type(ELEMENTWISE + REDUCTIONS + PRODUCTS)
 def test_a_call(row: Row, dtype: torch.dtype) -> None:
-    for seed in SEEDS:
-        use, expected, seen = held(row, seed, dtype)
-        assert use <= 1, f"seed {seed}: {use} of the bound"
-        if dtype == torch.float32:
-            off = off_from_double(row, seed, dtype) if row.same else 0.0
-            assert off < 1e-11, f"seed {seed}: the value is {off} off"
-            assert row.wide or typical(expected) < 1e-4, f"seed {seed}: the bound is wide"
-            missed = unseen(expected, seen, seed) if row.sharp else []
-            assert missed == [], f"seed {seed}: results {missed} with a wrong entry are within"
+    require_bounds(row, dtype)

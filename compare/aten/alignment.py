@@ -54,20 +54,17 @@ class EndVerdict:
 @dataclass
 class Alignment:
     """shared maps tensors of b to the same tensors of a, and orders says of which the dimensions are
-    in another order; ends are the verdicts on b's results; unbounded are the calls of b that no
-    bound can be derived for, with the reason."""
+    in another order; known is the memory of b, by storage and version, that holds a's numbers; ends
+    are the verdicts on b's results; unbounded are the calls of b that no bound can be derived for,
+    with the reason."""
 
     a: Record
     b: Record
     shared: dict[TensorRef, TensorRef] = field(default_factory=dict)
     orders: dict[TensorRef, tuple[int, ...]] = field(default_factory=dict)
+    known: set[Place] = field(default_factory=set)
     ends: list[EndVerdict] = field(default_factory=list)
     unbounded: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def shared_places(self) -> set[Place]:
-        """The memory of b, by storage and version, that is known to hold a's numbers."""
-        return {ref.place for ref in self.shared}
 
 
 def align(
@@ -81,6 +78,7 @@ def align(
     were given, with those of a that are the same."""
     walk = _Walk(a, b, ends)
     walk.alignment.shared.update(given)
+    walk.alignment.known.update(ref.place for ref in given)
     for call in b.calls:
         walk.compute(call)
         tick()
@@ -112,7 +110,7 @@ class _Walk:
                 continue
             self._memory.write(ref, tensor)
             if ref.place in self._open:
-                self._close(self._open.pop(ref.place), call)
+                self._close(self._open.pop(ref.place))
             elif isinstance(tensor, BoundedTensor):
                 self._match(call, ref, tensor.bounded)
         self._memory.forget(call)
@@ -168,6 +166,7 @@ class _Walk:
                 self.alignment.shared[ref] = entry.ref
                 if order is not None:
                     self.alignment.orders[ref] = order
+                self.alignment.known.add(ref.place)
                 self._tainted.discard(ref.place)
                 exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(ref.dtype))
                 self._memory.write(ref, BoundedTensor(exact, ref.dtype))
@@ -204,17 +203,20 @@ class _Walk:
                 break
         return None
 
-    def _close(self, ends: list[End], call: Call | None = None) -> None:
-        """Hold results that a call made to a's, and go on with a's numbers."""
+    def _close(self, ends: list[End]) -> None:
+        """Hold results to a's, and go on with a's numbers."""
+        b, known = self.alignment.b, self.alignment.known
         for end in ends:
             verdict = self._held(end)
-            doubtful = call is not None and verdict.outcome == "right" and verdict.power >= 1
-            if doubtful and proves_nothing(verdict.reach, self.alignment.b, call):
+            doubtful = verdict.outcome == "right" and verdict.power >= 1
+            if doubtful and proves_nothing(verdict.reach, b, stretch(b, end.ref, known)):
                 reason = "its bound is larger than what it is computed with"
                 verdict = replace(verdict, outcome="unjudged", reason=reason)
             self.alignment.ends.append(verdict)
-            if verdict.outcome == "right" and end.a_ref is not None:
-                self.alignment.shared[end.ref] = end.a_ref
+            if verdict.outcome == "right":
+                self.alignment.known.add(end.ref.place)
+                if end.a_ref is not None:
+                    self.alignment.shared[end.ref] = end.a_ref
 
     def _held(self, end: End) -> EndVerdict:
         if end.missing:

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torch_parity.compare.aten.alignment import align
+from torch_parity.compare.aten.alignment import align, writers_of
 from torch_parity.compare.aten.check import model_report, recorded
 from torch_parity.compare.aten.doubled import doubled
 from torch_parity.compare.aten.ends import End, phase_of
-from torch_parity.compare.aten.parting import parting
-from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.parting import Parting
+from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
 from torch_parity.compare.aten.step import Step
@@ -66,9 +66,15 @@ def check_module(
         record = _in_float64(step, record)
     ends = [_end(name, array, record) for name, array in arrays.items()]
     alignment = align(Record(Snapshots()), record, ends, {})
-    return ModulesReport(
-        alignment, parting(alignment), (report,), called=called, precision=_precision(record)
-    )
+    wrong = next((e for e in alignment.ends if e.outcome == "wrong"), None)
+    parted = None if wrong is None else Parting(wrong, (), _made_by(record, wrong.end.ref))
+    return ModulesReport(alignment, parted, (report,), called=called, precision=_precision(record))
+
+
+def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:
+    """The call that made a tensor: of arrays, what leads to it is not known."""
+    call = writers_of(record).get(ref.place)
+    return () if call is None else (call,)
 
 
 def _in_float64(step: Step, record: Record) -> Record:

@@ -37,7 +37,7 @@ class Parting:
 def parting(alignment: Alignment) -> Parting | None:
     """Where the sides part first, in order of computation; None if no result is wrong."""
     found = []
-    known_b = alignment.shared_places
+    known_b = alignment.known
     known_a = {ref.place for ref in alignment.shared.values()}
     for verdict in alignment.ends:
         if verdict.outcome not in ("wrong", "absent"):

@@ -1,6 +1,6 @@
 """Every recorded call once more, on numbers that carry their bounds, from the inputs it had."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -73,19 +73,19 @@ def _judged(record: Record, call: Call, i: int, seen: Tensor, expected: Any) -> 
         return CallVerdict(call, i, "wrong", what)
     if what.unbounded:
         return CallVerdict(call, i, "unjudged", what, f"{call.operation}: an entry has no bound")
-    if what.power >= 1 and proves_nothing(what.reach, record, call):
+    if what.power >= 1 and proves_nothing(what.reach, record, [call]):
         reason = f"{call.operation}: its bound is larger than what it computes with"
         return CallVerdict(call, i, "unjudged", what, reason)
     return CallVerdict(call, i, "right", what)
 
 
-def proves_nothing(bound: float, record: Record, call: Call) -> bool:
-    """Whether a bound is as large as everything that the call was given.
+def proves_nothing(bound: float, record: Record, calls: Iterable[Call]) -> bool:
+    """Whether a bound is as large as everything that the calls were given.
 
     A sum that cancels, or the softmax of a single class, is nothing but rounding, and right; but an
     entry that may be anything is judged by nobody.
     """
-    given = [r for r in call.inputs if real(r)]
+    given = [r for call in calls for r in call.inputs if real(r)]
     if not given or bound <= UNDERFLOW * max(torch.finfo(r.dtype).tiny for r in given):
         return False
     return bound >= max(largest(record.value(r)) for r in given)

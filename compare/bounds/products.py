@@ -65,7 +65,7 @@ def _product(a: "Bounded", b: "Bounded", doubt: np.ndarray | None) -> "Bounded":
         carried = carried + lost_a @ sizes_b + sizes_a @ lost_b
     rounded = units * (sizes_a @ sizes_b)
     value, imprecise = precise_product(a.value, b.value, rounded, IMPRECISE * rounded)
-    error = carried + rounded + units * carried + n * inner.tiny + imprecise
+    error = carried + rounded + units * carried + n * a.lost_inside + imprecise
     product = a.like(value, np.asarray(error + a.rounded_once(value)))
     product.begun = units
     return product
@@ -90,7 +90,7 @@ def bilinear(
         carried = carried + f(lost_x, sizes_y) + f(sizes_x, lost_y)
     units = x.sum_units(n, 0.0 if x.doubt is None else np.inf, x.inner_u)
     value = f(x.value, y.value)
-    error = carried + units * (f(sizes_x, sizes_y) + carried) + n * x.inner.tiny
+    error = carried + units * (f(sizes_x, sizes_y) + carried) + n * x.lost_inside
     product = x.like(value, np.asarray(error + x.rounded_once(value)))
     product.begun = units
     return product

@@ -14,11 +14,19 @@ import torch
 
 from torch_parity.compare import torch_private
 from torch_parity.compare.bounds.tensors import (  # noqa: F401 (each adds its rules)
+    activations,
+    attention,
     comparisons,
     constants,
+    convolutions,
     elementwise,
+    interpolation,
+    normalizations,
+    optimizers,
     ordering,
+    pools,
     products,
+    recurrent,
     reductions,
     scatter,
 )
@@ -147,17 +155,16 @@ def handler_of(func: Any) -> Handler:
 
 
 def _rule_of(func: Any) -> Handler | None:
-    name = base_name(func)
-    full = f"{name}.{torch_private.overload_name(func).partition('.')[2]}"
+    name, functional = base_name(func), functional_of(func)
+    full = f"{name}.{torch_private.overload_name(functional).partition('.')[2] or 'default'}"
     if full in RULES:
         return RULES[full]
     if name in RULES:
         return RULES[name]
-    if name in UNINITIALISED or torch_private.is_random(func):
+    if is_undetermined(func):
         return lambda *args, **kwargs: _undetermined(func, *args, **kwargs)
     if name in NO_COMPUTATION:
         return None
-    functional = functional_of(func)
     if torch_private.is_view(functional):
         return seen(functional)
     if full in MOVES or name in MOVES:
@@ -166,6 +173,11 @@ def _rule_of(func: Any) -> Handler | None:
         return for_each(func, name.removeprefix("_foreach_"), _called_by_name)
     found = torch_private.decomposition_of(functional)
     return None if found is None else _decomposed(found)
+
+
+def is_undetermined(func: Any) -> bool:
+    """It draws random numbers, or reads memory that nothing was written into."""
+    return base_name(func) in UNINITIALISED or torch_private.is_random(func)
 
 
 def _undetermined(func: Any, *args: Any, **kwargs: Any) -> Any:

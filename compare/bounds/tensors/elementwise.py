@@ -24,7 +24,7 @@ UNARY: dict[str, Any] = {
     "abs": np.absolute, "neg": np.negative, "sign": np.sign, "sgn": np.sign,
     "positive": np.positive,
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
-    "log10": np.log10, "log1p": np.log1p, "sqrt": np.sqrt, "square": np.square,
+    "log10": np.log10, "log1p": np.log1p, "square": np.square,
     "reciprocal": np.reciprocal, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin,
     "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "floor": np.floor,
@@ -88,7 +88,7 @@ def minus(x: Any) -> Any:
 
 def scaled(x: Any, factor: Any) -> Any:
     """factor x, which may be one more term of the sum that x is"""
-    if not isinstance(factor, BoundedTensor) and factor == 1:
+    if not isinstance(factor, torch.Tensor) and factor == 1:
         return x
     result: Any = np.multiply(x, factor.bounded if isinstance(factor, BoundedTensor) else factor)
     result.begun = x.begun
@@ -108,6 +108,8 @@ def sum_of(x: Any, y: Any, alpha: Any = 1, sign: int = 1) -> Any:
     dtype = common_type(x, y)
     inner = inner_type(dtype) if alpha != 1 else dtype
     a, b = lifted(x, dtype), lifted(y, dtype)
+    if alpha != 1:
+        alpha = tensor_of(converted(lifted(alpha, dtype), dtype, inner), inner)
     a, b = converted(a, dtype, inner), scaled(converted(b, dtype, inner), alpha)
     total = added(a, b if sign == 1 else minus(b))
     return tensor_of(converted(total, inner, dtype), dtype)
@@ -153,6 +155,19 @@ def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
 def floor_divide(x: Any, y: Any) -> Any:
     """The whole number below x / y"""
     return div(x, y, rounding_mode="floor")
+
+
+def loosened(x: BoundedTensor, units: float) -> BoundedTensor:
+    """With so many more roundings of each number."""
+    b = x.bounded
+    error = b.error + units * b.inner_u * np.abs(b.value).astype(np.float64)
+    return BoundedTensor(b.like(b.value, error), x.dtype)
+
+
+@rule("sqrt")
+def sqrt(x: Any) -> Any:
+    """sqrt(x), of a mathematical library that rounds to the next number or the one behind it"""
+    return loosened(applied(np.sqrt, x), 1.0)
 
 
 @rule("rsqrt")

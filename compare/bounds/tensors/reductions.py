@@ -73,7 +73,7 @@ def _correction(unbiased: Any, correction: Any) -> float:
     return 0.0 if unbiased is False else 1.0
 
 
-def _variance(b: Any, axes: Any, correction: float, keepdim: bool) -> Any:
+def variance(b: Any, axes: Any, correction: float, keepdim: bool) -> Any:
     """sum (x - mean)^2 / (n - correction)"""
     off = b - sums.mean(b, b, axes, keepdims=True)
     n = int(np.prod([b.shape[i] for i in axes]))
@@ -91,7 +91,7 @@ def _moments(name: str, root: bool, both: bool) -> None:
         less = _correction(unbiased, correction)
 
         def of(b: Any) -> Any:
-            found = _variance(b, axes, less, keepdim)
+            found = variance(b, axes, less, keepdim)
             return np.sqrt(found) if root else found
 
         found = in_inner(of, x, _real(x))

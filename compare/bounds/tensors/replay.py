@@ -36,12 +36,15 @@ def replay_call(
     written = dispatch.written_names(overload)
     try:
         with (
-            judged_by(tier=tier, coarsest=_coarsest(given), alone=True),
+            judged_by(tier=tier, coarsest=_coarsest(given, tier), alone=True),
             torch.no_grad(),
         ):
             lifted_args, lifted_kwargs = torch_private.mapped(_lifted, (args, kwargs or {}))
             if dispatch.base_name(overload) == "as_strided":
                 lifted_args, lifted_kwargs = args, kwargs or {}
+            found = _without_rounding(overload, lifted_args, lifted_kwargs)
+            if found is not None:
+                return found
             fresh, contents = dispatch.computed(overload, tuple(lifted_args), lifted_kwargs)
     except Unbounded as error:
         raise Unbounded(f"{name}: {error}") from error
@@ -54,6 +57,25 @@ def replay_call(
     return [_entry(x) for x in [*fresh, *new]]
 
 
+def _without_rounding(overload: Any, args: Any, kwargs: Any) -> list[Result] | None:
+    """What torch's own call leaves, if it reads and leaves integers and truths only."""
+    if any(_is_rounded(x) for x in torch_private.flattened((args, kwargs))):
+        return None
+    if dispatch.is_undetermined(overload):
+        return None
+    results = dispatch.tensors_in(overload(*args, **kwargs))
+    given = dispatch.bound_arguments(overload, args, kwargs)
+    for name in dispatch.written_names(overload):
+        results += [
+            x for x in dispatch.tensors_in(given.get(name)) if not any(x is y for y in results)
+        ]
+    return None if any(_is_rounded(x) for x in results) else results
+
+
+def _is_rounded(x: Any) -> bool:
+    return isinstance(x, torch.Tensor) and (x.is_floating_point() or x.is_complex())
+
+
 def _lifted(x: Any) -> Any:
     if not isinstance(x, torch.Tensor) or isinstance(x, BoundedTensor):
         return x
@@ -63,8 +85,10 @@ def _lifted(x: Any) -> Any:
     return BoundedTensor.exact(x)
 
 
-def _coarsest(given: dict[str, Any]) -> Any:
+def _coarsest(given: dict[str, Any], tier: str) -> Any:
     """The half with the fewest digits among the types that a call reads or makes."""
+    if tier != "half":
+        return None
     leaves = torch_private.flattened(given)
     found = {x.dtype if isinstance(x, torch.Tensor) else x for x in leaves if _is_typed(x)}
     halves = [NUMPY_TYPES[d] for d in (torch.bfloat16, torch.float16) if d in found & HALVES]

@@ -35,6 +35,11 @@ class WorstCase(Bounded):
         """(n + 4) u"""
         return np.where(np.asarray(n) > 0, (np.asarray(n) + 4) * u, 0.0)
 
+    @property
+    def lost_inside(self) -> float:
+        """Of the half, where sums are taken in it."""
+        return self.tiny if self.u == self.inner_u else self.inner.tiny
+
 
 class _Current:
     setting = Setting()
