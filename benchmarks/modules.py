@@ -180,7 +180,9 @@ def seeds_of(text: str) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="0", help="such as 1000-1004")
-    parser.add_argument("--kinds", default="", help="only kinds that contain one of these, by comma")
+    parser.add_argument(
+        "--kinds", default="", help="only kinds that contain one of these, by comma"
+    )
     parser.add_argument("--architecture", default=None)
     parser.add_argument("--only", choices=["mistakes", "pairs"])
     parser.add_argument("--jobs", type=int, default=2)
@@ -220,7 +222,9 @@ def report(outcomes: list[Outcome]) -> None:
     for kind, found in of_kind.items():
         cause = found[0].cause or "-"
         counts = [sum(x) for x in zip(*((o.seen, o.placed, o.named, o.misnamed) for o in found))]
-        print(f"{kind:28}{cause:28}{len(found):4}{counts[0]:5}{counts[1]:7}{counts[2]:6}{counts[3]:6}")
+        print(
+            f"{kind:28}{cause:28}{len(found):4}{counts[0]:5}{counts[1]:7}{counts[2]:6}{counts[3]:6}"
+        )
         for o in found:
             if o.crashed or not o.seen or not o.placed or o.misnamed or (o.cause and not o.named):
                 print(f"    {o.architecture} {o.seed}: wanted {o.wanted}, first {o.first}")

@@ -1,6 +1,5 @@
 """Which function of the same numbers each of the two takes."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,8 @@ GELUS: dict[str, tuple[Function, str]] = {
         "x * torch.sigmoid(1.702 * x)",
     ),
 }
+PHASES = ("forward", "backward")
+MOST_ARGUMENTS = 8
 OTHERS: dict[str, tuple[Function, str]] = {
     "relu": (F.relu, "F.relu(x)"),
     "silu": (F.silu, "F.silu(x)"),
@@ -55,14 +56,15 @@ class Taken:
     made: Made
 
 
-def taken(side: Side, x: BoundedTensor, names: dict[str, tuple[Function, str]]) -> Taken | None:
-    """The first function of x that the side makes."""
+def taken(
+    side: Side, x: BoundedTensor, values: list[tuple[str, str, BoundedTensor]]
+) -> Taken | None:
+    """The first function of x that the side makes. values are (name, code, the function of x)."""
     for made in side.made:
         if made.tensor.numel() != x.numel() or made.tensor.dtype != x.dtype:
             continue
-        for name, (function, code) in names.items():
-            y = computed(lambda function=function: function(x))  # type: ignore[misc]
-            if y is not None and _is(made.tensor, y, x):
+        for name, code, y in values:
+            if numbers.fits_somehow(y, made.tensor):
                 return Taken(name, code, made)
         slope = leaky_slope(made.tensor, x)
         if slope is not None:
@@ -72,6 +74,16 @@ def taken(side: Side, x: BoundedTensor, names: dict[str, tuple[Function, str]]) 
         if alpha is not None:
             return Taken(f"elu of alpha {alpha:.6g}", f"F.elu(x, {alpha:.6g})", made)
     return None
+
+
+def values_at(x: BoundedTensor) -> list[tuple[str, str, BoundedTensor]]:
+    """Every known function of x, as far as it is another tensor than x."""
+    found = []
+    for name, (function, code) in FUNCTIONS.items():
+        y = computed(lambda function=function: function(x))  # type: ignore[misc]
+        if y is not None and numbers.is_sharp(y) and not fits(y, x):
+            found.append((name, code, y))
+    return found
 
 
 def _is(made: BoundedTensor, y: BoundedTensor, x: BoundedTensor) -> bool:
@@ -101,7 +113,8 @@ def elu_alpha(y: BoundedTensor, x: BoundedTensor) -> float | None:
 
 def _ratio(y: BoundedTensor, x: BoundedTensor, at: Any) -> float | None:
     parts = [
-        numbers.with_error(numbers.value_of(t)[at], numbers.error_of(t)[at], t.dtype) for t in (y, x)
+        numbers.with_error(numbers.value_of(t)[at], numbers.error_of(t)[at], t.dtype)
+        for t in (y, x)
     ]
     found = numbers.factor(*parts)
     return None if found is None else numbers.middle(found)
@@ -111,7 +124,7 @@ def arguments(case: Case) -> Iterator[BoundedTensor]:
     """The tensors that both have and that a function may be of, once each."""
     seen: list[BoundedTensor] = []
     for side in (case.b, case.a):
-        for made in side.common:
+        for made in side.common[:MOST_ARGUMENTS]:
             x = made.tensor
             if x.numel() < 2 or not numbers.is_sharp(x) or any(fits(x, s) for s in seen):
                 continue
@@ -119,40 +132,41 @@ def arguments(case: Case) -> Iterator[BoundedTensor]:
             yield x
 
 
-def both_take(
-    case: Case, names: dict[str, tuple[Function, str]]
-) -> Iterator[tuple[BoundedTensor, Taken, Taken]]:
-    """Different functions that a and b take of the same tensor."""
+def both_take(case: Case) -> list[tuple[Taken, Taken]]:
+    """Different functions that a and b take of the same tensor, or the derivatives of such."""
+    if "functions" not in case.found:
+        backward = case.phase == "backward"
+        case.found["functions"] = list(_derive(case) if backward else _take(case))
+    return case.found["functions"]
+
+
+def _take(case: Case) -> Iterator[tuple[Taken, Taken]]:
     for x in arguments(case):
-        of_b = taken(case.b, x, names)
-        of_a = taken(case.a, x, names) if of_b is not None else None
+        values = values_at(x)
+        of_b = taken(case.b, x, values)
+        of_a = taken(case.a, x, values) if of_b is not None else None
         if of_a is not None and of_b is not None and of_a.name != of_b.name:
-            yield x, of_a, of_b
+            yield of_a, of_b
 
 
-@cause("gelu_form", "GELU exact, by tanh, or x sigmoid(1.702 x)")
+@cause("gelu_form", "GELU exact, by tanh, or x sigmoid(1.702 x)", PHASES)
 def gelu_form(case: Case) -> Iterator[str]:
     """Forward, or in the derivative."""
-    for _, of_a, of_b in both_take(case, FUNCTIONS):
+    for of_a, of_b in both_take(case):
         if of_a.name in GELUS and of_b.name in GELUS:
             yield _told(case, of_a, of_b)
-    for of_a, of_b in both_derive(case):
-        if of_a.name in GELUS and of_b.name in GELUS:
-            yield _told(case, of_a, of_b, "the derivative of ")
 
 
-@cause("activation_other", "another activation, or another slope of it")
+@cause("activation_other", "another activation, or another slope of it", PHASES)
 def activation_other(case: Case) -> Iterator[str]:
     """Which."""
-    for _, of_a, of_b in both_take(case, FUNCTIONS):
+    for of_a, of_b in both_take(case):
         if not (of_a.name in GELUS and of_b.name in GELUS):
             yield _told(case, of_a, of_b)
-    for of_a, of_b in both_derive(case):
-        if not (of_a.name in GELUS and of_b.name in GELUS):
-            yield _told(case, of_a, of_b, "the derivative of ")
 
 
-def _told(case: Case, of_a: Taken, of_b: Taken, what: str = "") -> str:
+def _told(case: Case, of_a: Taken, of_b: Taken) -> str:
+    what = "the derivative of " if case.phase == "backward" else ""
     return (
         f"{case.b.called} takes {what}{of_b.name}, {case.a.called} {what}{of_a.name} "
         f"({where(of_b.made.call)}): {case.a.called} has {of_a.code}."
@@ -186,35 +200,29 @@ def name_of(x: BoundedTensor, y: BoundedTensor) -> str | None:
     return None
 
 
-def both_derive(case: Case) -> Iterator[tuple[Taken, Taken]]:
-    """Different derivatives that a and b multiply the same gradient by."""
-    if case.phase != "backward":
-        return
+def _derive(case: Case) -> Iterator[tuple[Taken, Taken]]:
+    """Derivatives that a and b multiply the same gradient by."""
     shared = list(arguments(case))
     for gradient in shared:
         for x in shared:
             if x is gradient or tuple(x.shape) != tuple(gradient.shape):
                 continue
-            names = {
-                n: (_derived(f, gradient), code)
-                for n, (f, code) in FUNCTIONS.items()
-            }
-            of_b = taken_derivative(case.b, x, names)
-            of_a = taken_derivative(case.a, x, names) if of_b is not None else None
+            values = []
+            for name, (function, code) in FUNCTIONS.items():
+                y = _derived(function, gradient)(x)
+                if y is not None and numbers.is_sharp(y) and not fits(y, gradient):
+                    values.append((name, code, y))
+            of_b = _exactly(case.b, values)
+            of_a = _exactly(case.a, values) if of_b is not None else None
             if of_a is not None and of_b is not None and of_a.name != of_b.name:
                 yield of_a, of_b
 
 
-def taken_derivative(
-    side: Side, x: BoundedTensor, names: dict[str, tuple[Function, str]]
-) -> Taken | None:
-    """The first of these derivatives that the side makes."""
-    for made in side.made:
-        if made.tensor.numel() == x.numel() and made.tensor.dtype == x.dtype:
-            for name, (derivative, code) in names.items():
-                y = derivative(x)
-                if y is not None and numbers.is_sharp(y) and numbers.fits_somehow(y, made.tensor):
-                    return Taken(name, code, made)
+def _exactly(side: Side, values: list[tuple[str, str, BoundedTensor]]) -> Taken | None:
+    for name, code, y in values:
+        made = side.find(y)
+        if made is not None:
+            return Taken(name, code, made)
     return None
 
 
@@ -231,4 +239,4 @@ def _derived(function: Function, gradient: BoundedTensor) -> Function:
     return derivative
 
 
-__all__ = ["FUNCTIONS", "GELUS", "arguments", "both_take", "math", "name_of"]
+__all__ = ["FUNCTIONS", "GELUS", "arguments", "both_take", "name_of"]

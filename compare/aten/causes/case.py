@@ -25,10 +25,12 @@ from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.precise import higher
 from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
 from torch_parity.compare.tensors import to_numpy
+from torch_parity.compare.torch_private import mapped
 
 MOST_CALLS = 48  # of a stretch
 MOST_SWAPPED = 14  # calls whose outputs and inputs are swapped
 MOST_AFTER = 10  # calls that are computed again after a swap
+MOST_TRIED = 150  # swaps
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ class Side:
         called: str,
         record: Record,
         calls: Iterable[Call],
-        start: Mapping[TensorRef, np.ndarray],
+        borrowed: "Borrowed | None" = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
+        """borrowed are the other model's numbers, to be taken for what both have."""
         self.called = called
         self.record = record
         self.calls = [c for c in calls if not is_view(c)][:MOST_CALLS]
@@ -60,13 +63,30 @@ class Side:
         self.memory = BoundedMemory(record)
         self.made: list[Made] = []
         self.dead: set[Place] = set()
-        for ref, array in start.items():
-            self.memory.write(ref, numbers.with_error(array.astype(higher(array.dtype)), 0.0, ref.dtype))
+        self._borrowed = borrowed
+        self._given_places = {ref.place for ref in record.given.values()}
         for call in self.calls:
             self._compute(call)
         self._made_by = {m.ref.place: m for m in self.made}
 
+    def _borrow(self, call: Call) -> None:
+        """What the call reads, and what it writes into."""
+        for ref in call.inputs:
+            self._has(ref.place)
+        for ref in call.outputs:
+            self._has((ref.storage, ref.version - 1))
+
+    def _has(self, place: Place) -> bool:
+        """Whether the numbers at a place are those of both, or were computed from such."""
+        if self._borrowed is None or place in self.memory or place in self._given_places:
+            return True
+        arrays = self._borrowed.at(place)
+        for ref, array in arrays:
+            self.memory.write(ref, numbers.with_error(array, 0.0, ref.dtype))
+        return bool(arrays)
+
     def _compute(self, call: Call) -> None:
+        self._borrow(call)
         outputs = self._outputs(call, self.memory)
         if outputs is None:
             self.dead |= {ref.place for ref in call.outputs}
@@ -103,6 +123,8 @@ class Side:
     def number(self, ref: TensorRef) -> BoundedTensor | None:
         """A tensor of real numbers, as one of the calls reads it."""
         if ref.unjudged or ref.place in self.dead or not ref.dtype.is_floating_point:
+            return None
+        if not self._has(ref.place):
             return None
         return bounded(self.memory.read(ref))
 
@@ -154,6 +176,17 @@ class Side:
         """The outputs of a call with other tensors in the place of some that it reads."""
         outputs = self._outputs(call, self.memory, swapped)
         return [b for b in map(bounded, outputs or []) if b is not None]
+
+    def uncast(self, call: Call, swapped: Mapping[TensorRef, Any]) -> list[BoundedTensor]:
+        """The outputs of a call with tensors of a higher precision."""
+        args, kwargs = mapped(
+            lambda x: swapped.get(x, self.read(x)) if isinstance(x, TensorRef) else x,
+            (call.args, dict(call.kwargs)),
+        )
+        if call.operation == "_to_copy":
+            return [args[0]]
+        found = numbers.computed(lambda: call.overload(*args, **kwargs))
+        return [] if found is None else [found]
 
     def with_arguments(self, call: Call, args: tuple[Any, ...], **kwargs: Any) -> list[Any]:
         """The outputs of the call with other arguments."""
@@ -258,12 +291,22 @@ class Case:
         return [s for one, other in self.both_ways for s in self._swaps(one, other)]
 
     def _swaps(self, one: Side, other: Side) -> list[Swap]:
-        candidates = self._candidates(other)
+        if self.phase == "update":  # each parameter goes its own way
+            return []
+        candidates = list(self._in_order(other))
+        left = MOST_TRIED
         for v in self._in_order(one):
-            found = [s for y in candidates if (s := self._swap(one, v, other, y)) is not None]
-            if found:
+            sized = [y for y in candidates if self._may_stand_for(v, y)]
+            found = [s for y in sized[:left] if (s := self._swap(one, v, other, y)) is not None]
+            left -= len(sized)
+            if found or left <= 0:
                 return found
         return []
+
+    @staticmethod
+    def _may_stand_for(v: Made, y: Made) -> bool:
+        size = v.tensor.numel()
+        return size == y.tensor.numel() and v.tensor.dtype == y.tensor.dtype and size > 1
 
     @staticmethod
     def _in_order(side: Side) -> Iterator[Made]:
@@ -276,13 +319,7 @@ class Case:
                     yield Made(m.ref, m.tensor, call, common=True)
             yield from (m for m in side.made if m.call is call)
 
-    def _candidates(self, side: Side) -> list[Made]:
-        return list(self._in_order(side))
-
     def _swap(self, one: Side, v: Made, other: Side, y: Made) -> Swap | None:
-        size = v.tensor.numel()
-        if size != y.tensor.numel() or v.tensor.dtype != y.tensor.dtype or size < 2:
-            return None
         shaped = numbers.reshaped(y.tensor, tuple(v.tensor.shape))
         if shaped is None or fits(shaped, v.tensor):
             return None
@@ -312,22 +349,24 @@ def common_numbers(alignment: Alignment, ref: TensorRef) -> np.ndarray | None:
     return array.reshape(ref.shape)
 
 
-def start_of(alignment: Alignment, calls: Iterable[Call]) -> dict[TensorRef, np.ndarray]:
-    """a's numbers for the tensors that both have and that these calls of b read."""
-    needed: set[Place] = set()
-    for call in calls:
-        for ref in call.inputs:
-            needed.add(ref.place)
-        for ref in call.outputs:
-            needed.add((ref.storage, ref.version - 1))
-    given = {ref.place for ref in alignment.b.given.values()}
-    found = {}
-    for ref in alignment.shared:
-        if ref.place in needed and ref.place not in given and ref.dtype.is_floating_point:
-            array = common_numbers(alignment, ref)
+class Borrowed:
+    """a's numbers for the tensors of b that both have, by the place of b's."""
+
+    def __init__(self, alignment: Alignment) -> None:
+        self._alignment = alignment
+        self._refs: dict[Place, list[TensorRef]] = {}
+        for ref in alignment.shared:
+            if ref.dtype.is_floating_point:
+                self._refs.setdefault(ref.place, []).append(ref)
+
+    def at(self, place: Place) -> list[tuple[TensorRef, np.ndarray]]:
+        """What both have there, in b's layout."""
+        found = []
+        for ref in self._refs.get(place, ()):
+            array = common_numbers(self._alignment, ref)
             if array is not None:
-                found[ref] = array
-    return found
+                found.append((ref, array.astype(higher(array.dtype))))
+        return found
 
 
-__all__ = ["Case", "Made", "Side", "Swap", "common_numbers", "start_of"]
+__all__ = ["Borrowed", "Case", "Made", "Side", "Swap", "common_numbers"]

@@ -6,9 +6,13 @@ from typing import Any
 from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.causes import (  # noqa: F401 (each adds to the catalogue)
     activations,
+    attention,
+    convolutions,
+    losses,
+    norms,
     structure,
 )
-from torch_parity.compare.aten.causes.case import Case, Side, start_of
+from torch_parity.compare.aten.causes.case import Borrowed, Case, Side
 from torch_parity.compare.aten.causes.registry import CATALOGUE, Cause
 from torch_parity.compare.aten.parting import Parting
 
@@ -60,9 +64,8 @@ def case_of(
     lacking: tuple[str, ...],
 ) -> Case:
     """Both stretches on bounded numbers."""
-    start = start_of(alignment, parting.of_b)
-    a = Side(called[0], alignment.a, parting.of_a, {}, options[0])
-    b = Side(called[1], alignment.b, parting.of_b, start, options[1])
+    a = Side(called[0], alignment.a, parting.of_a, None, options[0])
+    b = Side(called[1], alignment.b, parting.of_b, Borrowed(alignment), options[1])
     return Case(a, b, alignment, parting, lacking)
 
 
@@ -71,7 +74,7 @@ def explained(case: Case) -> tuple[Cause, ...]:
     for general in sorted({entry.general for entry in CATALOGUE}):
         found: dict[str, Cause] = {}
         for entry in CATALOGUE:
-            if entry.general == general:
+            if entry.general == general and case.phase in entry.phases:
                 sentence = next(iter(entry.test(case)), None)
                 if sentence is not None:
                     found[entry.name] = Cause(entry.name, sentence)

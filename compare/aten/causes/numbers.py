@@ -118,7 +118,10 @@ def factor(y: BoundedTensor, v: BoundedTensor) -> tuple[float, float] | None:
         top, bottom = top[finite], bottom[finite]
         top_error, bottom_error = top_error[finite], bottom_error[finite]
     clear = np.abs(bottom) > 4 * bottom_error
-    if not clear.any() or (np.abs(top[~clear]) > top_error[~clear] + 1e3 * bottom_error[~clear]).any():
+    if (
+        not clear.any()
+        or (np.abs(top[~clear]) > top_error[~clear] + 1e3 * bottom_error[~clear]).any()
+    ):
         return None
     top, bottom = top[clear], bottom[clear]
     middle = top / bottom

@@ -1,4 +1,4 @@
-"""The catalogue: each known mistake is a function that yields a sentence where it explains a case."""
+"""The catalogue: a known mistake is a function that yields a sentence where it explains a case."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,24 +22,28 @@ class Cause:
 class Entry:
     """A known mistake: its name, what it is in a line, the function that looks for it.
 
-    general says that it describes a relation of two tensors (a factor, a missing term) without
-    saying how it came about: it yields to any mistake that is not general.
+    phases are those in which it can be what differs first. general says that it describes a
+    relation of two tensors (a factor, a missing term) without saying how it came about: it yields
+    to any mistake that is less general.
     """
 
     name: str
     line: str
     test: Test
+    phases: tuple[str, ...] = ("forward",)
     general: int = 0
 
 
 CATALOGUE: list[Entry] = []
 
 
-def cause(name: str, line: str, general: int = 0) -> Callable[[Test], Test]:
+def cause(
+    name: str, line: str, phases: tuple[str, ...] = ("forward",), general: int = 0
+) -> Callable[[Test], Test]:
     """Put a function into the catalogue."""
 
     def keep(test: Test) -> Test:
-        CATALOGUE.append(Entry(name, line, test, general))
+        CATALOGUE.append(Entry(name, line, test, phases, general))
         return test
 
     return keep
