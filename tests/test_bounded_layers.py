@@ -175,6 +175,27 @@ SEQUENCES = [
     Row(A.lstm_cell.default, lambda t: (t(3, 4), [t(3, 5)] * 2, t(20, 4), t(20, 5), t(20), t(20))),
 ]
 
+
+def encoder(t: Draw, **more: bool) -> tuple[Any, ...]:
+    weights = [t(24, 8) / 9, t(24), t(8, 8) / 9, t(8)]
+    norms, feed = [t(8), t(8), t(8), t(8)], [t(6, 8) / 9, t(6), t(8, 6) / 9, t(8)]
+    mask = torch.tensor([[False] * 5, [False, False, False, True, True]])
+    first = more.get("norm_first", False)
+    return t(2, 5, 8), 8, 2, *weights, first, first, 1e-5, *norms, *feed, mask, 1
+
+
+def attention_layer(t: Draw) -> tuple[Any, ...]:
+    x = t(2, 5, 8)
+    return x, x, x, 8, 2, t(24, 8) / 9, t(24), t(8, 8) / 9, t(8)
+
+
+ENCODER = A._transformer_encoder_layer_fwd.default
+ENCODERS = [
+    Row(ENCODER, encoder),
+    Row(ENCODER, lambda t: encoder(t, norm_first=True)),
+    Row(A._native_multi_head_attention.default, attention_layer),
+]
+
 INDEX = torch.tensor([[0, 2, 2], [1, 1, 1], [2, 0, 1]])
 BY_PLACE = [
     Row(A.scatter_add.default, lambda t: (t(3, 4), 0, INDEX, t(5, 6))),
@@ -295,7 +316,9 @@ OPTIMIZERS = [
 ]
 
 
-@every_type(CONVOLUTIONS + POOLS + NORMALIZATIONS + SEQUENCES + BY_PLACE + READING + OPTIMIZERS)
+@every_type(
+    CONVOLUTIONS + POOLS + NORMALIZATIONS + SEQUENCES + ENCODERS + BY_PLACE + READING + OPTIMIZERS
+)
 def test_a_call(row: Row, dtype: torch.dtype) -> None:
     require_bounds(row, dtype)
 

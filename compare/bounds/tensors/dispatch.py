@@ -22,6 +22,7 @@ from torch_parity.compare.bounds.tensors import (  # noqa: F401 (each adds its r
     distances,
     elementwise,
     embedding_bags,
+    encoders,
     interpolation,
     normalizations,
     optimizers,
