@@ -61,7 +61,12 @@ def exact(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Bounded:
     Raises:
         Unbounded: it does not hold plain real numbers in memory.
     """
-    if tensor.is_complex() or tensor.layout is not torch.strided or tensor.is_quantized:
+    if (
+        tensor.is_complex()
+        or tensor.layout is not torch.strided
+        or tensor.is_quantized
+        or tensor.is_nested
+    ):
         raise Unbounded(f"a tensor that is {_kind(tensor)} has no rounding bound")
     dtype = tensor.dtype if dtype is None else dtype
     if dtype not in NUMPY_TYPES or (tensor.is_floating_point() and tensor.dtype not in NUMPY_TYPES):
@@ -87,6 +92,8 @@ def exact(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Bounded:
 def _kind(tensor: torch.Tensor) -> str:
     if tensor.is_quantized:
         return "quantized"
+    if tensor.is_nested:
+        return "nested"
     return "complex" if tensor.is_complex() else f"sparse ({tensor.layout})"
 
 
