@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.ends import End
-from torch_parity.compare.aten.index import Entry, Index, arrangements
+from torch_parity.compare.aten.index import Entry, Index, ordered
 from torch_parity.compare.aten.memory import BoundedMemory, Place, numpy_dtype
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.replay import expected_of, proves_nothing
@@ -53,13 +54,15 @@ class EndVerdict:
 
 @dataclass
 class Alignment:
-    """shared maps tensors of b to the same tensors of a; known is the memory of b, by storage and
-    version, that holds a's numbers; ends are the verdicts on b's results; unbounded are the calls
-    of b that no bound can be derived for, with the reason."""
+    """shared maps tensors of b to the same tensors of a, and orders says of which the dimensions are
+    in another order; known is the memory of b, by storage and version, that holds a's numbers; ends
+    are the verdicts on b's results; unbounded are the calls of b that no bound can be derived for,
+    with the reason."""
 
     a: Record
     b: Record
     shared: dict[TensorRef, TensorRef] = field(default_factory=dict)
+    orders: dict[TensorRef, tuple[int, ...]] = field(default_factory=dict)
     known: set[Place] = field(default_factory=set)
     ends: list[EndVerdict] = field(default_factory=list)
     unbounded: dict[int, str] = field(default_factory=dict)
@@ -96,6 +99,7 @@ class _Walk:
         for end in ends:
             self._open[end.ref.place].append(end)
         self._tainted: set[Place] = set()
+        self._lowered: set[Place] = set()
         for end in ends:
             self._memory.keep(end.ref)
 
@@ -103,7 +107,10 @@ class _Walk:
         """The call's outputs from what is known, and their counterparts in a."""
         if is_view(call):
             return
-        for ref, tensor in zip(call.outputs, self._outputs(call), strict=False):
+        outputs = self._outputs(call)
+        if any(r.place in self._lowered for r in call.inputs) or self._lowers(call):
+            self._lowered |= {ref.place for ref in call.outputs}
+        for ref, tensor in zip(call.outputs, outputs, strict=False):
             if ref.unjudged:
                 continue
             self._memory.write(ref, tensor)
@@ -111,7 +118,19 @@ class _Walk:
                 self._close(self._open.pop(ref.place))
             elif isinstance(tensor, BoundedTensor):
                 self._match(call, ref, tensor.bounded)
+            elif isinstance(tensor, torch.Tensor):
+                self._match_exactly(ref, tensor)
         self._memory.forget(call)
+
+    def _lowers(self, call: Call) -> bool:
+        """It casts to a lower precision, and digits are lost."""
+        if call.operation not in ("_to_copy", "copy") or not call.inputs:
+            return False
+        source, made = call.inputs[-1], call.outputs[0]
+        if source.unjudged or made.unjudged or digits(made.dtype) >= digits(source.dtype):
+            return False
+        b = self.alignment.b
+        return not torch.equal(b.value(made).to(source.dtype), b.value(source).reshape(made.shape))
 
     def close(self) -> None:
         """Results that no call made: what was given, handed on."""
@@ -158,17 +177,30 @@ class _Walk:
         if not b.size or not _known(b):
             return
         for entry in self._candidates(call, b, ref):
-            numbers = self._within(entry, b, ref)
-            if numbers is not None:
+            found = self._within(entry, b, ref)
+            if found is not None:
+                order, numbers = found
                 self.alignment.shared[ref] = entry.ref
+                if order is not None:
+                    self.alignment.orders[ref] = order
                 self.alignment.known.add(ref.place)
                 self._tainted.discard(ref.place)
+                self._lowered.discard(ref.place)
                 exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(ref.dtype))
                 self._memory.write(ref, BoundedTensor(exact, ref.dtype))
                 return
 
+    def _match_exactly(self, ref: TensorRef, tensor: torch.Tensor) -> None:
+        """a's tensor of the same integers or truths, if there is one."""
+        of_a = self._index.exactly(tensor, ref)
+        if of_a is not None:
+            self.alignment.shared[ref] = of_a
+            self.alignment.known.add(ref.place)
+
     def _candidates(self, call: Call, b: Bounded, ref: TensorRef) -> list[Entry]:
         found = list(self._index.like(b.value, b.error, ref.dtype))
+        if ref.place in self._lowered:  # it is no tensor that kept its digits
+            found = [e for e in found if _is_lowered(e)]
 
         def rank(entry: Entry) -> tuple[bool, bool, bool, int]:
             made = entry.call
@@ -178,17 +210,20 @@ class _Walk:
 
         return sorted(found, key=rank)
 
-    def _within(self, entry: Entry, b: Bounded, ref: TensorRef) -> np.ndarray | None:
-        """The candidate's numbers in b's layout, if they lie within the bound."""
+    def _within(
+        self, entry: Entry, b: Bounded, ref: TensorRef
+    ) -> tuple[tuple[int, ...] | None, np.ndarray] | None:
+        """The candidate's numbers in b's layout, if they lie within the bound; the order of the
+        dimensions that brings them there."""
         numbers = self._index.value(entry.ref)
-        for arranged in arrangements(numbers, ref.shape):
+        for order, arranged in ordered(numbers, ref.shape):
             use = _use(arranged, b, 0.0)
             if use <= 1:
-                return arranged
+                return order, arranged
             if use < OwnBounds.WORTH_IT:
                 own = self._own.of(entry.ref, set(self.alignment.shared.values()))
                 if own is not None and _use(arranged, b, own) <= 1:
-                    return arranged
+                    return order, arranged
             if not np.array_equal(np.sort(arranged.reshape(-1)).shape, (b.size,)):
                 break
             if not _same_multiset(arranged, b):
@@ -240,6 +275,11 @@ class _Walk:
             return EndVerdict(end, "wrong", np.inf, reason=f"shape {b.shape}, expected {shapes}")
         use, numbers = best
         verdict = _verdict(end, use, numbers, b)
+        if end.ref.place in self._lowered and verdict.outcome == "right" and end.a_ref is not None:
+            theirs = self._index.made_by.get(end.a_ref)
+            if not _is_lowered(Entry(end.a_ref, theirs, 0.0, 0)) and use > 0:
+                reason = "it is computed in a lower precision"
+                verdict = replace(verdict, outcome="wrong", reason=reason)
         if end.ref.place in self._tainted and verdict.outcome == "wrong":
             return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
         exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(end.ref.dtype))
@@ -313,6 +353,19 @@ def is_view(call: Call) -> bool:
     """It returns memory that it was given, unchanged."""
     given = {ref.place for ref in call.inputs}
     return bool(call.outputs) and all(ref.place in given for ref in call.outputs)
+
+
+def digits(dtype: torch.dtype) -> int:
+    """The bits of a type's numbers; 99 of integers, which lose nothing."""
+    if not dtype.is_floating_point:
+        return 99
+    return {torch.float64: 53, torch.float32: 24, torch.float16: 11}.get(dtype, 8)
+
+
+def _is_lowered(entry: Entry) -> bool:
+    """It is of a lower precision, or made of a tensor that is."""
+    refs = [entry.ref, *(entry.call.inputs if entry.call else ())]
+    return any(digits(r.dtype) < digits(torch.float64) for r in refs)
 
 
 def _known(b: Bounded) -> bool:

@@ -1,7 +1,7 @@
 """Is every call of one model right? Do two models compute the same?"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from torch_parity.compare.aten.alignment import align
+from torch_parity.compare.aten.alignment import Alignment, align
+from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
 from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given_pairs import Pairing, paired, same_given
-from torch_parity.compare.aten.parting import parting
+from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.replay import replay
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
-from torch_parity.compare.aten.step import Step, record_step
+from torch_parity.compare.aten.step import Step, options_of, record_step
 from torch_parity.compare.aten.unchanged import fresh, unchanged
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError, suggest
@@ -110,25 +111,77 @@ def check_steps(
     own.append(recorded(b, own[0] if share_draws else None))
     differing = tuple(given_differ(own[0], own[1], names, called))
     pair, precision = _in_float64(a, b, own, share_draws, notes)
-    pairs = paired(_given(pair[0]), _given(pair[1]), _hints(names, pair))
-    ends = _without(ignore, list(ends_of(pair[0], pair[1], pairs)))
-    tick = watch("comparing", len(pair[1].calls))
-    alignment = align(pair[0], pair[1], ends, same_given(pair[0], pair[1], pairs), tick)
-    due, unpaired = (
-        [n for n in names_ if not _ignored(n, ignore)] for names_ in unmet(pair[0], ends, pairs)
-    )
+    there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
+    back, causes = why(there, pair, names, ignore, called, (options_of(a), options_of(b)))
     return ModulesReport(
-        alignment,
-        parting(alignment),
+        there.alignment,
+        there.parting,
         models,
-        tuple(due),
-        tuple(unpaired),
+        there.lacking,
+        there.unpaired,
+        tuple(c.name for c in causes) if len(causes) == 1 else (),
+        told(causes),
         differing=(*differing, *others_differ(own[0], own[1], called)),
         notes=tuple(notes),
         called=called,
         precision=precision,
+        back=back,
     )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """b's calls held to a's numbers: where they part, and what b lacks."""
+
+    alignment: Alignment
+    parting: Parting | None
+    lacking: tuple[str, ...]
+    unpaired: tuple[str, ...]
+
+
+def compared(
+    pair: Sequence[Record],
+    names: Mapping[str, str],
+    ignore: Sequence[str] = (),
+    tick: Callable[[], None] = lambda: None,
+) -> Comparison:
+    """The second record, held to the first."""
+    a, b = pair
+    pairs = paired(_given(a), _given(b), _hints(names, pair))
+    ends = _without(ignore, list(ends_of(a, b, pairs)))
+    alignment = align(a, b, ends, same_given(a, b, pairs), tick)
+    due, unpaired = (
+        tuple(n for n in found if not _ignored(n, ignore)) for found in unmet(a, ends, pairs)
+    )
+    return Comparison(alignment, parting(alignment), due, unpaired)
+
+
+def why(
+    there: Comparison,
+    pair: Sequence[Record],
+    names: Mapping[str, str],
+    ignore: Sequence[str],
+    called: tuple[str, str],
+    options: tuple[Options, Options],
+) -> tuple[Parting | None, tuple[Cause, ...]]:
+    """Where the two part as seen from the other side, and the known mistake that explains it. What
+    b lacks shows only from there."""
+    if there.parting is None and not there.lacking:
+        return None, ()
+    of_a = [e.end.partner for e in there.alignment.ends if _ignored(e.end.name, ignore)]
+    other = {of_b: of_a for of_a, of_b in names.items()}
+    here = compared((pair[1], pair[0]), other, tuple(n for n in of_a if n in pair[0].results))
+    causes = causes_of(
+        there.alignment,
+        there.parting,
+        here.alignment,
+        here.parting,
+        called,
+        options,
+        there.lacking,
+    )
+    return here.parting, causes
 
 
 def recorded(step: Step, draws_of: Record | None = None) -> Record:

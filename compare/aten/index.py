@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
+import torch
 
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
@@ -35,6 +36,7 @@ class Index:
         self._record = record
         self._values: dict[TensorRef, np.ndarray] = {}
         self._by_size: dict[tuple[int, Any], list[Entry]] = defaultdict(list)
+        self._exact: dict[tuple[Any, ...], TensorRef] = {}
         self.made_by: dict[TensorRef, Call] = {}
         seen: set[TensorRef] = set()
         for ref in record.given.values():
@@ -66,10 +68,19 @@ class Index:
         low, high = bisect_left(keys, largest - 2 * slack), bisect_right(keys, largest + 2 * slack)
         yield from self._by_size[key][low:high]
 
+    def exactly(self, tensor: torch.Tensor, ref: TensorRef) -> TensorRef | None:
+        """The first tensor with the same integers or truths, of the same shape and type."""
+        if ref.dtype.is_floating_point or ref.dtype.is_complex:
+            return None
+        return self._exact.get(_content(tensor, ref))
+
     def _add(self, ref: TensorRef, call: Call | None, seen: set[TensorRef]) -> None:
-        if ref in seen or ref.unjudged or not ref.dtype.is_floating_point:
+        if ref in seen or ref.unjudged or ref.dtype.is_complex:
             return
         seen.add(ref)
+        if not ref.dtype.is_floating_point:
+            self._exact.setdefault(_content(self._record.value(ref), ref), ref)
+            return
         if not int(np.prod(ref.shape)):
             return
         largest = _largest(self.value(ref))
@@ -77,6 +88,10 @@ class Index:
             size = int(np.prod(ref.shape, dtype=np.int64))
             entry = Entry(ref, call, largest, len(seen))
             self._by_size[size, ref.dtype].append(entry)
+
+
+def _content(tensor: torch.Tensor, ref: TensorRef) -> tuple[Any, ...]:
+    return ref.shape, ref.dtype, to_numpy(tensor.to(ref.dtype)).tobytes()
 
 
 def _largest(value: np.ndarray) -> float:
@@ -87,8 +102,16 @@ def _largest(value: np.ndarray) -> float:
 
 def arrangements(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """The numbers in this shape: as they are, then with their dimensions permuted."""
-    yield value.reshape(shape)
+    for _, arranged in ordered(value, shape):
+        yield arranged
+
+
+def ordered(
+    value: np.ndarray, shape: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...] | None, np.ndarray]]:
+    """arrangements, each with the order that the dimensions are in; None as they are."""
+    yield None, value.reshape(shape)
     if 1 < value.ndim <= MOST_DIMENSIONS:
         for order in permutations(range(value.ndim)):
             if order != tuple(range(value.ndim)):
-                yield value.transpose(order).reshape(shape)
+                yield order, value.transpose(order).reshape(shape)

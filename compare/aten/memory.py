@@ -43,6 +43,10 @@ class BoundedMemory:
             for ref in call.outputs:  # writing in place begins from what was there
                 self._last_read[ref.storage, ref.version - 1] = call.index
 
+    def __contains__(self, place: Place) -> bool:
+        """Whether something was read or written there."""
+        return place in self._flat
+
     def read(self, ref: TensorRef) -> Any:
         """The tensor: bounded if it is of real numbers."""
         flat = self._of(ref)

@@ -52,10 +52,11 @@ def parting(alignment: Alignment) -> Parting | None:
     return min(found, key=_order, default=None)
 
 
-def _order(found: Parting) -> tuple[int, int]:
+def _order(found: Parting) -> tuple[int, int, int]:
+    """By where it begins; of those that begin alike the shortest."""
     first = found.of_b[0] if found.of_b else None
     phase = PHASES.index(first.phase if first else found.end.end.phase)
-    return phase, first.index if first else 0
+    return phase, first.index if first else 0, len(found.of_a) + len(found.of_b)
 
 
 def leading_to(record: Record, ref: TensorRef, known: Collection[Place]) -> list[Call]:

@@ -173,7 +173,9 @@ class ModulesReport(_Required):
     alignment is in the precision named by `precision` (float64 where both could be copied to it),
     models are the reports on the two as they are. lacking are results of a that b has the tensors
     for and does not make (a gradient that does not arrive); unpaired are those that belong to
-    nothing of b. causes are the known mistakes that explain where the two part.
+    nothing of b. causes are the known mistakes that explain where the two part, in the words of
+    explanations; none is named where several fit. back is where the two part as seen from b: a's
+    first call that b has no counterpart for.
     """
 
     alignment: Alignment
@@ -187,6 +189,7 @@ class ModulesReport(_Required):
     notes: tuple[str, ...] = ()
     called: tuple[str, str] = ("a", "b")
     precision: str = "float64"
+    back: Parting | None = None
 
     @cached_property
     def wrong(self) -> tuple[EndVerdict, ...]:

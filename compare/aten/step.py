@@ -147,6 +147,20 @@ def _parameters(step: Step) -> dict[str, nn.Parameter]:
     return dict(step.model.named_parameters()) if isinstance(step.model, nn.Module) else {}
 
 
+def options_of(step: Step) -> dict[str, dict[str, Any]]:
+    """The optimizer's settings of each parameter, by name, and the class's name as "class"."""
+    if step.optimizer is None:
+        return {}
+    names = {id(p): n for n, p in _parameters(step).items()}
+    kind = type(step.optimizer).__name__
+    return {
+        names[id(p)]: {"class": kind} | {k: v for k, v in group.items() if k != "params"}
+        for group in step.optimizer.param_groups
+        for p in group["params"]
+        if id(p) in names
+    }
+
+
 def _state(step: Step) -> Iterator[tuple[str, Tensor]]:
     """fc1.weight.exp_avg and the like."""
     if step.optimizer is None:

@@ -35,13 +35,6 @@ def _erf(value: np.ndarray, x: "Bounded") -> Any:
     return bell * np.minimum(x.error, 0.5 / t)
 
 
-def _erf_sizes(b: "Bounded", value: np.ndarray, x: "Bounded") -> Any:
-    """torch's vectorised erf in float32 (Abramowitz and Stegun 7.1.26) is good to 1.5e-7 of 1, not
-    of itself: 2.5 u, where FUNCTION_UNITS of a quarter are 4."""
-    size = size_of(value)
-    return np.maximum(size, 0.25) if b.inner_type == np.float32 else size
-
-
 def _erfc_sizes(b: "Bounded", value: np.ndarray, x: "Bounded") -> Any:
     """e^(-x^2) is a factor of it, and x^2 is rounded."""
     square = np.maximum(x.value, 0.0).astype(np.float64) ** 2
@@ -126,7 +119,7 @@ OTHERS: dict[np.ufunc, Rule] = {
 
 # scipy.special's, by name: importing scipy takes long, and who calls one has done so
 SPECIAL: dict[str, Rule] = {
-    "erf": Rule(_erf, FUNCTION_UNITS, _erf_sizes),
+    "erf": function(_erf),
     "erfc": Rule(_erf, FUNCTION_UNITS, _erfc_sizes),
     "expit": function(_expit),
     "erfinv": function(_erfinv),

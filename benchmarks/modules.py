@@ -1,0 +1,255 @@
+"""How well two models are told apart: mistakes planted in one of two, and right pairs.
+
+    python -m benchmarks.modules --seeds 1000-1002 --out benchmarks/modules/results.json
+
+For each kind of mistake and seed: is it seen, does the first parted call lie where the mistake was
+planted, is it named, is another name given? For each kind of right pair, from both sides: is there
+a difference, or a cause?
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.zoo import mistakes, pairs
+from benchmarks.zoo.cases import ZooCase
+from torch_parity.compare.aten import check
+from torch_parity.compare.aten.causes import CATALOGUE, told
+from torch_parity.compare.aten.parting import Parting
+from torch_parity.compare.aten.record import Call
+from torch_parity.compare.aten.step import Step, options_of
+
+# The zoo gives these kinds no name, and one of the catalogue's is true of them.
+TRUE_AS_WELL: dict[str, tuple[str, ...]] = {}
+
+
+@dataclass
+class Outcome:
+    """What became of one case. crashed is the error, where our own code raised one."""
+
+    what: str
+    kind: str
+    seed: int
+    architecture: str = ""
+    cause: str | None = None
+    seen: bool = False
+    placed: bool = False
+    first: str = ""
+    wanted: str = ""
+    causes: tuple[str, ...] = ()
+    explanations: tuple[str, ...] = ()
+    crashed: str = ""
+    seconds: float = 0.0
+
+    @property
+    def named(self) -> bool:
+        """By its own name, and by no other."""
+        return self.causes == (self.cause,)
+
+    @property
+    def misnamed(self) -> bool:
+        """By a name that is not true."""
+        allowed = {self.cause, *TRUE_AS_WELL.get(self.kind, ())}
+        return any(name not in allowed for name in self.causes)
+
+
+def step_of(case: ZooCase, called: str) -> Step:
+    return Step(
+        case.model, case.inputs, case.keywords, case.loss, case.target, case.optimizer, called
+    )
+
+
+@dataclass
+class Judged:
+    """Two models compared, without the judgement of each by itself."""
+
+    wrong: bool
+    there: check.Comparison
+    back: Parting | None
+    causes: tuple[Any, ...]
+
+
+def judged(a: ZooCase, b: ZooCase) -> Judged:
+    steps = step_of(a, "a"), step_of(b, "b")
+    torch.manual_seed(0)
+    first = check.recorded(steps[0])
+    torch.manual_seed(0)
+    pair = first, check.recorded(steps[1], first)
+    called = "a", "b"
+    there = check.compared(pair, {})
+    differ = check.given_differ(*pair, {}, called)
+    options = options_of(steps[0]), options_of(steps[1])
+    back, causes = check.why(there, pair, {}, (), called, options)
+    wrong = any(e.outcome in ("wrong", "absent") for e in there.alignment.ends)
+    return Judged(wrong or bool(differ) or bool(there.lacking), there, back, causes)
+
+
+def of_mistake(kind: str, seed: int, architecture: str | None = None) -> Outcome:
+    """A planted mistake."""
+    begun = time.perf_counter()
+    out = Outcome("mistake", kind, seed)
+    try:
+        planted = mistakes.mistake(kind, seed, torch.float64, architecture)
+    except ValueError as error:
+        out.what, out.crashed = "not planted", str(error)
+        return out
+    out.architecture, out.cause = planted.architecture, planted.cause
+    out.wanted = f"{planted.phase} {planted.module!r}"
+    try:
+        found = judged(planted.right, planted.wrong)
+    except Exception as error:
+        out.crashed = f"{type(error).__name__}: {error}"
+        return out
+    out.seen = found.wrong
+    calls = first_calls(found)
+    out.first = "; ".join(f"{c.phase} {c.module!r} {c.operation}" for c in calls)
+    answers = planted.module, *planted.others
+    out.placed = any(lies_in(c, answers, planted.phase) for c in calls)
+    if len(found.causes) == 1:
+        out.causes = tuple(c.name for c in found.causes)
+    out.explanations = told(found.causes)
+    out.seconds = time.perf_counter() - begun
+    return out
+
+
+def first_calls(found: Judged) -> list[Call]:
+    """The first parted call, from either side."""
+    both = [p.call for p in (found.there.parting, found.back) if p is not None]
+    return [c for c in both if c is not None]
+
+
+def lies_in(call: Call, answers: tuple[str, ...], phase: str) -> bool:
+    """In one of these modules, inside it, or between it and its neighbours."""
+    if call.phase != phase:
+        return False
+    return any(
+        call.module == path
+        or (path and call.module.startswith(f"{path}."))
+        or (path and call.module == path.rpartition(".")[0])
+        for path in answers
+    )
+
+
+def of_pair(kind: str, seed: int) -> Outcome:
+    """A right pair, from both sides."""
+    begun = time.perf_counter()
+    out = Outcome("pair", kind, seed)
+    for turned in (False, True):
+        both = pairs.pair(kind, seed, torch.float64)
+        a, b = (both.b, both.a) if turned else (both.a, both.b)
+        try:
+            found = judged(a, b)
+        except Exception as error:
+            out.crashed = f"{type(error).__name__}: {error}"
+            return out
+        out.seen = out.seen or found.wrong
+        out.explanations += told(found.causes)
+        if found.wrong:
+            out.first = "; ".join(
+                f"{e.end.name} {e.outcome} {e.use:.3g} {e.reason}"
+                for e in found.there.alignment.ends
+                if e.outcome in ("wrong", "absent")
+            )[:300]
+            out.first += f" lacking {found.there.lacking}" if found.there.lacking else ""
+    out.seconds = time.perf_counter() - begun
+    return out
+
+
+def _run(job: tuple[str, str, int, str | None]) -> Outcome:
+    what, kind, seed, architecture = job
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    return of_mistake(kind, seed, architecture) if what == "mistake" else of_pair(kind, seed)
+
+
+def seeds_of(text: str) -> list[int]:
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", default="0", help="such as 1000-1004")
+    parser.add_argument(
+        "--kinds", default="", help="only kinds that contain one of these, by comma"
+    )
+    parser.add_argument("--architecture", default=None)
+    parser.add_argument("--only", choices=["mistakes", "pairs"])
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    wanted = [k for k in args.kinds.split(",") if k]
+
+    def chosen(kinds: tuple[str, ...]) -> list[str]:
+        return [k for k in kinds if not wanted or any(w in k for w in wanted)]
+
+    jobs: list[tuple[str, str, int, str | None]] = []
+    for seed in seeds_of(args.seeds):
+        if args.only != "pairs":
+            jobs += [("mistake", k, seed, args.architecture) for k in chosen(mistakes.KINDS)]
+        if args.only != "mistakes":
+            jobs += [("pair", k, seed, None) for k in chosen(pairs.KINDS)]
+    outcomes = []
+    with ProcessPoolExecutor(args.jobs, initializer=os.nice, initargs=(15,)) as pool:
+        for i, outcome in enumerate(pool.map(_run, jobs, chunksize=1), 1):
+            outcomes.append(outcome)
+            print(f"\r{i} of {len(jobs)}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    report(outcomes)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps([asdict(o) for o in outcomes], indent=1) + "\n")
+
+
+def report(outcomes: list[Outcome]) -> None:
+    """A line a kind that has something to say, then the totals."""
+    names = {entry.name for entry in CATALOGUE}
+    of_kind: dict[str, list[Outcome]] = defaultdict(list)
+    for o in outcomes:
+        if o.what == "mistake":
+            of_kind[o.kind].append(o)
+    print(f"{'kind':28}{'cause':28}{'n':>4}{'seen':>5}{'placed':>7}{'named':>6}{'wrong':>6}")
+    for kind, found in of_kind.items():
+        cause = found[0].cause or "-"
+        counts = [sum(x) for x in zip(*((o.seen, o.placed, o.named, o.misnamed) for o in found))]
+        print(
+            f"{kind:28}{cause:28}{len(found):4}{counts[0]:5}{counts[1]:7}{counts[2]:6}{counts[3]:6}"
+        )
+        for o in found:
+            if o.crashed or not o.seen or not o.placed or o.misnamed or (o.cause and not o.named):
+                print(f"    {o.architecture} {o.seed}: wanted {o.wanted}, first {o.first}")
+                if o.crashed:
+                    print(f"        CRASHED {o.crashed}")
+                for line in o.explanations:
+                    print(f"        {line}")
+    found = [o for each in of_kind.values() for o in each]
+    known = [o for o in found if o.cause in names]
+    nameable = [o for o in found if o.cause]
+    print(
+        f"{len(found)} mistakes of {len(of_kind)} kinds: {sum(o.seen for o in found)} seen, "
+        f"{sum(o.placed for o in found)} placed; of {len(nameable)} with a name {len(known)} in the "
+        f"catalogue and {sum(o.named for o in known)} named; {sum(o.misnamed for o in found)} "
+        f"misnamed; {sum(bool(o.crashed) for o in outcomes)} crashed"
+    )
+    right = [o for o in outcomes if o.what == "pair"]
+    for o in right:
+        if o.seen or o.explanations or o.crashed:
+            print(f"ALARM {o.kind} {o.seed}: {o.first} {o.explanations} {o.crashed}")
+    print(
+        f"{len(right)} right pairs from both sides: {sum(o.seen for o in right)} with a difference, "
+        f"{sum(bool(o.explanations) for o in right)} with a cause"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,372 @@
+"""What a known mistake is looked for in: the calls of both models from the last tensors that both
+have, on bounded numbers, and the swaps that bring the two together again.
+
+Both sides begin from the same numbers, so two of their tensors are the same if and only if their
+bounds meet.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from torch_parity.compare.aten.alignment import Alignment, is_view, writers_of
+from torch_parity.compare.aten.causes import numbers
+from torch_parity.compare.aten.causes.numbers import bounded, fits, fits_somehow, is_constant
+from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
+from torch_parity.compare.aten.memory import BoundedMemory, Place
+from torch_parity.compare.aten.parting import Parting, TensorNames
+from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.replay import expected_of
+from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.bounds.precise import higher
+from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
+from torch_parity.compare.tensors import to_numpy
+from torch_parity.compare.torch_private import mapped
+
+MOST_CALLS = 48  # of a stretch
+MOST_SWAPPED = 14  # calls whose outputs and inputs are swapped
+MOST_AFTER = 10  # calls that are computed again after a swap
+MOST_TRIED = 150  # swaps
+
+
+@dataclass(frozen=True)
+class Made:
+    """A tensor of one side; call made it, or reads it where both have it (common)."""
+
+    ref: TensorRef
+    tensor: BoundedTensor
+    call: Call
+    common: bool = False
+
+
+class Side:
+    """One model's calls from the last tensors that both have."""
+
+    def __init__(
+        self,
+        called: str,
+        record: Record,
+        calls: Iterable[Call],
+        borrowed: "Borrowed | None" = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """borrowed are the other model's numbers, to be taken for what both have."""
+        self.called = called
+        self.record = record
+        self.calls = [c for c in calls if not is_view(c)][:MOST_CALLS]
+        self.options = options or {}
+        self.names = TensorNames(record)
+        self.memory = BoundedMemory(record)
+        self.made: list[Made] = []
+        self.dead: set[Place] = set()
+        self._borrowed = borrowed
+        self._given_places = {ref.place for ref in record.given.values()}
+        for call in self.calls:
+            self._compute(call)
+        self._made_by = {m.ref.place: m for m in self.made}
+
+    def _borrow(self, call: Call) -> None:
+        """What the call reads, and what it writes into."""
+        for ref in call.inputs:
+            self._has(ref.place)
+        for ref in call.outputs:
+            self._has((ref.storage, ref.version - 1))
+
+    def _has(self, place: Place) -> bool:
+        """Whether the numbers at a place are those of both, or were computed from such."""
+        if self._borrowed is None or place in self.memory or place in self._given_places:
+            return True
+        arrays = self._borrowed.at(place)
+        for ref, array in arrays:
+            self.memory.write(ref, numbers.with_error(array, 0.0, ref.dtype))
+        return bool(arrays)
+
+    def _compute(self, call: Call) -> None:
+        self._borrow(call)
+        outputs = self._outputs(call, self.memory)
+        if outputs is None:
+            self.dead |= {ref.place for ref in call.outputs}
+            return
+        for ref, tensor in zip(call.outputs, outputs, strict=False):
+            if ref.unjudged:
+                continue
+            self.memory.write(ref, tensor)
+            found = bounded(tensor)
+            if found is not None:
+                self.made.append(Made(ref, found, call))
+
+    def _outputs(
+        self, call: Call, memory: BoundedMemory, swapped: Mapping[TensorRef, Any] | None = None
+    ) -> list[Any] | None:
+        """Bounded outputs; None where there are none."""
+        refs = (*call.inputs, *call.outputs)
+        if any(r.unjudged for r in refs) or any(r.place in self.dead for r in call.inputs):
+            return None
+        recorded = self.record.value
+        if call.operation in RANDOM or call.operation in UNINITIALISED:
+            return [recorded(r) for r in call.outputs]
+        swapped = swapped or {}
+        try:
+            found = expected_of(call, lambda r: swapped[r] if r in swapped else memory.read(r))
+        except Unbounded:
+            return None
+        return [recorded(r) if x is None else x for r, x in zip(call.outputs, found, strict=False)]
+
+    def read(self, ref: TensorRef) -> Any:
+        """A tensor as one of the calls reads it."""
+        return self.memory.read(ref)
+
+    def number(self, ref: TensorRef) -> BoundedTensor | None:
+        """A tensor of real numbers, as one of the calls reads it."""
+        if ref.unjudged or ref.place in self.dead or not ref.dtype.is_floating_point:
+            return None
+        if not self._has(ref.place):
+            return None
+        return bounded(self.memory.read(ref))
+
+    def maker(self, ref: TensorRef) -> Call | None:
+        """The call of the whole record that made a tensor."""
+        return self.writers.get(ref.place)
+
+    @cached_property
+    def writers(self) -> dict[Place, Call]:
+        """The call that wrote each version of each storage."""
+        return writers_of(self.record)
+
+    def readers(self, ref: TensorRef) -> list[Call]:
+        """The calls of the stretch that read a tensor."""
+        return [c for c in self.calls if any(r.place == ref.place for r in c.inputs)]
+
+    @cached_property
+    def common(self) -> list[Made]:
+        """Tensors of real numbers that the calls read and did not make, once each."""
+        found: dict[TensorRef, Made] = {}
+        made = {ref.place for c in self.calls for ref in c.outputs}
+        for call in self.calls:
+            for ref in call.inputs:
+                if ref.place in made or ref in found:
+                    continue
+                tensor = self.number(ref)
+                if tensor is not None and tensor.numel():
+                    found[ref] = Made(ref, tensor, call, common=True)
+        return list(found.values())
+
+    def given_name(self, ref: TensorRef) -> str:
+        """The name of a given tensor; "" if it was computed."""
+        return self._given.get(ref.place, "")
+
+    @cached_property
+    def _given(self) -> dict[Place, str]:
+        return {ref.place: name for name, ref in reversed(self.record.given.items())}
+
+    def find(self, tensor: BoundedTensor | None) -> Made | None:
+        """The first tensor made here with these numbers."""
+        if tensor is None or is_constant(tensor) or not numbers.is_sharp(tensor):
+            return None
+        for made in self.made:
+            if made.tensor.dtype == tensor.dtype and fits_somehow(tensor, made.tensor):
+                return made
+        return None
+
+    def again(self, call: Call, swapped: Mapping[TensorRef, Any]) -> list[BoundedTensor]:
+        """The outputs of a call with other tensors in the place of some that it reads."""
+        outputs = self._outputs(call, self.memory, swapped)
+        return [b for b in map(bounded, outputs or []) if b is not None]
+
+    def uncast(self, call: Call, swapped: Mapping[TensorRef, Any]) -> list[BoundedTensor]:
+        """The outputs of a call with tensors of a higher precision."""
+        args, kwargs = mapped(
+            lambda x: swapped.get(x, self.read(x)) if isinstance(x, TensorRef) else x,
+            (call.args, dict(call.kwargs)),
+        )
+        if call.operation == "_to_copy":
+            return [args[0]]
+        found = numbers.computed(lambda: call.overload(*args, **kwargs))
+        return [] if found is None else [found]
+
+    def with_arguments(self, call: Call, args: tuple[Any, ...], **kwargs: Any) -> list[Any]:
+        """The outputs of the call with other arguments."""
+        other = copy(call)
+        other.args, other.kwargs = args, {**call.kwargs, **kwargs}
+        outputs = self._outputs(other, self.memory)
+        return [b for b in map(bounded, outputs or []) if b is not None]
+
+    def onwards(self, ref: TensorRef, tensor: BoundedTensor) -> Iterator[Made]:
+        """What the stretch makes after a tensor is replaced, for a few calls."""
+        memory = copy(self.memory)
+        memory._flat = dict(self.memory._flat)
+        memory._flat.pop(ref.place, None)
+        before = self.memory._flat.get(ref.place)
+        if before is not None:
+            error = None if before.error is None else before.error.copy()
+            memory._flat[ref.place] = type(before)(before.value.copy(), error)
+        memory.write(ref, tensor)
+        changed, left = {ref.place}, MOST_AFTER
+        for call in self.calls:
+            if not any(r.place in changed for r in call.inputs):
+                continue
+            if any(r.place == ref.place for r in call.outputs):
+                continue
+            left -= 1
+            outputs = self._outputs(call, memory)
+            for out in call.outputs:
+                changed.add(out.place)
+                memory._flat.pop(out.place, None)
+            for out, new in zip(call.outputs, outputs or [], strict=False):
+                memory.write(out, new)
+                found = bounded(new)
+                if found is not None:
+                    yield Made(out, found, call)
+            if outputs is None or not left:
+                return
+
+
+@dataclass(frozen=True)
+class Swap:
+    """`one` has v where `other` has y: with y in the place of v, one makes `meets` of other."""
+
+    one: Side
+    v: Made
+    other: Side
+    y: Made
+    y_tensor: BoundedTensor  # in v's shape
+    meets: Made | None = None
+
+
+@dataclass
+class Case:
+    """a and b from the last tensors that both have; end is the first result that differs, with what
+    each side has for it."""
+
+    a: Side
+    b: Side
+    alignment: Alignment
+    parting: Parting
+    lacking: tuple[str, ...] = ()
+    found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def both_ways(self) -> tuple[tuple[Side, Side], tuple[Side, Side]]:
+        """b's calls are changed to reach a's tensors; then a's to reach b's."""
+        return (self.b, self.a), (self.a, self.b)
+
+    @cached_property
+    def phase(self) -> str:
+        """The phase in which the two part."""
+        call = self.parting.call
+        return call.phase if call is not None else self.parting.end.end.phase
+
+    @cached_property
+    def end(self) -> tuple[Made, Made] | None:
+        """The first result that differs: a's numbers in b's layout, and b's."""
+        verdict = self.parting.end
+        end = verdict.end
+        if not end.wanted or end.a_ref is None or end.ref.unjudged:
+            return None
+        of_b = self.b.number(end.ref) if end.ref.place in self._computed(self.b) else None
+        if of_b is None or end.wanted[0].size != of_b.numel():
+            return None
+        of_a = self.a.number(end.a_ref) if end.a_ref.place in self._computed(self.a) else None
+        error = 0.0 if of_a is None else float(numbers.error_of(of_a).max())
+        wanted = end.wanted[0].astype(higher(end.wanted[0].dtype)).reshape(tuple(of_b.shape))
+        call_a, call_b = self.a.maker(end.a_ref), self.b.maker(end.ref)
+        first = call_a or call_b or self.parting.call
+        second = call_b or first
+        if first is None or second is None:
+            return None
+        tensor = numbers.with_error(wanted, error, end.ref.dtype)
+        return Made(end.a_ref, tensor, first), Made(end.ref, of_b, second)
+
+    @staticmethod
+    def _computed(side: Side) -> set[Place]:
+        return {m.ref.place for m in side.made} | {r.place for r in side.record.given.values()}
+
+    @cached_property
+    def swaps(self) -> list[Swap]:
+        """The first places of either side where the other's tensor brings the two together again."""
+        return [s for one, other in self.both_ways for s in self._swaps(one, other)]
+
+    def _swaps(self, one: Side, other: Side) -> list[Swap]:
+        if self.phase == "update":  # each parameter goes its own way
+            return []
+        candidates = list(self._in_order(other))
+        left = MOST_TRIED
+        for v in self._in_order(one):
+            sized = [y for y in candidates if self._may_stand_for(v, y)]
+            found = [s for y in sized[:left] if (s := self._swap(one, v, other, y)) is not None]
+            left -= len(sized)
+            if found or left <= 0:
+                return found
+        return []
+
+    @staticmethod
+    def _may_stand_for(v: Made, y: Made) -> bool:
+        size = v.tensor.numel()
+        return size == y.tensor.numel() and v.tensor.dtype == y.tensor.dtype and size > 1
+
+    @staticmethod
+    def _in_order(side: Side) -> Iterator[Made]:
+        """What the first calls read and make."""
+        seen: set[TensorRef] = set()
+        for call in side.calls[:MOST_SWAPPED]:
+            for m in side.common:
+                if m.ref not in seen and any(r == m.ref for r in call.inputs):
+                    seen.add(m.ref)
+                    yield Made(m.ref, m.tensor, call, common=True)
+            yield from (m for m in side.made if m.call is call)
+
+    def _swap(self, one: Side, v: Made, other: Side, y: Made) -> Swap | None:
+        shaped = numbers.reshaped(y.tensor, tuple(v.tensor.shape))
+        if shaped is None or fits(shaped, v.tensor):
+            return None
+        before = {m.ref: m.tensor for m in one.made}
+        for after in one.onwards(v.ref, shaped):
+            old = before.get(after.ref)
+            if old is None or fits(old, after.tensor) or fits_somehow(after.tensor, y.tensor):
+                continue
+            meets = other.find(after.tensor)
+            if meets is not None:
+                return Swap(one, v, other, y, shaped, meets)
+        return None
+
+
+def common_numbers(alignment: Alignment, ref: TensorRef) -> np.ndarray | None:
+    """a's numbers for a tensor of b that both have, in b's layout."""
+    of_a = alignment.shared[ref]
+    array = to_numpy(alignment.a.value(of_a))
+    for verdict in alignment.ends:
+        if verdict.end.ref == ref and verdict.end.wanted:
+            array = verdict.end.wanted[0]
+    order = alignment.orders.get(ref)
+    if order is not None:
+        array = array.transpose(order)
+    if array.size != int(np.prod(ref.shape, dtype=np.int64)):
+        return None
+    return array.reshape(ref.shape)
+
+
+class Borrowed:
+    """a's numbers for the tensors of b that both have, by the place of b's."""
+
+    def __init__(self, alignment: Alignment) -> None:
+        self._alignment = alignment
+        self._refs: dict[Place, list[TensorRef]] = {}
+        for ref in alignment.shared:
+            if ref.dtype.is_floating_point:
+                self._refs.setdefault(ref.place, []).append(ref)
+
+    def at(self, place: Place) -> list[tuple[TensorRef, np.ndarray]]:
+        """What both have there, in b's layout."""
+        found = []
+        for ref in self._refs.get(place, ()):
+            array = common_numbers(self._alignment, ref)
+            if array is not None:
+                found.append((ref, array.astype(higher(array.dtype))))
+        return found
+
+
+__all__ = ["Borrowed", "Case", "Made", "Side", "Swap", "common_numbers"]
