@@ -24,7 +24,7 @@ from benchmarks.drawn import case_and_data, steps
 from torch_parity.compare.causes import CATALOGUE, distributed
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.diagnosis import Diagnosis
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.register import OPERATIONS
@@ -143,7 +143,7 @@ def _judge(
         return "does not apply"
     known = r.known_to(side, _batch(r))
     try:
-        faulty, right = run(changed, known, side), run(r.nodes, known, side)
+        faulty, right = execute(changed, known, side), execute(r.nodes, known, side)
         shown = all(_shows(alone, r, side, right) for alone in apart)
     except (ValueError, RuntimeError):
         return "does not run"
@@ -186,7 +186,7 @@ def _changes(changed: tuple[Node, ...], r: Recorded, faulty: Tensors, right: Ten
 
 def _shows(alone: tuple[Node, ...], r: Recorded, side: Side, right: Tensors) -> bool:
     """Whether one mistake of a pair would have shown without the other."""
-    return bool(_changes(alone, r, run(alone, r.known_to(side, _batch(r)), side), right))
+    return bool(_changes(alone, r, execute(alone, r.known_to(side, _batch(r)), side), right))
 
 
 def _said(d: Diagnosis | None) -> str:

@@ -15,7 +15,7 @@ from torch_parity import manual
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.cause import Evidence, common_factor
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.cli import main
 from torch_parity.compare.commands.faults import demonstrate
 from torch_parity.compare.data import Data
@@ -46,7 +46,7 @@ def third_step(seed: int = 31, **fixed: Any) -> Recorded:
 
 def with_mistake(r: Recorded, side: Side, nodes: tuple[Node, ...]) -> Judgement:
     """The judgement of a step whose one side ran these nodes."""
-    traces = {"manual": r.manual, "torch": r.torch, side: run(nodes, r.start, side)}
+    traces = {"manual": r.manual, "torch": r.torch, side: execute(nodes, r.start, side)}
     return judge(r.nodes, r.start, traces["manual"], traces["torch"])
 
 
@@ -126,8 +126,8 @@ def test_two_mistakes_in_one_step_are_both_named(side: Side) -> None:
 
 def test_a_mistake_on_each_side_blames_both() -> None:
     r = third_step()
-    by_hand = run(planted("bias_missing", r, "manual"), r.start, "manual")
-    in_torch = run(planted("nesterov", r, "torch"), r.start, "torch")
+    by_hand = execute(planted("bias_missing", r, "manual"), r.start, "manual")
+    in_torch = execute(planted("nesterov", r, "torch"), r.start, "torch")
     j = judge(r.nodes, r.start, by_hand, in_torch)
     assert j.wrong_sides == ("manual", "torch")
     assert {s: d.names for s, d in j.diagnoses.items()} == {
@@ -282,7 +282,7 @@ def test_an_infinite_bound_passes_nothing() -> None:
         replace(n, options={**n.options, "eps": 1e-300}) if n.operation == "adam" else n
         for n in r.nodes
     )
-    right = run(tiny, r.start, "manual")
+    right = execute(tiny, r.start, "manual")
     wrong = right["W1"].copy()
     wrong[0] += 100
     assert not judge(tiny, r.start, {**right, "W1": wrong}, right).passed

@@ -7,7 +7,7 @@ import torch
 from benchmarks.drawn import case_and_data, steps
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import Judgement, judge_traces
 from torch_parity.compare.sources.recorded import Recorded
@@ -71,7 +71,7 @@ def test_a_mistake_in_a_gap_is_named_at_its_end(name: str) -> None:
         if wrong is None:
             continue
         try:
-            trace = run(wrong, known, "manual")
+            trace = execute(wrong, known, "manual")
         except ValueError:
             continue  # the shapes do not let the mistake run
         mine = {n: a for n, a in trace.items() if n[:2] in ("lo", "dW", "db") or n[0] in "Wb"}

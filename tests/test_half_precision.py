@@ -18,7 +18,7 @@ from torch_parity.compare.bounds.precision import BFLOAT16, precision, rounded, 
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.diagnosis import Diagnosis
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.cli import parity
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.errors import InputError
@@ -120,7 +120,7 @@ def test_mistakes_planted_in_a_half_are_named(name: str, dtype: str) -> None:
     known = r.known_to("torch", 60)
     nodes = plant(CATALOGUE[name], r.nodes, known, r.torch, np.random.default_rng(0))
     assert nodes is not None
-    j = r.judge_instead("torch", run(nodes, known, "torch"), 60)
+    j = r.judge_instead("torch", execute(nodes, known, "torch"), 60)
     found = torch_is_wrong(j)
     assert frozenset({name}) in found.names, found
     assert found.verdict in ("unique", "ambiguous")
@@ -269,7 +269,7 @@ def test_tf32_is_told_from_half_inputs(seed: int, side: Any) -> None:
     rng = np.random.default_rng(seed)
     nodes = plant(CATALOGUE["tf32"], r.nodes, r.start, r.trace(side), rng)
     assert nodes is not None
-    j = r.judge_instead(side, run(nodes, r.start, side), 40)
+    j = r.judge_instead(side, execute(nodes, r.start, side), 40)
     assert j.wrong_sides == (side,)
     assert j.diagnoses[side].names == (frozenset({"tf32"}),), f"seed {seed}"
 

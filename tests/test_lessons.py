@@ -274,7 +274,7 @@ def test_sides_that_disagree_are_told_and_are_no_success(
 
 def test_an_unknown_lesson_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no lesson 'forwrd': did you mean 'forward'"):
-        command.run(Console(), "forwrd", SEED, tmp_path)
+        command.run_lesson(Console(), "forwrd", SEED, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

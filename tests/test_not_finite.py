@@ -94,7 +94,7 @@ def test_training_stops_where_one_side_breaks(
         made = step(self, *args)
         trace = made[0] if side == "torch" else made
         calls.append(1)
-        # By hand a step is taken three times: judged, free, and by the twin.
+        # The manual side takes a step three times: judged, free, and as the perturbed copy.
         if len(calls) == (7 if side == "torch" else 6 * 3 + 1):
             trace["z2"][3, 1] = np.inf
         return made
@@ -109,7 +109,7 @@ def test_training_stops_where_one_side_breaks(
     assert json.loads((tmp_path / "a/summary.json").read_text())["steps"] == 7
 
 
-FREE = {"manual": 1, "its one-ulp twin": 2}  # which of the three steps by hand
+FREE = {"manual": 1, "the perturbed copy": 2}  # which of the three steps by hand
 
 
 def spoiled(monkeypatch: pytest.MonkeyPatch, who: str, at: int, name: str, bad: float) -> None:

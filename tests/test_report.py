@@ -61,7 +61,7 @@ def moons(run_of_moons: Path, parity: Parity) -> Path:
 @pytest.fixture
 def bare(moons: Path) -> Path:
     """A copy without curves, which take their time to draw."""
-    for side in ("manual", "torch", "twin", "parity"):
+    for side in ("manual", "torch", "perturbed_copy", "parity"):
         shutil.rmtree(moons / side)
     return moons
 

@@ -18,6 +18,7 @@ from torch_parity.compare.cli import parity
 from torch_parity.compare.commands import resume, train
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs import atomic, checkpoint
+from torch_parity.compare.runs.checkpoint import Checkpoint
 from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.show.train_dashboard import TrainDashboard, moments
 
@@ -220,6 +221,16 @@ class TestDamage:
             checkpoint.delete(path)
         assert "holds no checkpoint" in refusal(stopped.parent, "--resume", "a")
 
+    def test_of_the_layout_before_the_perturbed_copy_had_its_name(self, stopped: Path) -> None:
+        for path in checkpoint.stored(stopped / "checkpoints"):
+            old = checkpoint.load(path)
+            record = {k.replace("perturbation_rng", "nudges"): v for k, v in old.record.items()}
+            tensors = {n.replace("perturbed_copy/", "twin/"): a for n, a in old.tensors.items()}
+            checkpoint.store(path.parent, Checkpoint(old.step, tensors, record))
+        said = refusal(stopped.parent, "--resume", "a")
+        for name in ("000000020.json", "000000023.json"):
+            assert f"{name}: perturbation_rng: written by another version of torch-parity" in said
+
     def test_another_case(self, stopped: Path) -> None:
         """Somebody edited case.toml: neither is taken for the other."""
         toml = stopped / "case.toml"
@@ -234,7 +245,7 @@ class TestDamage:
             stopped.parent, "--resume", "a"
         )
 
-    @pytest.mark.parametrize("side", ["manual", "torch", "twin", "parity"])
+    @pytest.mark.parametrize("side", ["manual", "torch", "perturbed_copy", "parity"])
     def test_curves_that_were_changed(self, whole: Path, stopped: Path, side: str) -> None:
         """A bit that fell over, within what both checkpoints know of: refused by name."""
         log = stopped / side / "events.out.tfevents.0"
@@ -258,7 +269,7 @@ class TestDamage:
 
     def test_a_record_that_is_gone(self, stopped: Path) -> None:
         """Every record left has its right checksum, and the length is the old one."""
-        log = stopped / "twin/events.out.tfevents.0"
+        log = stopped / "perturbed_copy/events.out.tfevents.0"
         content = log.read_bytes()
         first = 16 + int.from_bytes(content[:8], "little")
         second = 16 + int.from_bytes(content[first : first + 8], "little")

@@ -32,7 +32,13 @@ def digest() -> str:
     with threads.limited(1):
         loaded = data.load(CASE)
         for record in Training(CASE, loaded, pair.build(CASE, loaded), watch):
-            curves = (record.manual, record.torch, record.twin, record.drift, record.envelope)
+            curves = (
+                record.manual,
+                record.torch,
+                record.perturbed_copy,
+                record.drift,
+                record.envelope,
+            )
             found.update(repr((record.step, curves)).encode())
     return found.hexdigest()
 

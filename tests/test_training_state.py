@@ -36,7 +36,7 @@ def traces(case: Case, start: State | None = None) -> Iterator[tuple[int, bytes,
 
     training = Training(case, loaded, pair.build(case, loaded), watch, start)
     for record in training:
-        curves = (record.manual, record.torch, record.twin, record.drift, record.envelope)
+        curves = (record.manual, record.torch, record.perturbed_copy, record.drift, record.envelope)
         yield record.step, b"".join(seen) + repr(curves).encode(), training.state()
         seen.clear()
 
@@ -79,9 +79,11 @@ def test_a_state_does_not_change_while_training_goes_on() -> None:
 
     def numbers() -> list[bytes]:
         arrays = [state.generator, *state.before.values(), *state.optimizer.values()]
-        for side in (state.manual, state.torch, state.twin):
+        for side in (state.manual, state.torch, state.perturbed_copy):
             arrays += [*side.params.values(), *side.memory.values()]
-        return [np.ascontiguousarray(a).tobytes() for a in arrays] + [repr(state.nudges).encode()]
+        return [np.ascontiguousarray(a).tobytes() for a in arrays] + [
+            repr(state.perturbation_rng).encode()
+        ]
 
     before = numbers()
     next(steps)

@@ -158,7 +158,7 @@ def logging(rounds: int) -> dict[str, float]:
         sides = pair.build(case, loaded)
         records = list(training.Training(case, loaded, sides))
         plain = next(r for r in reversed(records) if not r.traces)
-        curves = (plain.manual, plain.torch, plain.twin)
+        curves = (plain.manual, plain.torch, plain.perturbed_copy)
         kinds = {kind(d.name) for d in plain.judgement.differences}
         scalars = sum(map(len, curves)) + len(kinds) + len(("drift", "envelope"))
         with (

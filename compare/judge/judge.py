@@ -234,8 +234,8 @@ def _root(sides: Mapping[Side, Trace], replays: Mapping[Side, tuple[Replayed, ..
     node = next(n for n in trace.nodes if found.name in n.outputs)
     if found.outcome == "not finite":
         return Fault(side, found, None, other, _reach(node, known))
-    filled = with_missing_computed(trace.nodes, known)
-    return Fault(side, found, exact_derivative(node, found.name, found.index, filled), other)
+    complete = with_missing_computed(trace.nodes, known)
+    return Fault(side, found, exact_derivative(node, found.name, found.index, complete), other)
 
 
 def first_not_finite(trace: Trace, side: Side) -> Fault | None:

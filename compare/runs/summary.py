@@ -37,7 +37,7 @@ class Summary:
 
     worst holds every tensor in flow order; use the greatest share of its rounding bound that each
     side took up in a replay, replays their number; drift is how far the free-running sides ended
-    apart, envelope how far a one-ulp twin did; scores are score/train and score/dev of each side.
+    apart, envelope how far a perturbed copy did; scores are score/train and score/dev of each side.
     planned is the number of steps that the case asks for: a run that was asked to stop, or that did
     not stay finite, has fewer. made_with is what it was computed with, and notes say what changed
     underway, and what a PASS does not cover.

@@ -32,7 +32,7 @@ def of_training(folder: Path, score: str) -> tuple[tuple[Markup, ...], int]:
         for what in ("loss", score)
         if any(tag.startswith(f"{what}/") for tag in sides["torch"])
     ]
-    if "drift/one_ulp_twin" in parity:
+    if "drift/perturbed_copy" in parity:
         charts.append(_svg("divergence", partial(curves.divergence, parity=parity)))
         charts.append(_svg("differences", partial(curves.differences, parity=parity)))
     return tuple(charts), _last_step(parity)

@@ -46,10 +46,10 @@ def differences(axes: Axes, parity: Curves) -> None:
 
 
 def divergence(axes: Axes, parity: Curves) -> None:
-    """How far the free-running sides part, and the envelope: how far a one-ulp twin does."""
-    steps, envelope = parity["drift/one_ulp_twin"]
+    """How far apart the free-running sides are, and the envelope: how far a perturbed copy is."""
+    steps, envelope = parity["drift/perturbed_copy"]
     (area := axes.fill_between(steps, envelope, color=BLUE, alpha=0.35, lw=0)).set_gid("envelope")
-    area.set_label("one-ulp twin")
+    area.set_label("perturbed copy")
     drift = parity["drift/manual_to_torch"]
     (line,) = axes.plot(*drift, label="manual to torch", color="black", lw=1.2)
     line.set_gid("drift")

@@ -22,10 +22,10 @@ from torch_parity.compare.show.judgement_json import to_json
 
 
 class Dashboard:
-    """Writes runs/<name>/manual, torch and twin (the one-ulp twin of manual), and parity."""
+    """Writes runs/<name>/manual, torch, perturbed_copy (of manual, one ulp a step) and parity."""
 
     def __init__(self, folder: Path) -> None:
-        sides = ("manual", "torch", "twin", "parity")
+        sides = ("manual", "torch", "perturbed_copy", "parity")
         with ExitStack() as opened:
             self._writers = {
                 side: opened.enter_context(closing(EventFile(folder / side))) for side in sides
@@ -44,11 +44,11 @@ class Dashboard:
     def write(self, record: StepRecord) -> None:
         """One event a side: the curves, and histograms where the record holds its tensors."""
         parity = _by_kind(record.judgement.differences)
-        parity |= {"drift/manual_to_torch": record.drift, "drift/one_ulp_twin": record.envelope}
+        parity |= {"drift/manual_to_torch": record.drift, "drift/perturbed_copy": record.envelope}
         curves = {
             "manual": record.manual,
             "torch": record.torch,
-            "twin": record.twin,
+            "perturbed_copy": record.perturbed_copy,
             "parity": parity,
         }
         drawn = {str(side): list(histograms(trace)) for side, trace in record.traces.items()}
