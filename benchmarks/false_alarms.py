@@ -26,7 +26,7 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity import manual
 from torch_parity.compare.bounds.precision import all_widened, widened
 from torch_parity.compare.case import Case

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity.compare.causes import CATALOGUE, distributed
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.diagnosis import Diagnosis

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.autograd.gradcheck import GradcheckError
 
-from benchmarks.drawn import case_and_data
+from tests.drawn import case_and_data
 from torch_parity import manual
 from torch_parity.compare.gradients.gradcheck import Moment
 from torch_parity.compare.gradients.torch_cost import torch_cost

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity import check_module
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.plant import execute, plant

@@ -1,7 +1,6 @@
 """The catalogue of causes: every mistake planted on either side, and named."""
 
 import json
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -9,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.drawn import case_and_data, steps
 from benchmarks.faults import summarise, survey
+from tests.command import parity
+from tests.drawn import case_and_data, steps
 from torch_parity import manual
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.cause import Evidence, common_factor
 from torch_parity.compare.causes.plant import execute, plant
-from torch_parity.compare.cli import main
 from torch_parity.compare.commands.faults import demonstrate
 from torch_parity.compare.data import Data
 from torch_parity.compare.flow.nodes import Node
@@ -305,59 +304,48 @@ def test_a_number_is_drawn_once_and_read_by_all() -> None:
     assert reading.number("slope", lambda: None, lambda rng: 0.0) == [0.3]
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["parity", *args])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
 SMALL = ("--data", "moons", "--hidden", "5,4")
 
 
-def test_check_reports_every_tensor(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "check", *SMALL) == 0
-    out = capsys.readouterr().out
+def test_check_reports_every_tensor() -> None:
+    ended = parity("check", *SMALL)
+    assert ended.status == 0
+    out = ended.out
     assert "step 3 of 3" in out
     assert "PASS 41 tensors match" in out
     assert all(f" {name} " in out for name in ("z1", "dz3", "dW1_loss", "vb3", "loss"))
     assert "Judging this step took" in out
 
 
-def test_check_speaks_json(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "check", "--json", *SMALL) == 0
-    record = json.loads(capsys.readouterr().out)
+def test_check_speaks_json() -> None:
+    ended = parity("check", "--json", *SMALL)
+    assert ended.status == 0
+    record = json.loads(ended.out)
     assert record["passed"] is True
     assert record["root"] is None
     assert len(record["replays"]["manual"]) == len(record["differences"]) == 41
     assert all(r["use"] <= 1 and r["power"] < 1e-11 for r in record["replays"]["torch"])
 
 
-def test_check_of_a_diverged_step_fails(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "check", *SMALL, "--lr", "1e300", "--steps", "5") == 1
-    assert "training diverged" in capsys.readouterr().out
+def test_check_of_a_diverged_step_fails() -> None:
+    ended = parity("check", *SMALL, "--lr", "1e300", "--steps", "5")
+    assert ended.status == 1
+    assert "training diverged" in ended.out
 
 
-def test_faults_lists_the_catalogue_and_shows_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "faults") == 0
-    listed = capsys.readouterr().out
+def test_faults_lists_the_catalogue_and_shows_one() -> None:
+    ended = parity("faults")
+    assert ended.status == 0
+    listed = ended.out
     assert all(name in listed for name in CATALOGUE)
-    assert command(monkeypatch, "faults", "keep_prob", "--side", "torch") == 0
-    shown = capsys.readouterr().out
+    ended = parity("faults", "keep_prob", "--side", "torch")
+    assert ended.status == 0
+    shown = ended.out
     assert "Cause (torch): keep_prob" in shown
     assert CATALOGUE["keep_prob"].torch in shown
 
 
-def test_an_unknown_fault_is_bad_input(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "faults", "lambda_dubled") == 2
-    assert "did you mean 'lambda_doubled'?" in capsys.readouterr().err
+def test_an_unknown_fault_is_bad_input() -> None:
+    ended = parity("faults", "lambda_dubled")
+    assert ended.status == 2
+    assert "did you mean 'lambda_doubled'?" in ended.err

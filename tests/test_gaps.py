@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.plant import execute, plant

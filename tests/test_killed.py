@@ -128,11 +128,9 @@ def test_the_installed_command(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "resuming after step" in ended.stdout
     assert ended.stderr.strip() == ""
-    from click.testing import CliRunner
-
-    from torch_parity.compare.cli import parity
+    from tests.command import parity
 
     runs = tmp_path / "whole"
-    result = CliRunner().invoke(parity, ["train", *case, "--runs", str(runs)])
-    assert result.exit_code == 0, result.output
+    result = parity("train", *case, "--runs", str(runs))
+    assert result.status == 0, result.out
     assert left(tmp_path / "runs/a") == left(runs / "a")

@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity import manual
 from torch_parity.compare.judge.judge import judge
 from torch_parity.torch_ref.losses.regularization import parameter_groups

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
+from tests.command import Ended, parity, refusal
 from tests.test_replay import recorded
-from torch_parity.compare.cli import parity
 from torch_parity.compare.judge.judge import Judgement, judge
 from torch_parity.compare.judge.verdict import sentences
 from torch_parity.compare.sources.pair import ManualSide, TorchSide
@@ -18,8 +17,8 @@ from torch_parity.compare.sources.pair import ManualSide, TorchSide
 CASE = ["--data", "moons", "--samples", "60", "--hidden", "5,4", "--steps", "30", "--name", "a"]
 
 
-def train(root: Path, *args: str) -> Result:
-    return CliRunner().invoke(parity, ["train", *CASE, *args, "--runs", str(root)])
+def train(root: Path, *args: str) -> Ended:
+    return parity("train", *CASE, *args, "--runs", str(root))
 
 
 def words(verdict: Judgement) -> str:
@@ -66,8 +65,8 @@ def test_how_large_its_inputs_are() -> None:
 def test_both_diverge_together(tmp_path: Path, dtype: str, loss: str) -> None:
     """Too great an lr is nobody's mistake: the sides agree, and still the run has failed."""
     result = train(tmp_path, "--lr", "1e30", "--loss", loss, "--p", "0", "--dtype", dtype)
-    assert result.exit_code == 1
-    said = result.output.replace("\n", " ")
+    assert result.status == 1
+    said = result.out.replace("\n", " ")
     assert re.search(
         r"FAIL in step \d+: training diverged: \w+ -> \w+ is the first that is not finite "
         r"\(-?(inf|nan).*\), on both sides; the largest entries of its inputs: \w+ \S+e\+\d+",
@@ -78,8 +77,8 @@ def test_both_diverge_together(tmp_path: Path, dtype: str, loss: str) -> None:
     summary = json.loads((tmp_path / "a/summary.json").read_text())
     assert (summary["passed"], summary["interrupted"]) == (False, False)
     assert summary["steps"] < summary["planned"] == 30
-    again = CliRunner().invoke(parity, ["train", "--resume", "a", "--runs", str(tmp_path)])
-    assert "is finished" in str(again.exception)
+    again = parity("train", "--resume", "a", "--runs", str(tmp_path))
+    assert "is finished" in refusal(again)
 
 
 @pytest.mark.parametrize("side", ["manual", "torch"])
@@ -101,8 +100,8 @@ def test_training_stops_where_one_side_breaks(
 
     monkeypatch.setattr(of, "step", broken)
     result = train(tmp_path)
-    assert result.exit_code == 1
-    said = result.output.replace("\n", " ")
+    assert result.status == 1
+    said = result.out.replace("\n", " ")
     assert f"FAIL in step 7: {side}'s linear -> z2 is the first that is not finite" in said
     assert "(inf at [3, 1], but its own inputs give" in said
     assert f"{side} is wrong" in said
@@ -136,8 +135,8 @@ def test_training_stops_where_one_that_runs_free_breaks(
     """The judged steps cannot see it: they start from torch's state."""
     spoiled(monkeypatch, who, 7, name, bad)
     result = train(tmp_path)
-    assert result.exit_code == 1, result.output
-    said = result.output.replace("\n", " ")
+    assert result.status == 1, result.out
+    said = result.out.replace("\n", " ")
     assert f"FAIL in step 7: {who} diverged when trained on its own: its " in said
     assert f"-> {name} is the first that is not finite ({bad}" in said
     assert "but its own inputs give" in said
@@ -154,8 +153,8 @@ def test_numbers_that_grow_too_large_without_a_mistake(
     spoiled(monkeypatch, who, 6, "W1", 1e38)
     plain = ["--dtype", "float32", "--activation", "relu", "--loss", "mse_loss"]
     result = train(tmp_path, *plain, "--output", "identity", "--p", "0", "--l2", "0")
-    assert result.exit_code == 1, result.output
-    said = result.output.replace("\n", " ")
+    assert result.status == 1, result.out
+    said = result.out.replace("\n", " ")
     diverged = rf"FAIL in step 7: {who} diverged when trained on its own: its \w+ -> \w+ is"
     assert re.search(diverged, said)
     assert "The numbers become larger than the type can hold. Try a smaller lr" in said
@@ -168,9 +167,9 @@ def test_check_does_not_pass_where_one_that_runs_free_breaks(
 ) -> None:
     spoiled(monkeypatch, "manual", 2, "W2", np.nan)
     args = [*CASE[:-2], "--steps", "3", *(["--json"] if as_json else [])]
-    result = CliRunner().invoke(parity, ["check", *args])
-    assert result.exit_code == 1, result.output
+    result = parity("check", *args)
+    assert result.status == 1, result.out
     if as_json:
-        assert json.loads(result.output)["passed"] is False
+        assert json.loads(result.out)["passed"] is False
     else:
-        assert "FAIL manual diverged when trained on its own: its" in result.output
+        assert "FAIL manual diverged when trained on its own: its" in result.out

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precise import precise_matmul
 from torch_parity.compare.bounds.sum_drift import drift_of

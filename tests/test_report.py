@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -14,39 +13,23 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 import torch_parity as tp
-from torch_parity.compare.cli import main
+from tests.command import Ended, refusal
+from tests.command import parity as run
 from torch_parity.compare.show.dashboard import write_report
 from torch_parity.lessons import LESSONS
 from torch_parity.lessons.lesson import Lesson, Measured, Table, claim
 
 MOONS = ("train", "--data", "moons", "--hidden", "5,4", "--steps", "12", "--log-every", "3")
 
-Parity = Callable[..., int]
+Parity = Callable[..., Ended]
 Page = Callable[..., str]
-
-
-@pytest.fixture
-def parity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parity:
-    """Runs the command in a folder of its own -> its exit status."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["parity", *args])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    return run
 
 
 @pytest.fixture(scope="module")
 def run_of_moons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one run that passed, which no test changes."""
     root = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["parity", *MOONS, "--gradcheck", "5", "--runs", str(root)])
-        with pytest.raises(SystemExit, match=r"^0$"):
-            main()
+    assert run(*MOONS, "--gradcheck", "5", "--runs", str(root)).status == 0
     return root / "moons"
 
 
@@ -71,25 +54,20 @@ def page(parity: Parity) -> Page:
     """The page about a run."""
 
     def write(name: str, root: str = "runs") -> str:
-        assert parity("report", name, "--runs", root) == 0
+        assert parity("report", name, "--runs", root).status == 0
         return (Path(root) / name / "report.html").read_text("utf-8")
 
     return write
 
 
 @pytest.fixture
-def refused(parity: Parity, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def refused(parity: Parity) -> Callable[..., str]:
     """What the command says of a run of which no page can be made."""
 
     def ask(name: str) -> str:
-        capsys.readouterr()
-        assert parity("report", name) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.startswith("parity: ")
-        assert len(said.err.splitlines()) <= 2
+        said = refusal(parity("report", name))
         assert not (Path("runs") / name / "report.html").exists()
-        return said.err
+        return said
 
     return ask
 
@@ -162,7 +140,7 @@ def test_the_page_asks_nobody_for_anything(moons: Path, page: Page) -> None:
 
 def test_a_planted_mistake(parity: Parity, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch_parity.manual.models.mlp.dropout_backward", lambda dh, mask: dh)
-    assert parity(*MOONS, "--p", "0.4") == 1
+    assert parity(*MOONS, "--p", "0.4").status == 1
     html = page("moons")
     said = verdict(html)
     assert said.startswith("FAIL In step 1: First wrong: manual's dropout_backward -> da2")
@@ -176,7 +154,7 @@ def test_a_planted_mistake(parity: Parity, page: Page, monkeypatch: pytest.Monke
 
 
 def test_a_run_that_diverged(parity: Parity, page: Page) -> None:
-    assert parity(*MOONS, "--lr", "1e308") == 1
+    assert parity(*MOONS, "--lr", "1e308").status == 1
     html = page("moons")
     assert verdict(html).startswith("FAIL In step ")
     assert "training diverged" in html
@@ -268,7 +246,10 @@ def test_what_the_files_say_is_never_markup(parity: Parity, page: Page) -> None:
     data.parent.mkdir()
     data.write_text("a,b,y\n" + "".join(f"{i / 2},{-i},{i % 2}\n" for i in range(20)))
     assert (
-        parity("train", "--data", str(data), "--target", "y", "--steps", "2", "--name", "mine") == 0
+        parity(
+            "train", "--data", str(data), "--target", "y", "--steps", "2", "--name", "mine"
+        ).status
+        == 0
     )
     html = page("mine")
     assert "<script" not in html
@@ -310,7 +291,7 @@ def test_a_lesson_with_its_trainings(
         lambda n: (claim(False, "it is so", "it is not so"),),
     )
     monkeypatch.setitem(LESSONS, "tiny", tiny)
-    assert parity("lesson", "tiny") == 0
+    assert parity("lesson", "tiny").status == 0
     for name in ("20 units", "3 units"):
         shutil.copytree(moons, Path("runs/tiny", name))
     html = page("tiny")
@@ -353,7 +334,7 @@ def test_the_report_that_a_test_left(page: Page, wrong: bool) -> None:
 
 
 def test_a_folder_of_pictures_has_no_verdict(parity: Parity, page: Page) -> None:
-    assert parity("gradcheck", "--data", "moons", "--hidden", "3", "--name", "look") == 0
+    assert parity("gradcheck", "--data", "moons", "--hidden", "3", "--name", "look").status == 0
     html = page("look")
     assert verdict(html).startswith("NO VERDICT")
     assert html.count("data:image/png;base64,") == 5, "error.png, and a layer of each side"

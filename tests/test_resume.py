@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
+from tests.command import Ended, parity, refusal
 from tests.golden_text import Golden
 from tests.runs_made import left, points, stop_after
-from torch_parity.compare.cli import parity
 from torch_parity.compare.commands import resume, train
-from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs import atomic, checkpoint
 from torch_parity.compare.runs.checkpoint import Checkpoint
 from torch_parity.compare.runs.lock import RunLock
@@ -38,7 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "STORE_EVERY", 10)
-        assert call(root, *CASE, "--name", "a").exit_code == 0
+        assert call(root, *CASE, "--name", "a").status == 0
     return root / "a"
 
 
@@ -48,7 +46,7 @@ def stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "STORE_EVERY", 10)
         stop_after(23, patch)
-        assert call(root, *CASE, "--name", "a").exit_code == 130
+        assert call(root, *CASE, "--name", "a").status == 130
     return root / "a"
 
 
@@ -58,22 +56,19 @@ def stopped(stopped_once: Path, tmp_path: Path) -> Path:
     return shutil.copytree(stopped_once, tmp_path / "a")
 
 
-def call(root: Path, *args: str) -> Result:
-    return CliRunner().invoke(parity, ["train", *args, "--runs", str(root)])
+def call(root: Path, *args: str) -> Ended:
+    return parity("train", *args, "--runs", str(root))
 
 
-def refusal(root: Path, *args: str) -> str:
-    result = call(root, *args)
-    assert isinstance(result.exception, InputError), result.output
-    assert str(result.exception).count("\n") <= 1
-    return str(result.exception)
+def refused(root: Path, *args: str) -> str:
+    return refusal(call(root, *args))
 
 
 def test_the_end_is_the_same(whole: Path, stopped: Path) -> None:
     result = call(stopped.parent, "--resume", "a")
-    assert result.exit_code == 0, result.output
-    assert "resuming after step 23 of 30" in result.output
-    assert "PASS" in result.output
+    assert result.status == 0, result.out
+    assert "resuming after step 23 of 30" in result.out
+    assert "PASS" in result.out
     assert left(stopped) == left(whole)
 
 
@@ -109,10 +104,10 @@ def test_what_a_stopped_run_leaves(
     before = signal.getsignal(number)
     stop_after(9, monkeypatch, number)
     result = call(tmp_path, *CASE, "--name", "a")
-    assert result.exit_code == status
-    assert "INTERRUPTED after step 9 of 30: so far" in result.output
-    assert "PASS" not in result.output
-    assert f"parity train --resume a --runs {tmp_path}" in result.output.replace("\n", "")
+    assert result.status == status
+    assert "INTERRUPTED after step 9 of 30: so far" in result.out
+    assert "PASS" not in result.out
+    assert f"parity train --resume a --runs {tmp_path}" in result.out.replace("\n", "")
     summary = json.loads((tmp_path / "a/summary.json").read_text())
     assert (summary["passed"], summary["interrupted"]) == (False, True)
     assert (summary["steps"], summary["planned"]) == (9, 30)
@@ -125,8 +120,8 @@ def test_a_stop_with_the_last_step_is_no_stop(
 ) -> None:
     stop_after(STEPS, monkeypatch)
     result = call(tmp_path, *CASE, "--name", "a")
-    assert result.exit_code == 0
-    assert "PASS" in result.output
+    assert result.status == 0
+    assert "PASS" in result.out
 
 
 def test_stopped_three_times(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,22 +129,22 @@ def test_stopped_three_times(whole: Path, tmp_path: Path, monkeypatch: pytest.Mo
     for step in (1, 10, 29):
         with monkeypatch.context() as patch:
             stop_after(step, patch)
-            assert call(tmp_path, *args).exit_code == 130
+            assert call(tmp_path, *args).status == 130
         args = ["--resume", "a"]
-    assert call(tmp_path, *args).exit_code == 0
+    assert call(tmp_path, *args).status == 0
     assert left(tmp_path / "a") == left(whole)
 
 
 def test_gradient_checks_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     args = [*CASE, "--gradcheck", "4"]
-    assert call(tmp_path, *args, "--name", "whole").exit_code == 0
+    assert call(tmp_path, *args, "--name", "whole").status == 0
     with monkeypatch.context() as patch:
         stop_after(11, patch)
-        assert call(tmp_path, *args, "--name", "a").exit_code == 130
-    assert "--gradcheck is 5, but run 'a' began with 4" in refusal(
+        assert call(tmp_path, *args, "--name", "a").status == 130
+    assert "--gradcheck is 5, but run 'a' began with 4" in refused(
         tmp_path, "--resume", "a", "--gradcheck", "5"
     )
-    assert call(tmp_path, "--resume", "a").exit_code == 0
+    assert call(tmp_path, "--resume", "a").status == 0
     records = [json.loads((tmp_path / n / "gradcheck.json").read_text()) for n in ("whole", "a")]
     for record in records:
         del record["seconds"]
@@ -174,12 +169,12 @@ def test_a_failure_before_the_stop_is_still_one_after_it(
         patch.setattr(TorchSide, "step", wrong_once)
         stop_after(12, patch)
         result = call(tmp_path, *CASE, "--name", "a")
-    assert result.exit_code == 130
-    assert "FAIL in step 5" in result.output
-    assert "INTERRUPTED after step 12 of 30" in result.output
+    assert result.status == 130
+    assert "FAIL in step 5" in result.out
+    assert "INTERRUPTED after step 12 of 30" in result.out
     result = call(tmp_path, "--resume", "a")
-    assert result.exit_code == 1
-    assert "FAIL in step 5: First wrong: torch's adam -> W1" in result.output
+    assert result.status == 1
+    assert "FAIL in step 5: First wrong: torch's adam -> W1" in result.out
 
 
 class TestDamage:
@@ -202,16 +197,16 @@ class TestDamage:
             content[len(content) // 2] ^= 4
             path.write_bytes(content)
         result = call(stopped.parent, "--resume", "a")
-        assert result.exit_code == 0, result.output
-        assert "resuming after step 20 of 30" in result.output
+        assert result.status == 0, result.out
+        assert "resuming after step 20 of 30" in result.out
         if (suffix, how) != (".json", "missing"):  # then it was never finished
-            assert re.search(rf"NOTE .*000000023\{suffix}", result.output.replace("\n", ""))
+            assert re.search(rf"NOTE .*000000023\{suffix}", result.out.replace("\n", ""))
         assert left(stopped) == left(whole)
 
     def test_both_are_refused_by_name(self, stopped: Path) -> None:
         for path in checkpoint.stored(stopped / "checkpoints"):
             path.with_suffix(".safetensors").write_bytes(b"")
-        said = refusal(stopped.parent, "--resume", "a")
+        said = refused(stopped.parent, "--resume", "a")
         for name in ("000000020.safetensors", "000000023.safetensors"):
             assert f"{name} (0 bytes) is damaged" in said
         assert f"train again with  parity train --case {stopped / 'case.toml'}" in said
@@ -219,7 +214,7 @@ class TestDamage:
     def test_none_is_left(self, stopped: Path) -> None:
         for path in checkpoint.stored(stopped / "checkpoints"):
             checkpoint.delete(path)
-        assert "holds no checkpoint" in refusal(stopped.parent, "--resume", "a")
+        assert "holds no checkpoint" in refused(stopped.parent, "--resume", "a")
 
     def test_of_the_layout_before_the_perturbed_copy_had_its_name(self, stopped: Path) -> None:
         for path in checkpoint.stored(stopped / "checkpoints"):
@@ -227,7 +222,7 @@ class TestDamage:
             record = {k.replace("perturbation_rng", "nudges"): v for k, v in old.record.items()}
             tensors = {n.replace("perturbed_copy/", "twin/"): a for n, a in old.tensors.items()}
             checkpoint.store(path.parent, Checkpoint(old.step, tensors, record))
-        said = refusal(stopped.parent, "--resume", "a")
+        said = refused(stopped.parent, "--resume", "a")
         for name in ("000000020.json", "000000023.json"):
             assert f"{name}: perturbation_rng: written by another version of torch-parity" in said
 
@@ -235,13 +230,13 @@ class TestDamage:
         """Somebody edited case.toml: neither is taken for the other."""
         toml = stopped / "case.toml"
         toml.write_text(toml.read_text().replace("lr = 0.02", "lr = 0.03"))
-        said = refusal(stopped.parent, "--resume", "a")
+        said = refused(stopped.parent, "--resume", "a")
         assert "belongs to another case: lr is 0.02 there, 0.03 in case.toml" in said
 
     def test_curves_that_were_cut(self, stopped: Path) -> None:
         log = stopped / "torch/events.out.tfevents.0"
         log.write_bytes(log.read_bytes()[:100])
-        assert f"{log} holds 100 bytes, expected at least" in refusal(
+        assert f"{log} holds 100 bytes, expected at least" in refused(
             stopped.parent, "--resume", "a"
         )
 
@@ -252,7 +247,7 @@ class TestDamage:
         content = bytearray(log.read_bytes())
         content[len(content) // 3] ^= 4
         log.write_bytes(content)
-        said = refusal(stopped.parent, "--resume", "a")
+        said = refused(stopped.parent, "--resume", "a")
         assert f"{log} is damaged: its first" in said
         assert f"train again with  parity train --case {stopped / 'case.toml'}" in said
 
@@ -263,8 +258,8 @@ class TestDamage:
         content[-20] ^= 4
         log.write_bytes(content + b"torn")
         result = call(stopped.parent, "--resume", "a")
-        assert result.exit_code == 0, result.output
-        assert "resuming after step 20 of 30" in result.output
+        assert result.status == 0, result.out
+        assert "resuming after step 20 of 30" in result.out
         assert left(stopped) == left(whole)
 
     def test_a_record_that_is_gone(self, stopped: Path) -> None:
@@ -275,7 +270,7 @@ class TestDamage:
         second = 16 + int.from_bytes(content[first : first + 8], "little")
         log.write_bytes(content[:first] + content[first + second :] + content[-second:])
         assert log.stat().st_size == len(content)
-        assert f"{log} is damaged" in refusal(stopped.parent, "--resume", "a")
+        assert f"{log} is damaged" in refused(stopped.parent, "--resume", "a")
 
     def test_other_data(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         rng = np.random.default_rng(4)
@@ -293,10 +288,10 @@ class TestDamage:
         ]
         with monkeypatch.context() as patch:
             stop_after(4, patch)
-            assert call(tmp_path / "runs", *args).exit_code == 130
+            assert call(tmp_path / "runs", *args).status == 130
         mine["x"][2, 1] += 1e-12
         np.savez(tmp_path / "mine.npz", **mine)
-        said = refusal(tmp_path / "runs", "--resume", "mine")
+        said = refused(tmp_path / "runs", "--resume", "mine")
         assert "other data than" in said
         assert "mine.npz" in said
 
@@ -316,24 +311,24 @@ class TestRefused:
     )
     def test_a_changed_case(self, stopped: Path, option: tuple[str, ...], words: str) -> None:
         before = {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()}
-        assert words in refusal(stopped.parent, "--resume", "a", *option)
+        assert words in refused(stopped.parent, "--resume", "a", *option)
         assert {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()} == before
 
     def test_the_same_case_said_again(self, stopped: Path) -> None:
-        assert call(stopped.parent, "--resume", "a", *CASE).exit_code == 0
+        assert call(stopped.parent, "--resume", "a", *CASE).status == 0
 
     def test_a_finished_run(self, whole: Path) -> None:
         before = left(whole)
-        said = refusal(whole.parent, "--resume", "a")
+        said = refused(whole.parent, "--resume", "a")
         assert "run 'a' is finished" in said
         assert left(whole) == before
 
     def test_a_run_that_is_not_there(self, stopped: Path) -> None:
-        assert "no run 'b'" in refusal(stopped.parent, "--resume", "b")
+        assert "no run 'b'" in refused(stopped.parent, "--resume", "b")
 
     def test_a_folder_that_is_no_run(self, tmp_path: Path, golden: Golden) -> None:
         (tmp_path / "a").mkdir()
-        said = refusal(tmp_path, "--resume", "a")
+        said = refused(tmp_path, "--resume", "a")
         golden.section("resume", said)
 
 
@@ -378,15 +373,15 @@ def test_killed_before_the_first_checkpoint(
             call(tmp_path, *CASE, "--name", "a")
     folder = tmp_path / "a"
     held = holds(folder)
-    said = refusal(tmp_path, "--resume", "a")
+    said = refused(tmp_path, "--resume", "a")
     if (folder / "case.toml").exists():
         assert f"train again with  parity train --case {folder / 'case.toml'}" in said
     else:
         assert "stopped before the first step" in said
-    assert "run 'a' exists" in refusal(tmp_path, *CASE, "--name", "a")
+    assert "run 'a' exists" in refused(tmp_path, *CASE, "--name", "a")
     assert holds(folder) == held
     if moment == "first checkpoint half written":
-        assert call(tmp_path, "--case", str(folder / "case.toml"), "--name", "b").exit_code == 0
+        assert call(tmp_path, "--case", str(folder / "case.toml"), "--name", "b").status == 0
         assert left(tmp_path / "b") == left(whole)
 
 
@@ -397,9 +392,9 @@ def test_another_version_is_said_and_not_refused(
     for module in (train, resume):
         monkeypatch.setattr(module, "made_with", lambda: now | {"numpy": "9.9"})
     result = call(stopped.parent, "--resume", "a")
-    assert result.exit_code == 0, result.output
+    assert result.status == 0, result.out
     said = f"after step 23 this run was resumed with numpy {np.__version__} -> 9.9"
-    assert said in result.output.replace("\n", " ")
+    assert said in result.out.replace("\n", " ")
     summary = json.loads((stopped / "summary.json").read_text())
     (note,) = summary["notes"]
     assert said in note

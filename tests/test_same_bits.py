@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 import torch
-from click.testing import CliRunner
 
+from tests.command import parity
 from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
-from torch_parity.compare.cli import parity
 from torch_parity.compare.runs.training import Training
 from torch_parity.compare.sources import pair
 
@@ -55,8 +54,8 @@ def test_two_processes_give_the_same_traces() -> None:
 
 def test_a_run_says_what_it_was_made_with(tmp_path: Path) -> None:
     args = ["train", "--data", "moons", "--hidden", "3", "--steps", "3", "--threads", "2"]
-    result = CliRunner().invoke(parity, [*args, "--runs", str(tmp_path)])
-    assert result.exit_code == 0, result.output
+    result = parity(*args, "--runs", str(tmp_path))
+    assert result.status == 0, result.out
     made = json.loads((tmp_path / "moons/summary.json").read_text())["made_with"]
     assert made["python"] == sys.version.split()[0]
     assert (made["numpy"], made["torch"]) == (np.__version__, torch.__version__)
@@ -68,4 +67,4 @@ def test_a_run_says_what_it_was_made_with(tmp_path: Path) -> None:
     assert "2 threads" in made["numpy's BLAS"]
     assert str(Path(sys.prefix)) not in json.dumps(made), "no path of a machine"
     for name, value in made.items():
-        assert f"{name} {value}" in result.output.replace("\n", "")
+        assert f"{name} {value}" in result.out.replace("\n", "")
