@@ -1,4 +1,4 @@
-"""What becomes of a loss, a penalty and the gradients where each rank has rows of its own.
+"""The loss, the penalty and the gradients when each rank has its own rows.
 
 torch_ref/distributed/train.py puts these into DistributedDataParallel and FSDP2.
 """
@@ -80,11 +80,11 @@ class PenaltyOfParts(Penalty):
     """The penalty of weights of which FSDP2 has put a part on each rank (whole ones, for DDP)."""
 
     def value(self, weights: list[Tensor]) -> Tensor:
-        """Of the whole weights, on every rank."""
+        """The penalty of the whole weights, on every rank."""
         return super().value([whole_tensor(W) for W in weights])
 
     def in_loss(self, weights: list[Tensor]) -> Tensor | None:
-        """Of this rank's part alone: that is what its gradient is needed for."""
+        """The penalty of this rank's part only, for its gradient."""
         return super().in_loss([W.to_local() if isinstance(W, DTensor) else W for W in weights])
 
 

@@ -1,11 +1,11 @@
-"""The same step on many ranks: each has its own rows, and the gradients meet in an all-reduce.
+"""The same step on many ranks: each has its own rows, and an all-reduce adds the gradients.
 
     torchrun --nproc-per-node 4 -m torch_parity.torch_ref.distributed FOLDER
 
-FOLDER is what `parity shard` writes. torch averages over ranks, which is the mean over the batch
-only where all ranks have as many rows; so the reduction is told what each rank's mean weighs. The
-dropout masks of the whole batch are drawn on every rank, by generators that stand alike, and each
-rank takes its rows: the step is that of one process, for any number of ranks.
+`parity shard` writes FOLDER. torch averages over ranks, which is the mean over the batch only if
+all ranks have equally many rows; so here each rank's mean is weighted. Every rank draws the dropout
+masks of the whole batch, from generators in the same state, and uses its own rows: the step equals
+that of one process, for any number of ranks.
 """
 
 import argparse
@@ -71,7 +71,7 @@ class Trainer:
         return wrapper
 
     def _fully_shard(self) -> nn.Module:
-        """FSDP2 divides nothing here: the weights do."""
+        """FSDP2 must not divide here: the weighted mean does."""
         fully_shard(self.net, mesh=init_device_mesh(self.device.type, (self.world,)))
         sharded = cast(FSDPModule, self.net)
         sharded.set_custom_reduce_scatter(cast(Any, self.over_ranks))
@@ -134,7 +134,7 @@ class Trainer:
 
 
 def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -> None:
-    """Train the folder's job from its last checkpoint on; there is a process group already.
+    """Train the folder's job, from its last checkpoint on, in an existing process group.
 
     Writes into the folder: checkpoints/ after every so many steps, tensorboard/ and
     final.safetensors by rank 0, and traces/ of the first steps by every rank.
@@ -223,7 +223,7 @@ def _curves(made: Tensors, params: list[str]) -> dict[str, float]:
 
 
 def _write_trace(folder: Path, step: int, rank: int, given: Tensors, made: Tensors) -> None:
-    """As docs/trace-format.md describes it."""
+    """Write a trace file; docs/trace-format.md describes it."""
     (folder / "traces").mkdir(exist_ok=True)
     save_file(
         {f"given/{n}": t for n, t in given.items()} | {f"made/{n}": t for n, t in made.items()},
@@ -240,7 +240,7 @@ def _stale_store() -> bool:
 
 @report_errors
 def main() -> None:
-    """What torchrun starts on every rank."""
+    """The command that torchrun starts on every rank."""
     parser = argparse.ArgumentParser(
         prog="torch_parity.torch_ref.distributed.train", description="One rank of a run."
     )

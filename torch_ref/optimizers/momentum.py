@@ -1,4 +1,4 @@
-"""Momentum in torch, which adds gradients up; the course's average is the same optimizer with a
+"""Momentum in torch, which adds the gradients; the course's average is the same optimizer with a
 smaller learning rate."""
 
 from typing import Any
