@@ -31,7 +31,8 @@ from torch_parity import manual
 from torch_parity.compare.bounds.precision import all_widened, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
-from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay, replay_stretch
+from torch_parity.compare.judge.replay import recorded_inputs, replay, replay_stretch
+from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.sources.recorded import Recorded
 from torch_parity.manual.models.step import Tensors
 

@@ -23,6 +23,7 @@ from torch_parity.torch_ref.operations import ADDED as added_in_torch
 Samples = dict[str, np.ndarray]
 Draw = Callable[[np.random.Generator, Any], Samples]
 Kind = Literal["layer", "activation", "dropout", "arithmetic", "loss", "penalty"]
+Part = Literal["forward", "backward", "backward_parameters"]
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class Operation:
     state pairs an output with the input that it replaces (running statistics). module is the class
     whose modules do the same (of torch.nn, its name); accepts says whether one such call is really
     the same (None), or why not. twin(**options) is torch's side, a callable on the same inputs; by
-    default the function of the same name in torch_ref/. samples(rng, dtype) draws inputs: not
-    square, more than one sample, no zeros where there need be none; options are the ones to test
-    with.
+    default the function of the same name in torch_ref/. also holds a second right formula of the
+    forward or of a backward, with the same parameters: torch may compose the operation in another
+    way, which rounds more. samples(rng, dtype) draws inputs: not square, more than one sample, no
+    zeros where there need be none; options are the ones to test with.
     """
 
     forward: Callable[..., Any]
@@ -54,6 +56,7 @@ class Operation:
     module: str | type = ""
     accepts: Callable[..., str | None] = lambda module, *inputs: None
     torch: Callable[..., Callable[..., Any]] | None = None
+    also: Mapping[Part, Callable[..., Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -345,6 +348,13 @@ def add(row: Operation) -> None:
             )
     if unknown := set(row.differentiable) - set(row.inputs):
         raise ValueError(f"{row.name} has no input {min(unknown)!r} to differentiate")
+    for part, formula in row.also.items():
+        first = getattr(row, part, None)
+        expected = None if first is None else (input_names(first), option_names(first))
+        if expected != (input_names(formula), option_names(formula)):
+            raise ValueError(
+                f"the second formula of {row.name}'s {part} takes other parameters than the first"
+            )
     OPERATIONS[row.name] = row
     if row.torch is not None:
         added_in_torch[row.name] = row.torch

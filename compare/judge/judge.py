@@ -16,12 +16,8 @@ from torch_parity.compare.flow.nodes import Node, is_private, result
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Tensors, Trace, judged_in
 from torch_parity.compare.judge.differences import Difference, compare, largest
-from torch_parity.compare.judge.replay import (
-    Replayed,
-    recorded_inputs,
-    replay,
-    replay_stretch,
-)
+from torch_parity.compare.judge.replay import recorded_inputs, replay, replay_stretch
+from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.judge.witness import exact_derivative
 
 Side = Literal["manual", "torch"]

@@ -12,7 +12,7 @@ from rich.table import Table
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.judge.judge import SIDES, Judgement
-from torch_parity.compare.judge.replay import Replayed
+from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.judge.verdict import (
     CALLED,
     Names,
