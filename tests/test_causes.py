@@ -44,7 +44,7 @@ def third_step(seed: int = 31, **fixed: Any) -> Recorded:
 
 
 def with_mistake(r: Recorded, side: Side, nodes: tuple[Node, ...]) -> Judgement:
-    """The judgement of a step whose one side ran these nodes."""
+    """The judgement of a step in which one side computed these nodes."""
     traces = {"manual": r.manual, "torch": r.torch, side: execute(nodes, r.start, side)}
     return judge(r.nodes, r.start, traces["manual"], traces["torch"])
 
@@ -78,7 +78,7 @@ def test_every_mistake_is_named_on_either_side(name: str, side: Side) -> None:
 
 @pytest.mark.parametrize("seed", [21, 22, 23, 24, 25, 26])
 def test_mistakes_are_named_on_other_sizes_activations_and_optimizers(seed: int) -> None:
-    """A small part of benchmarks/faults.py, with its promises."""
+    """A small part of benchmarks/faults.py, with its targets."""
     outcomes, _ = survey(seed)
     assert len(outcomes) >= 10
     for o in outcomes:
@@ -94,7 +94,7 @@ def test_mistakes_are_named_on_other_sizes_activations_and_optimizers(seed: int)
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("side", SIDES)
 def test_an_activation_in_place_is_one_mistake(side: Side, activation: str, saved: bool) -> None:
-    """z holds a when it is recorded, and nothing else about the step is a mistake of its own."""
+    """z holds a when it is recorded; the rest of the step is right."""
     r = third_step(activation=activation)
     trace = dict(r.manual if side == "manual" else r.torch)
     backward = getattr(manual, activation + "_backward")
@@ -139,7 +139,7 @@ def test_a_mistake_on_each_side_blames_both() -> None:
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("operation", ["linear", "tanh", "tanh_backward", "momentum", "penalty"])
 def test_a_mistake_outside_the_catalogue_is_unknown_and_placed(operation: str, side: Side) -> None:
-    """Never under a wrong name; the operation is right all the same."""
+    """It has no wrong name, and the operation is right."""
     r = third_step()
     node = next(n for n in r.nodes if n.operation == operation)
 
@@ -176,7 +176,7 @@ def test_what_cannot_be_told_apart_is_ambiguous() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_third_witness_agrees_with_every_right_gradient(seed: int) -> None:
-    """Exact derivative of the forward alone, at each entry, against what both sides recorded."""
+    """The exact derivative of the forward pass at each entry, compared with both sides."""
     torch.manual_seed(seed)
     case, data = case_and_data(seed, dtype="float64", l2=0.7, l1=0.3, p=0.3)
     r = steps(case, data)[-1]
@@ -253,7 +253,7 @@ def test_a_float32_side_of_a_float64_case_is_named() -> None:
 )
 @pytest.mark.parametrize("name", ["dW1", "dW2_loss", "z1", "dz3", "da3", "h1", "W1"])
 def test_tensors_of_the_wrong_kind_are_faults_and_never_crashes(name: str, damage: Any) -> None:
-    """A transposed dW is a beginner's classic; square it would be a difference in value."""
+    """A transposed dW is a common mistake; if it were square, its values would differ."""
     r = third_step()
     j = judge(r.nodes, r.start, {**r.manual, name: damage(r.manual[name])}, r.torch)
     assert not j.passed
@@ -275,7 +275,7 @@ def test_a_tensor_that_nothing_makes_is_no_consequence() -> None:
 
 
 def test_an_infinite_bound_passes_nothing() -> None:
-    """With a vanishing eps, Adam's step at a dead unit may be anything: the judge must not nod."""
+    """With a tiny eps, Adam's step at a dead unit may be anything: it must not pass."""
     r = third_step(optimizer="adam", activation="relu", l2=0.0)
     tiny = tuple(
         replace(n, options={**n.options, "eps": 1e-300}) if n.operation == "adam" else n

@@ -100,7 +100,7 @@ def test_right_operations_on_other_starts_are_no_rounding() -> None:
 
 
 def test_a_kink_that_rounding_decides_may_fall_either_way() -> None:
-    """z is 0.1 + 0.2 - 0.3, whose sign no computer in float64 knows; the second z is plainly 1."""
+    """z is 0.1 + 0.2 - 0.3, whose sign is rounding in float64; the second z is 1."""
     x, W, da = (
         np.array([[0.1, 0.2, 0.3]]),
         np.array([[1.0, 1, -1], [10, 0, 0]]),

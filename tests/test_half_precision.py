@@ -1,5 +1,5 @@
-"""bfloat16 and float16: torch computes in them, the hand in float32 from the very same numbers, and
-each side is held to its own rounding."""
+"""bfloat16 and float16: torch computes in them, the manual side in float32 from the same numbers,
+and each side is judged by its own rounding."""
 
 import json
 from collections.abc import Callable
@@ -86,8 +86,8 @@ def test_both_sides_hold_the_very_same_numbers(dtype: str) -> None:
     "name", ["z2", "a1", "h1", "da3", "dh2", "dz1", "dW2_loss", "dW1", "db1", "vW2", "W1", "cost"]
 )
 def test_an_entry_some_units_in_the_last_place_off_is_seen(name: str, dtype: str) -> None:
-    """Without a request to look closer: a half is never settled by a comparison alone. exp and the
-    sums of a loss are allowed more, so they are left out."""
+    """Without always_replay: a half is never decided by a comparison alone. exp and the sums of a
+    loss have larger bounds, so they are left out."""
     r = third_step(dtype)
     wrong = r.torch[name].copy()
     at = np.unravel_index(np.abs(widened(wrong)).argmax(), wrong.shape)
@@ -125,7 +125,7 @@ def test_mistakes_planted_in_a_half_are_named(name: str, dtype: str) -> None:
 
 
 def test_what_a_half_cannot_show_is_said() -> None:
-    """The smallest fault that would have been seen is as coarse as the precision."""
+    """The smallest fault that would be noticed is about as large as the precision."""
     power = {}
     for dtype in ("float64", "float32", *HALVES):
         j = judged(third_step(dtype))
@@ -141,7 +141,7 @@ def test_what_a_half_cannot_show_is_said() -> None:
 
 
 def test_only_what_follows_from_a_mistake_is_its_consequence() -> None:
-    """In bfloat16 every tensor differs a little; those before the mistake do so by rounding."""
+    """In bfloat16 every tensor differs a little; those before the mistake differ by rounding."""
     r = third_step("bfloat16")
     wrong = (widened(r.torch["da2"]) * 2).astype(BFLOAT16)
     j = judged(r, da2=wrong)
@@ -203,7 +203,7 @@ def loss_in_float32(built: pair.Pair) -> None:
 
 
 def master_weights(built: pair.Pair) -> None:
-    """The real ones are in float32, and cast to bfloat16 to be computed with."""
+    """The parameters are in float32, and cast to bfloat16 for the computation."""
     built.torch.net.float()
     layers = [m for m in built.torch.net if isinstance(m, nn.Linear)]
     for m in layers:
@@ -240,7 +240,7 @@ def test_float32_master_weights_are_named() -> None:
 
 
 def test_a_half_that_holds_the_right_numbers_is_still_the_wrong_type() -> None:
-    """Numbers that both have: nothing differs but the type."""
+    """Numbers that exist in both types: only the type differs."""
     r = third_step("float32")
     whole = {n: np.rint(a * 4) / 4 if n in ("h0",) else a for n, a in r.torch.items()}
     start = {**r.start, "x": whole["h0"]}
@@ -259,7 +259,7 @@ def test_a_loss_is_no_integer_though_its_labels_are() -> None:
 @pytest.mark.parametrize("side", ["manual", "torch"])
 @pytest.mark.parametrize("seed", range(4))
 def test_tf32_is_told_from_half_inputs(seed: int, side: Any) -> None:
-    """Whose products the same ten digits of both factors may give, but not from 6e-5 down."""
+    """Numbers whose products may come from ten digits of both factors, but not below 6e-5."""
     torch.manual_seed(seed)
     case, data = case_and_data(seed, **(FIXED | {"dtype": "float32"}))
     built = pair.build(case, data)
@@ -317,7 +317,7 @@ def test_bits_survive_the_way_to_torch_and_back(dtype: str, tmp_path: Path) -> N
 
 def test_a_product_may_read_a_subnormal_number_as_0_and_no_other() -> None:
     """VDPBF16PS: "input denormals are always treated as zero"; 1e-35 is far over the smallest
-    number, so only that accounts for it."""
+    number, so only that explains it."""
     subnormal, normal = (np.array([[x]], BFLOAT16) for x in (3e-39, 3e-38))
     large = np.array([[4096.0]], BFLOAT16)
     for small, allowed in ((subnormal, True), (normal, False)):
@@ -326,7 +326,7 @@ def test_a_product_may_read_a_subnormal_number_as_0_and_no_other() -> None:
 
 
 def test_a_half_is_accumulated_in_float32() -> None:
-    """4,000 terms that in bfloat16 itself would add up to something else."""
+    """4,000 terms whose sum in bfloat16 would be another number."""
     x, W = np.ones((2, 4000), BFLOAT16), np.full((3, 4000), 0.01, BFLOAT16)
     node = third_step("bfloat16").nodes[1]
     known = {node.inputs[0]: x, node.inputs[1]: W, node.inputs[2]: np.zeros(3, BFLOAT16)}
@@ -344,7 +344,7 @@ def test_a_half_is_accumulated_in_float32() -> None:
 
 @pytest.mark.parametrize("dtype", HALVES)
 def test_record_and_diff(dtype: str, tmp_path: Path) -> None:
-    """torch's file against the hand's, judged each by its own rounding; then with a fault in it."""
+    """torch's file and the manual one, each judged by its own rounding; then with a fault in it."""
     case = ["--data", "digits", "--hidden", "9,4", "--dtype", dtype]
     torchs, hands = str(tmp_path / "torch"), str(tmp_path / "hand")
     for side, file in (("torch", torchs), ("manual", hands)):
@@ -385,7 +385,7 @@ def test_what_a_half_cannot_do_is_refused_in_one_line(args: tuple[str, ...], say
 
 
 def test_a_float16_run_that_outgrows_its_type_says_where(tmp_path: Path) -> None:
-    """torch's product is infinite, the hand's is beyond 65504."""
+    """torch's product is infinite, the manual one is beyond 65504."""
     done = cli("check", "--dtype", "float16", "--initializer", "normal", "--scale", "2000")
     assert done.status == 1
     said = " ".join(done.out.split())

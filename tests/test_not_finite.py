@@ -1,4 +1,4 @@
-"""NaN and infinity: the first operation that made them, on which side, of how large numbers."""
+"""NaN and infinity: the first operation that made them, its side, and the size of its inputs."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def words(verdict: Judgement) -> str:
 @pytest.mark.parametrize("side", ["manual", "torch"])
 @pytest.mark.parametrize("name", ["z2", "a1", "loss", "da3", "dW2_loss", "db1", "vW2", "W1"])
 def test_one_side_made_it_of_good_inputs(name: str, side: str, bad: float, dtype: str) -> None:
-    """The inputs of the operation give a number, so it is that side's fault, and said so."""
+    """The inputs of the operation give a finite number, so that side is wrong."""
     _, nodes, start, by_hand, by_torch = recorded(dtype)
     traces = {"manual": by_hand, "torch": by_torch}
     broken = traces[side][name].copy()
@@ -63,7 +63,7 @@ def test_how_large_its_inputs_are() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", ["mse_loss", "cross_entropy"])
 def test_both_diverge_together(tmp_path: Path, dtype: str, loss: str) -> None:
-    """Too great an lr is nobody's mistake: the sides agree, and still the run has failed."""
+    """With too large an lr both sides agree, so neither is wrong, but the run fails."""
     result = train(tmp_path, "--lr", "1e30", "--loss", loss, "--p", "0", "--dtype", dtype)
     assert result.status == 1
     said = result.out.replace("\n", " ")
@@ -85,7 +85,7 @@ def test_both_diverge_together(tmp_path: Path, dtype: str, loss: str) -> None:
 def test_training_stops_where_one_side_breaks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
 ) -> None:
-    """A torch that delivers infinity in step 7, or a hand that does, on the judged step alone."""
+    """torch, or the manual side, makes infinity in the judged step 7."""
     of: Any = TorchSide if side == "torch" else ManualSide
     step, calls = of.step, []
 
@@ -112,7 +112,7 @@ FREE = {"manual": 1, "the perturbed copy": 2}  # which of the three steps by han
 
 
 def spoiled(monkeypatch: pytest.MonkeyPatch, who: str, at: int, name: str, bad: float) -> None:
-    """In step `at` one that runs free makes this of good inputs; the judged step is as it was."""
+    """In step `at` a free-running copy makes this of right inputs; the judged step is unchanged."""
     step, calls = ManualSide.step, []
 
     def broken(self: Any, *args: Any) -> Any:
@@ -132,7 +132,7 @@ def spoiled(monkeypatch: pytest.MonkeyPatch, who: str, at: int, name: str, bad: 
 def test_training_stops_where_one_that_runs_free_breaks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str, name: str, bad: float
 ) -> None:
-    """The judged steps cannot see it: they start from torch's state."""
+    """The judged steps do not show it: they start from torch's state."""
     spoiled(monkeypatch, who, 7, name, bad)
     result = train(tmp_path)
     assert result.status == 1, result.out
@@ -149,7 +149,7 @@ def test_training_stops_where_one_that_runs_free_breaks(
 def test_numbers_that_grow_too_large_without_a_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
 ) -> None:
-    """W1 of one that runs free has become so large that its next product does not fit."""
+    """W1 of a free-running copy has become so large that its next product overflows."""
     spoiled(monkeypatch, who, 6, "W1", 1e38)
     plain = ["--dtype", "float32", "--activation", "relu", "--loss", "mse_loss"]
     result = train(tmp_path, *plain, "--output", "identity", "--p", "0", "--l2", "0")

@@ -1,4 +1,4 @@
-"""`parity report`: the page says what the run's files say, and of broken files never PASS."""
+"""`parity report`: the page shows what the run's files contain, never PASS for broken files."""
 
 import json
 import re
@@ -27,7 +27,7 @@ Page = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def run_of_moons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one run that passed, which no test changes."""
+    """The folder of a run that passed; no test changes it."""
     root = tmp_path_factory.mktemp("trained")
     assert run(*MOONS, "--gradcheck", "5", "--runs", str(root)).status == 0
     return root / "moons"
@@ -43,7 +43,7 @@ def moons(run_of_moons: Path, parity: Parity) -> Path:
 
 @pytest.fixture
 def bare(moons: Path) -> Path:
-    """A copy without curves, which take their time to draw."""
+    """A copy without curves, which are slow to draw."""
     for side in ("manual", "torch", "perturbed_copy", "parity"):
         shutil.rmtree(moons / side)
     return moons
@@ -62,7 +62,7 @@ def page(parity: Parity) -> Page:
 
 @pytest.fixture
 def refused(parity: Parity) -> Callable[..., str]:
-    """What the command says of a run of which no page can be made."""
+    """The message of the command for a run without a page."""
 
     def ask(name: str) -> str:
         said = refusal(parity("report", name))
@@ -73,7 +73,7 @@ def refused(parity: Parity) -> Callable[..., str]:
 
 
 def verdict(page: str) -> str:
-    """The words of the verdict, tags left out."""
+    """The text of the verdict, without tags."""
     (section,) = re.findall(r'<section class="verdict.*?</section>', page, re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", section)).split())
 

@@ -1,5 +1,5 @@
-"""A run that was stopped goes on, and ends as if it had never been: parameters, optimizer state,
-masks, curves and report are the same bit for bit. Killed at any moment: test_killed.py."""
+"""A run that was stopped and resumed ends with the same bits: parameters, optimizer state, masks,
+curves and report. For a run that was killed: test_killed.py."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nobody stopped."""
+    """A run that was not stopped."""
     root = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "STORE_EVERY", 10)
@@ -155,7 +155,7 @@ def test_gradient_checks_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_failure_before_the_stop_is_still_one_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch's update is wrong in step 5 alone, the run is stopped in step 12."""
+    """torch's update is wrong in step 5 only; the run is stopped in step 12."""
     from torch_parity.compare.sources.pair import TorchSide
 
     step, calls = TorchSide.step, []
@@ -227,7 +227,7 @@ class TestDamage:
             assert f"{name}: perturbation_rng: written by another version of torch-parity" in said
 
     def test_another_case(self, stopped: Path) -> None:
-        """Somebody edited case.toml: neither is taken for the other."""
+        """case.toml was edited: the checkpoint is refused."""
         toml = stopped / "case.toml"
         toml.write_text(toml.read_text().replace("lr = 0.02", "lr = 0.03"))
         said = refused(stopped.parent, "--resume", "a")
@@ -242,7 +242,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("side", ["manual", "torch", "perturbed_copy", "parity"])
     def test_curves_that_were_changed(self, whole: Path, stopped: Path, side: str) -> None:
-        """A bit that fell over, within what both checkpoints know of: refused by name."""
+        """A flipped bit in the part that both checkpoints cover: refused by name."""
         log = stopped / side / "events.out.tfevents.0"
         content = bytearray(log.read_bytes())
         content[len(content) // 3] ^= 4
@@ -252,7 +252,7 @@ class TestDamage:
         assert f"train again with  parity train --case {stopped / 'case.toml'}" in said
 
     def test_curves_that_were_changed_after_a_checkpoint(self, whole: Path, stopped: Path) -> None:
-        """The one before the damage is gone on from; what comes after its end does no harm."""
+        """The run resumes from the checkpoint before the damage; later bytes are ignored."""
         log = stopped / "manual/events.out.tfevents.0"
         content = bytearray(log.read_bytes())
         content[-20] ^= 4
@@ -263,7 +263,7 @@ class TestDamage:
         assert left(stopped) == left(whole)
 
     def test_a_record_that_is_gone(self, stopped: Path) -> None:
-        """Every record left has its right checksum, and the length is the old one."""
+        """Every remaining record has the right checksum, and the file has the old length."""
         log = stopped / "perturbed_copy/events.out.tfevents.0"
         content = log.read_bytes()
         first = 16 + int.from_bytes(content[:8], "little")
@@ -333,13 +333,13 @@ class TestRefused:
 
 
 def holds(folder: Path) -> dict[Path, bytes]:
-    """Every file but the lock, which holds nothing."""
+    """Every file except the lock, which is empty."""
     files = (p for p in folder.rglob("*") if p.is_file() and p.name != "lock")
     return {p: p.read_bytes() for p in files}
 
 
 class Killed(BaseException):
-    """The process is gone; nobody catches it."""
+    """As if the process were killed: no code catches it."""
 
 
 # what the process was about to do when it was killed, and how often it had done that before
@@ -356,8 +356,8 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
 def test_killed_before_the_first_checkpoint(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Nothing is lost and nothing mixed: --resume and a second run of that name are refused, with
-    what to do, and both leave the folder as it is."""
+    """--resume and a second run of that name are refused with a remedy, and both leave the folder
+    unchanged."""
     owner, name, before = MOMENTS[moment]
     original, calls = getattr(owner, name), []
 

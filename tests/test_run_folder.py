@@ -1,5 +1,5 @@
-"""A run's folder that cannot be written, is in use, or vanishes: one clear sentence, no traceback,
-and never two runs in one log."""
+"""A run's folder that cannot be written, is in use, or is deleted: one clear sentence, no
+traceback, and never two runs in one log."""
 
 import errno
 import multiprocessing
@@ -57,7 +57,7 @@ def failing(write: Callable[..., None], count: list[int], number: int) -> Callab
 def test_a_disk_that_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Any], writes: int, number: int
 ) -> None:
-    """After so many writes none goes through. Once there is room again the run can go on."""
+    """After that many writes every one fails. When there is space again, the run can be resumed."""
     count = [writes]
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "write", failing(atomic.write, count, number))
@@ -99,7 +99,7 @@ def _hold(folder: Path, held: Any, done: Any) -> None:
 
 
 def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that another process trains is not gone on with; one that was killed holds nothing."""
+    """A run that another process trains is not resumed; one that was killed holds no lock."""
     with monkeypatch.context() as patch:
         stop_after(5, patch)
         assert call(tmp_path, *CASE, "--name", "a").status == 130
@@ -131,7 +131,7 @@ def test_a_name_that_is_taken(tmp_path: Path) -> None:
 def test_a_folder_that_vanishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, again: bool
 ) -> None:
-    """Nothing is written into the folder that stands there now, whoever made it."""
+    """Nothing is written into the new folder of the same name."""
     write = Dashboard.write
     folder = tmp_path / "a"
 

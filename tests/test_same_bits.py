@@ -1,4 +1,4 @@
-"""The same case gives the same bits, run to run and process to process, and says what made them."""
+"""The same case gives the same bits in each run and each process, and reports the versions."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ CASE = Case(hidden=(13, 7), steps=25, batch=33, log_every=5, optimizer="adam", l
 
 
 def digest() -> str:
-    """Of every number of every step: inputs, masks, both traces, and the free-running curves."""
+    """A digest of every number of every step: inputs, masks, both traces, free-running curves."""
     found = hashlib.sha256()
 
     def watch(step: int, *tensors: object) -> None:
@@ -43,7 +43,7 @@ def digest() -> str:
 
 
 def test_two_processes_give_the_same_traces() -> None:
-    """The other one hashes in another order and has a heap of its own."""
+    """The other process has another hash order and another heap."""
     command = "from tests.test_same_bits import digest; print(digest())"
     root = Path(__file__).parents[1]
     other = subprocess.run(

@@ -1,5 +1,5 @@
-"""A training that starts from a state takes the very same steps: nothing that they depend on lies
-outside it."""
+"""A training that starts from a state takes the same steps: the state holds everything that they
+depend on."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -26,7 +26,7 @@ def case_of(optimizer: str, dtype: str) -> Case:
 
 
 def traces(case: Case, start: State | None = None) -> Iterator[tuple[int, bytes, State]]:
-    """Step, every number that both sides and all curves made of it, and the state after it."""
+    """Each step, every number of both sides and of all curves, and the state after it."""
     loaded = data.load(case)
     seen: list[bytes] = []
 
@@ -61,8 +61,8 @@ def test_nothing_is_left_at_the_end_of_a_run() -> None:
 
 @pytest.mark.parametrize("name", [f.name for f in fields(State) if f.name != "before"])
 def test_each_part_of_a_state_is_needed(name: str) -> None:
-    """With a part from another step the run takes another way. (before tells the diagnosis alone
-    what the last gradients were.)"""
+    """With a part from another step the run continues differently. (Only the diagnosis uses before,
+    the last gradients.)"""
     case = case_of("adam", "float64")
     whole = {step: (made, state) for step, made, state in traces(case)}
     mixed = replace(whole[7][1], **{name: getattr(whole[5][1], name)})

@@ -19,8 +19,7 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 def save(folder: Path, step: int, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Parameters, the optimizer's memory and the generator after a step; replaces the one before.
 
-    The generator stands at the same place on every rank (train.py), so one of its states is
-    enough.
+    The generator has the same state on every rank (train.py), so one state is stored.
     """
     state_dict_saver.save(_state(net, optimizer), checkpoint_id=folder / f"step-{step}")
     if dist.get_rank() == 0:

@@ -18,8 +18,8 @@ def dropout(p: float) -> nn.Dropout:
 def recover_mask(p: float, generator_state: Tensor, like: Tensor) -> Tensor:
     """The mask (0 or 1/(1-p)) that nn.Dropout(p) drew for a tensor shaped like `like`.
 
-    The generator is put back to where it stood before that draw, and the same draw is applied to
-    ones. (Reading the mask off `h != 0` fails after a ReLU, whose zeros are not the mask's.)
+    The generator is set to its state before that draw, and the same draw is applied to ones.
+    (Reading the mask off `h != 0` fails after a ReLU, whose zeros are not the mask's.)
     """
     generator = generator_of(like.device)
     with put_back(generator):
