@@ -17,6 +17,7 @@ TEMPORARY = re.compile(r"[^\s'\"]*/pytest-of-[^/]+/pytest-\d+/(popen-gw\d+/)?[^/
 SECTION = re.compile(r"^== (.*)\n", re.MULTILINE)
 
 NUMBER = re.compile(r"((?<![\w.])-)?\d+(,\d{3})*(\.\d+)*(e[+-]?\d+)?")
+VERDICTS = ("PASS", "FAIL", "INTERRUPTED")
 MADE_WITH = re.compile(r"^Made with .*$", re.MULTILINE)
 
 
@@ -66,9 +67,14 @@ def _without_folders(text: str) -> str:
 def masked(text: str) -> str:
     """The text with # for numbers (also in names: rounding decides in which layer a difference is
     greatest), single blanks, and no lines of a table's frame."""
-    text = MADE_WITH.sub("Made with VERSIONS", NUMBER.sub("#", text))
+    text = MADE_WITH.sub("Made with VERSIONS", NUMBER.sub("#", _without_folders(text)))
     lines = (re.sub(r" +", " ", line).strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line.strip("─ ")) + "\n"
+
+
+def verdict(out: str) -> str:
+    """The report from its verdict on, masked."""
+    return masked(out[min(at for at in map(out.find, VERDICTS) if at >= 0) :])
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 from benchmarks.faults import summarise, survey
 from tests.command import parity
 from tests.drawn import case_and_data, steps
+from tests.golden_text import Golden, masked
 from torch_parity import manual
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
@@ -123,7 +124,7 @@ def test_two_mistakes_in_one_step_are_both_named(side: Side) -> None:
     assert found.names == (frozenset({"lambda_doubled", "mask_not_applied_backward"}),)
 
 
-def test_a_mistake_on_each_side_blames_both() -> None:
+def test_a_mistake_on_each_side_blames_both(golden: Golden) -> None:
     r = third_step()
     by_hand = execute(planted("bias_missing", r, "manual"), r.start, "manual")
     in_torch = execute(planted("nesterov", r, "torch"), r.start, "torch")
@@ -133,12 +134,14 @@ def test_a_mistake_on_each_side_blames_both() -> None:
         "manual": (frozenset({"bias_missing"}),),
         "torch": (frozenset({"nesterov"}),),
     }
-    assert "Both sides are wrong" in "\n".join(sentences(j))
+    golden.section("causes", masked("\n".join(sentences(j))))
 
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("operation", ["linear", "tanh", "tanh_backward", "momentum", "penalty"])
-def test_a_mistake_outside_the_catalogue_is_unknown_and_placed(operation: str, side: Side) -> None:
+def test_a_mistake_outside_the_catalogue_is_unknown_and_placed(
+    operation: str, side: Side, golden: Golden
+) -> None:
     """It has no wrong name, and the operation is right."""
     r = third_step()
     node = next(n for n in r.nodes if n.operation == operation)
@@ -154,24 +157,24 @@ def test_a_mistake_outside_the_catalogue_is_unknown_and_placed(operation: str, s
     assert (j.root.side, j.root.found.name) == (side, node.outputs[-1])
     assert j.diagnoses[side].verdict == "unknown"
     assert j.diagnoses[side].unexplained == (node.outputs[-1],)
-    assert "unknown" in short(j)
+    golden.section("causes", masked(short(j)))
 
 
-def test_what_cannot_be_told_apart_is_ambiguous() -> None:
+def test_what_cannot_be_told_apart_is_ambiguous(golden: Golden) -> None:
     """With m = 2 a lambda that is not divided by m is a doubled one."""
     torch.manual_seed(4)
     case = Case(hidden=(6, 5), activation="tanh", optimizer="sgd", p=0.0)
     x, labels = np.random.default_rng(3).normal(size=(2, 4)), np.array([0, 1])
     r = steps(case, Data("drawn", x, labels, x, labels, 3))[-1]
     for name in ("lambda_doubled", "lambda_not_divided_by_m"):
-        found = with_mistake(r, "manual", planted(name, r, "manual")).diagnoses["manual"]
+        j = with_mistake(r, "manual", planted(name, r, "manual"))
+        found = j.diagnoses["manual"]
         assert found.verdict == "ambiguous"
         assert set(found.names) == {
             frozenset({"lambda_doubled"}),
             frozenset({"lambda_not_divided_by_m"}),
         }
-        text = "\n".join(sentences(with_mistake(r, "manual", planted(name, r, "manual"))))
-        assert "ambiguous: lambda_doubled or lambda_not_divided_by_m" in text
+    golden.section("causes", masked("\n".join(sentences(j))))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -203,19 +206,14 @@ def test_the_third_witness_sides_with_the_one_who_is_right(side: Side) -> None:
     assert j.root is not None
     assert j.root.witness == pytest.approx(j.root.other, rel=1e-12)
     assert j.root.witness != pytest.approx(j.root.found.came, rel=1e-6)
-    text = "\n".join(sentences(j))
-    other = "torch" if side == "manual" else "manual"
-    assert f"{side} is wrong, {other} is right" in text
-    assert "Third witness" in text
-    assert CATALOGUE["slope_missing"].manual in text
-    assert CATALOGUE["slope_missing"].torch in text
+    assert j.wrong_sides == (side,)
 
 
-def test_different_losses_are_called_by_that_name() -> None:
+def test_different_losses_are_called_by_that_name(golden: Golden) -> None:
     r = third_step()
     j = with_mistake(r, "torch", planted("reduction", r, "torch"))
     assert j.different_losses
-    assert "their losses differ" in "\n".join(sentences(j))
+    golden.section("causes", masked("\n".join(sentences(j))))
     assert not with_mistake(r, "torch", planted("nesterov", r, "torch")).different_losses
 
 
@@ -310,11 +308,7 @@ SMALL = ("--data", "moons", "--hidden", "5,4")
 def test_check_reports_every_tensor() -> None:
     ended = parity("check", *SMALL)
     assert ended.status == 0
-    out = ended.out
-    assert "step 3 of 3" in out
-    assert "PASS 41 tensors match" in out
-    assert all(f" {name} " in out for name in ("z1", "dz3", "dW1_loss", "vb3", "loss"))
-    assert "Judging this step took" in out
+    assert all(f" {name} " in ended.out for name in ("z1", "dz3", "dW1_loss", "vb3", "loss"))
 
 
 def test_check_speaks_json() -> None:
@@ -328,9 +322,10 @@ def test_check_speaks_json() -> None:
 
 
 def test_check_of_a_diverged_step_fails() -> None:
-    ended = parity("check", *SMALL, "--lr", "1e300", "--steps", "5")
+    ended = parity("check", *SMALL, "--lr", "1e300", "--steps", "5", "--json")
     assert ended.status == 1
-    assert "training diverged" in ended.out
+    record = json.loads(ended.out)
+    assert (record["passed"], record["root"]["found"]["outcome"]) == (False, "not finite")
 
 
 def test_faults_lists_the_catalogue_and_shows_one() -> None:
@@ -340,9 +335,7 @@ def test_faults_lists_the_catalogue_and_shows_one() -> None:
     assert all(name in listed for name in CATALOGUE)
     ended = parity("faults", "keep_prob", "--side", "torch")
     assert ended.status == 0
-    shown = ended.out
-    assert "Cause (torch): keep_prob" in shown
-    assert CATALOGUE["keep_prob"].torch in shown
+    assert CATALOGUE["keep_prob"].torch in ended.out
 
 
 def test_an_unknown_fault_is_bad_input() -> None:

@@ -2,7 +2,6 @@
 curves and report. For a run that was killed: test_killed.py."""
 
 import json
-import re
 import shutil
 import signal
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.command import Ended, parity, refusal
-from tests.golden_text import Golden
+from tests.golden_text import Golden, masked, verdict
 from tests.runs_made import left, points, stop_after
 from torch_parity.compare.commands import resume, train
 from torch_parity.compare.runs import atomic, checkpoint
@@ -64,11 +63,10 @@ def refused(root: Path, *args: str) -> str:
     return refusal(call(root, *args))
 
 
-def test_the_end_is_the_same(whole: Path, stopped: Path) -> None:
+def test_the_end_is_the_same(whole: Path, stopped: Path, golden: Golden) -> None:
     result = call(stopped.parent, "--resume", "a")
     assert result.status == 0, result.out
-    assert "resuming after step 23 of 30" in result.out
-    assert "PASS" in result.out
+    golden.section("resume", masked(result.out))
     assert left(stopped) == left(whole)
 
 
@@ -99,15 +97,13 @@ def test_a_point_of_every_step_once(whole: Path) -> None:
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
 )
 def test_what_a_stopped_run_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, golden: Golden
 ) -> None:
     before = signal.getsignal(number)
     stop_after(9, monkeypatch, number)
     result = call(tmp_path, *CASE, "--name", "a")
     assert result.status == status
-    assert "INTERRUPTED after step 9 of 30: so far" in result.out
-    assert "PASS" not in result.out
-    assert f"parity train --resume a --runs {tmp_path}" in result.out.replace("\n", "")
+    golden.section("resume", verdict(result.out))
     summary = json.loads((tmp_path / "a/summary.json").read_text())
     assert (summary["passed"], summary["interrupted"]) == (False, True)
     assert (summary["steps"], summary["planned"]) == (9, 30)
@@ -121,7 +117,8 @@ def test_a_stop_with_the_last_step_is_no_stop(
     stop_after(STEPS, monkeypatch)
     result = call(tmp_path, *CASE, "--name", "a")
     assert result.status == 0
-    assert "PASS" in result.out
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert (summary["passed"], summary["interrupted"]) == (True, False)
 
 
 def test_stopped_three_times(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,15 +132,15 @@ def test_stopped_three_times(whole: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert left(tmp_path / "a") == left(whole)
 
 
-def test_gradient_checks_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradient_checks_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Golden
+) -> None:
     args = [*CASE, "--gradcheck", "4"]
     assert call(tmp_path, *args, "--name", "whole").status == 0
     with monkeypatch.context() as patch:
         stop_after(11, patch)
         assert call(tmp_path, *args, "--name", "a").status == 130
-    assert "--gradcheck is 5, but run 'a' began with 4" in refused(
-        tmp_path, "--resume", "a", "--gradcheck", "5"
-    )
+    golden.section("resume", refused(tmp_path, "--resume", "a", "--gradcheck", "5"))
     assert call(tmp_path, "--resume", "a").status == 0
     records = [json.loads((tmp_path / n / "gradcheck.json").read_text()) for n in ("whole", "a")]
     for record in records:
@@ -170,11 +167,14 @@ def test_a_failure_before_the_stop_is_still_one_after_it(
         stop_after(12, patch)
         result = call(tmp_path, *CASE, "--name", "a")
     assert result.status == 130
-    assert "FAIL in step 5" in result.out
-    assert "INTERRUPTED after step 12 of 30" in result.out
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert (summary["interrupted"], summary["steps"]) == (True, 12)
+    first = summary["failure"]
+    assert (first["step"], first["difference"]["name"]) == (5, "W1")
     result = call(tmp_path, "--resume", "a")
     assert result.status == 1
-    assert "FAIL in step 5: First wrong: torch's adam -> W1" in result.out
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert summary["failure"] == first
 
 
 class TestDamage:
@@ -198,58 +198,50 @@ class TestDamage:
             path.write_bytes(content)
         result = call(stopped.parent, "--resume", "a")
         assert result.status == 0, result.out
-        assert "resuming after step 20 of 30" in result.out
-        if (suffix, how) != (".json", "missing"):  # then it was never finished
-            assert re.search(rf"NOTE .*000000023\{suffix}", result.out.replace("\n", ""))
+        named = f"000000023{suffix}" in result.out.replace("\n", "")
+        assert named == ((suffix, how) != (".json", "missing"))  # then it was never finished
         assert left(stopped) == left(whole)
 
-    def test_both_are_refused_by_name(self, stopped: Path) -> None:
+    def test_both_are_refused_by_name(self, stopped: Path, golden: Golden) -> None:
         for path in checkpoint.stored(stopped / "checkpoints"):
             path.with_suffix(".safetensors").write_bytes(b"")
         said = refused(stopped.parent, "--resume", "a")
-        for name in ("000000020.safetensors", "000000023.safetensors"):
-            assert f"{name} (0 bytes) is damaged" in said
-        assert f"train again with  parity train --case {stopped / 'case.toml'}" in said
+        golden.section("resume", said)
 
-    def test_none_is_left(self, stopped: Path) -> None:
+    def test_none_is_left(self, stopped: Path, golden: Golden) -> None:
         for path in checkpoint.stored(stopped / "checkpoints"):
             checkpoint.delete(path)
-        assert "holds no checkpoint" in refused(stopped.parent, "--resume", "a")
+        golden.section("resume", refused(stopped.parent, "--resume", "a"))
 
-    def test_of_the_layout_before_the_perturbed_copy_had_its_name(self, stopped: Path) -> None:
+    def test_of_the_layout_before_the_perturbed_copy_had_its_name(
+        self, stopped: Path, golden: Golden
+    ) -> None:
         for path in checkpoint.stored(stopped / "checkpoints"):
             old = checkpoint.load(path)
             record = {k.replace("perturbation_rng", "nudges"): v for k, v in old.record.items()}
             tensors = {n.replace("perturbed_copy/", "twin/"): a for n, a in old.tensors.items()}
             checkpoint.store(path.parent, Checkpoint(old.step, tensors, record))
-        said = refused(stopped.parent, "--resume", "a")
-        for name in ("000000020.json", "000000023.json"):
-            assert f"{name}: perturbation_rng: written by another version of torch-parity" in said
+        golden.section("resume", refused(stopped.parent, "--resume", "a"))
 
-    def test_another_case(self, stopped: Path) -> None:
+    def test_another_case(self, stopped: Path, golden: Golden) -> None:
         """case.toml was edited: the checkpoint is refused."""
         toml = stopped / "case.toml"
         toml.write_text(toml.read_text().replace("lr = 0.02", "lr = 0.03"))
-        said = refused(stopped.parent, "--resume", "a")
-        assert "belongs to another case: lr is 0.02 there, 0.03 in case.toml" in said
+        golden.section("resume", refused(stopped.parent, "--resume", "a"))
 
-    def test_curves_that_were_cut(self, stopped: Path) -> None:
+    def test_curves_that_were_cut(self, stopped: Path, golden: Golden) -> None:
         log = stopped / "torch/events.out.tfevents.0"
         log.write_bytes(log.read_bytes()[:100])
-        assert f"{log} holds 100 bytes, expected at least" in refused(
-            stopped.parent, "--resume", "a"
-        )
+        golden.section("resume", masked(refused(stopped.parent, "--resume", "a")))
 
     @pytest.mark.parametrize("side", ["manual", "torch", "perturbed_copy", "parity"])
-    def test_curves_that_were_changed(self, whole: Path, stopped: Path, side: str) -> None:
+    def test_curves_that_were_changed(self, stopped: Path, side: str, golden: Golden) -> None:
         """A flipped bit in the part that both checkpoints cover: refused by name."""
         log = stopped / side / "events.out.tfevents.0"
         content = bytearray(log.read_bytes())
         content[len(content) // 3] ^= 4
         log.write_bytes(content)
-        said = refused(stopped.parent, "--resume", "a")
-        assert f"{log} is damaged: its first" in said
-        assert f"train again with  parity train --case {stopped / 'case.toml'}" in said
+        golden.section("resume", masked(refused(stopped.parent, "--resume", "a")))
 
     def test_curves_that_were_changed_after_a_checkpoint(self, whole: Path, stopped: Path) -> None:
         """The run resumes from the checkpoint before the damage; later bytes are ignored."""
@@ -259,10 +251,9 @@ class TestDamage:
         log.write_bytes(content + b"torn")
         result = call(stopped.parent, "--resume", "a")
         assert result.status == 0, result.out
-        assert "resuming after step 20 of 30" in result.out
         assert left(stopped) == left(whole)
 
-    def test_a_record_that_is_gone(self, stopped: Path) -> None:
+    def test_a_record_that_is_gone(self, stopped: Path, golden: Golden) -> None:
         """Every remaining record has the right checksum, and the file has the old length."""
         log = stopped / "perturbed_copy/events.out.tfevents.0"
         content = log.read_bytes()
@@ -270,9 +261,11 @@ class TestDamage:
         second = 16 + int.from_bytes(content[first : first + 8], "little")
         log.write_bytes(content[:first] + content[first + second :] + content[-second:])
         assert log.stat().st_size == len(content)
-        assert f"{log} is damaged" in refused(stopped.parent, "--resume", "a")
+        golden.section("resume", masked(refused(stopped.parent, "--resume", "a")))
 
-    def test_other_data(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_other_data(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Golden
+    ) -> None:
         rng = np.random.default_rng(4)
         mine = {"x": rng.normal(size=(20, 3)), "y": np.arange(20) % 2}
         np.savez(tmp_path / "mine.npz", **mine)
@@ -291,9 +284,7 @@ class TestDamage:
             assert call(tmp_path / "runs", *args).status == 130
         mine["x"][2, 1] += 1e-12
         np.savez(tmp_path / "mine.npz", **mine)
-        said = refused(tmp_path / "runs", "--resume", "mine")
-        assert "other data than" in said
-        assert "mine.npz" in said
+        golden.section("resume", refused(tmp_path / "runs", "--resume", "mine"))
 
 
 class TestRefused:
@@ -317,14 +308,13 @@ class TestRefused:
     def test_the_same_case_said_again(self, stopped: Path) -> None:
         assert call(stopped.parent, "--resume", "a", *CASE).status == 0
 
-    def test_a_finished_run(self, whole: Path) -> None:
+    def test_a_finished_run(self, whole: Path, golden: Golden) -> None:
         before = left(whole)
-        said = refused(whole.parent, "--resume", "a")
-        assert "run 'a' is finished" in said
+        golden.section("resume", refused(whole.parent, "--resume", "a"))
         assert left(whole) == before
 
-    def test_a_run_that_is_not_there(self, stopped: Path) -> None:
-        assert "no run 'b'" in refused(stopped.parent, "--resume", "b")
+    def test_a_run_that_is_not_there(self, stopped: Path, golden: Golden) -> None:
+        golden.section("resume", refused(stopped.parent, "--resume", "b"))
 
     def test_a_folder_that_is_no_run(self, tmp_path: Path, golden: Golden) -> None:
         (tmp_path / "a").mkdir()
