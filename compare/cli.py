@@ -9,6 +9,7 @@ import click
 
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.commands.case_options import case_options, grid_options
+from torch_parity.compare.commands.modules import model, modules
 from torch_parity.compare.commands.stopping import exit_on_interrupt
 from torch_parity.compare.errors import InputError
 
@@ -285,6 +286,10 @@ def gradcheck(
 
     if not check_gradients(case, after, scan_epsilon, as_json, name, root):
         sys.exit(1)
+
+
+parity.add_command(modules)
+parity.add_command(model)
 
 
 def main() -> None:

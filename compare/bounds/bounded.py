@@ -302,6 +302,11 @@ class Bounded(NDArrayOperatorsMixin):
         return self.like(value, self.u * size)
 
     @property
+    def lost_inside(self) -> float:
+        """What one rounding may lose next to 0 in the precision it is computed in."""
+        return self.inner.tiny
+
+    @property
     def inner_type(self) -> np.dtype:
         """The precision it is computed in."""
         return precision(self.judged).inner

@@ -245,6 +245,65 @@ def _tan(value: np.ndarray, x: "Bounded") -> Any:
     return np.where(x.error < cos, x.error / (cos * (cos - x.error)), np.inf)
 
 
+def _erfinv(value: np.ndarray, x: "Bounded") -> Any:
+    """The slope sqrt(pi)/2 e^(y^2) is greatest at the far end."""
+    end = size_of(value) + np.sqrt(np.pi) / 2 * np.exp(size_of(value) ** 2) * x.error
+    return np.where(_far(x) < 1, np.sqrt(np.pi) / 2 * np.exp(end**2) * x.error, np.inf)
+
+
+def _arcsin(value: np.ndarray, x: "Bounded") -> Any:
+    """The slope 1 / sqrt(1 - t^2) at the far end; and no move of x moves it by more than
+    2 arcsin(sqrt(e / 2))."""
+    room = np.maximum(1 - _far(x) ** 2, 0.0)
+    most = 2 * np.arcsin(np.sqrt(np.minimum(x.error / 2, 1.0)))
+    return np.fmin(np.where(room > 0, x.error / np.sqrt(room), np.inf), most)
+
+
+def _arccosh(value: np.ndarray, x: "Bounded") -> Any:
+    """The slope 1 / sqrt(t^2 - 1) at the near end"""
+    room = np.maximum(_near(x) ** 2 - 1, 0.0)
+    return np.where(room > 0, x.error / np.sqrt(room), np.inf)
+
+
+def _arctanh(value: np.ndarray, x: "Bounded") -> Any:
+    """The slope 1 / (1 - t^2) at the far end"""
+    room = 1 - _far(x) ** 2
+    return np.where(room > 0, x.error / room, np.inf)
+
+
+def _arctan2(value: np.ndarray, y: "Bounded", x: "Bounded") -> Any:
+    """No point of a circle around (x, y) is seen at more than arcsin(radius / distance), unless
+    the angle jumps from -pi to pi in it."""
+    radius = np.hypot(x.error, y.error)
+    distance = np.hypot(size_of(x.value), size_of(y.value))
+    jumps = (x.value - x.error < 0) & (size_of(y.value) <= y.error) & (radius > 0)
+    ratio = np.where(distance > 0, radius / distance, np.inf)
+    seen = np.arcsin(np.minimum(ratio, 1.0))
+    return np.where(jumps | (ratio >= 1), np.where(radius > 0, 2 * np.pi, 0.0), seen)
+
+
+def _stepped(step: np.ufunc) -> Callable[..., Any]:
+    """floor and the like are monotone: the two ends show how far the result may move."""
+
+    def carried(value: np.ndarray, x: "Bounded") -> Any:
+        up, down = step(x.value + x.error) - value, value - step(x.value - x.error)
+        return np.maximum(up, down).astype(np.float64)
+
+    return carried
+
+
+def _remainder(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
+    """x - q y moves by e_x + |q| e_y while the whole number q stays."""
+    q = np.floor(size_of(x.value) / size_of(y.value))
+    moved = x.error + (q + 1) * y.error
+    inside = np.minimum(size_of(value), size_of(y.value) - size_of(value)) > moved
+    return np.where(inside, moved, np.where(moved > 0, 2 * size_of(y.value) + moved, 0.0))
+
+
+def _copysign(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
+    return np.where(_not_zero(y), x.error, 2 * size_of(x.value) + x.error)
+
+
 def _function(carried: Callable[..., Any]) -> Rule:
     return Rule(carried, FUNCTION_UNITS)
 
@@ -284,6 +343,20 @@ RULES: dict[np.ufunc, Rule] = {
     np.cos: _function(_slope(lambda x: np.minimum(size_of(np.sin(x.value)) + x.error, 1.0))),
     np.tan: _function(_tan),
     np.arctan: _function(_slope(lambda x: 1 / (1 + _near(x) ** 2))),
+    np.arcsin: _function(_arcsin),
+    np.arccos: _function(_arcsin),
+    np.arcsinh: _function(_slope(lambda x: 1 / np.sqrt(1 + _near(x) ** 2))),
+    np.arccosh: _function(_arccosh),
+    np.arctanh: _function(_arctanh),
+    np.arctan2: _function(_arctan2),
+    np.hypot: Rule(lambda value, x, y: np.hypot(x.error, y.error), 4.0),
+    np.copysign: Rule(_copysign, 0),
+    np.fmod: Rule(_remainder, 0),
+    np.remainder: Rule(_remainder),
+    np.floor: Rule(_stepped(np.floor), 0),
+    np.ceil: Rule(_stepped(np.ceil), 0),
+    np.rint: Rule(_stepped(np.rint), 0),
+    np.trunc: Rule(_stepped(np.trunc), 0),
 }
 
 # scipy.special's, by name: importing scipy takes long, and who calls one has done so
@@ -291,6 +364,7 @@ SPECIAL: dict[str, Rule] = {
     "erf": _function(_erf),
     "erfc": Rule(_erf, FUNCTION_UNITS, _erfc_sizes),
     "expit": _function(_expit),
+    "erfinv": _function(_erfinv),
 }
 
 

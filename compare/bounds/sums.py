@@ -113,6 +113,53 @@ def cumsum(b: "Bounded", x: Any, axis: int | None = None) -> "Bounded":
     return x.like(x.value.cumsum(along), carried + units * (sizes + carried))
 
 
+def product(b: "Bounded", x: Any, axis: Axis = None, keepdims: bool = False) -> "Bounded":
+    """n numbers multiplied, in whatever order: n - 1 roundings, and the errors of all factors
+
+    prod(|x| + e) - prod |x|
+    """
+    x = b.lift(x)
+    value = np.asarray(x.value.prod(axis, keepdims=keepdims))
+    sizes = size_of(x.value)
+    size, reach = (np.asarray(y.prod(axis, keepdims=keepdims)) for y in (sizes, sizes + x.error))
+    n = x.size // max(value.size, 1)
+    carried = np.where(x.error.sum(axis, keepdims=keepdims) > 0, reach - size, 0.0)
+    # each factor below 1 makes less of what underflows
+    lost = max(n - 1, 0) * x.inner.tiny * np.maximum(reach, 1.0) * (size > 0)
+    error = carried + max(n - 1, 0) * x.inner_u * reach + lost
+    return x.like(value, np.asarray(error + x.rounded_once(value)))
+
+
+def scattered(terms: "Bounded", places: np.ndarray, size: int, start: Any = None) -> "Bounded":
+    """Sums of terms by their place: entry i adds up all that are placed at i, to start if given.
+
+    Both terms and places are of one axis; a place below 0 drops its term.
+    """
+    kept = places >= 0
+    at = places if kept.all() else places[kept]
+    value, error = (
+        (terms.value, terms.error) if kept.all() else (terms.value[kept], terms.error[kept])
+    )
+    sizes = size_of(value)
+    counts = np.bincount(at, minlength=size)
+    summed_sizes = np.bincount(at, sizes, size)
+    carried = np.bincount(at, error, size) if error.any() else np.zeros(size)
+    if value.dtype == np.float64:
+        total_value = np.bincount(at, value, size)
+    else:
+        total_value = np.zeros(size, value.dtype)
+        np.add.at(total_value, at, value)
+    if start is not None:
+        total_value = total_value + start.value
+        summed_sizes = summed_sizes + size_of(start.value)
+        carried = carried + start.error
+        counts = counts + 1
+    units = terms.sum_units(counts - 1, 0.0 if terms.doubt is None else np.inf, terms.inner_u)
+    error = carried + units * (summed_sizes + carried)
+    some = terms.rounded_once(total_value) * ((total_value != 0) | (error > 0))
+    return terms.like(total_value, np.asarray(error + some))
+
+
 def add_at(b: "Bounded", target: Any, index: Any, terms: Any, sign: int = 1) -> None:
     """target[index] += terms, with an index that may come more than once: each place sums its own.
 
@@ -135,5 +182,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.var: var,
     np.std: std,
     np.cumsum: cumsum,
+    np.prod: product,
     np.linalg.norm: norm,
 }

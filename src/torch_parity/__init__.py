@@ -1,9 +1,10 @@
 """Do two computations agree? If not: which operation is wrong first, why, and on which side.
 
 For code of your own, `given(case)` is what a step begins from, `check(mine, case)` judges what you
-made of it, and `assert_parity` does so in a test. For torch modules there are
-`check_modules(a, b, x)`, and `check_module(module, mine, x)` against arrays by hand. For a function
-and a backward of your own there is `check_gradient(forward, backward, inputs, upstream)`.
+made of it, and `assert_parity` does so in a test. Of any torch model `check_model(model, x)` judges
+every ATen call; `check_modules(a, b, x)` says whether two models compute the same, and
+`check_module(module, mine, x)` whether arrays by hand are a module's. For a function and a backward
+of your own there is `check_gradient(forward, backward, inputs, upstream)`.
 
 Inside are the network by hand (`torch_parity.manual`), in torch (`torch_parity.torch_ref`), and
 the judge (`torch_parity.compare`).
@@ -14,12 +15,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch_parity.compare.aten.check import check_model, check_modules
+    from torch_parity.compare.aten.check_arrays import check_module
     from torch_parity.compare.case import Case
     from torch_parity.compare.gradients.own_gradient import check_gradient
     from torch_parity.compare.sources.arrays.check import assert_parity, check
     from torch_parity.compare.sources.arrays.layout import COURSE, Layout
     from torch_parity.compare.sources.arrays.start import given
-    from torch_parity.compare.sources.modules.check import check_module, check_modules
 
     __version__: str
 
@@ -31,6 +33,7 @@ __all__ = [
     "assert_parity",
     "check",
     "check_gradient",
+    "check_model",
     "check_module",
     "check_modules",
     "given",
@@ -43,8 +46,9 @@ _HOMES = {
     "given": "sources.arrays.start",
     "check": "sources.arrays.check",
     "assert_parity": "sources.arrays.check",
-    "check_module": "sources.modules.check",
-    "check_modules": "sources.modules.check",
+    "check_model": "aten.check",
+    "check_modules": "aten.check",
+    "check_module": "aten.check_arrays",
     "check_gradient": "gradients.own_gradient",
 }
 

@@ -1,0 +1,1 @@
+"""Small models, right pairs of implementations, and porting mistakes: a test bed for judges."""

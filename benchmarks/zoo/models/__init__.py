@@ -1,0 +1,1 @@
+"""Plain torch modules, a family a file."""

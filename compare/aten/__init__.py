@@ -1,0 +1,1 @@
+"""Any torch program, one ATen call at a time: recorded, replayed, two of them aligned."""

@@ -1,0 +1,363 @@
+"""Two records that share no names, aligned by their numbers.
+
+b's calls are computed again from a's numbers. Wherever the bounded result lies around a tensor of
+a's, the two are the same tensor, and a's numbers stand for it from there on; so each stretch of b's
+calls, from tensors that both have to the next one that both have, is held to its own bound. What
+has no counterpart in a carries its bound on. In the end every result of b has to lie around the
+result of a that it stands for.
+
+Nothing is lost where a tensor is taken for another with the same numbers up to their bounds: a
+number within its bound is as good as any other.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
+from torch_parity.compare.aten.ends import End
+from torch_parity.compare.aten.index import Entry, Index, arrangements
+from torch_parity.compare.aten.memory import BoundedMemory, Place, numpy_dtype
+from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.replay import expected_of, proves_nothing
+from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.bounds.bounded import Bounded
+from torch_parity.compare.bounds.precise import higher
+from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
+from torch_parity.compare.tensors import to_numpy
+from torch_parity.compare.torch_private import flattened
+
+# A tensor known to no more than this share of its largest entry is nobody's counterpart.
+KNOWN_ENOUGH = 1e-3
+Outcome = Literal["right", "wrong", "unjudged", "unpaired", "absent"]
+
+
+@dataclass(frozen=True)
+class EndVerdict:
+    """A result of b, held to its bound around a's numbers."""
+
+    end: End
+    outcome: Outcome
+    use: float = 0.0
+    power: float = 0.0
+    index: tuple[int, ...] = ()
+    of_a: float = 0.0
+    of_b: float = 0.0
+    bound: float = 0.0
+    reach: float = 0.0
+    reason: str = ""
+
+
+@dataclass
+class Alignment:
+    """shared maps tensors of b to the same tensors of a; known is the memory of b, by storage and
+    version, that holds a's numbers; ends are the verdicts on b's results; unbounded are the calls
+    of b that no bound can be derived for, with the reason."""
+
+    a: Record
+    b: Record
+    shared: dict[TensorRef, TensorRef] = field(default_factory=dict)
+    known: set[Place] = field(default_factory=set)
+    ends: list[EndVerdict] = field(default_factory=list)
+    unbounded: dict[int, str] = field(default_factory=dict)
+
+
+def align(
+    a: Record,
+    b: Record,
+    ends: list[End],
+    given: Mapping[TensorRef, TensorRef],
+    tick: Callable[[], None] = lambda: None,
+) -> Alignment:
+    """Walk through b's calls. ends are what has to come out (ends_of); given are b's tensors that
+    were given, with those of a that are the same."""
+    walk = _Walk(a, b, ends)
+    walk.alignment.shared.update(given)
+    walk.alignment.known.update(ref.place for ref in given)
+    for call in b.calls:
+        walk.compute(call)
+        tick()
+    walk.close()
+    order = {id(end): i for i, end in enumerate(ends)}
+    walk.alignment.ends.sort(key=lambda v: order[id(v.end)])
+    return walk.alignment
+
+
+class _Walk:
+    def __init__(self, a: Record, b: Record, ends: list[End]) -> None:
+        self.alignment = Alignment(a, b)
+        self._index = Index(a)
+        self._memory = BoundedMemory(b)
+        self._own = OwnBounds(a, self._index)
+        self._open: dict[Place, list[End]] = defaultdict(list)
+        for end in ends:
+            self._open[end.ref.place].append(end)
+        self._tainted: set[Place] = set()
+        for end in ends:
+            self._memory.keep(end.ref)
+
+    def compute(self, call: Call) -> None:
+        """The call's outputs from what is known, and their counterparts in a."""
+        if is_view(call):
+            return
+        for ref, tensor in zip(call.outputs, self._outputs(call), strict=False):
+            if ref.unjudged:
+                continue
+            self._memory.write(ref, tensor)
+            if ref.place in self._open:
+                self._close(self._open.pop(ref.place))
+            elif isinstance(tensor, BoundedTensor):
+                self._match(call, ref, tensor.bounded)
+        self._memory.forget(call)
+
+    def close(self) -> None:
+        """Results that no call made: what was given, handed on."""
+        for place in list(self._open):
+            self._close(self._open.pop(place))
+
+    def _outputs(self, call: Call) -> list[Any]:
+        recorded = self.alignment.b.value
+        if call.operation in RANDOM or call.operation in UNINITIALISED:
+            return [None if r.unjudged else recorded(r) for r in call.outputs]
+        tainted = any(ref.place in self._tainted for ref in call.inputs)
+        try:
+            opaque = next((r.unjudged for r in (*call.inputs, *call.outputs) if r.unjudged), "")
+            if opaque:
+                raise Unbounded(f"{call.operation}: {opaque}")
+            outputs = expected_of(call, self._memory.read)
+        except Unbounded as error:
+            self.alignment.unbounded[call.index] = str(error)
+            of_a = self._same_call(call)
+            outputs = [None for _ in call.outputs] if of_a is None else of_a
+            tainted = tainted or of_a is None
+        if tainted:
+            self._tainted |= {ref.place for ref in call.outputs}
+        return [
+            recorded(ref) if x is None and not ref.unjudged else x
+            for ref, x in zip(call.outputs, outputs, strict=False)
+        ]
+
+    def _same_call(self, call: Call) -> list[Any] | None:
+        """What the same call made in a, of the same tensors; None if a has no such call."""
+        shared, a = self.alignment.shared, self.alignment.a
+        wanted = flattened((call.args, dict(call.kwargs)))
+        wanted = [shared.get(x) if isinstance(x, TensorRef) else x for x in wanted]
+        for other in a.calls:
+            shapes = [r.shape for r in other.outputs]
+            alike = other.overload is call.overload
+            alike = alike and shapes == [r.shape for r in call.outputs]
+            if alike and flattened((other.args, dict(other.kwargs))) == wanted:
+                return [None if r.unjudged else a.value(r) for r in other.outputs]
+        return None
+
+    def _match(self, call: Call, ref: TensorRef, b: Bounded) -> None:
+        """a's tensor within the bound around b's, if there is one; its numbers are taken."""
+        if not b.size or not _known(b):
+            return
+        for entry in self._candidates(call, b, ref):
+            numbers = self._within(entry, b, ref)
+            if numbers is not None:
+                self.alignment.shared[ref] = entry.ref
+                self.alignment.known.add(ref.place)
+                self._tainted.discard(ref.place)
+                exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(ref.dtype))
+                self._memory.write(ref, BoundedTensor(exact, ref.dtype))
+                return
+
+    def _candidates(self, call: Call, b: Bounded, ref: TensorRef) -> list[Entry]:
+        found = list(self._index.like(b.value, b.error, ref.dtype))
+
+        def rank(entry: Entry) -> tuple[bool, bool, bool, int]:
+            made = entry.call
+            alike = made is not None and made.operation == call.operation
+            same_phase = made is not None and made.phase == call.phase
+            return (not alike, not same_phase, entry.ref.shape != ref.shape, entry.order)
+
+        return sorted(found, key=rank)
+
+    def _within(self, entry: Entry, b: Bounded, ref: TensorRef) -> np.ndarray | None:
+        """The candidate's numbers in b's layout, if they lie within the bound."""
+        numbers = self._index.value(entry.ref)
+        for arranged in arrangements(numbers, ref.shape):
+            use = _use(arranged, b, 0.0)
+            if use <= 1:
+                return arranged
+            if use < OwnBounds.WORTH_IT:
+                own = self._own.of(entry.ref, set(self.alignment.shared.values()))
+                if own is not None and _use(arranged, b, own) <= 1:
+                    return arranged
+            if not np.array_equal(np.sort(arranged.reshape(-1)).shape, (b.size,)):
+                break
+            if not _same_multiset(arranged, b):
+                break
+        return None
+
+    def _close(self, ends: list[End]) -> None:
+        """Hold results to a's, and go on with a's numbers."""
+        b, known = self.alignment.b, self.alignment.known
+        for end in ends:
+            verdict = self._held(end)
+            doubtful = verdict.outcome == "right" and verdict.power >= 1
+            if doubtful and proves_nothing(verdict.reach, b, stretch(b, end.ref, known)):
+                reason = "its bound is larger than what it is computed with"
+                verdict = replace(verdict, outcome="unjudged", reason=reason)
+            self.alignment.ends.append(verdict)
+            if verdict.outcome == "right":
+                self.alignment.known.add(end.ref.place)
+                if end.a_ref is not None:
+                    self.alignment.shared[end.ref] = end.a_ref
+
+    def _held(self, end: End) -> EndVerdict:
+        if end.missing:
+            return EndVerdict(end, end.missing)
+        if end.ref.unjudged:
+            return EndVerdict(end, "unjudged", reason=end.ref.unjudged)
+        found = self._memory.read(end.ref)
+        if not found.numel():
+            return EndVerdict(end, "unjudged", reason="it has no entries")
+        if not isinstance(found, BoundedTensor):
+            same = any(
+                np.array_equal(w.reshape(-1), to_numpy(found).reshape(-1)) for w in end.wanted
+            )
+            return EndVerdict(end, "right" if same else "wrong", 0.0 if same else np.inf)
+        b = found.bounded
+        best: tuple[float, np.ndarray] | None = None
+        for wanted in end.wanted:
+            if wanted.size != b.size:
+                continue
+            numbers = wanted.astype(higher(wanted.dtype)).reshape(b.shape)
+            use = _use(numbers, b, 0.0)
+            if 1 < use < OwnBounds.WORTH_IT and end.a_ref is not None:
+                own = self._own.of(end.a_ref, set(self.alignment.shared.values()))
+                use = use if own is None else min(use, _use(numbers, b, own))
+            if best is None or use < best[0]:
+                best = use, numbers
+        if best is None:
+            shapes = ", ".join(str(w.shape) for w in end.wanted)
+            return EndVerdict(end, "wrong", np.inf, reason=f"shape {b.shape}, expected {shapes}")
+        use, numbers = best
+        verdict = _verdict(end, use, numbers, b)
+        if end.ref.place in self._tainted and verdict.outcome == "wrong":
+            return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
+        exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(end.ref.dtype))
+        self._memory.write(end.ref, BoundedTensor(exact, end.ref.dtype))
+        return verdict
+
+
+class OwnBounds:
+    """What a's own roundings may have moved one of its tensors by, since the last tensors that both
+    have: where a's formula is another than b's, it rounds otherwise."""
+
+    WORTH_IT = 1e6  # a gap of more units of b's bound is not looked at
+
+    def __init__(self, a: Record, index: Index) -> None:
+        self._record, self._index = a, index
+        self._known: dict[TensorRef, float | None] = {}
+
+    def of(self, ref: TensorRef, shared: set[TensorRef]) -> float | None:
+        """The greatest bound of an entry; None if there is none."""
+        if ref not in self._known:
+            self._known[ref] = self._derived(ref, shared)
+        return self._known[ref]
+
+    def _derived(self, ref: TensorRef, shared: set[TensorRef]) -> float | None:
+        memory = BoundedMemory(self._record)
+        memory.keep(ref)
+        calls = stretch(self._record, ref, {r.place for r in shared} - {ref.place})
+        try:
+            for call in calls:
+                if not is_view(call):
+                    for out, tensor in zip(
+                        call.outputs, expected_of(call, memory.read), strict=False
+                    ):
+                        memory.write(out, self._record.value(out) if tensor is None else tensor)
+            found = memory.read(ref)
+        except Unbounded:
+            return None
+        return float(found.bounded.error.max()) if isinstance(found, BoundedTensor) else None
+
+
+def stretch(record: Record, ref: TensorRef, known: set[Place]) -> list[Call]:
+    """The calls that make a tensor from what is known, in order."""
+    writers = writers_of(record)
+    todo, seen, found = [ref.place], set(), set()
+    while todo:
+        place = todo.pop()
+        if place in seen or place in known:
+            continue
+        seen.add(place)
+        call = writers.get(place)
+        if call is None:
+            continue
+        found.add(call.index)
+        todo += [r.place for r in call.inputs]
+        if place[1]:
+            todo.append((place[0], place[1] - 1))
+    return [record.calls[i] for i in sorted(found)]
+
+
+def writers_of(record: Record) -> dict[Place, Call]:
+    """The call that wrote each version of each storage."""
+    found: dict[Place, Call] = {}
+    for call in record.calls:
+        if not is_view(call):
+            for ref in call.outputs:
+                found.setdefault(ref.place, call)
+    return found
+
+
+def is_view(call: Call) -> bool:
+    """It returns memory that it was given, unchanged."""
+    given = {ref.place for ref in call.inputs}
+    return bool(call.outputs) and all(ref.place in given for ref in call.outputs)
+
+
+def _known(b: Bounded) -> bool:
+    finite = np.isfinite(b.value)
+    if not np.isfinite(b.error[finite]).all():
+        return False
+    largest = float(np.abs(b.value[finite]).max(initial=0.0))
+    return float(b.error[finite].max(initial=0.0)) <= KNOWN_ENOUGH * largest or largest == 0
+
+
+def _use(numbers: np.ndarray, b: Bounded, more: float) -> float:
+    """The greatest gap in units of the bound."""
+    with np.errstate(all="ignore"):
+        same = (numbers == b.value) | (np.isnan(numbers) & np.isnan(b.value))
+        gap = np.abs(numbers - b.value).astype(np.float64)
+        settled = same | (gap == 0) | ~np.isfinite(b.error)  # an entry without a bound is no proof
+        uses = np.where(settled, 0.0, gap / (b.error + more))
+    uses = np.where(np.isnan(uses), np.inf, uses)
+    return float(uses.max(initial=0.0))
+
+
+def _same_multiset(numbers: np.ndarray, b: Bounded) -> bool:
+    """Whether another order of the numbers may lie within the bounds."""
+    first, second = np.sort(numbers, axis=None), np.sort(b.value, axis=None)
+    with np.errstate(all="ignore"):
+        gap = np.abs(first - second)
+    finite = np.isfinite(gap)
+    return bool((gap[finite] <= 2 * b.error.max(initial=0.0)).all())
+
+
+def _verdict(end: End, use: float, numbers: np.ndarray, b: Bounded) -> EndVerdict:
+    with np.errstate(all="ignore"):
+        gap = np.where(numbers == b.value, 0.0, np.abs(numbers - b.value).astype(np.float64))
+        uses = np.where((gap == 0) | ~np.isfinite(b.error), 0.0, gap / b.error)
+    uses = np.where(np.isnan(uses), np.inf, uses)
+    at = np.unravel_index(int(uses.argmax()), uses.shape)
+    largest = float(np.abs(b.value[np.isfinite(b.value)]).max(initial=0.0))
+    power = float(b.error.max(initial=0.0)) / largest if largest else np.inf
+    index = tuple(int(i) for i in at)
+    reach = float(b.error.max(initial=0.0))
+    told = (float(numbers[index]), float(b.value[index]), float(b.error[index]), reach)
+    if use > 1:
+        return EndVerdict(end, "wrong", use, power, index, *told)
+    if not np.isfinite(b.error[np.isfinite(b.value)]).all():
+        return EndVerdict(end, "unjudged", use, power, index, *told, "an entry has no bound")
+    if np.isnan(b.value).any():
+        return EndVerdict(end, "unjudged", reason="it holds nan on both sides, which shows nothing")
+    return EndVerdict(end, "right", use, power, index, *told)

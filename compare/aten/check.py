@@ -1,0 +1,256 @@
+"""Is every call of one model right? Do two models compute the same?"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from torch_parity.compare.aten.alignment import align
+from torch_parity.compare.aten.doubled import doubled
+from torch_parity.compare.aten.draws import Draws
+from torch_parity.compare.aten.ends import End, ends_of, unmet
+from torch_parity.compare.aten.functions import judged_functions
+from torch_parity.compare.aten.given_pairs import Pairing, paired, same_given
+from torch_parity.compare.aten.parting import parting
+from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.replay import replay
+from torch_parity.compare.aten.reports import ModelReport, ModulesReport
+from torch_parity.compare.aten.step import Step, record_step
+from torch_parity.compare.aten.unchanged import fresh, unchanged
+from torch_parity.compare.aten.watch import Watch, unwatched
+from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.tensors import to_numpy
+
+Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
+
+
+def check_model(
+    model: Callable[..., Any],
+    *inputs: Any,
+    loss: Callable[..., Any] | None = None,
+    target: Any = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    called: str = "the model",
+    **kwargs: Any,
+) -> ModelReport:
+    """Run one step of a model, and judge every ATen call of it on the inputs that the call had.
+
+    The step is model(*inputs, **kwargs); with a loss, loss(output, target), or loss(output) without
+    a target, and backward from it; with an optimizer, its step. The model may be any nn.Module or
+    function, on any device, in any precision. It is left as it was.
+
+    Each output is held to a bound that is derived from the call's own arithmetic; what no bound can
+    be derived for is UNJUDGED, by name. A custom autograd.Function is held to the derivative of its
+    own forward besides.
+
+    Raises:
+        InputError (a ValueError): see record_step in step.py.
+    """
+    return check_step(
+        Step(model, fresh(inputs), fresh(kwargs), loss, fresh(target), optimizer, called)
+    )
+
+
+def check_step(step: Step, watch: Watch = unwatched) -> ModelReport:
+    """check_model, of a step."""
+    return model_report(recorded(step), step.called, watch)
+
+
+def check_modules(
+    a: Callable[..., Any],
+    b: Callable[..., Any],
+    *inputs: Any,
+    loss: Callable[..., Any] | None = None,
+    target: Any = None,
+    optimizers: Optimizers | None = None,
+    names: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = (),
+    called: tuple[str, str] = ("a", "b"),
+    share_draws: bool = True,
+    **kwargs: Any,
+) -> ModulesReport:
+    """Run one step of both on copies of the same inputs, and judge whether they compute the same.
+
+    The two may be different implementations that share no names: they are aligned by their numbers.
+    Both are compared in float64, on copies, where a mistake cannot hide behind rounding; and each
+    is judged by itself in its own precision, call by call (check_model).
+
+    names says what of b is what of a, {"fc1": "layers.0"}; it is needed only where given tensors
+    hold the same numbers. ignore are fnmatch patterns of results, by b's names, that are not
+    compared. With share_draws b draws the random numbers that a drew. Both are left as they were.
+
+    Raises:
+        InputError (a ValueError): see record_step in step.py; ignore that fits nothing, or leaves
+            nothing; one model as both.
+    """
+    if a is b:
+        raise InputError("check_modules: a and b are one model; compare it with a copy.deepcopy")
+    optimizer_a, optimizer_b = optimizers or (None, None)
+    steps = [
+        Step(m, fresh(inputs), fresh(kwargs), loss, fresh(target), o, c)
+        for m, o, c in ((a, optimizer_a, called[0]), (b, optimizer_b, called[1]))
+    ]
+    return check_steps(steps[0], steps[1], names or {}, ignore, share_draws)
+
+
+def check_steps(
+    a: Step,
+    b: Step,
+    names: Mapping[str, str],
+    ignore: Sequence[str] = (),
+    share_draws: bool = True,
+    watch: Watch = unwatched,
+) -> ModulesReport:
+    """check_modules, of two steps that may have inputs and losses of their own."""
+    called = a.called, b.called
+    notes: list[str] = []
+    own = [recorded(a)]
+    own.append(recorded(b, own[0] if share_draws else None))
+    differing = tuple(given_differ(own[0], own[1], names, called))
+    pair, precision = _in_float64(a, b, own, share_draws, notes)
+    pairs = paired(_given(pair[0]), _given(pair[1]), _hints(names, pair))
+    ends = _without(ignore, list(ends_of(pair[0], pair[1], pairs)))
+    tick = watch("comparing", len(pair[1].calls))
+    alignment = align(pair[0], pair[1], ends, same_given(pair[0], pair[1], pairs), tick)
+    due, unpaired = (
+        [n for n in names_ if not _ignored(n, ignore)] for names_ in unmet(pair[0], ends, pairs)
+    )
+    models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
+    return ModulesReport(
+        alignment,
+        parting(alignment),
+        models,
+        tuple(due),
+        tuple(unpaired),
+        differing=(*differing, *others_differ(own[0], own[1], called)),
+        notes=tuple(notes),
+        called=called,
+        precision=precision,
+    )
+
+
+def recorded(step: Step, draws_of: Record | None = None) -> Record:
+    """The step's record; the model and the optimizer are left as they were."""
+    draws = None if draws_of is None else Draws(draws_of)
+    with torch.enable_grad(), unchanged(_module(step), step.optimizer):
+        return record_step(step, draws)
+
+
+def model_report(record: Record, called: str, watch: Watch = unwatched) -> ModelReport:
+    """The verdicts on one record."""
+    tick = watch(f"replaying {called}", len(record.calls))
+    verdicts = tuple(replay(record, tick))
+    return ModelReport(record, verdicts, tuple(judged_functions(record)), called)
+
+
+def _module(step: Step) -> nn.Module:
+    """Of a function nothing can be put back but the generators."""
+    return step.model if isinstance(step.model, nn.Module) else nn.Module()
+
+
+def _in_float64(
+    a: Step, b: Step, own: list[Record], share_draws: bool, notes: list[str]
+) -> tuple[list[Record], str]:
+    """Both records in float64, or as they are."""
+    kinds = {
+        str(t.dtype).removeprefix("torch.")
+        for r in own
+        for t in r.given.values()
+        if t.dtype.is_floating_point
+    }
+    precision = " and ".join(sorted(kinds)) or "float64"
+    if kinds <= {"float64"}:
+        return own, "float64"
+    copies = doubled(a), doubled(b)
+    if copies[0] is None or copies[1] is None:
+        notes.append(f"Compared in {precision}: the two cannot be copied to float64.")
+        return own, precision
+    try:
+        first = recorded(copies[0])
+        return [first, recorded(copies[1], first if share_draws else None)], "float64"
+    except InputError as error:
+        notes.append(f"Compared in {precision}: in float64 {error}.")
+        return own, precision
+
+
+def _given(record: Record) -> dict[str, np.ndarray]:
+    """What was given, as arrays, by name."""
+    return {
+        name: to_numpy(record.value(ref)) for name, ref in record.given.items() if not ref.unjudged
+    }
+
+
+def _hints(names: Mapping[str, str], pair: Sequence[Record]) -> dict[str, str]:
+    """{"fc1": "layers.0"} for each tensor of both: b's layers.0.weight is a's fc1.weight."""
+    found = {}
+    for name in pair[1].given:
+        for of_a, of_b in names.items():
+            if name == of_b or name.startswith(f"{of_b}."):
+                found[name] = of_a + name[len(of_b) :]
+    return found
+
+
+def given_differ(
+    a: Record, b: Record, names: Mapping[str, str], called: tuple[str, str]
+) -> list[str]:
+    """Weights that should be the same numbers, and are not: same name, same shape, and no
+    counterpart anywhere."""
+    of_a, of_b = _given(a), _given(b)
+    pairs = paired(of_a, of_b, _hints(names, (a, b)))
+    found = []
+    for name, array in of_b.items():
+        other = of_a.get(name)
+        if name in pairs or other is None or other.shape != array.shape or not array.size:
+            continue
+        gap = np.abs(other.astype(np.float64) - array.astype(np.float64))
+        at = np.unravel_index(int(np.nanargmax(gap)) if gap.size else 0, gap.shape)
+        index = [int(i) for i in at]
+        found.append(
+            f"Given differently: {name} at {index} is {other[at]:.9g} in {called[0]} and "
+            f"{array[at]:.9g} in {called[1]}."
+        )
+    return found
+
+
+def others_differ(a: Record, b: Record, called: tuple[str, str]) -> Iterator[str]:
+    """What the models return besides tensors: numbers, strings, arrays."""
+    for name in dict.fromkeys([*a.others, *b.others]):
+        if name not in a.others or name not in b.others:
+            side = called[0] if name in a.others else called[1]
+            yield f"Only {side} returns {name}."
+            continue
+        first, second = a.others[name], b.others[name]
+        if not _same(first, second):
+            yield f"{name} is {_brief(first)} in {called[0]} and {_brief(second)} in {called[1]}."
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        return np.array_equal(np.asarray(first), np.asarray(second))
+    return bool(first == second) or (first != first and second != second)
+
+
+def _brief(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
+    known = [end.name for end in ends]
+    for pattern in ignore:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise InputError(f"ignore: no result is called {pattern!r}; {suggest(pattern, known)}")
+    left = [end for end in ends if not _ignored(end.name, ignore)]
+    if ignore and not left:
+        raise InputError("ignore: no result of the step is left to compare")
+    return left
+
+
+def _ignored(name: str, ignore: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in ignore)
+
+
+__all__ = ["Pairing", "check_model", "check_modules", "check_steps"]

@@ -1,0 +1,110 @@
+"""A module against arrays that were computed by hand: is each of them what the module's step makes?
+
+Every array is held to the bound that follows from the arrays before it, and from the weights.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torch_parity.compare.aten.alignment import align, writers_of
+from torch_parity.compare.aten.check import model_report, recorded
+from torch_parity.compare.aten.doubled import doubled
+from torch_parity.compare.aten.ends import End, phase_of
+from torch_parity.compare.aten.parting import Parting
+from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.reports import ModulesReport
+from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
+from torch_parity.compare.aten.step import Step
+from torch_parity.compare.aten.unchanged import fresh
+from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.tensors import to_numpy
+
+
+def check_module(
+    module: Callable[..., Any],
+    mine: Mapping[str, Any],
+    *inputs: Any,
+    loss: Callable[..., Any] | None = None,
+    target: Any = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    names: Mapping[str, str] | None = None,
+    called: tuple[str, str] = ("mine", "torch"),
+    **kwargs: Any,
+) -> ModulesReport:
+    """Judge arrays written by hand against one step of a module, which is left as it was.
+
+    mine holds any part of what the module's step makes, in the module's shapes, by these names, or
+    with names={"fc1.weight.grad": "dW1"} by others:
+
+    | tensor | name |
+    | --- | --- |
+    | output of a module; of its second call; of several | `fc1`, `fc1@2`, `lstm.0` |
+    | what the model returns, and the loss | `output`, `loss` |
+    | gradient of any of these, of a parameter, of an input | `fc1.grad`, `fc1.weight.grad` |
+    | parameter or buffer after the step; optimizer state | `new fc1.weight` |
+
+    If all arrays of real numbers are float64 and the module is not, a copy of the module in float64
+    is used. Dropout draws from torch's generator as it stands.
+
+    Raises:
+        InputError (a ValueError): mine is empty, or holds what the step does not make; see
+            record_step in step.py for the rest.
+    """
+    if not mine:
+        raise InputError("check_module: mine is empty, and an empty comparison proves nothing")
+    theirs = {of: name for name, of in (names or {}).items()}
+    arrays = {theirs.get(name, name): _array(value) for name, value in mine.items()}
+    step = Step(module, fresh(inputs), fresh(kwargs), loss, fresh(target), optimizer, called[1])
+    record = recorded(step)
+    report = model_report(record, called[1])
+    real = [x for x in arrays.values() if x.dtype.kind == "f"]
+    if real and all(x.dtype == np.float64 for x in real):
+        record = _in_float64(step, record)
+    ends = [_end(name, array, record) for name, array in arrays.items()]
+    alignment = align(Record(Snapshots()), record, ends, {})
+    wrong = next((e for e in alignment.ends if e.outcome == "wrong"), None)
+    parted = None if wrong is None else Parting(wrong, (), _made_by(record, wrong.end.ref))
+    return ModulesReport(alignment, parted, (report,), called=called, precision=_precision(record))
+
+
+def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:
+    """The call that made a tensor: of arrays, what leads to it is not known."""
+    call = writers_of(record).get(ref.place)
+    return () if call is None else (call,)
+
+
+def _in_float64(step: Step, record: Record) -> Record:
+    if all(r.dtype == torch.float64 for r in record.given.values() if r.dtype.is_floating_point):
+        return record
+    copy = doubled(step)
+    return record if copy is None else recorded(copy)
+
+
+def _precision(record: Record) -> str:
+    kinds = {r.dtype for r in record.given.values() if r.dtype.is_floating_point}
+    return " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+
+
+def _end(name: str, array: np.ndarray, record: Record) -> End:
+    """What the array has to be."""
+    known = _known(record)
+    if name not in known:
+        raise InputError(
+            f"check_module: the module's step makes no {name!r}; {suggest(name, known)}"
+        )
+    return End(name, known[name], phase_of(name), (array,), name)
+
+
+def _known(record: Record) -> dict[str, TensorRef]:
+    """Every tensor with a name. A parameter that the step has changed goes by its plain name as
+    well."""
+    changed = {name.removeprefix("new "): ref for name, ref in record.results.items()}
+    return record.named | changed | record.results
+
+
+def _array(value: Any) -> np.ndarray:
+    return to_numpy(value) if isinstance(value, Tensor) else np.asarray(value)

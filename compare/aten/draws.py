@@ -1,0 +1,58 @@
+"""Random numbers: which calls draw them, and how a second model draws those of the first.
+
+Two models that both drop out agree only if they drop the same units. Numbers are handed on by
+module, operation and shape, in the order in which they were drawn.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from torch import Tensor
+
+from torch_parity.compare.aten.record import Record, operation_of
+from torch_parity.compare.torch_private import flattened
+
+RANDOM = {
+    "bernoulli", "cauchy", "exponential", "geometric", "log_normal", "multinomial", "normal",
+    "normal_functional", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "random", "randperm", "uniform", "_standard_gamma", "_sample_dirichlet",
+    "binomial",
+}  # fmt: skip
+UNINITIALISED = {
+    "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided",
+}  # fmt: skip
+# returns the result and the mask: both are replaced
+DROPOUT = "native_dropout"
+
+Key = tuple[str, tuple[int, ...], Any]
+
+
+class Draws:
+    """The random numbers of a record, to be drawn once more."""
+
+    def __init__(self, record: Record) -> None:
+        self.missed = 0
+        self._left: dict[Key, list[tuple[str, Tensor]]] = defaultdict(list)
+        for call in record.calls:
+            if call.operation in RANDOM or call.operation == DROPOUT:
+                drawn = record.value(call.outputs[-1]).clone()
+                key = call.operation, tuple(drawn.shape), drawn.dtype
+                self._left[key].append((call.module, drawn))
+
+    def drawn_again(self, func: Any, args: tuple[Any, ...], out: Any, module: str) -> Any:
+        """What the call returns: the other record's numbers, where it drew some of this kind, those
+        of the same module first."""
+        operation = operation_of(func)
+        if operation not in RANDOM and operation != DROPOUT:
+            return out
+        tensors = [t for t in flattened(out) if isinstance(t, Tensor)]
+        left = self._left[operation, tuple(tensors[-1].shape), tensors[-1].dtype]
+        if not left:
+            self.missed += 1
+            return out
+        at = next((i for i, (path, _) in enumerate(left) if path == module), 0)
+        tensors[-1].copy_(left.pop(at)[1].to(tensors[-1].device))
+        if operation == DROPOUT:
+            x, p = args[0], float(args[1])
+            tensors[0].copy_(x * tensors[1] * (1 / (1 - p) if p < 1 else 0.0))
+        return out

@@ -1,0 +1,141 @@
+"""What two records have to agree on: the results of b, each with the numbers that a has for it."""
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from torch_parity.compare.aten.given_pairs import Pairing
+from torch_parity.compare.aten.record import Phase, Record
+from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.tensors import to_numpy
+
+OUTPUTS = ("output", "loss")
+
+
+@dataclass(frozen=True)
+class End:
+    """A result of b, and what it has to be: a's numbers in b's layout, or one of several where
+    tensors with the same numbers were given under several names.
+
+    missing says that a has nothing to compare with: "" if it has, "unpaired" where b's given tensor
+    is none of a's, "absent" where the partner is known and has no such result.
+    """
+
+    name: str
+    ref: TensorRef
+    phase: Phase
+    wanted: tuple[np.ndarray, ...] = ()
+    partner: str = ""
+    a_ref: TensorRef | None = None
+    missing: Literal["", "unpaired", "absent"] = ""
+
+
+def ends_of(a: Record, b: Record, pairs: Mapping[str, Pairing]) -> Iterator[End]:
+    """An End for each result of b, in order."""
+    outputs = _by_position(a, b)
+    for name, ref in b.results.items():
+        phase = phase_of(name)
+        if phase == "forward":
+            partner = outputs.get(name)
+            if partner is None:
+                yield End(name, ref, phase, missing="absent")
+                continue
+            a_ref = a.results[partner]
+            yield End(name, ref, phase, (to_numpy(a.value(a_ref)),), partner, a_ref)
+        else:
+            end = _of_given(name, ref, phase, a, pairs)
+            if not (end.missing and is_counter(name, ref)):
+                yield end
+
+
+def unmet(a: Record, ends: list[End], pairs: Mapping[str, Pairing]) -> tuple[list[str], list[str]]:
+    """Results of a that no result of b is compared with: those that b should have, as it has the
+    tensor that they belong to, and those that belong to nothing of b."""
+    met = {end.partner for end in ends if not end.missing}
+    for end in ends:
+        base, suffix, before = split(end.name, pairs)
+        if base is not None and not end.missing:
+            places = pairs[base], *pairs[base].rivals
+            met |= {f"{before}{n}{suffix}" for pairing in places for n in pairing.names}
+    left = [n for n, ref in a.results.items() if n not in met and not is_counter(n, ref)]
+    known = {n for pairing in pairs.values() for n in pairing.names}
+    due = [name for name in left if phase_of(name) == "forward" or _owner(name, known)]
+    return due, [name for name in left if name not in due]
+
+
+def _owner(name: str, given: Container[str]) -> bool:
+    """Whether a result belongs to one of these: new fc1.weight.exp_avg to fc1.weight."""
+    base = name.removeprefix("new ")
+    while base not in given and "." in base:
+        base = base.rpartition(".")[0]
+    return base in given
+
+
+def is_counter(name: str, ref: TensorRef) -> bool:
+    """An optimizer's count of its steps: one that keeps none may compute the same."""
+    return name.startswith("new ") and name.endswith(".step") and ref.shape in ((), (1,))
+
+
+def phase_of(name: str) -> Phase:
+    """The phase that makes a result."""
+    if name.startswith("new "):
+        return "update"
+    return "backward" if name.endswith(".grad") else "forward"
+
+
+def split(name: str, pairs: Mapping[str, Pairing]) -> tuple[str | None, str, str]:
+    """new fc1.weight.exp_avg -> fc1.weight, .exp_avg, "new "."""
+    before = "new " if name.startswith("new ") else ""
+    rest = name.removeprefix("new ")
+    base = rest
+    while base not in pairs and "." in base:
+        base = base.rpartition(".")[0]
+    return (base, rest[len(base) :], before) if base in pairs else (None, "", before)
+
+
+def _by_position(a: Record, b: Record) -> dict[str, str]:
+    """b's outputs and losses to a's: by name where both have it, else by their order."""
+    found: dict[str, str] = {}
+    for kind in OUTPUTS:
+        of_a = [n for n in a.results if n.split(".")[0] == kind and phase_of(n) == "forward"]
+        of_b = [n for n in b.results if n.split(".")[0] == kind and phase_of(n) == "forward"]
+        same = [n for n in of_b if n in of_a]
+        found |= {n: n for n in same}
+        left_a = [n for n in of_a if n not in same]
+        left_b = [n for n in of_b if n not in same]
+        found |= dict(zip(left_b, left_a, strict=False))
+    return found
+
+
+def _of_given(
+    name: str, ref: TensorRef, phase: Phase, a: Record, pairs: Mapping[str, Pairing]
+) -> End:
+    base, suffix, before = split(name, pairs)
+    if base is None:
+        return End(name, ref, phase, missing="unpaired")
+    pairing = pairs[base]
+    partner = f"{before}{pairing.names[0]}{suffix}"
+    wanted = list(_numbers(pairing, a, suffix, before, ref))
+    if not wanted:
+        return End(name, ref, phase, partner=partner, missing="absent")
+    return End(name, ref, phase, tuple(wanted), partner, a.results[partner])
+
+
+def _numbers(
+    pairing: Pairing, a: Record, suffix: str, before: str, ref: TensorRef
+) -> Iterator[np.ndarray]:
+    """a's results for the paired tensors; then those for each rival."""
+    for choice in (pairing, *pairing.rivals):
+        results = [f"{before}{n}{suffix}" for n in choice.names]
+        if any(r not in a.results for r in results):
+            if choice is pairing:
+                return
+            continue
+        of_a = zip(choice.names, results, strict=True)
+        arrays = {n: to_numpy(a.value(a.results[r])) for n, r in of_a}
+        if all(x.size == 1 for x in arrays.values()) and ref.shape in ((), (1,)):
+            yield next(iter(arrays.values())).reshape(ref.shape)  # a counter: Adam's step
+            continue
+        yield choice.taken_from(arrays, ref.shape)

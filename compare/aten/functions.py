@@ -1,0 +1,103 @@
+"""Custom autograd Functions: is the backward that a user wrote the derivative of their forward?
+
+The forward's recorded calls run once more on bounded numbers, with autograd; the gradients that the
+user's backward gave are held to what comes out.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+
+from torch_parity.compare.aten.record import FunctionCall, Record
+from torch_parity.compare.aten.reports import FunctionVerdict
+from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.verdicts import held
+from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
+from torch_parity.compare.torch_private import flattened, mapped
+
+
+def judged_functions(record: Record) -> Iterator[FunctionVerdict]:
+    """A verdict for each call of a custom Function whose backward ran."""
+    for call in record.functions:
+        if call.gradients is not None and call.upstream is not None:
+            yield _judged(record, call)
+
+
+def _judged(record: Record, call: FunctionCall) -> FunctionVerdict:
+    about = call.name, call.module, call.line
+    try:
+        expected = _derivative(record, call)
+    except (Unbounded, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        return FunctionVerdict(*about, "unjudged", reason=first[:160] or type(error).__name__)
+    needed = [
+        need for x, need in zip(call.args, call.needs, strict=True) if isinstance(x, TensorRef)
+    ]
+    worst = FunctionVerdict(*about, "right")
+    for i, (ref, wanted) in enumerate(zip(call.gradients or (), expected, strict=False)):
+        if wanted is None:  # nobody needs it, or the forward does not depend on it
+            if needed[i] and ref is not None and bool(record.value(ref).any()):
+                return FunctionVerdict(*about, "wrong", i, float("inf"))
+            continue
+        if ref is None:
+            return FunctionVerdict(*about, "wrong", i, float("inf"))
+        found = held(record.value(ref), wanted)
+        if found.unbounded:
+            return FunctionVerdict(*about, "unjudged", i, reason="an entry has no bound")
+        if found.use > max(worst.use, 1):
+            numbers = found.index, found.seen, found.expected
+            worst = FunctionVerdict(*about, "wrong", i, found.use, *numbers)
+    return worst
+
+
+def _derivative(record: Record, call: FunctionCall) -> list[Any]:
+    """The gradient of each tensor argument; None where the forward does not depend on it."""
+    made: dict[TensorRef, Any] = {}
+    for ref in (x for x in flattened(call.args) if isinstance(x, TensorRef)):
+        made[ref] = _lifted(record, ref, differentiable=True)
+    inside = [c for c in record.calls[call.first : call.end] if c.phase == "forward"]
+    with torch.enable_grad():
+        for c in inside:
+            args, kwargs = mapped(partial(_found, record, made), (c.args, dict(c.kwargs)))
+            out = c.overload(*args, **kwargs)
+            tensors = [t for t in flattened(out) if isinstance(t, torch.Tensor)]
+            made |= dict(zip(c.outputs, tensors, strict=False))
+        pairs = [
+            (made[ref], _lifted(record, up))
+            for ref, up in zip(call.outputs, call.upstream or (), strict=False)
+            if up is not None and ref in made and made[ref].requires_grad
+        ]
+        # autograd knows of the arguments that are tensors alone
+        inputs = [
+            (made[x], need)
+            for x, need in zip(call.args, call.needs, strict=True)
+            if isinstance(x, TensorRef)
+        ]
+        wanted = [t for t, need in inputs if need]
+        if not pairs:
+            raise Unbounded("its forward is no computation of recorded calls")
+        gradients = iter(
+            torch.autograd.grad(
+                [o for o, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True
+            )
+        )
+        return [next(gradients) if need else None for _, need in inputs]
+
+
+def _found(record: Record, made: dict[TensorRef, Any], x: Any) -> Any:
+    if not isinstance(x, TensorRef):
+        return x
+    if x not in made:
+        made[x] = _lifted(record, x)
+    return made[x]
+
+
+def _lifted(record: Record, ref: TensorRef, differentiable: bool = False) -> Any:
+    if ref.unjudged:
+        raise Unbounded(ref.unjudged)
+    tensor = record.value(ref)
+    if not tensor.is_floating_point():
+        return tensor.clone()
+    return BoundedTensor.exact(tensor).requires_grad_(differentiable)

@@ -1,0 +1,94 @@
+"""The tensors of a record, to be found by their numbers."""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.bounds.precise import higher
+from torch_parity.compare.tensors import to_numpy
+
+MOST_DIMENSIONS = 4
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor of real numbers: its reference, the call that made it (None: it was given), and the
+    largest size among its numbers, which no permutation changes."""
+
+    ref: TensorRef
+    call: Call | None
+    largest: float
+    order: int
+
+
+class Index:
+    """Every tensor of real numbers that a record holds, by size and largest number."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._values: dict[TensorRef, np.ndarray] = {}
+        self._by_size: dict[tuple[int, Any], list[Entry]] = defaultdict(list)
+        self.made_by: dict[TensorRef, Call] = {}
+        seen: set[TensorRef] = set()
+        for ref in record.given.values():
+            self._add(ref, None, seen)
+        for call in record.calls:
+            for ref in call.inputs:
+                self._add(ref, None, seen)
+            for ref in call.outputs:
+                self.made_by.setdefault(ref, call)
+                self._add(ref, call, seen)
+        for entries in self._by_size.values():
+            entries.sort(key=lambda e: e.largest)
+        self._keys = {key: [e.largest for e in es] for key, es in self._by_size.items()}
+
+    def value(self, ref: TensorRef) -> np.ndarray:
+        """The numbers, in the precision that the judge computes in."""
+        if ref not in self._values:
+            found = to_numpy(self._record.value(ref))
+            self._values[ref] = found.astype(higher(found.dtype))
+        return self._values[ref]
+
+    def like(self, value: np.ndarray, error: np.ndarray, dtype: Any) -> Iterator[Entry]:
+        """Tensors that may hold these numbers, in any order: the largest is as large."""
+        key = value.size, dtype
+        if key not in self._by_size:
+            return
+        largest, slack = _largest(value), float(error.max()) + 1e-300
+        keys = self._keys[key]
+        low, high = bisect_left(keys, largest - 2 * slack), bisect_right(keys, largest + 2 * slack)
+        yield from self._by_size[key][low:high]
+
+    def _add(self, ref: TensorRef, call: Call | None, seen: set[TensorRef]) -> None:
+        if ref in seen or ref.unjudged or not ref.dtype.is_floating_point:
+            return
+        seen.add(ref)
+        if not int(np.prod(ref.shape)):
+            return
+        largest = _largest(self.value(ref))
+        if np.isfinite(largest):
+            size = int(np.prod(ref.shape, dtype=np.int64))
+            entry = Entry(ref, call, largest, len(seen))
+            self._by_size[size, ref.dtype].append(entry)
+
+
+def _largest(value: np.ndarray) -> float:
+    """Infinities are no measure: attention masks hold them."""
+    finite = value[np.isfinite(value)] if not np.isfinite(value).all() else value
+    return float(np.abs(finite).max()) if finite.size else 0.0
+
+
+def arrangements(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """The numbers in this shape: as they are, then with their dimensions permuted."""
+    yield value.reshape(shape)
+    if 1 < value.ndim <= MOST_DIMENSIONS:
+        for order in permutations(range(value.ndim)):
+            if order != tuple(range(value.ndim)):
+                yield value.transpose(order).reshape(shape)

@@ -1,0 +1,106 @@
+"""What a recorded step is made of: tensors as they were, and the calls that made them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
+from torch_parity.compare.torch_private import flattened
+
+Phase = Literal["forward", "backward", "update"]
+
+
+@dataclass
+class Call:
+    """One ATen call.
+
+    args and kwargs are as they were given, with a TensorRef in the place of each tensor; outputs
+    are the tensors that it returned, then those that it wrote into and did not return.
+
+    module is the path of the module that made the call ("" is the model itself), and visit how
+    often that module had been called before. line is "file.py:12" of the user's program. A call in
+    the backward pass has those of its forward call, which is calls[forward].
+    """
+
+    index: int
+    overload: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    outputs: tuple[TensorRef, ...]
+    phase: Phase = "forward"
+    module: str = ""
+    visit: int = 0
+    line: str = ""
+    forward: int | None = None
+    node: str = ""
+    function: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Such as aten.addmm.default."""
+        return str(self.overload)
+
+    @property
+    def operation(self) -> str:
+        """Such as addmm, of aten.addmm_.out as well."""
+        return operation_of(self.overload)
+
+    @property
+    def inputs(self) -> list[TensorRef]:
+        """Every tensor among the arguments, in order."""
+        return [x for x in flattened((self.args, self.kwargs)) if isinstance(x, TensorRef)]
+
+
+@dataclass
+class FunctionCall:
+    """One call of a custom torch.autograd.Function: its inputs and outputs, the calls that its
+    forward made, and the gradients that came in and went out of its backward."""
+
+    index: int
+    name: str
+    args: tuple[Any, ...]
+    needs: tuple[bool, ...]
+    module: str
+    line: str
+    first: int
+    end: int = 0
+    outputs: tuple[TensorRef, ...] = ()
+    upstream: tuple[TensorRef | None, ...] | None = None
+    gradients: tuple[TensorRef | None, ...] | None = None
+
+
+@dataclass
+class Record:
+    """One step: its calls in order, the tensors, and what the named ones are called.
+
+    given are the tensors that the step began from, by name; results those that it leaves behind
+    (outputs, the loss, gradients, the updated parameters, optimizer state). others are results
+    that are no tensors: a float, a string. named are the outputs of the modules and their
+    gradients: fc1, fc1.grad; of a second call fc1@2; of several outputs lstm.0. notes say what a
+    reader has to know.
+    """
+
+    snapshots: Snapshots
+    calls: list[Call] = field(default_factory=list)
+    functions: list[FunctionCall] = field(default_factory=list)
+    given: dict[str, TensorRef] = field(default_factory=dict)
+    results: dict[str, TensorRef] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
+    named: dict[str, TensorRef] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def value(self, ref: TensorRef) -> torch.Tensor:
+        """The tensor, as it was then."""
+        return self.snapshots.value(ref)
+
+    def of_phase(self, phase: Phase) -> Iterator[Call]:
+        """The calls of one phase."""
+        return (call for call in self.calls if call.phase == phase)
+
+
+def operation_of(overload: Any) -> str:
+    """The operation's name without namespace, overload and the underscore of in-place writing."""
+    name = str(overload._schema.name).partition("::")[2]
+    return name[:-1] if name.endswith("_") and not name.endswith("__") else name

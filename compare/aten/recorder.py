@@ -1,0 +1,198 @@
+"""Sees every ATen call while it is open, and keeps it with its tensors, module and source line."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+
+from torch_parity.compare.aten.custom_functions import functions_seen
+from torch_parity.compare.aten.draws import Draws
+from torch_parity.compare.aten.leaves import leaves_of
+from torch_parity.compare.aten.record import Call, Phase, Record
+from torch_parity.compare.aten.snapshots import Snapshots
+from torch_parity.compare.torch_private import (
+    TorchDispatchMode,
+    current_node,
+    flattened,
+    mapped,
+    next_sequence,
+    sequence_of,
+)
+
+# Arguments that these write into although their schemas say nothing of it: running statistics.
+HIDDEN_WRITES = {
+    "aten::native_batch_norm": (3, 4),
+    "aten::cudnn_batch_norm": (3, 4),
+    "aten::miopen_batch_norm": (3, 4),
+}
+# Frames of torch and of the judge are never the user's line.
+NOT_THE_USERS = (
+    str(Path(torch.__file__).parent),
+    str(Path(__file__).parents[1]),
+    "<",
+)
+
+
+class Recorder(TorchDispatchMode):
+    """While open, records the ATen calls of a step into `record`.
+
+    draws are the random numbers of another record, to be drawn again here.
+    """
+
+    def __init__(self, module: Any, draws: Draws | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.record = Record(Snapshots())
+        self._draws = draws
+        self._phase: Phase = "forward"
+        named = module.named_modules() if isinstance(module, nn.Module) else ()
+        self._paths = {m: path for path, m in named}
+        self._visits: Counter[str] = Counter()
+        self._stack: list[tuple[str, int]] = []
+        self._forward_of: dict[int, int] = {}  # a node's sequence number -> its forward call
+        self.functions: list[int] = []  # the custom Functions that are running
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> "Recorder":
+        enter = register_module_forward_pre_hook(self._enter_module)
+        leave = register_module_forward_hook(self._leave_module, always_call=True)
+        self._hooks.callback(enter.remove)
+        self._hooks.callback(leave.remove)
+        self._hooks.enter_context(functions_seen(self))
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        self._hooks.close()
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def phase(self, phase: Phase) -> Iterator[None]:
+        """Calls that are made in here belong to this phase."""
+        before, self._phase = self._phase, phase
+        try:
+            yield
+        finally:
+            self._phase = before
+
+    def ref(self, value: Any) -> Any:
+        """A tensor's reference; anything else as it is."""
+        return self.record.snapshots.ref(value) if isinstance(value, Tensor) else value
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.namespace == "profiler":
+            return func(*args, **kwargs)
+        snapshots = self.record.snapshots
+        written = written_by(func, args, kwargs)
+        seen_args, seen_kwargs = mapped(self.ref, args), mapped(self.ref, kwargs)
+        # one storage may be written through several arguments, but only once by one call
+        memory = {snapshots.ref(t).storage: t for t in written}
+        for tensor in memory.values():
+            snapshots.before_writing(tensor)
+        out = func(*args, **kwargs)
+        if self._draws is not None:
+            out = self._draws.drawn_again(
+                func, args, out, self._stack[-1][0] if self._stack else ""
+            )
+        for tensor in memory.values():
+            snapshots.after_writing(tensor)
+        self._keep(func, seen_args, dict(seen_kwargs), out, written)
+        return out
+
+    def _keep(
+        self, func: Any, args: Any, kwargs: dict[str, Any], out: Any, written: list[Tensor]
+    ) -> None:
+        returned = [t for t in flattened(out) if isinstance(t, Tensor)]
+        unreturned = [t for t in written if not any(t is r for r in returned)]
+        outputs = tuple(self.record.snapshots.ref(t) for t in (*returned, *unreturned))
+        call = Call(len(self.record.calls), func, args, kwargs, outputs, self._phase)
+        call.function = self.functions[-1] if self.functions else None
+        self._place(call)
+        self.record.calls.append(call)
+
+    def _place(self, call: Call) -> None:
+        """Where in the model and in the user's program the call was made."""
+        node = current_node() if self._phase == "backward" else None
+        forward = self._forward_of.get(sequence_of(node) or -1) if node is not None else None
+        if node is not None:
+            call.node = str(node.name())
+        if self._stack:  # in a backward pass: a forward that is computed again (checkpointing)
+            call.module, call.visit = self._stack[-1]
+            call.line = self._line()
+        elif forward is not None:
+            before = self.record.calls[forward]
+            call.forward, call.module, call.visit = forward, before.module, before.visit
+            call.line = before.line
+        else:
+            call.line = self._line()
+        following = next_sequence() if torch.is_grad_enabled() else None
+        if following is not None:
+            self._forward_of.setdefault(following - 1, call.index)
+
+    def _line(self) -> str:
+        """The innermost line of the user's program, "model.py:12"."""
+        frame = sys._getframe(2)
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if not name.startswith(NOT_THE_USERS):
+                return f"{name}:{frame.f_lineno}"
+            frame = frame.f_back  # type: ignore[assignment]
+        return ""
+
+    def where(self) -> tuple[str, str]:
+        """The module that is running, and the user's line."""
+        return (self._stack[-1][0] if self._stack else ""), self._line()
+
+    def _enter_module(self, module: nn.Module, _: Any) -> None:
+        path = self._paths.get(module, type(module).__name__)
+        self._stack.append((path, self._visits[path]))
+        self._visits[path] += 1
+
+    def _leave_module(self, module: nn.Module, _: Any, output: Any) -> None:
+        if not self._stack:
+            return
+        path, visit = self._stack.pop()
+        if path and self._phase == "forward":
+            self._name(f"{path}@{visit + 1}" if visit else path, output)
+
+    def _name(self, name: str, output: Any) -> None:
+        """A module's outputs, and their gradients when they arrive."""
+        for at, tensor in leaves_of(name, output):
+            if not isinstance(tensor, Tensor):
+                continue
+            self.record.named[at] = self.ref(tensor)
+            if tensor.requires_grad:
+                tensor.register_hook(partial(self._keep_gradient, at))  # type: ignore[no-untyped-call]
+
+    def _keep_gradient(self, name: str, gradient: Tensor) -> None:
+        self.record.named[f"{name}.grad"] = self.ref(gradient)
+
+
+def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    """The tensors that the call writes into, in the order of its schema."""
+    schema = func._schema
+    hidden = HIDDEN_WRITES.get(schema.name, ())
+    if not (schema.is_mutable or hidden):
+        return []
+    found: list[Tensor] = []
+    for i, argument in enumerate(schema.arguments):
+        marked = argument.alias_info is not None and argument.alias_info.is_write
+        if marked or i in hidden:
+            value = args[i] if i < len(args) else kwargs.get(argument.name)
+            found += [t for t in flattened(value) if isinstance(t, Tensor)]
+    return found

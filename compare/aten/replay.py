@@ -1,0 +1,129 @@
+"""Every recorded call once more, on numbers that carry their bounds, from the inputs it had."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
+from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.verdicts import CallVerdict, held
+from torch_parity.compare.aten.watch import Tick
+from torch_parity.compare.bounds.tensors import Unbounded, replay_call
+from torch_parity.compare.torch_private import mapped
+
+HALVES = (torch.float16, torch.bfloat16)
+# What sums of numbers that vanish may lose, in units of the smallest normal number.
+UNDERFLOW = 2.0**20
+
+Find = Callable[[TensorRef], Any]
+
+
+def replay(record: Record, tick: Tick = lambda: None) -> Iterator[CallVerdict]:
+    """The verdicts of the record's calls, in order."""
+    for call in record.calls:
+        yield from replay_one(record, call)
+        tick()
+
+
+def replay_one(record: Record, call: Call) -> list[CallVerdict]:
+    """One verdict an output of the call.
+
+    The bound of a sum supposes that roundings point up or down by chance; if a call is over it, the
+    bound that supposes nothing is tried, and for halves the one of kernels that add up in the half.
+    """
+    verdicts: list[CallVerdict] = []
+    for tier in tiers(record, call):
+        verdicts = _held_to(record, call, tier)
+        if all(v.outcome != "wrong" for v in verdicts):
+            break
+    return verdicts
+
+
+def tiers(record: Record, call: Call) -> tuple[str, ...]:
+    """The bounds that a call is held to, sharpest first."""
+    half = any(ref.dtype in HALVES for ref in (*call.inputs, *call.outputs))
+    return ("walk", "worst", "half") if half else ("walk", "worst")
+
+
+def _held_to(record: Record, call: Call, tier: str) -> list[CallVerdict]:
+    if call.operation in RANDOM or call.operation in UNINITIALISED:
+        return [CallVerdict(call, i, "given") for i in range(len(call.outputs))]
+    opaque = next((r.unjudged for r in (*call.inputs, *call.outputs) if r.unjudged), "")
+    if opaque:
+        return _unjudged(call, opaque)
+    try:
+        expected = expected_of(call, record.value, tier)
+    except Unbounded as error:
+        return _unjudged(call, str(error))
+    found = []
+    for i, (ref, tensor) in enumerate(zip(call.outputs, expected, strict=False)):
+        found.append(_judged(record, call, i, record.value(ref), tensor))
+    return found
+
+
+def _judged(record: Record, call: Call, i: int, seen: Tensor, expected: Any) -> CallVerdict:
+    """One output, held to what it may be."""
+    if expected is None:
+        return CallVerdict(call, i, "given")
+    what = held(seen, expected)
+    if what.use > 1:
+        return CallVerdict(call, i, "wrong", what)
+    if what.unbounded:
+        return CallVerdict(call, i, "unjudged", what, f"{call.operation}: an entry has no bound")
+    if what.power >= 1 and proves_nothing(what.reach, record, [call]):
+        reason = f"{call.operation}: its bound is larger than what it computes with"
+        return CallVerdict(call, i, "unjudged", what, reason)
+    return CallVerdict(call, i, "right", what)
+
+
+def proves_nothing(bound: float, record: Record, calls: Iterable[Call]) -> bool:
+    """Whether a bound is as large as everything that the calls were given.
+
+    A sum that cancels, or the softmax of a single class, is nothing but rounding, and right; but an
+    entry that may be anything is judged by nobody.
+    """
+    given = [r for call in calls for r in call.inputs if real(r)]
+    if not given or bound <= UNDERFLOW * max(torch.finfo(r.dtype).tiny for r in given):
+        return False
+    return bound >= max(largest(record.value(r)) for r in given)
+
+
+def real(ref: TensorRef) -> bool:
+    """A tensor of real numbers that can be read."""
+    return ref.dtype.is_floating_point and not ref.unjudged
+
+
+def largest(tensor: Tensor) -> float:
+    """The greatest size of a finite entry."""
+    sizes = tensor.detach().abs()
+    sizes = sizes[torch.isfinite(sizes)]
+    return float(sizes.max()) if sizes.numel() else 0.0
+
+
+def expected_of(call: Call, find: Find, tier: str = "walk") -> list[Any]:
+    """What the call's outputs may be, from the tensors that find gives; see replay_call.
+
+    Raises:
+        Unbounded: no bound can be derived.
+    """
+    args, kwargs = mapped(
+        lambda x: find(x) if isinstance(x, TensorRef) else x, (call.args, call.kwargs)
+    )
+    try:
+        outputs = replay_call(call.overload, args, kwargs, tier)
+    except Unbounded:
+        raise
+    except (NotImplementedError, RuntimeError, TypeError, ValueError, IndexError) as error:
+        # torch's own code for this call does not run on bounded numbers: that is no verdict on it
+        first = (str(error).splitlines() or [""])[0]
+        raise Unbounded(f"{call.operation}: {type(error).__name__}: {first[:120]}") from error
+    if len(outputs) < len(call.outputs):
+        raise Unbounded(f"{call.operation}: not all of its outputs have a bound")
+    return outputs
+
+
+def _unjudged(call: Call, reason: str) -> list[CallVerdict]:
+    return [CallVerdict(call, i, "unjudged", reason=reason) for i in range(len(call.outputs))]

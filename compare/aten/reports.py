@@ -1,0 +1,314 @@
+"""What the judge says about one model, or about two: fields to assert, and the verdict in words."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Self
+
+from torch_parity.compare.aten.alignment import Alignment, EndVerdict
+from torch_parity.compare.aten.parting import Parting, TensorNames, formula
+from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.verdicts import CallVerdict
+from torch_parity.compare.errors import ParityError
+
+Answer = Literal["PASS", "FAIL", "UNJUDGED"]
+SHOWN = 6  # lines of a kind
+
+
+class _Required(ABC):
+    """require(), for every report."""
+
+    @property
+    @abstractmethod
+    def outcome(self) -> Answer:
+        """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
+
+    @property
+    @abstractmethod
+    def verdict(self) -> str:
+        """The answer in words."""
+
+    @property
+    def passed(self) -> bool:
+        """Everything was judged, and everything is right."""
+        return self.outcome == "PASS"
+
+    def require(self, strict: bool = False) -> Self:
+        """Itself, if nothing is wrong; if strict, only if everything was judged as well.
+
+        Raises:
+            ParityError: (an AssertionError) something is; the message is the verdict.
+        """
+        __tracebackhide__ = True
+        if self.outcome == "FAIL" or (strict and self.outcome != "PASS"):
+            raise ParityError(self)  # type: ignore[arg-type]  # one of the two below
+        return self
+
+
+@dataclass(frozen=True)
+class ModelReport(_Required):
+    """One model on one step: was every ATen call of it right, on the inputs that it had?
+
+    verdicts has an entry for each output of each call. functions are the custom autograd Functions
+    whose backward is not the derivative of their forward, or that no bound was derived for.
+    """
+
+    record: Record
+    verdicts: tuple[CallVerdict, ...]
+    functions: tuple["FunctionVerdict", ...] = ()
+    called: str = "the model"
+
+    @cached_property
+    def wrong(self) -> tuple[CallVerdict, ...]:
+        """In order of computation: the first is where to look."""
+        return tuple(v for v in self.verdicts if v.outcome == "wrong")
+
+    @cached_property
+    def unjudged(self) -> tuple[CallVerdict, ...]:
+        """With the reason."""
+        return tuple(v for v in self.verdicts if v.outcome == "unjudged")
+
+    @property
+    def calls(self) -> int:
+        """How many ATen calls the step made."""
+        return len(self.record.calls)
+
+    @property
+    def judged(self) -> int:
+        """How many of them were judged whole, or had nothing to judge (random numbers)."""
+        return self.calls - len({v.call.index for v in self.unjudged})
+
+    @property
+    def greatest_use(self) -> float:
+        """The largest share of its bound that a right output used."""
+        return max((v.held.use for v in self.verdicts if v.outcome == "right"), default=0.0)
+
+    @property
+    def outcome(self) -> Answer:
+        """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
+        if self.wrong or any(f.outcome == "wrong" for f in self.functions):
+            return "FAIL"
+        doubtful = self.unjudged or any(f.outcome == "unjudged" for f in self.functions)
+        return "UNJUDGED" if doubtful or not self.verdicts else "PASS"
+
+    @property
+    def first(self) -> CallVerdict | None:
+        """The first wrong output."""
+        return next(iter(self.wrong), None)
+
+    @property
+    def short(self) -> str:
+        """One line."""
+        if self.wrong:
+            first = self.wrong[0]
+            return f"FAIL {first.call.operation} of {where(first.call)} is wrong"
+        return next(iter(self._counted()))
+
+    @property
+    def verdict(self) -> str:
+        """In words, a line each: the answer, what is wrong first, what was not judged."""
+        return "\n".join(self._sentences())
+
+    def _counted(self) -> Iterator[str]:
+        share = f"{self.judged} of {self.calls} ATen calls of {self.called} judged"
+        yield f"{self.outcome} {share}, each on the inputs that it had"
+
+    def _sentences(self) -> Iterator[str]:
+        yield from self._counted()
+        names = TensorNames(self.record)
+        for v in self.wrong[:SHOWN]:
+            yield from _wrong_call(v, names)
+        if len(self.wrong) > SHOWN:
+            yield f"{len(self.wrong) - SHOWN} more outputs are wrong."
+        for f in self.functions:
+            if f.outcome != "right":
+                yield f.sentence
+        yield from not_judged(self.unjudged)
+        if self.outcome == "PASS":
+            yield (
+                f"The greatest share of its bound that an output used is {self.greatest_use:.0%}; "
+                "up to 100% is rounding."
+            )
+        yield from self.record.notes
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+@dataclass(frozen=True)
+class FunctionVerdict:
+    """A custom autograd.Function, judged as one operation: its gradients against the derivative of
+    its own forward. input is the number of the first input whose gradient is wrong."""
+
+    name: str
+    module: str
+    line: str
+    outcome: Literal["right", "wrong", "unjudged"]
+    input: int = 0
+    use: float = 0.0
+    index: tuple[int, ...] = ()
+    seen: float = 0.0
+    expected: float = 0.0
+    reason: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        at = f"{self.name} ({self.line or self.module})"
+        if self.outcome == "unjudged":
+            return f"Not judged: the backward of {at}: {self.reason}."
+        return (
+            f"Wrong: the backward of {at} is not the derivative of its forward: the gradient of "
+            f"input {self.input} at {list(self.index)} is {self.seen:.9g}, expected "
+            f"{self.expected:.9g}."
+        )
+
+
+@dataclass(frozen=True)
+class ModulesReport(_Required):
+    """Two models on the same step: do they compute the same?
+
+    alignment is in the precision named by `precision` (float64 where both could be copied to it),
+    models are the reports on the two as they are. lacking are results of a that b has the tensors
+    for and does not make (a gradient that does not arrive); unpaired are those that belong to
+    nothing of b. causes are the known mistakes that explain where the two part.
+    """
+
+    alignment: Alignment
+    parting: Parting | None
+    models: tuple[ModelReport, ...] = ()
+    lacking: tuple[str, ...] = ()
+    unpaired: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    explanations: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    called: tuple[str, str] = ("a", "b")
+    precision: str = "float64"
+
+    @cached_property
+    def wrong(self) -> tuple[EndVerdict, ...]:
+        """The results of b that are not a's."""
+        return tuple(e for e in self.alignment.ends if e.outcome in ("wrong", "absent"))
+
+    @cached_property
+    def unjudged(self) -> tuple[EndVerdict, ...]:
+        """The results of b that could not be compared."""
+        return tuple(e for e in self.alignment.ends if e.outcome in ("unjudged", "unpaired"))
+
+    @property
+    def outcome(self) -> Answer:
+        """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
+        if (
+            self.wrong
+            or self.differing
+            or self.lacking
+            or any(m.outcome == "FAIL" for m in self.models)
+        ):
+            return "FAIL"
+        doubtful = self.unjudged or self.unpaired or not self.alignment.ends
+        if doubtful or any(m.outcome == "UNJUDGED" for m in self.models):
+            return "UNJUDGED"
+        return "PASS"
+
+    @property
+    def call(self) -> Call | None:
+        """b's first call that a has no counterpart for, where something is wrong."""
+        return self.parting.call if self.parting else None
+
+    @property
+    def short(self) -> str:
+        """One line."""
+        return next(iter(self._sentences()))
+
+    @property
+    def verdict(self) -> str:
+        """In words: the answer, where the two part, what each computes there, the cause."""
+        return "\n".join(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
+        first, second = self.called
+        right = sum(e.outcome == "right" for e in self.alignment.ends)
+        total = len(self.alignment.ends)
+        yield (
+            f"{self.outcome} {right} of {total} results of {second} are those of {first}, "
+            f"up to the rounding of {self.precision}"
+        )
+        yield from self.differing
+        if self.lacking:
+            yield f"{second} does not make {_listed(self.lacking)}, which {first} makes."
+        if self.parting is not None:
+            yield from self._parted(self.parting)
+        yield from self.explanations
+        for model in self.models:
+            if model.outcome == "FAIL":
+                yield from model.verdict.splitlines()
+        for e in self.unjudged[:SHOWN]:
+            why = e.reason or f"{first} has no tensor that it belongs to"
+            yield f"Not judged: {e.end.name}: {why}."
+        if len(self.unjudged) > SHOWN:
+            yield f"Not judged: {len(self.unjudged) - SHOWN} more results."
+        if self.unpaired:
+            which = _listed(self.unpaired)
+            yield f"Not judged: {second} has no counterpart for {which} of {first}."
+        for model in self.models:
+            if model.outcome == "UNJUDGED":
+                yield from not_judged(model.unjudged, f" of {model.called}")
+        yield from self.notes
+
+    def _parted(self, parting: Parting) -> Iterator[str]:
+        first, second = self.called
+        e = parting.end
+        if e.outcome == "absent":
+            yield f"First difference: {e.end.name}: {first} has none."
+        elif e.index or e.of_a != e.of_b:
+            yield (
+                f"First difference: {e.end.name} at {list(e.index)}: {first} {e.of_a:.9g}, "
+                f"{second} {e.of_b:.9g}, allowed {e.bound:.2g}."
+            )
+        else:
+            yield f"First difference: {e.end.name}: {e.reason}."
+        for side, record, calls in (
+            (first, self.alignment.a, parting.of_a),
+            (second, self.alignment.b, parting.of_b),
+        ):
+            names = TensorNames(record)
+            if calls:
+                yield f"From the last tensors that both have, {side} computes"
+                yield from (f"  {formula(c, names)}   {where(c)}" for c in calls[:3])
+                if len(calls) > 3:
+                    yield f"  and {len(calls) - 3} more calls"
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def where(call: Call) -> str:
+    """blocks.0.mlp.1, backward, model.py:78"""
+    line = call.line.rpartition("/")[2]
+    return ", ".join(part for part in (call.module or "the model", call.phase, line) if part)
+
+
+def _wrong_call(v: CallVerdict, names: TensorNames) -> Iterator[str]:
+    call, h = v.call, v.held
+    which = f"output {v.output} of " if len(call.outputs) > 1 else ""
+    yield f"Wrong: {which}{formula(call, names)}"
+    yield f"  {where(call)}"
+    came = f"it gave {h.seen:.9g}, expected {h.expected:.9g} within {h.bound:.2g}"
+    yield f"  at {list(h.index)} {came}"
+
+
+def not_judged(verdicts: tuple[CallVerdict, ...], of: str = "") -> Iterator[str]:
+    """Which operations were not judged, how often, and why."""
+    counted = Counter(v.reason or v.call.operation for v in verdicts)
+    for reason, n in counted.most_common(SHOWN):
+        yield f"Not judged{of} ({n} output{'s' if n > 1 else ''}): {reason}."
+    if len(counted) > SHOWN:
+        yield f"Not judged{of}: {len(counted) - SHOWN} more kinds."

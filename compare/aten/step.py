@@ -1,0 +1,182 @@
+"""One step of any module or function under the recorder: forward, loss, backward, update."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torch_parity.compare.aten.draws import Draws
+from torch_parity.compare.aten.leaves import leaves_of
+from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.recorder import Recorder
+from torch_parity.compare.errors import InputError
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is run: model(*inputs, **keywords), then loss(output, target), or loss(output) without a
+    target; then backward from it, and the optimizer's step.
+
+    model is an nn.Module or any callable. loss returns one number, or several (a list, a dict):
+    backward is taken from each in turn. called is the model's name in messages.
+    """
+
+    model: Callable[..., Any]
+    inputs: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] | None = None
+    loss: Callable[..., Any] | None = None
+    target: Any = None
+    optimizer: torch.optim.Optimizer | None = None
+    called: str = "the model"
+
+
+def record_step(step: Step, draws: Draws | None = None) -> Record:
+    """Run the step, and record every ATen call of it. The model is changed as the step changes it.
+
+    Raises:
+        InputError: an optimizer or target without a loss, an optimizer of another model, a model
+            or loss that raises, a loss that is no number, a model that returns nothing.
+    """
+    _require_whole(step)
+    recorder = Recorder(step.model, draws)
+    record = recorder.record
+    record.given |= {n: recorder.ref(t) for n, t in _given(step)}
+    with recorder:
+        output = _run(
+            step, "the forward", lambda: step.model(*step.inputs, **(step.keywords or {}))
+        )
+        _results(recorder, "output", output)
+        if not record.results and not record.others and step.loss is None:
+            raise InputError(f"{step.called} returned nothing, so there is nothing to judge")
+        losses = _losses(step, output)
+        _results(recorder, "loss", losses[0] if len(losses) == 1 else losses)
+        with recorder.phase("backward"):
+            for i, loss in enumerate(losses):
+                more = i + 1 < len(losses)
+                if loss.requires_grad:
+                    _run(step, "the backward", partial(loss.backward, retain_graph=more))
+        params = _parameters(step)
+        before = {n: recorder.ref(p.grad) for n, p in params.items() if p.grad is not None}
+        record.results |= {f"{n}.grad": ref for n, ref in before.items()}
+        record.results |= {
+            f"{n}.grad": recorder.ref(t.grad)
+            for n, t in leaves_of("input", _arguments(step))
+            if isinstance(t, Tensor) and t.is_leaf and t.requires_grad and t.grad is not None
+        }
+        if step.optimizer is not None:
+            with recorder.phase("update"):
+                _run(step, "the optimizer's step", step.optimizer.step)
+    _updated(recorder, step)
+    return record
+
+
+def _require_whole(step: Step) -> None:
+    if step.loss is None and (step.optimizer is not None or step.target is not None):
+        raise InputError("a target or an optimizer needs a loss; give loss=nn.MSELoss()")
+    if step.optimizer is None or not isinstance(step.model, nn.Module):
+        return
+    own = {id(p) for p in step.model.parameters()}
+    held = {id(p) for group in step.optimizer.param_groups for p in group["params"]}
+    if not own & held:
+        raise InputError(
+            f"the optimizer holds none of the parameters of {step.called}; make it from "
+            "model.parameters()"
+        )
+
+
+@contextmanager
+def _explained(step: Step, what: str) -> Iterator[None]:
+    """What the user's program raises, as one error that says where."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        first = str(error).strip().splitlines() or [""]
+        raise InputError(
+            f"{what} of {step.called} raised {type(error).__name__}: {first[0]}"
+        ) from error
+
+
+def _run(step: Step, what: str, run: Callable[[], Any]) -> Any:
+    with _explained(step, what):
+        return run()
+
+
+def _losses(step: Step, output: Any) -> list[Tensor]:
+    if step.loss is None:
+        return []
+    given = (output,) if step.target is None else (output, step.target)
+    came = _run(step, "the loss", lambda: step.loss(*given))  # type: ignore[misc]
+    losses = list(came.values()) if isinstance(came, Mapping) else came
+    losses = list(losses) if isinstance(losses, list | tuple) else [losses]
+    for loss in losses:
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise InputError(f"the loss is {shape}, expected one number; reduce it to its mean")
+    if not losses:
+        raise InputError("the loss is empty, expected one number")
+    return losses
+
+
+def _arguments(step: Step) -> Any:
+    """A single argument is itself; several are told apart by position or keyword."""
+    if len(step.inputs) == 1 and not step.keywords:
+        return step.inputs[0]
+    return {str(i): a for i, a in enumerate(step.inputs)} | dict(step.keywords or {})
+
+
+def _given(step: Step) -> Iterator[tuple[str, Tensor]]:
+    """What the step begins from: inputs, target, parameters, buffers, the optimizer's state."""
+    for name, value in (("input", _arguments(step)), ("target", step.target)):
+        yield from ((n, t) for n, t in leaves_of(name, value) if isinstance(t, Tensor))
+    if isinstance(step.model, nn.Module):
+        yield from step.model.named_parameters(remove_duplicate=False)
+        yield from step.model.named_buffers(remove_duplicate=False)
+    for n, p in _parameters(step).items():
+        if p.grad is not None:
+            yield f"{n}.grad before", p.grad
+    yield from _state(step)
+
+
+def _parameters(step: Step) -> dict[str, nn.Parameter]:
+    return dict(step.model.named_parameters()) if isinstance(step.model, nn.Module) else {}
+
+
+def _state(step: Step) -> Iterator[tuple[str, Tensor]]:
+    """fc1.weight.exp_avg and the like."""
+    if step.optimizer is None:
+        return
+    names = {id(p): n for n, p in _parameters(step).items()}
+    for p, state in step.optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor) and id(p) in names:
+                yield f"{names[id(p)]}.{key}", value
+
+
+def _results(recorder: Recorder, name: str, value: Any) -> None:
+    for at, leaf in leaves_of(name, value):
+        if isinstance(leaf, Tensor):
+            recorder.record.results[at] = recorder.ref(leaf)
+        elif leaf is not None:
+            recorder.record.others[at] = leaf
+
+
+def _updated(recorder: Recorder, step: Step) -> None:
+    """What the step has changed: parameters, buffers, the optimizer's state."""
+    record = recorder.record
+    named = [*_state(step)]
+    if isinstance(step.model, nn.Module):
+        named += [*step.model.named_parameters(), *step.model.named_buffers()]
+    for name, tensor in named:
+        ref = recorder.ref(tensor)
+        was = record.given.get(name)
+        if was is None or was.place != ref.place:
+            record.results[f"new {name}"] = ref
+            # whoever puts the model back writes into this memory
+            record.snapshots.before_writing(tensor)
+            record.snapshots.after_writing(tensor)

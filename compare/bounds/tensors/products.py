@@ -1,0 +1,111 @@
+"""Sums of products: matrices, vectors, batches of both."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from torch_parity.compare.bounds import products as bounded_products
+from torch_parity.compare.bounds import sums
+from torch_parity.compare.bounds.tensors.bounded_tensor import BoundedTensor
+from torch_parity.compare.bounds.tensors.conversions import (
+    converted,
+    inner_type,
+    lifted,
+    tensor_of,
+)
+from torch_parity.compare.bounds.tensors.elementwise import scaled
+from torch_parity.compare.bounds.tensors.registry import rule
+
+
+def inner(x: Any, dtype: torch.dtype) -> Any:
+    """Numbers of this type in the one that torch computes in."""
+    return converted(lifted(x, dtype), dtype, inner_type(dtype))
+
+
+def outer(x: Any, dtype: torch.dtype) -> BoundedTensor:
+    """What is computed there, rounded to this type."""
+    if inner_type(dtype) == dtype:
+        return tensor_of(x, dtype)
+    return tensor_of(converted(x, inner_type(dtype), dtype), dtype)
+
+
+@rule("mm", "bmm", "mv", "dot", "vdot")
+def matmul(a: Any, b: Any, out_dtype: Any = None) -> BoundedTensor:
+    """a @ b"""
+    product = bounded_products.matmul(inner(a, a.dtype), inner(b, a.dtype))
+    if out_dtype is not None and out_dtype != a.dtype:
+        return tensor_of(converted(product, inner_type(a.dtype), out_dtype), out_dtype)
+    return outer(product, a.dtype)
+
+
+@rule("addmm", "baddbmm", "addmv", "addbmm", "_addmm_activation")
+def addmm(
+    c: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1, use_gelu: bool | None = None
+) -> Any:
+    """beta c + alpha a @ b; of matrices in batches, addbmm adds up all of them"""
+    x, y = inner(a, a.dtype), inner(b, a.dtype)
+    product = bounded_products.matmul(x, y)
+    if product.ndim == 3 and c.ndim == 2:  # addbmm
+        product = bounded_products.einsum(x, "bij,bjk->ik", x, y)
+    product = scaled(product, alpha)
+    if beta != 0:
+        product = np.add(product, scaled(inner(c, c.dtype), beta))
+    return outer(product, a.dtype)
+
+
+@rule("addr")
+def addr(c: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> BoundedTensor:
+    """beta c + alpha a b^T"""
+    x, y = inner(a, a.dtype), inner(b, a.dtype)
+    product = scaled(x.reshape(-1, 1) * y.reshape(1, -1), alpha)
+    if beta != 0:
+        product = np.add(product, scaled(inner(c, c.dtype), beta))
+    return outer(product, a.dtype)
+
+
+@rule("_trilinear")
+def trilinear(
+    i1: Any, i2: Any, i3: Any, expand1: Any, expand2: Any, expand3: Any, sumdim: Any,
+    unroll_dim: int = 1,
+) -> BoundedTensor:  # fmt: skip
+    """sum of i1 i2 i3 over sumdim, each expanded by new dimensions first"""
+    operands: Any = (
+        np.expand_dims(inner(i, i1.dtype), tuple(sorted(e)))
+        for i, e in ((i1, expand1), (i2, expand2), (i3, expand3))
+    )
+    x, y, z = operands
+    return outer(sums.total(x, x * y * z, tuple(sumdim)), i1.dtype)
+
+
+@rule("linalg_cross")
+def cross(x: Any, y: Any, *, dim: int = -1) -> BoundedTensor:
+    """x_2 y_3 - x_3 y_2, ..."""
+    a, b = inner(x, x.dtype), inner(y, x.dtype)
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    operands: Any = [np.broadcast_to(z, shape) for z in (a, b)]
+    (a1, b1), (a2, b2) = ([np.roll(z, -n, dim) for z in operands] for n in (1, 2))
+    return outer(np.add(a1 * b2, np.negative(a2 * b1)), x.dtype)
+
+
+@rule("_cdist_forward")
+def cdist(x: Any, y: Any, p: float, compute_mode: int | None = None) -> BoundedTensor:
+    """The p-norm of x_i - y_j; of many points, the root of sum x^2 + sum y^2 - 2 x y"""
+    a, b = inner(x, x.dtype), inner(y, x.dtype)
+    many = compute_mode == 1 or (compute_mode != 2 and max(a.shape[-2], b.shape[-2]) > 25)
+    far: Any = np.expand_dims(a, -2) - np.expand_dims(b, -3)
+    if p == 2 and many:
+        squares = [sums.total(z, z * z, (-1,), True) for z in (a, b)]
+        square = np.add(squares[0], squares[1].mT)
+        both = np.add(square, bounded_products.matmul(a * -2.0, b.mT))
+        value = sums.total(far, far * far, (-1,)).value
+        found = np.sqrt(np.maximum(both.like(value, both.error), 0.0))
+    elif p == 2:
+        found = np.sqrt(sums.total(far, far * far, (-1,)))
+    elif p == float("inf"):
+        found = np.max(np.absolute(far), axis=-1)
+    elif p == 1:
+        found = sums.total(far, np.absolute(far), (-1,))
+    else:
+        found = np.power(sums.total(far, np.power(np.absolute(far), p), (-1,)), 1 / p)
+    return outer(found, x.dtype)

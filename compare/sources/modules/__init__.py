@@ -1,1 +1,0 @@
-"""torch modules of any make: one step captured by hooks, and two of them judged."""
