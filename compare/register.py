@@ -9,18 +9,15 @@ without waiting for it.
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from torch_parity import manual
+from torch_parity.compare.bounds import kernels
 from torch_parity.compare.register_parts import (
     Draw,
     dropout_twin,
-    if_a_matrix,
-    if_over_rows,
-    if_plain_classes,
-    if_plain_targets,
     linear_twin,
     normal,
     penalty_twin,
@@ -49,11 +46,10 @@ class Operation:
     gradient of the first input.
 
     state pairs an output with the input that it replaces (running statistics). module is the class
-    whose modules do the same (of torch.nn, its name); accepts says whether one such call is really
-    the same (None), or why not. twin(**options) is torch's side, a callable on the same inputs; by
-    default the function of the same name in torch_ref/. also holds a second right formula of the
-    forward or of a backward, with the same parameters: torch may compose the operation in another
-    way, which rounds more. samples(rng, dtype) draws inputs: not square, more than one sample, no
+    whose modules do the same (of torch.nn, its name). twin(**options) is torch's side, a callable
+    on the same inputs; by default the function of the same name in torch_ref/. also holds a second
+    right formula of the forward or of a backward, with the same parameters: torch may compose the
+    operation in another way, which rounds more. samples(rng, dtype) draws inputs: not square, more than one sample, no
     zeros where there need be none; options are the ones to test with.
     """
 
@@ -65,7 +61,6 @@ class Operation:
     options: tuple[Mapping[str, Any], ...] = ({},)
     state: Mapping[str, str] = field(default_factory=dict)
     module: str | type = ""
-    accepts: Callable[..., str | None] = lambda module, *inputs: None
     torch: Callable[..., Callable[..., Any]] | None = None
     also: Mapping[Part, Callable[..., Any]] = field(default_factory=dict)
 
@@ -142,22 +137,16 @@ def _activation(
     forward: Callable[..., Any],
     module: str,
     options: tuple[Mapping[str, Any], ...] = ({},),
-    accepts: Callable[..., str | None] = lambda module, *inputs: None,
 ) -> Operation:
     return Operation(
-        forward, "activation", normal(z=(6, 5)), ("z",), ("a",), options,
-        module=module, accepts=accepts,
+        forward, "activation", normal(z=(6, 5)), ("z",), ("a",), options, module=module
     )  # fmt: skip
 
 
-def _loss(
-    forward: Callable[..., Any], module: str, samples: Draw, accepts: Callable[..., str | None]
-) -> Operation:
+def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
     of = input_names(forward)[0]
     reductions = ({"reduction": "mean"}, {"reduction": "sum"})
-    return Operation(
-        forward, "loss", samples, (of,), ("loss",), reductions, module=module, accepts=accepts
-    )  # fmt: skip
+    return Operation(forward, "loss", samples, (of,), ("loss",), reductions, module=module)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -165,7 +154,7 @@ OPERATIONS: dict[str, Operation] = {
     for row in (
         Operation(
             manual.linear, "layer", normal(x=(6, 5), W=(3, 5), b=(3,)), ("x", "W", "b"), ("z",),
-            module="Linear", accepts=if_a_matrix, torch=linear_twin,
+            module="Linear", torch=linear_twin,
         ),
         Operation(
             manual.dropout, "dropout", units_and_mask, ("a",), ("h",),
@@ -185,18 +174,16 @@ OPERATIONS: dict[str, Operation] = {
         _activation(
             manual.leaky_relu, "LeakyReLU", ({"negative_slope": 0.01}, {"negative_slope": 0.3})
         ),
-        _activation(manual.gelu, "GELU", ({"approximate": "none"}, {"approximate": "tanh"})),
+        replace(
+            _activation(manual.gelu, "GELU", ({"approximate": "none"}, {"approximate": "tanh"})),
+            also={"forward": kernels.gelu, "backward": kernels.gelu_backward},
+        ),
         _activation(manual.identity, "Identity"),
-        _activation(manual.softmax, "Softmax", accepts=if_over_rows),
-        _loss(
-            manual.binary_cross_entropy, "BCELoss", probabilities_and_bits, if_plain_targets
-        ),
-        _loss(
-            manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", scores_and_bits,
-            if_plain_targets,
-        ),
-        _loss(manual.cross_entropy, "CrossEntropyLoss", scores_and_classes, if_plain_classes),
-        _loss(manual.mse_loss, "MSELoss", normal(a=(6, 3), y=(6, 3)), if_plain_targets),
+        _activation(manual.softmax, "Softmax"),
+        _loss(manual.binary_cross_entropy, "BCELoss", probabilities_and_bits),
+        _loss(manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", scores_and_bits),
+        _loss(manual.cross_entropy, "CrossEntropyLoss", scores_and_classes),
+        _loss(manual.mse_loss, "MSELoss", normal(a=(6, 3), y=(6, 3))),
         Operation(
             manual.penalty, "penalty", normal(weights=(4, 7)), ("weights",), ("penalty",),
             ({"l1": 0.0, "l2": 0.7, "m": 11}, {"l1": 0.4, "l2": 0.0, "m": 11}), torch=penalty_twin,

@@ -1,5 +1,5 @@
-"""The parts of the rows of the register: samples to test with, torch counterparts that take inputs,
-and conditions under which a torch module does the same. Importing it does not import torch."""
+"""The parts of the rows of the register: samples to test with, and torch counterparts that take
+inputs. Importing it does not import torch."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -83,35 +83,3 @@ def dropout_twin() -> Callable[..., Any]:
 def penalty_twin(l1: float, l2: float, m: int) -> Callable[..., Any]:
     """The penalty of torch_ref."""
     return lambda *weights: twin_module(manual.penalty).Penalty(l1, l2, m).value(list(weights))
-
-
-def if_a_matrix(module: Any, x: np.ndarray, *rest: np.ndarray) -> str | None:
-    """None if x is a matrix, or why not."""
-    return None if x.ndim == 2 else f"its input has {x.ndim} dimensions"
-
-
-def if_over_rows(module: Any, z: np.ndarray) -> str | None:
-    """None if the module works on the rows of a matrix, or why not."""
-    rows = z.ndim == 2 and module.dim in (1, -1)
-    return None if rows else "not over the rows of a table"
-
-
-def if_plain_loss(module: Any) -> str | None:
-    """None if it is a mean or a sum without weights, or why not."""
-    if module.reduction not in ("mean", "sum"):
-        return f"reduction={module.reduction!r}"
-    weighed = (getattr(module, name, None) is not None for name in ("weight", "pos_weight"))
-    return "it has weights" if any(weighed) else None
-
-
-def if_plain_targets(module: Any, a: np.ndarray, y: np.ndarray) -> str | None:
-    """None if the targets are numbers of the shape of a, or why not."""
-    same = a.shape == y.shape and y.dtype.kind == "f"
-    return if_plain_loss(module) or (None if same else "targets of another shape or type")
-
-
-def if_plain_classes(module: Any, z: np.ndarray, y: np.ndarray) -> str | None:
-    """None if y has one class for each row, or why not."""
-    classes = z.ndim == 2 and y.shape == z.shape[:1] and y.dtype.kind in "iu"
-    plain = classes and not module.label_smoothing and y.size and y.min() >= 0
-    return if_plain_loss(module) or (None if plain else "not one class for each row")
