@@ -1,9 +1,9 @@
-"""False alarms and misses of three judges, side by side, on the very same random pairs.
+"""False alarms and misses of three judges on the same random pairs.
 
 Ours replays every recorded operation of both sides; numpy.allclose and torch.testing.assert_close,
-at their defaults, compare the two sides tensor by tensor. A judge that alarms on a correct pair
-cries wolf; one that says nothing when a fault is planted on the manual side misses it. Every pair
-follows from its seed alone: examine(seed) repeats it.
+at their defaults, compare the two sides tensor by tensor. A failure on a
+correct pair is a false alarm; a PASS where a fault is planted on the manual side is a miss. Every
+pair depends only on its seed: examine(seed) repeats it.
 """
 
 import json
@@ -26,12 +26,13 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity import manual
 from torch_parity.compare.bounds.precision import all_widened, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
-from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay, replay_stretch
+from torch_parity.compare.judge.replay import recorded_inputs, replay, replay_stretch
+from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.sources.recorded import Recorded
 from torch_parity.manual.models.step import Tensors
 
@@ -52,7 +53,7 @@ ENTRY, LAMBDA, DROPOUT, BIAS, AVERAGE = FAULTS
 
 @dataclass(frozen=True)
 class Planted:
-    """One fault and who saw it; harmless where every tensor stayed what it was."""
+    """One fault and the judges that saw it; harmless if no tensor changed."""
 
     where: str
     harmless: bool
@@ -62,7 +63,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Examined:
-    """One pair: who alarmed though it is correct, and what became of each planted fault."""
+    """One pair: the judges with a false alarm, and the result for each planted fault."""
 
     seed: int
     dtype: str
@@ -75,7 +76,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class Range:
-    """What is drawn from: the precisions, by turns, and the greatest width, batch and number of
+    """The range of the draws: the precisions, in turn, and the greatest width, batch and number of
     classes."""
 
     dtypes: tuple[str, ...] = DTYPES
@@ -83,7 +84,7 @@ class Range:
 
 
 def draw(seed: int, attempt: int, of: Range = Range()) -> tuple[Case, Data]:
-    """A case and data over the whole range that the judge has to stand; even seeds are float32."""
+    """A case and data from the whole range that the judge supports; even seeds are float32."""
     rng = np.random.default_rng([seed, attempt])
     l1, l2 = rng.integers(2, size=2) * 10 ** rng.uniform(-3, 1, size=2)
     dtype = of.dtypes[seed % len(of.dtypes)]
@@ -113,7 +114,7 @@ def _log_uniform(rng: np.random.Generator, low: int, high: int) -> int:
 
 
 def record(seed: int, of: Range = Range()) -> tuple[Case, Recorded, int]:
-    """The second step of the first draw that stays finite, and how many draws did not."""
+    """The second step of the first draw that stays finite, and the number of discarded draws."""
     for attempt in count():
         case, data = draw(seed, attempt, of)
         torch.manual_seed(case.seed)
@@ -128,7 +129,7 @@ def record(seed: int, of: Range = Range()) -> tuple[Case, Recorded, int]:
 
 @np.errstate(all="ignore")
 def examine(seed: int, faults: bool = True, of: Range = Range()) -> Examined:
-    """Draw one pair; let the judges see it as it is, then with each fault that it can have."""
+    """Draw one pair; judge it as it is, then with each fault that it can have."""
     with torch.random.fork_rng(devices=[]):
         case, r, redrawn = record(seed, of)
     starts = {"manual": all_widened(r.start), "torch": r.start}
@@ -180,7 +181,7 @@ def plant(r: Recorded, seed: int) -> Iterator[tuple[str, str, Tensors]]:
 def _look(
     r: Recorded, alarms: dict[str, list[str]], wrong: set[str], where: str, trace: Tensors
 ) -> Planted:
-    """Who sees a fault; what it left as it was is not judged again."""
+    """The judges that see a fault; unchanged tensors are not judged again."""
     changed = {n for n, a in trace.items() if not np.array_equal(a, r.manual[n])}
     found = list(_replay_changed(r, trace, changed))
     seen = {"ours": bool(wrong - changed) or any(not f.right for f in found)}
@@ -192,7 +193,7 @@ def _look(
 
 
 def _replay_changed(r: Recorded, trace: Tensors, changed: set[str]) -> Iterator[Replayed]:
-    """Replay each operation that reads or makes what the fault changed, up to the first wrong."""
+    """Replay each operation that reads or makes a changed tensor, up to the first wrong one."""
     known = recorded_inputs(all_widened(r.start), trace)
     for node in r.nodes:
         reads = {n.removeprefix("new_") for n in node.inputs if n not in r.start}
@@ -218,7 +219,7 @@ DIFFERS: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
 
 
 def survey(seeds: range, planted: int, jobs: int, console: Console, of: Range) -> list[Examined]:
-    """Every seed examined, each worker on one thread."""
+    """Examine every seed; each worker uses one thread."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_one_thread) as pool:
         with_faults = (seed < seeds.start + planted for seed in seeds)
@@ -232,7 +233,7 @@ def _one_thread() -> None:
 
 
 def report(examined: list[Examined], dtypes: Sequence[str] = DTYPES) -> dict[str, Any]:
-    """All that was measured, as JSON holds it."""
+    """The results as JSON."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     names = (line.split(": ")[1] for line in lines if line.startswith("model name"))
@@ -283,13 +284,13 @@ def _rows(pairs: list[Examined], dtype: str, fault: str | None) -> Iterator[dict
 
 
 def _cell(seen: int, of: int) -> str:
-    """Where none was seen, the rate may still be 3/n (95%, rule of three)."""
+    """If none was seen, the rate may still be 3/n (95%, rule of three)."""
     rate = f"{seen / of:.2%}" if seen else f"< {3 / max(of, 3):.2%}"
     return f"{seen}/{of} ({rate})"
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """The table, what it was measured on, and our own failures."""
+    """Print the table, the machine, and our own failures."""
     table = Table("", "", *JUDGES, title="The same pairs; < is the 95% bound where 0 were seen")
     for row in found["rows"]:
         table.add_row(row["row"], row["dtype"], *(_cell(*row[j]) for j in JUDGES))

@@ -1,8 +1,8 @@
 """How often does the judge name a planted mistake? python -m benchmarks.faults --help
 
-Known mistakes are planted on either side of random pairs, alone and in twos, and so are mistakes
-that the catalogue does not know. Prints the table of the README. Each configuration
-depends on its seed alone; seeds under 4,000,000 were used while the judge was built.
+Known mistakes are planted on either side of random pairs, alone and in pairs, and so are mistakes
+that the catalogue does not have. Prints the table of the README. Each configuration
+depends only on its seed; seeds under 4,000,000 were used while the judge was built.
 """
 
 import json
@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity.compare.causes import CATALOGUE, distributed
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.diagnosis import Diagnosis
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.register import OPERATIONS
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def survey(seed: int) -> tuple[list[Outcome], Counter[str]]:
-    """One configuration: some known mistakes on a side by turns, some pairs, some unknown ones."""
+    """One configuration: some known mistakes on the two sides in turn, some pairs, some unknown."""
     torch.set_num_threads(1)
     torch.manual_seed(seed % 2**31)
     rng = np.random.default_rng([seed, 9])
@@ -115,7 +115,7 @@ def _disjoint(
 
 
 def _unknown(nodes: tuple[Node, ...], rng: np.random.Generator) -> tuple[Node, ...]:
-    """An operation whose result is bent in a way that no entry of the catalogue describes."""
+    """An operation with an error that no entry of the catalogue describes."""
     i = int(rng.integers(1, len(nodes)))
     node = nodes[i]
     if node.operation == "count":
@@ -143,7 +143,7 @@ def _judge(
         return "does not apply"
     known = r.known_to(side, _batch(r))
     try:
-        faulty, right = run(changed, known, side), run(r.nodes, known, side)
+        faulty, right = execute(changed, known, side), execute(r.nodes, known, side)
         shown = all(_shows(alone, r, side, right) for alone in apart)
     except (ValueError, RuntimeError):
         return "does not run"
@@ -174,19 +174,19 @@ def _judge(
 
 
 def _batch(r: Recorded) -> int:
-    """The full batch size, of which the recorded one is the short last."""
+    """The full batch size; the recorded batch is the shorter last one."""
     return len(r.start["y"]) + 5
 
 
 def _changes(changed: tuple[Node, ...], r: Recorded, faulty: Tensors, right: Tensors) -> list[str]:
-    """What the changed operations made otherwise, by more than rounding."""
+    """The outputs of the changed operations that differ by more than rounding."""
     at = [n for n, o in zip(changed, r.nodes, strict=True) if n is not o]
     return [name for n in at for name in n.outputs if _moved(faulty[name], right[name])]
 
 
 def _shows(alone: tuple[Node, ...], r: Recorded, side: Side, right: Tensors) -> bool:
     """Whether one mistake of a pair would have shown without the other."""
-    return bool(_changes(alone, r, run(alone, r.known_to(side, _batch(r)), side), right))
+    return bool(_changes(alone, r, execute(alone, r.known_to(side, _batch(r)), side), right))
 
 
 def _said(d: Diagnosis | None) -> str:
@@ -197,7 +197,7 @@ def _said(d: Diagnosis | None) -> str:
 
 
 def _moved(a: np.ndarray, b: np.ndarray) -> bool:
-    """Further than rounding: some thousand units in the last place of the largest entry."""
+    """Changed by more than rounding: some thousand ulps of the largest entry."""
     if a.dtype.kind != "f":
         return not np.array_equal(a, b)
     size = np.abs(b).max() + np.abs(a).max()

@@ -1,4 +1,4 @@
-"""Gradient checks timed on one network in one interleaved run, and surveyed on random ones.
+"""Gradient checks, timed in turn on one network, and their errors on random networks.
 
 Time: 784-64-10, relu, cross_entropy, batch 16; the fast exact check (with its own cross-check), the
 plain complex-step loop (a random sample of entries, scaled to all), torch.autograd.gradcheck.
@@ -69,14 +69,14 @@ class Problem:
         return manual.complex_step_gradient(cost, params, entries)
 
     def gradcheck(self, fast: bool = False) -> bool:
-        """torch.autograd.gradcheck on the twin."""
+        """torch.autograd.gradcheck on the torch model."""
         side, x, y = self.pair.torch, torch.tensor(self.x), torch.tensor(self.y)
         parameters = list(side.net.parameters())
         return gradient_check(lambda: side.criterion(side.net(x), y), parameters, fast_mode=fast)
 
 
 def problem(sizes: tuple[int, ...]) -> Problem:
-    """Drawn numbers of these sizes."""
+    """Random numbers of these sizes."""
     rng = np.random.default_rng(0)
     n_in, *hidden, classes = sizes
     x, labels = rng.normal(size=(BATCH, n_in)), rng.integers(0, classes, BATCH)
@@ -100,7 +100,7 @@ def times(rounds: int, console: Console) -> dict[str, list[float]]:
     }
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     with threads.limited(1):
-        p.exact()  # the first call pays for pages
+        p.exact()  # the first call allocates memory
         for _ in track(range(rounds), "timing", console=Console(stderr=True), transient=True):
             for name, (run, scale) in methods.items():
                 began = perf_counter()
@@ -110,8 +110,7 @@ def times(rounds: int, console: Console) -> dict[str, list[float]]:
 
 
 def peak() -> tuple[int, float, float]:
-    """(parameters, MB that the process held at most, MB more than before the check); in a process
-    of its own."""
+    """(parameters, peak MB of the process, MB more than before the check); in a new process."""
     with threads.limited(1):
         p = problem(LARGE)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -138,7 +137,7 @@ class Surveyed:
 
 
 def survey(seed: int, ask_torch: bool) -> Surveyed:
-    """Both sides as they are, then the hand's with one entry off by ERROR."""
+    """Both sides as they are, then the manual side's with one entry off by ERROR."""
     d = draw(seed)
     checks = {"manual": d.check(d.manual), "torch": d.check(d.torch)}
     planted = with_error(d, seed, ERROR)
@@ -225,7 +224,7 @@ def main(rounds: int, networks: int, asked: int, seed: int, jobs: int, out: Path
 
 
 def _cpu() -> str:
-    """Where the system tells it."""
+    """The processor, if the system has its name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "?")

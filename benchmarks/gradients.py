@@ -1,6 +1,6 @@
-"""Random networks with the gradients of both sides, and one entry of them made wrong.
+"""Random networks with the gradients of both sides, also with an error in one entry.
 
-The tests and the survey of gradient checks draw from here.
+The tests and the benchmark of gradient checks use it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.autograd.gradcheck import GradcheckError
 
-from benchmarks.drawn import case_and_data
+from tests.drawn import case_and_data
 from torch_parity import manual
 from torch_parity.compare.gradients.gradcheck import Moment
 from torch_parity.compare.gradients.torch_cost import torch_cost
@@ -33,7 +33,7 @@ class Drawn(Moment):
         return self.pair.manual.net
 
     def exact(self) -> manual.ExactGradient:
-        """From the forward alone."""
+        """From the forward pass only."""
         return manual.exact_gradient(self.net, self.params, self.x, self.y, self.masks)
 
     @cached_property
@@ -41,7 +41,7 @@ class Drawn(Moment):
         return self.exact()
 
     def check(self, gradients: Tensors) -> manual.ExactCheck:
-        """These gradients against it."""
+        """Compare these gradients with it."""
         return hold(self._exact, self.net, self.params, self.x, self.y, self.masks, gradients)
 
 
@@ -58,7 +58,7 @@ def draw(seed: int, **fixed: Any) -> Drawn:
 
 
 def with_error(d: Drawn, seed: int, size: float) -> tuple[Tensors, str, tuple[int, ...]] | None:
-    """The hand-written gradients with one entry off by a share of itself -> them, where.
+    """The hand-written gradients with one entry off by a share of itself, and its place.
 
     As benchmarks/false_alarms.py: an entry that is not negligible in its tensor. None where every
     gradient is 0: all units are dead.
@@ -90,7 +90,7 @@ class _WithError(torch.autograd.Function):
 
 
 def torch_misses(d: Drawn, name: str, index: tuple[int, ...], size: float) -> bool:
-    """Whether torch.autograd.gradcheck, at its defaults, passes the same error on the twin."""
+    """Whether torch.autograd.gradcheck, at its defaults, passes the same error in torch."""
     params = {n: torch.tensor(p, requires_grad=True) for n, p in d.params.items()}
     at = torch_cost(d.pair.torch, d.x, d.y, d.masks)
 

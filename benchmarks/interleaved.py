@@ -1,5 +1,5 @@
-"""Timing in turn: what is compared runs alternately in one process, so that a busy moment of the
-machine falls on all alike. Medians and their ratios are what may be quoted."""
+"""Timing in turn: the methods run alternately in one process, so that a busy moment of the machine
+affects all of them. Quote only medians and their ratios."""
 
 import platform
 import statistics
@@ -16,7 +16,7 @@ LONG_ENOUGH = 2e-3
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds a call, one number a round."""
+    """Seconds per call, one number per round."""
 
     seconds: tuple[float, ...]
 
@@ -29,11 +29,11 @@ class Timed:
 def interleaved(
     methods: Mapping[str, Callable[[], object]], rounds: int, rest: float = 0.0
 ) -> dict[str, Timed]:
-    """Each method in turn, `rounds` times; short ones are called so often that a turn takes 2 ms.
+    """Each method in turn, `rounds` times; a turn calls a short one repeatedly, for 2 ms.
 
-    Each is first called three times, which pays for pages and caches. Thread pools of more than one
-    thread go on spinning for a while after their last call and would slow down the next method: a
-    rest (in seconds, with a call that is not counted after it) lets them fall asleep.
+    Each is first called three times, which fills memory and caches. Thread pools of more than one
+    thread spin for a while after their last call and would slow down the next method: during rest
+    (in seconds, followed by a call that is not counted) they become idle.
     """
     calls = {name: _calls(run) for name, run in methods.items()}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
@@ -56,7 +56,7 @@ def ratio(timed: Mapping[str, Timed], a: str, b: str) -> float:
 
 
 def machine() -> str:
-    """The processor, where the system tells it, and the versions."""
+    """The processor, if the system has its name, and the versions."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     cpu = next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "?")

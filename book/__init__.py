@@ -1,8 +1,8 @@
-"""The book: turns docs/ into pages that a site generator reads, all that is computed put in.
+"""The book: turns docs/ into pages for a site generator, and inserts everything that is computed.
 
 `python -m book` reads docs/ and writes build/book/, plain Markdown; mkdocs.yml makes the site of it
-in build/site/ (`make docs`). A page of docs/ is ordinary Markdown. What must not drift is asked for
-by a comment on a line of its own (any other comment is an error):
+in build/site/ (`make docs`). A page of docs/ is ordinary Markdown. Computed
+parts are requested by a comment on its own line (any other comment is an error):
 
   <!-- twins: manual/ops/relu.py: relu, relu_backward | torch_ref/ops/relu.py: relu -->
       the source of these functions, side by side

@@ -10,7 +10,7 @@ OUT = ROOT / "build" / "book"
 
 
 def main() -> None:
-    """Write build/book anew: the pages, their pictures, the files of docs/ that are no pages."""
+    """Write build/book: the pages, their pictures, and the files of docs/ that are not pages."""
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.copytree(ROOT / "docs", OUT, ignore=shutil.ignore_patterns("*.md", "*.py", "*.toml"))
     waiting = [p.relative_to(ROOT).as_posix() for p in sorted((ROOT / "docs").rglob("*.md"))]

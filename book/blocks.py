@@ -1,4 +1,4 @@
-"""The code blocks of a page: found, run in order, and held to what the page says they print."""
+"""The code blocks of a page: they are run in order, and their output is compared with the page."""
 
 import contextlib
 import io
@@ -25,7 +25,7 @@ STATUS = re.compile(r"\s+# exit status (\d+)$")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language (with title="..." or without), its text, where it stands."""
+    """A fenced block: its language (with or without title="..."), its text and its line."""
 
     language: str
     title: str
@@ -35,7 +35,7 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether it is code; everything else only shows something."""
+        """Whether it is code to run."""
         return self.language in ("python", "sh")
 
 
@@ -52,10 +52,10 @@ def find(page: str) -> list[Block]:
 
 
 def execute(page: str) -> Iterator[tuple[Block, str]]:
-    """Each block that is code, and what it printed; all of a page share names and a folder.
+    """Each code block with its output; all blocks of a page share variables and a folder.
 
     Raises:
-        AssertionError: a command left with another status than the page says.
+        AssertionError: a command ended with another status than the page says.
     """
     names: dict[str, Any] = {"__name__": "page"}
     with tempfile.TemporaryDirectory() as folder, threads.limited(1):
@@ -88,7 +88,7 @@ def _inside(folder: str) -> Iterator[io.StringIO]:
 
 
 def _command(line: str) -> None:
-    """`parity ...` in this process, which has torch already; anything else by the shell."""
+    """Run `parity ...` in this process, which has torch loaded; run anything else in the shell."""
     status = STATUS.search(line)
     expected = int(status[1]) if status else 0
     words = shlex.split(line, comments=True)

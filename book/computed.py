@@ -1,5 +1,5 @@
-"""What pages show and the project computes: lessons, planted mistakes, printed output. Each is kept
-in build/cache, by the content of every source file that it follows from."""
+"""The computed parts of pages: lessons, planted mistakes, printed output. Each is kept in
+build/cache, under the content of every source file that it depends on."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ SEED = 0
 
 @cache
 def folder() -> Path:
-    """Where the results of these sources and these libraries are kept."""
+    """The folder of the results for these sources and libraries."""
     key = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in LIBRARIES).encode())
     for package in SOURCES:
         for file in sorted((ROOT / package).rglob("*")):
@@ -72,7 +72,7 @@ def _measure(name: str) -> dict[str, Any]:
 
 
 def fault(name: str) -> dict[str, str]:
-    """What the judge says of a planted mistake: the whole of `parity faults NAME`, and in short.
+    """The judge's report on a planted mistake: the output of `parity faults NAME`, and the verdict.
 
     Raises:
         InputError: there is no such cause.
@@ -88,7 +88,7 @@ def _judge(name: str) -> dict[str, str]:
 
 
 def outputs(page: str) -> list[str]:
-    """What each block of a page that is code prints, in order."""
+    """The output of each code block of a page, in order."""
     text = "\0".join(f"{b.language} {b.title} {b.text}" for b in blocks.find(page))
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     return _kept(f"page-{key}", lambda: [printed for _, printed in blocks.execute(page)])

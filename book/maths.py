@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw themselves: no script, no font, no network."""
+"""Formulas as MathML, which browsers draw without a script, a font or the network."""
 
 import re
 

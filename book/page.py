@@ -1,7 +1,7 @@
-"""A page on its way from docs/ to the site: shorthands expanded, formulas drawn, links turned.
+"""Turns a page of docs/ into a page of the site: expands shorthands, draws formulas, adapts links.
 
-A link may lead to any file of the repository, as it does when the page is read where it lies. What
-is not in docs/ gets a page of its own under source/, as it is linked to.
+A link may lead to any file of the repository, relative to the page. A file outside docs/ gets its
+own page under source/ if a page links to it.
 """
 
 import os
@@ -39,11 +39,11 @@ class Page:
 
 
 def render(page: Page) -> tuple[str, set[str], dict[str, Path]]:
-    """The page as plain Markdown, the files outside docs/ that it links to, its pictures (where
-    they belong, and where they are).
+    """The page as plain Markdown, the files outside docs/ that it links to, its pictures (target
+    and source).
 
     Raises:
-        ValueError: a comment is no shorthand, or a link leads nowhere; the text says where.
+        ValueError: a comment is not a shorthand, or a link is broken; the message says where.
     """
     text = (ROOT / page.path).read_text("utf-8")
     if not page.path.endswith(".md"):
@@ -58,7 +58,7 @@ def render(page: Page) -> tuple[str, set[str], dict[str, Path]]:
 
 
 def _split(text: str) -> list[tuple[bool, str]]:
-    """Fenced blocks and what lies between; a ```math block counts as text."""
+    """Fenced blocks and the text between them; a ```math block counts as text."""
     parts, at = [], 0
     for match in blocks.FENCE.finditer(text):
         if match[2].strip() != "math":
@@ -68,7 +68,7 @@ def _split(text: str) -> list[tuple[bool, str]]:
 
 
 def _expand(text: str, here: Here) -> str:
-    """Every comment outside of code replaced by what it asks for, indented as it was."""
+    """Replace every comment outside of code by what it requests, with the same indentation."""
 
     def expanded(match: re.Match[str]) -> str:
         indent, name, arguments = match[1], match[2], match[3] or ""
@@ -95,7 +95,7 @@ def _prose(page: Page, text: str, here: Here) -> str:
 
 
 def _turned(page: Page, target: str, here: Here) -> str:
-    """The link as the site needs it; here.linked gets the file if it lies outside docs/."""
+    """The link for the site; a file outside docs/ is added to here.linked."""
     file, mark, anchor = target.partition("#")
     if not file or ":" in file:
         return target

@@ -1,4 +1,4 @@
-"""What a comment on a page asks for, and the Markdown that takes its place."""
+"""The comments on pages, and the Markdown that replaces each of them."""
 
 import os
 import tomllib
@@ -48,7 +48,7 @@ class Here:
         return WORDS[self.language][name]
 
     def to(self, path: str) -> str:
-        """A link to a file of the repository, as if the page lay in docs/."""
+        """A link to a file of the repository, relative to docs/."""
         start = PurePosixPath("docs", self.site).parent
         return os.path.relpath(path, start).replace(os.sep, "/")
 
@@ -84,7 +84,7 @@ def _file_and_names(text: str) -> tuple[str, list[str]]:
 
 
 def tables(here: Here, arguments: str) -> str:
-    """All that the lesson measured."""
+    """The tables of the lesson."""
     return "\n\n".join(_table(here, table) for table in computed.lesson(arguments)["tables"])
 
 
@@ -106,7 +106,7 @@ def translated(text: str, words: Mapping[str, str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Words that are words, not Markdown."""
+    """Text with Markdown characters escaped."""
     for letter in "\\|*_`$<":
         text = text.replace(letter, f"&#{ord(letter)};")
     return text or "&nbsp;"
@@ -131,7 +131,7 @@ def conclusion(here: Here, arguments: str) -> str:
 
 
 def mistakes(here: Here, arguments: str) -> str:
-    """Names of causes: each with its sentence, its remedy, what the judge says of it."""
+    """Names of causes: each with its sentence, its remedy and the judge's report."""
     return "\n\n".join(_mistake(here, name.strip()) for name in arguments.split(","))
 
 
@@ -155,7 +155,7 @@ def _indented(text: str) -> str:
 
 
 def output(here: Here, arguments: str) -> str:
-    """What the code block just above has printed."""
+    """The output of the code block above."""
     before = [b for b in blocks.find(here.text) if b.runs and not b.title and b.end <= here.at]
     return fenced(computed.outputs(here.text)[len(before) - 1])
 
@@ -208,7 +208,7 @@ def reference(here: Here, arguments: str) -> str:
 
 
 def operations(here: Here, arguments: str) -> str:
-    """What a node of a trace file may name, and what each takes and makes: the register."""
+    """The operations of a trace file with their inputs and outputs, from the register."""
     rows = ["| operation | inputs | outputs | options |", "| --- | --- | --- | --- |"]
     for name in known_operations():
         of = signature(name)

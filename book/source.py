@@ -1,4 +1,4 @@
-"""Source as it stands in the files: whole definitions by name, signatures and docstrings."""
+"""Source text from the files: whole definitions by name, signatures and docstrings."""
 
 import ast
 import textwrap
@@ -23,7 +23,7 @@ def _body(path: str) -> ast.Module:
 
 
 def definitions(path: str) -> dict[str, Definition]:
-    """What a file defines at its top, by name, and methods as Class.method."""
+    """The top-level definitions of a file by name, and methods as Class.method."""
     found: dict[str, Definition] = {}
     for node in _body(path).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -60,7 +60,7 @@ def excerpt(path: str, names: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Described:
-    """One public name: where it is defined, how it is called, what its docstring says."""
+    """One public name: its file, its signature and its docstring."""
 
     name: str
     path: str
@@ -111,7 +111,7 @@ def described(path: str, name: str) -> Described:
 
 
 def _signature(path: str, node: ast.FunctionDef | ast.ClassDef) -> str:
-    """What stands above the docstring; of a class its public fields and methods as well."""
+    """The text above the docstring; for a class also its public fields and methods."""
     lines = text_of(path).splitlines()[node.lineno - 1 : node.body[0].lineno - 1]
     parts = [textwrap.dedent("\n".join(lines))]
     for inner in node.body if isinstance(node, ast.ClassDef) else ():

@@ -1,4 +1,4 @@
-"""The few words that shorthands put on a page, in both languages."""
+"""The words that shorthands write on a page, in both languages."""
 
 WORDS = {
     "en": {

@@ -10,7 +10,7 @@ import click
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.commands.case_options import case_options, grid_options
 from torch_parity.compare.commands.modules import model, modules
-from torch_parity.compare.commands.stopping import at_once
+from torch_parity.compare.commands.stopping import exit_on_interrupt
 from torch_parity.compare.errors import InputError
 
 RUNS = click.option(
@@ -248,11 +248,11 @@ def lesson(name: str | None, seed: int, root: Path) -> None:
     """
     from rich.console import Console
 
-    from torch_parity.lessons.command import list_all, run
+    from torch_parity.lessons.command import list_all, run_lesson
 
     if name is None:
         list_all(Console())
-    elif not run(Console(), name, seed, root):
+    elif not run_lesson(Console(), name, seed, root):
         sys.exit(1)
 
 
@@ -295,7 +295,7 @@ parity.add_command(model)
 def main() -> None:
     """The console command: bad input ends with status 2 and a message, without a traceback."""
     try:
-        with at_once():
+        with exit_on_interrupt():
             parity(prog_name="parity")
     except InputError as error:
         click.echo(f"parity: {error}", err=True)

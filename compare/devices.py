@@ -5,7 +5,7 @@ import torch
 from torch_parity.compare.errors import InputError
 
 
-def found(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """The device of this name, with its index.
 
     On a GPU, products of half-precision numbers are set to accumulate in float32, as on the CPU:

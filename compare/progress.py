@@ -17,23 +17,23 @@ from torch_parity.compare.runs import checkpoint, event_file
 from torch_parity.compare.runs.checkpoint import Checkpoint
 from torch_parity.compare.runs.event_file import Written
 from torch_parity.compare.runs.summary import Tally
-from torch_parity.compare.runs.training import Standing, State
+from torch_parity.compare.runs.training import SideState, State
 from torch_parity.manual.models.step import Tensors
 
-SIDES = ("manual", "torch", "twin")
+SIDES = ("manual", "torch", "perturbed_copy")
 
 
 class Progress(BaseModel):
-    """All of a run except its arrays: data is the digest of the training data, nudges the state of
-    the perturbed copy's generator, logs the sizes and checksums of TensorBoard's files, seconds the
-    time taken so far."""
+    """All of a run except its arrays: data is the digest of the training data, perturbation_rng the
+    state of the generator which perturbs the copy, logs the sizes and checksums of TensorBoard's
+    files, seconds the time taken so far."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     case: Case
     data: str
     made_with: dict[str, str]
-    nudges: dict[str, Any]
+    perturbation_rng: dict[str, Any]
     tally: Tally
     gradchecks: Seen | None
     logs: dict[str, Written]
@@ -72,13 +72,13 @@ def find(folder: Path, case: Case, data: Data) -> Found:
     refused: list[str] = []
     for path in reversed(checkpoint.stored(folder / "checkpoints")):
         try:
-            held = checkpoint.load(path)
-            progress = _read(path, held, case, data)
+            loaded = checkpoint.load(path)
+            progress = _read(path, loaded, case, data)
             event_file.check(folder, progress.logs)
         except InputError as error:
             refused.append(str(error))
             continue
-        return Found(path, _state(held, progress), progress, tuple(refused))
+        return Found(path, _state(loaded, progress), progress, tuple(refused))
     why = (
         "; ".join(refused)
         or f"{folder} holds no checkpoint: the run was stopped before the first one"
@@ -104,9 +104,9 @@ def digest(data: Data) -> str:
     return found.hexdigest()
 
 
-def _read(path: Path, held: Checkpoint, case: Case, data: Data) -> Progress:
+def _read(path: Path, loaded: Checkpoint, case: Case, data: Data) -> Progress:
     try:
-        progress = Progress.model_validate(held.record)
+        progress = Progress.model_validate(loaded.record)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise InputError(f"{path}: {where}: written by another version of torch-parity") from None
@@ -125,27 +125,29 @@ def _flat(state: State) -> Tensors:
     """Every array under one name: manual/params/W1, torch/memory/vW1, before/previous_dz1..."""
     flat = {"generator": state.generator}
     for side in SIDES:
-        standing = getattr(state, side)
-        flat |= {f"{side}/params/{n}": a for n, a in standing.params.items()}
-        flat |= {f"{side}/memory/{n}": a for n, a in standing.memory.items()}
+        side_state = getattr(state, side)
+        flat |= {f"{side}/params/{n}": a for n, a in side_state.params.items()}
+        flat |= {f"{side}/memory/{n}": a for n, a in side_state.memory.items()}
     flat |= {f"before/{n}": a for n, a in state.before.items()}
     return flat | {f"optimizer/{n}": a for n, a in state.optimizer.items()}
 
 
-def _state(held: Checkpoint, progress: Progress) -> State:
+def _state(loaded: Checkpoint, progress: Progress) -> State:
     def under(prefix: str) -> Tensors:
-        return dict(_under(held.tensors, prefix))
+        return dict(_under(loaded.tensors, prefix))
 
-    manual, torch, twin = (Standing(under(f"{s}/params/"), under(f"{s}/memory/")) for s in SIDES)
+    manual, torch, perturbed = (
+        SideState(under(f"{s}/params/"), under(f"{s}/memory/")) for s in SIDES
+    )
     return State(
-        step=held.step,
+        step=loaded.step,
         manual=manual,
         torch=torch,
-        twin=twin,
+        perturbed_copy=perturbed,
         before=under("before/"),
         optimizer=under("optimizer/"),
-        generator=held.tensors["generator"],
-        nudges=progress.nudges,
+        generator=loaded.tensors["generator"],
+        perturbation_rng=progress.perturbation_rng,
     )
 
 

@@ -9,20 +9,29 @@ without waiting for it.
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from importlib import import_module
 from typing import Any, Literal
 
-import numpy as np
-
 from torch_parity import manual
+from torch_parity.compare.bounds import kernels
+from torch_parity.compare.register_parts import (
+    Draw,
+    dropout_twin,
+    linear_twin,
+    normal,
+    penalty_twin,
+    probabilities_and_bits,
+    scores_and_bits,
+    scores_and_classes,
+    twin_module,
+    units_and_mask,
+)
 from torch_parity.manual.recording import input_names, option_names, takes_any_number
 from torch_parity.torch_ref.operations import ADDED as added_in_torch
 
-Samples = dict[str, np.ndarray]
-Draw = Callable[[np.random.Generator, Any], Samples]
 Kind = Literal["layer", "activation", "dropout", "arithmetic", "loss", "penalty"]
+Part = Literal["forward", "backward", "backward_parameters"]
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,11 @@ class Operation:
     gradient of the first input.
 
     state pairs an output with the input that it replaces (running statistics). module is the class
-    whose modules do the same (of torch.nn, its name); accepts says whether one such call is really
-    the same (None), or why not. twin(**options) is torch's side, a callable on the same inputs; by
-    default the function of the same name in torch_ref/. samples(rng, dtype) draws inputs: not
-    square, more than one sample, no zeros where there need be none; options are the ones to test
-    with.
+    whose modules do the same (of torch.nn, its name). twin(**options) is torch's side, a callable
+    on the same inputs; by default the function of the same name in torch_ref/. also holds a second
+    right formula of the forward or of a backward, with the same parameters: torch may compose the
+    operation in another way, which rounds more. samples(rng, dtype) draws inputs: not square, more than one sample, no
+    zeros where there need be none; options are the ones to test with.
     """
 
     forward: Callable[..., Any]
@@ -52,8 +61,8 @@ class Operation:
     options: tuple[Mapping[str, Any], ...] = ({},)
     state: Mapping[str, str] = field(default_factory=dict)
     module: str | type = ""
-    accepts: Callable[..., str | None] = lambda module, *inputs: None
     torch: Callable[..., Callable[..., Any]] | None = None
+    also: Mapping[Part, Callable[..., Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -124,136 +133,39 @@ class Operation:
         return found if isinstance(found, tuple) else (found,)
 
 
-def twin_module(function: Callable[..., Any]) -> Any:
-    """The file of torch_ref/ that stands for this function's file of manual/."""
-    return import_module(function.__module__.replace("parity.manual.", "parity.torch_ref."))
-
-
-def _draw(**shapes: tuple[int, ...]) -> Draw:
-    def samples(rng: np.random.Generator, dtype: Any) -> Samples:
-        return {name: rng.normal(0, 2, shape).astype(dtype) for name, shape in shapes.items()}
-
-    return samples
-
-
-def _scores_and_classes(rng: np.random.Generator, dtype: Any) -> Samples:
-    return {"z": rng.normal(0, 3, (6, 5)).astype(dtype), "y": rng.integers(0, 5, 6)}
-
-
-def _scores_and_bits(rng: np.random.Generator, dtype: Any) -> Samples:
-    bits = rng.integers(0, 2, (6, 2)).astype(dtype)
-    return {"z": rng.normal(0, 3, (6, 2)).astype(dtype), "y": bits}
-
-
-def _probabilities_and_bits(rng: np.random.Generator, dtype: Any) -> Samples:
-    bits = rng.integers(0, 2, (6, 2)).astype(dtype)
-    return {"a": rng.uniform(0.001, 0.999, (6, 2)).astype(dtype), "y": bits}
-
-
-_DROPOUT_SEED, _DROPOUT_P = 7, 0.3
-
-
-def _units_and_mask(rng: np.random.Generator, dtype: Any) -> Samples:
-    """The mask that nn.Dropout will draw once its generator is seeded like this one."""
-    import torch
-
-    twin = twin_module(manual.dropout)
-    a = rng.normal(0, 2, (6, 5)).astype(dtype)
-    state = torch.Generator().manual_seed(_DROPOUT_SEED).get_state()
-    return {"a": a, "mask": twin.recover_mask(_DROPOUT_P, state, torch.tensor(a)).numpy()}
-
-
-def _linear_twin() -> Callable[..., Any]:
-    import torch
-
-    def apply(x: Any, W: Any, b: Any) -> Any:
-        module = twin_module(manual.linear).linear(W.shape[1], W.shape[0])
-        return torch.func.functional_call(module, {"weight": W, "bias": b}, (x,))
-
-    return apply
-
-
-def _dropout_twin() -> Callable[..., Any]:
-    import torch
-
-    def apply(a: Any, mask: Any) -> Any:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_DROPOUT_SEED)
-            return twin_module(manual.dropout).dropout(_DROPOUT_P)(a)
-
-    return apply
-
-
-def _penalty_twin(l1: float, l2: float, m: int) -> Callable[..., Any]:
-    return lambda *weights: twin_module(manual.penalty).Penalty(l1, l2, m).value(list(weights))
-
-
 def _activation(
     forward: Callable[..., Any],
     module: str,
     options: tuple[Mapping[str, Any], ...] = ({},),
-    accepts: Callable[..., str | None] = lambda module, *inputs: None,
 ) -> Operation:
     return Operation(
-        forward, "activation", _draw(z=(6, 5)), ("z",), ("a",), options,
-        module=module, accepts=accepts,
+        forward, "activation", normal(z=(6, 5)), ("z",), ("a",), options, module=module
     )  # fmt: skip
 
 
-def _loss(
-    forward: Callable[..., Any], module: str, samples: Draw, accepts: Callable[..., str | None]
-) -> Operation:
+def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
     of = input_names(forward)[0]
     reductions = ({"reduction": "mean"}, {"reduction": "sum"})
-    return Operation(
-        forward, "loss", samples, (of,), ("loss",), reductions, module=module, accepts=accepts
-    )  # fmt: skip
-
-
-def _matrix(module: Any, x: np.ndarray, *rest: np.ndarray) -> str | None:
-    return None if x.ndim == 2 else f"its input has {x.ndim} dimensions"
-
-
-def _rows(module: Any, z: np.ndarray) -> str | None:
-    rows = z.ndim == 2 and module.dim in (1, -1)
-    return None if rows else "not over the rows of a table"
-
-
-def _plain_loss(module: Any) -> str | None:
-    if module.reduction not in ("mean", "sum"):
-        return f"reduction={module.reduction!r}"
-    weighed = (getattr(module, name, None) is not None for name in ("weight", "pos_weight"))
-    return "it has weights" if any(weighed) else None
-
-
-def _plain_targets(module: Any, a: np.ndarray, y: np.ndarray) -> str | None:
-    same = a.shape == y.shape and y.dtype.kind == "f"
-    return _plain_loss(module) or (None if same else "targets of another shape or type")
-
-
-def _plain_classes(module: Any, z: np.ndarray, y: np.ndarray) -> str | None:
-    classes = z.ndim == 2 and y.shape == z.shape[:1] and y.dtype.kind in "iu"
-    plain = classes and not module.label_smoothing and y.size and y.min() >= 0
-    return _plain_loss(module) or (None if plain else "not one class for each row")
+    return Operation(forward, "loss", samples, (of,), ("loss",), reductions, module=module)
 
 
 OPERATIONS: dict[str, Operation] = {
     row.name: row
     for row in (
         Operation(
-            manual.linear, "layer", _draw(x=(6, 5), W=(3, 5), b=(3,)), ("x", "W", "b"), ("z",),
-            module="Linear", accepts=_matrix, torch=_linear_twin,
+            manual.linear, "layer", normal(x=(6, 5), W=(3, 5), b=(3,)), ("x", "W", "b"), ("z",),
+            module="Linear", torch=linear_twin,
         ),
         Operation(
-            manual.dropout, "dropout", _units_and_mask, ("a",), ("h",),
-            module="Dropout", torch=_dropout_twin,
+            manual.dropout, "dropout", units_and_mask, ("a",), ("h",),
+            module="Dropout", torch=dropout_twin,
         ),
         Operation(
-            manual.add, "arithmetic", _draw(input=(6, 5), other=(6, 5)), ("input", "other"),
+            manual.add, "arithmetic", normal(input=(6, 5), other=(6, 5)), ("input", "other"),
             ("out",),
         ),
         Operation(
-            manual.scale, "arithmetic", _draw(input=(6, 5)), ("input",), ("out",),
+            manual.scale, "arithmetic", normal(input=(6, 5)), ("input",), ("out",),
             ({"factor": 0.3}, {"factor": -2.0}),
         ),
         _activation(manual.sigmoid, "Sigmoid"),
@@ -262,21 +174,19 @@ OPERATIONS: dict[str, Operation] = {
         _activation(
             manual.leaky_relu, "LeakyReLU", ({"negative_slope": 0.01}, {"negative_slope": 0.3})
         ),
-        _activation(manual.gelu, "GELU", ({"approximate": "none"}, {"approximate": "tanh"})),
+        replace(
+            _activation(manual.gelu, "GELU", ({"approximate": "none"}, {"approximate": "tanh"})),
+            also={"forward": kernels.gelu, "backward": kernels.gelu_backward},
+        ),
         _activation(manual.identity, "Identity"),
-        _activation(manual.softmax, "Softmax", accepts=_rows),
-        _loss(
-            manual.binary_cross_entropy, "BCELoss", _probabilities_and_bits, _plain_targets
-        ),
-        _loss(
-            manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", _scores_and_bits,
-            _plain_targets,
-        ),
-        _loss(manual.cross_entropy, "CrossEntropyLoss", _scores_and_classes, _plain_classes),
-        _loss(manual.mse_loss, "MSELoss", _draw(a=(6, 3), y=(6, 3)), _plain_targets),
+        _activation(manual.softmax, "Softmax"),
+        _loss(manual.binary_cross_entropy, "BCELoss", probabilities_and_bits),
+        _loss(manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", scores_and_bits),
+        _loss(manual.cross_entropy, "CrossEntropyLoss", scores_and_classes),
+        _loss(manual.mse_loss, "MSELoss", normal(a=(6, 3), y=(6, 3))),
         Operation(
-            manual.penalty, "penalty", _draw(weights=(4, 7)), ("weights",), ("penalty",),
-            ({"l1": 0.0, "l2": 0.7, "m": 11}, {"l1": 0.4, "l2": 0.0, "m": 11}), torch=_penalty_twin,
+            manual.penalty, "penalty", normal(weights=(4, 7)), ("weights",), ("penalty",),
+            ({"l1": 0.0, "l2": 0.7, "m": 11}, {"l1": 0.4, "l2": 0.0, "m": 11}), torch=penalty_twin,
         ),
     )
 }  # fmt: skip
@@ -345,6 +255,13 @@ def add(row: Operation) -> None:
             )
     if unknown := set(row.differentiable) - set(row.inputs):
         raise ValueError(f"{row.name} has no input {min(unknown)!r} to differentiate")
+    for part, formula in row.also.items():
+        first = getattr(row, part, None)
+        expected = None if first is None else (input_names(first), option_names(first))
+        if expected != (input_names(formula), option_names(formula)):
+            raise ValueError(
+                f"the second formula of {row.name}'s {part} takes other parameters than the first"
+            )
     OPERATIONS[row.name] = row
     if row.torch is not None:
         added_in_torch[row.name] = row.torch

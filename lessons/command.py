@@ -30,7 +30,7 @@ def list_all(console: Console) -> None:
     console.print("\nparity lesson NAME runs a lesson on both sides.", highlight=False)
 
 
-def run(console: Console, name: str, seed: int, root: Path) -> bool:
+def run_lesson(console: Console, name: str, seed: int, root: Path) -> bool:
     """Measure, draw and print -> whether both sides agree in everything that was compared.
 
     Raises:

@@ -31,7 +31,7 @@ from torch_parity import manual
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.judge.witness import STEP
 from torch_parity.compare.show.curves import STYLE
@@ -122,7 +122,7 @@ def planted(step: Recorded, side: Side) -> Tensors:
     rng = np.random.default_rng(0)
     nodes = plant(CATALOGUE[BUG], step.nodes, known, step.trace(side), rng)
     assert nodes is not None, f"{BUG} touches every network with a hidden layer"
-    return run(nodes, known, side)
+    return execute(nodes, known, side)
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:

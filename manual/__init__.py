@@ -64,6 +64,7 @@ from torch_parity.manual.models.step import (
     step,
     update,
     weights_of,
+    with_penalty,
 )
 from torch_parity.manual.names import COURSE, MODULE_PATHS, Names
 from torch_parity.manual.operations import find
@@ -163,6 +164,7 @@ __all__ = [
     "tanh_backward",
     "update",
     "weights_of",
+    "with_penalty",
     "xavier_course",
     "xavier_normal",
     "zeros",

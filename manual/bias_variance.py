@@ -1,7 +1,7 @@
-"""Is the model too small or too eager? Two differences between three error rates decide.
+"""Underfitting or overfitting? Two differences between three error rates decide.
 
-Bias is what the model cannot even fit (train error over the base error that a human, or Bayes,
-would reach); variance is what it fits but does not carry over (dev error over train error).
+Bias is what the model does not fit: train error minus the base error that a human (or the Bayes
+classifier) reaches. Variance is what does not generalize: dev error minus train error.
 
 Source: course 2 week 1, "bias / variance" and "basic recipe for machine learning".
 """
@@ -29,7 +29,7 @@ class Diagnosis:
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """What the course would try next; bias first, because it is mended first."""
+        """What the course would try next; bias first, because it is reduced first."""
         first = HIGH_BIAS if self.high_bias else ()
         second = HIGH_VARIANCE if self.high_variance else ()
         return tuple(dict.fromkeys(first + second))

@@ -1,8 +1,8 @@
-"""The same step on many ranks: each has its own rows, and the gradients meet in an all-reduce.
+"""The same step on many ranks: each has its own rows, and an all-reduce adds the gradients.
 
-A rank's loss is a mean over its own m_r rows, so its gradient weighs m_r / m in that of the whole
-batch; the plain mean over ranks is right only where all have as many rows. The penalty is no sum
-over rows: it is added once, after the all-reduce.
+A rank's loss is a mean over its own m_r rows, so its gradient has the weight m_r / m in that of the
+whole batch; the plain mean over ranks is right only if all have the same number of rows. The
+penalty is not a sum over rows: it is added once, after the all-reduce.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,6 @@ from typing import Any, cast
 import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction
-from torch_parity.manual.losses.regularization import penalty
 from torch_parity.manual.models.step import (
     Model,
     Optimizer,
@@ -21,12 +20,12 @@ from torch_parity.manual.models.step import (
     cost,
     gradients_of_the_cost,
     update,
-    weights_of,
+    with_penalty,
 )
 
 
 def shares(rows: Sequence[int], reduction: Reduction) -> list[float]:
-    """What each rank's gradient weighs: m_r / m for "mean", 1 for "sum"."""
+    """The weight of each rank's gradient: m_r / m for "mean", 1 for "sum"."""
     return [m_r / sum(rows) if reduction == "mean" else 1.0 for m_r in rows]
 
 
@@ -83,19 +82,14 @@ def _together(
     ranks: Sequence[Tensors],
     weights: Sequence[float],
 ) -> Tensors:
-    """The all-reduce, and the update that every rank then makes of it, each for itself."""
+    """The all-reduce, and the update, which every rank then computes for itself."""
 
     def reduced(name: str) -> np.ndarray:
         return np.asarray(all_reduce([own[f"{name}_own"] for own in ranks], weights))
 
-    t: Tensors = {"loss": reduced("loss")}
-    if net.l1 or net.l2:
-        of_weights = (params[name] for name in weights_of(net))
-        t["penalty"] = np.asarray(penalty(*of_weights, l1=net.l1, l2=net.l2, m=net.m))
-        t["cost"] = np.asarray(t["loss"] + t["penalty"])
-    t |= gradients_of_the_cost(
-        net, params, {name: reduced(net.names.gradient(name)) for name in params}
-    )
+    t = {n: np.asarray(a) for n, a in with_penalty(net, params, reduced("loss")).items()}
+    gradients = {name: reduced(net.names.gradient(name)) for name in params}
+    t |= gradients_of_the_cost(net, params, gradients)
     return t | update(optimizer, params, t, state, net.names)
 
 

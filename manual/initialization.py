@@ -1,5 +1,5 @@
-"""First weights: different enough that units learn different things, small enough that no unit
-starts saturated.
+"""Initial weights: random values make the units different; small values keep them from starting
+saturated.
 
 Source: course week 3, "random initialization"; course 2 week 1, "weight initialization";
 Glorot and Bengio 2010; He et al. 2015; torch.nn.init.
@@ -11,7 +11,7 @@ Shape = tuple[int, int]  # (n_out, n_in), the shape of W
 
 
 def zeros(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """W = 0: every unit of a layer then computes, and learns, the same thing. Nothing is drawn."""
+    """W = 0: all units of a layer then compute and learn the same. Not random."""
     return np.zeros(shape)
 
 
@@ -21,7 +21,7 @@ def normal(rng: np.random.Generator, shape: Shape, scale: float = 0.01) -> np.nd
 
 
 def xavier_normal(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """W ~ N(0, 2 / (n_in + n_out)), as torch and Glorot have it    # -> [out, in]"""
+    """W ~ N(0, 2 / (n_in + n_out)), as in torch and in Glorot's paper    # -> [out, in]"""
     return normal(rng, shape, scale=float(np.sqrt(2 / (shape[1] + shape[0]))))
 
 

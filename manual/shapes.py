@@ -1,5 +1,4 @@
-"""Refuse what NumPy would broadcast: (m,) against (m, 1) is a wrong number, not an error, unless
-somebody looks."""
+"""Check shapes that NumPy would broadcast: (m,) with (m, 1) gives a wrong result and no error."""
 
 import numpy as np
 
@@ -9,5 +8,5 @@ def require_shape(function: str, name: str, array: np.ndarray, expected: tuple[i
     if array.shape != expected:
         raise ValueError(
             f"{function}: {name} has shape {array.shape}, expected {expected}; "
-            "reshape it, nothing is broadcast here"
+            "reshape it (this function does not broadcast)"
         )

@@ -32,16 +32,18 @@ def parity(*args: str) -> Ended:
     return Ended(status, out.getvalue(), err.getvalue())
 
 
-def refusal(ended: Ended) -> str:
-    """The message of a command that refused its input: status 2, at most two lines, no results.
+def refusal(ended: Ended, after_output: bool = False) -> str:
+    """The message of a command that refused its input: status 2, at most two lines, no results
+    (unless it failed later, after_output).
 
     click's own messages on how to use the command may have four lines.
     """
     assert ended.status == 2, ended
-    assert ended.out == "", "stdout is for results"
+    assert after_output or ended.out == "", "stdout is for results"
     assert "Traceback" not in ended.err
-    lines = ended.err.splitlines()
+    said = ended.err.lstrip("\n")  # a progress bar that is not shown leaves an empty line
+    lines = said.splitlines()
     by_click = any(line.startswith("Error: ") for line in lines)
-    assert by_click or ended.err.startswith("parity: ")
+    assert by_click or said.startswith("parity: ")
     assert len(lines) <= (4 if by_click else 2)
-    return ended.err
+    return said

@@ -16,6 +16,10 @@ REMEDY = "If the new text is right:  pytest -p no:xdist --update-golden"
 TEMPORARY = re.compile(r"[^\s'\"]*/pytest-of-[^/]+/pytest-\d+/(popen-gw\d+/)?[^/\s'\",:;)]+")
 SECTION = re.compile(r"^== (.*)\n", re.MULTILINE)
 
+NUMBER = re.compile(r"((?<![\w.])-)?\d+(,\d{3})*(\.\d+)*(e[+-]?\d+)?")
+VERDICTS = ("PASS", "FAIL", "INTERRUPTED")
+MADE_WITH = re.compile(r"^Made with .*$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Golden:
@@ -58,6 +62,19 @@ def _sections(file: Path) -> dict[str, str]:
 def _without_folders(text: str) -> str:
     """The text with TMP for the temporary folder of a test."""
     return TEMPORARY.sub("TMP", text)
+
+
+def masked(text: str) -> str:
+    """The text with # for numbers (also in names: rounding decides in which layer a difference is
+    greatest), single blanks, and no lines of a table's frame."""
+    text = MADE_WITH.sub("Made with VERSIONS", NUMBER.sub("#", _without_folders(text)))
+    lines = (re.sub(r" +", " ", line).strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line.strip("─ ")) + "\n"
+
+
+def verdict(out: str) -> str:
+    """The report from its verdict on, masked."""
+    return masked(out[min(at for at in map(out.find, VERDICTS) if at >= 0) :])
 
 
 @pytest.fixture

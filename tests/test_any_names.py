@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity import check_module
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.flow.graph import linked
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.trace import Trace
@@ -53,7 +53,7 @@ def test_the_same_mistake_is_named_whatever_the_tensors_are_called(name: str) ->
     known = r.known_to("manual", 24)
     wrong = plant(CATALOGUE[name], nodes, known, r.manual, np.random.default_rng(52))
     assert wrong is not None
-    by_hand = run(wrong, known, "manual")
+    by_hand = execute(wrong, known, "manual")
     call = {n: f"tensor {i}" for i, n in enumerate({**r.start, **by_hand})}
 
     def rename(n: str) -> str:

@@ -452,9 +452,9 @@ class TestGoodRun:
         assert ended.err.strip() == ""
         assert sorted(p.name for p in Path("runs").iterdir()) == ["moons"]
         names = sorted(p.name for p in Path("runs/moons").iterdir())
-        files = ["case.toml", "checkpoints", "lock", "manual", "parity", "summary.json"]
-        assert names == [*files, "torch", "twin"]
-        for side in ("manual", "torch", "twin", "parity"):
+        files = ["case.toml", "checkpoints", "lock", "summary.json"]
+        assert names == sorted([*files, "manual", "torch", "perturbed_copy", "parity"])
+        for side in ("manual", "torch", "perturbed_copy", "parity"):
             assert len(list(Path("runs/moons", side).iterdir())) == 1, "one log, one run"
 
     def test_summary(self, parity: Parity) -> None:
@@ -503,7 +503,7 @@ class TestGoodRun:
     def test_curves_of_the_differences(self, parity: Parity) -> None:
         parity(*MOONS)
         curves = _curves(Path("runs/moons/parity"))
-        assert {"drift/manual_to_torch", "drift/one_ulp_twin"} <= set(curves)
+        assert {"drift/manual_to_torch", "drift/perturbed_copy"} <= set(curves)
         assert {"difference/z", "difference/dW", "difference/W"} <= set(curves)
         for tag, points in curves.items():
             assert sorted(points) == [1, 2, 3, 4, 5], tag

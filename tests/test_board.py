@@ -1,4 +1,4 @@
-"""`parity board` as a process: it answers before it says so, stops when told, leaves nothing."""
+"""`parity board` as a process: it prints its address once it answers, stops, and leaves nothing."""
 
 import json
 import signal
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def fetched(address: str) -> str:
-    """What the server answers, asked without any proxy."""
+    """The answer of the server, without a proxy."""
     with build_opener(ProxyHandler({})).open(address, timeout=20) as answer:
         text: str = answer.read().decode()
     return text

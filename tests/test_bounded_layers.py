@@ -175,6 +175,27 @@ SEQUENCES = [
     Row(A.lstm_cell.default, lambda t: (t(3, 4), [t(3, 5)] * 2, t(20, 4), t(20, 5), t(20), t(20))),
 ]
 
+
+def encoder(t: Draw, **more: bool) -> tuple[Any, ...]:
+    weights = [t(24, 8) / 9, t(24), t(8, 8) / 9, t(8)]
+    norms, feed = [t(8), t(8), t(8), t(8)], [t(6, 8) / 9, t(6), t(8, 6) / 9, t(8)]
+    mask = torch.tensor([[False] * 5, [False, False, False, True, True]])
+    first = more.get("norm_first", False)
+    return t(2, 5, 8), 8, 2, *weights, first, first, 1e-5, *norms, *feed, mask, 1
+
+
+def attention_layer(t: Draw) -> tuple[Any, ...]:
+    x = t(2, 5, 8)
+    return x, x, x, 8, 2, t(24, 8) / 9, t(24), t(8, 8) / 9, t(8)
+
+
+ENCODER = A._transformer_encoder_layer_fwd.default
+ENCODERS = [
+    Row(ENCODER, encoder),
+    Row(ENCODER, lambda t: encoder(t, norm_first=True)),
+    Row(A._native_multi_head_attention.default, attention_layer),
+]
+
 INDEX = torch.tensor([[0, 2, 2], [1, 1, 1], [2, 0, 1]])
 BY_PLACE = [
     Row(A.scatter_add.default, lambda t: (t(3, 4), 0, INDEX, t(5, 6))),
@@ -206,6 +227,50 @@ BY_PLACE = [
         dtypes=HIGH,
     ),
 ]
+
+
+def grid_back(t: Draw, mode: int) -> tuple[Any, ...]:
+    grid = t.within(-1.1, 1.1, 2, 4, 5, 2)
+    return t(2, 3, 4, 5), t(2, 3, 4, 5), grid, mode, 0, False, [True, True]
+
+
+def cdist_back(t: Draw, p: float) -> tuple[Any, ...]:
+    x, y = t(4, 3), t(5, 3)
+    return t(4, 5), x, y, p, torch.cdist(x, y, p)
+
+
+def pdist_back(t: Draw) -> tuple[Any, ...]:
+    x = t(4, 3)
+    return t(6), x, 2.0, torch.pdist(x)
+
+
+OFFSETS = torch.tensor([0, 3, 3, 5])
+
+
+def bag_back(t: Draw, mode: int) -> tuple[Any, ...]:
+    at, bags = t.below(5, 8), torch.tensor([0, 0, 0, 2, 2, 3, 3, 3])
+    sizes = torch.tensor([3, 0, 2, 3])
+    return t(4, 3), at, OFFSETS, bags, sizes, sizes[:0], 5, False, mode, False, None, 2
+
+
+READING = [
+    Row(A.grid_sampler_2d.default, lambda t: grid_back(t, 0)[1:6]),
+    Row(A.grid_sampler_2d.default, lambda t: grid_back(t, 2)[1:6], sharp=False),
+    Row(A.grid_sampler_2d_backward.default, lambda t: grid_back(t, 0)),
+    *(Row(A._cdist_backward.default, lambda t, p=p: cdist_back(t, p)) for p in (1.0, 2.0, 3.0)),
+    Row(A._pdist_forward.default, lambda t: (t(4, 3), 2.0)),
+    Row(A._pdist_backward.default, pdist_back),
+    *(
+        Row(A._embedding_bag.default, lambda t, m=m: (t(5, 3), t.below(5, 8), OFFSETS, False, m))
+        for m in range(3)
+    ),
+    *(Row(A._embedding_bag_backward.default, lambda t, m=m: bag_back(t, m)) for m in range(2)),
+    Row(A.embedding_renorm_.default, lambda t: (t(5, 3), t.below(5, 4), 0.9, 2.0)),
+    Row(A.rrelu_with_noise.default, lambda t: (t(4, 3), t(4, 3), 0.1, 0.3, False)),
+    Row(A._pack_padded_sequence.default, lambda t: (t(5, 3, 2), torch.tensor([5, 3, 2]), False)),
+    Row(A.hardshrink_backward.default, lambda t: (t(4, 3), t(4, 3), 0.5)),
+]
+READING = [Row(r.overload, r.sample, r.options, r.sharp, r.same, r.wide, HIGH) for r in READING]
 
 
 def adam(t: Draw, **more: Any) -> tuple[Any, ...]:
@@ -251,7 +316,9 @@ OPTIMIZERS = [
 ]
 
 
-@every_type(CONVOLUTIONS + POOLS + NORMALIZATIONS + SEQUENCES + BY_PLACE + OPTIMIZERS)
+@every_type(
+    CONVOLUTIONS + POOLS + NORMALIZATIONS + SEQUENCES + ENCODERS + BY_PLACE + READING + OPTIMIZERS
+)
 def test_a_call(row: Row, dtype: torch.dtype) -> None:
     require_bounds(row, dtype)
 

@@ -24,7 +24,7 @@ LENGTHS = torch.tensor([5, 5])
         (A.linalg_inv_ex.default, (X @ X.T, False), "aten::linalg_inv_ex"),
         (
             A._ctc_loss.default,
-            (torch.randn(5, 2, 4), torch.ones(2, 3, dtype=torch.long), [5, 5], [3, 3]),
+            (torch.zeros(5, 2, 4), torch.ones(2, 3, dtype=torch.long), [5, 5], [3, 3]),
             "aten::_ctc_loss",
         ),
         (A.mul.Tensor, (X.to(torch.complex64), X), "complex"),
@@ -145,3 +145,43 @@ def test_a_module_runs_on_them() -> None:
     module = nn.Sequential(nn.Linear(4, 6), nn.SiLU(), nn.Linear(6, 2))
     y = module(BoundedTensor.exact(X))
     assert use_of(module(X), y.bounded) <= 1
+
+
+def errors(tier: str, dtype: torch.dtype) -> np.ndarray:
+    x = torch.randn(3, 400, generator=torch.Generator().manual_seed(1)).to(dtype)
+    (total,) = replay_call(A.sum.dim_IntList, (x, [1]), {}, tier)
+    assert isinstance(total, BoundedTensor)
+    return total.bounded.error
+
+
+def test_each_tier_allows_more() -> None:
+    walk, worst, half = (errors(tier, torch.bfloat16) for tier in ("walk", "worst", "half"))
+    assert (walk < worst).all()
+    assert (100 * worst < half).all()
+    assert np.array_equal(errors("worst", torch.float32), errors("half", torch.float32))
+
+
+def test_out_and_written_arguments() -> None:
+    out = torch.empty(3, 4)
+    (found,) = replay_call(A.add.out, (X, X), {"out": out})
+    assert isinstance(found, BoundedTensor)
+    assert np.array_equal(found.bounded.value, 2 * X.double().numpy())
+    lists = [X.clone()], [X.clone()]
+    (written,) = replay_call(A._foreach_add_.List, lists, {})
+    assert isinstance(written, BoundedTensor)
+    assert np.array_equal(written.bounded.value, 2 * X.double().numpy())
+    assert torch.equal(lists[0][0], X), "the recorded tensor is left alone"
+
+
+def test_integers_are_computed_by_torch() -> None:
+    whole = torch.tensor([3, 1, 2])
+    assert torch.equal(replay_call(A.add_.Tensor, (whole, 4), {})[0], whole + 4)
+    assert torch.equal(whole, torch.tensor([3, 1, 2]))
+    (real,) = replay_call(A.div.Tensor, (whole, 3), {})
+    assert isinstance(real, BoundedTensor)
+    assert use_of(whole / 3, real.bounded) <= 1
+
+
+def test_a_bounded_number_is_not_written_into_a_plain_tensor() -> None:
+    with pytest.raises(Unbounded, match="into a plain tensor"):
+        torch.zeros(3, 4).add_(BoundedTensor.exact(X))

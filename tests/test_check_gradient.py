@@ -89,7 +89,7 @@ def test_a_forward_without_complex_numbers_gets_differences_and_says_so() -> Non
     ):
         c = check_gradient(forward, lambda u, z, s=slope: u * s, {"z": Z}, Z + 1)
         assert (c.method, c.verdict, c.passed) == ("two-sided", "very likely right", True)
-        assert "does not carry complex numbers" in str(c)
+        assert "does not accept complex numbers" in str(c)
         c = check_gradient(forward, lambda u, z, s=slope: u * s * 1.01, {"z": Z}, Z + 1)
         assert (c.verdict, c.passed, c.wrong) == ("wrong", False, ("z",))
 
@@ -113,7 +113,7 @@ def test_refusals() -> None:
         check_gradient(lambda z: z, lambda u, z: u[0], {"z": Z}, Z)
     with pytest.raises(ValueError, match=r"forward gives \(2, 2\), upstream is None"):
         check_gradient(lambda z: z, lambda z: z, {"z": Z})
-    with pytest.raises(ValueError, match="no inputs"):
+    with pytest.raises(ValueError, match="inputs is empty"):
         check_gradient(lambda: Z, lambda u: (), {}, Z)
 
 

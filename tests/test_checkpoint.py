@@ -1,4 +1,4 @@
-"""A checkpoint is whole, or refused by name."""
+"""A checkpoint is complete, or refused by name."""
 
 import errno
 import os

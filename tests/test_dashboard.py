@@ -1,4 +1,4 @@
-"""What a run leaves for TensorBoard, read back with TensorBoard's own reader."""
+"""The TensorBoard files of a run, read with TensorBoard's own reader."""
 
 import io
 import re
@@ -89,7 +89,7 @@ def test_a_histogram_counts_every_entry_once(tensor: np.ndarray) -> None:
 
 
 def test_a_histograms_buckets_are_where_the_numbers_are() -> None:
-    """40 of 50 at -1, 10 at 3: TensorBoard must not draw them shifted by a bucket."""
+    """40 of 50 at -1, 10 at 3: they must not be shifted by a bucket."""
     h = histogram(np.array([-1.0] * 40 + [3.0] * 10).reshape(10, 5))
     filled = {round(h.bucket_limit[i], 1): n for i, n in enumerate(h.bucket) if n}
     width = 4 / 30
@@ -98,7 +98,7 @@ def test_a_histograms_buckets_are_where_the_numbers_are() -> None:
 
 @pytest.mark.parametrize("name", ["digits", "moons", "numbers"])
 def test_each_chart_of_the_layout_finds_curves(runs: Path, name: str) -> None:
-    """A tag renamed would leave an empty chart; each must draw both sides where it draws one."""
+    """A renamed tag would leave an empty chart; each chart must show both sides or none."""
     parity = read(runs / name / "parity")
     assert "custom_scalars__config__" in parity.Tags()["tensors"]
     tags = {side: read(runs / name / side).Tags()["scalars"] for side in (*SIDES, "parity")}
@@ -167,7 +167,7 @@ def test_misclassified_shows_the_wrong_ones_and_whose_fault() -> None:
 
 
 def test_a_boundary_holds_both_sides() -> None:
-    """The filled areas follow manual, the line torch: planted apart, they are seen apart."""
+    """The filled areas show manual, the line torch: if they differ, both are visible."""
     x0, x1, rows = plane(np.array([[0.0, 0.0], [1.0, 2.0], [0.4, 1.0]]), 30)
     assert rows.shape == (900, 2)
     assert np.array_equal(rows[:, 0].reshape(30, 30), x0)

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 
-from benchmarks.drawn import case_and_data
+from tests.command import Ended, parity, refusal
+from tests.drawn import case_and_data
 from torch_parity.compare import data, devices
 from torch_parity.compare.bounds.precision import widened
 from torch_parity.compare.case import load
-from torch_parity.compare.cli import parity
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.runs.training import State, Training
@@ -25,8 +24,8 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GP
 CASE = ["--data", "digits", "--hidden", "9,5", "--activation", "tanh", "--p", "0.3"]
 
 
-def cli(*args: str) -> Result:
-    return CliRunner().invoke(parity, list(args))
+def cli(*args: str) -> Ended:
+    return parity(*args)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +41,7 @@ def test_a_gpu_that_is_not_there_is_bad_input(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     done = cli("check", *CASE, "--device", name)
-    assert isinstance(done.exception, InputError)
-    assert says in str(done.exception)
+    assert says in refusal(done)
 
 
 @pytest.mark.parametrize("name", ["mps", "gpu", "cuda:", "cuda:x", "CPU", "", "cuda:-1"])
@@ -53,11 +51,10 @@ def test_other_devices_are_refused_by_name(name: str) -> None:
 
 
 def test_gradients_are_checked_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "found", lambda name: torch.device("cpu"))
-    monkeypatch.setattr(pair, "found", lambda name: torch.device("cpu"))
+    monkeypatch.setattr(devices, "resolve_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr(pair, "resolve_device", lambda name: torch.device("cpu"))
     done = cli("gradcheck", *CASE, "--device", "cuda")
-    assert isinstance(done.exception, InputError)
-    assert "leave --device cuda out" in str(done.exception)
+    assert "leave --device cuda out" in refusal(done)
 
 
 @gpu
@@ -68,8 +65,8 @@ def test_a_step_on_the_gpu_is_right(dtype: str, optimizer: str) -> None:
         pytest.skip("refused")
     given = ["--device", "cuda", "--dtype", dtype, "--optimizer", optimizer]
     done = cli("check", *CASE, *given, "--json")
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.output)
+    assert done.status == 0, done.out
+    found = json.loads(done.out)
     assert all(r["use"] <= 1 for side in found["replays"].values() for r in side)
 
 

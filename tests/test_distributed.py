@@ -16,8 +16,9 @@ import pytest
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.command import parity
+from tests.golden_text import Golden, masked
 from torch_parity.compare.case import Case
-from torch_parity.compare.cli import main
 from torch_parity.compare.commands.shard import write_shards
 from torch_parity.compare.sources.ranks import RankedStep, judge_run
 from torch_parity.torch_ref.distributed import job
@@ -130,17 +131,12 @@ def test_the_command_shows_what_the_ranks_did(
     name: str,
     status: int,
     runs: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    golden: Golden,
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["parity", "ranks", str(runs / name)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == status
-    out = capsys.readouterr().out
-    said = "3 ranks, the same shards in NumPy and one process agree in all 3 steps"
-    assert (said in out) == (status == 0)
-    assert ("Cause (3 ranks): mean_of_means" in out) == (status == 1)
+    ended = parity("ranks", str(runs / name))
+    assert ended.status == status
+    verdict = ended.out.index("FAIL" if status else "PASS")
+    golden.section("ranks", masked(ended.out[verdict:]))
 
 
 def steps_of(folder: Path) -> list[RankedStep]:

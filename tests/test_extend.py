@@ -21,7 +21,7 @@ from book.page import Page, render
 from torch_parity import Case, check, check_gradient, check_modules, given, manual
 from torch_parity.compare import data, models, register
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.cli import parity
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.flow.trace import Trace
@@ -226,7 +226,7 @@ class TestAdded:
                 rng = np.random.default_rng(3)
                 planted = plant(CATALOGUE[name], r.nodes, known, r.manual, rng)
                 assert planted is not None
-                made = run(planted, known, side)
+                made = execute(planted, known, side)
                 j = r.judge_instead(side, made, 24)  # type: ignore[arg-type]
                 names = j.diagnoses[side].names  # type: ignore[index]
                 assert frozenset({name}) in names, (side, name)

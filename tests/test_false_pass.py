@@ -1,7 +1,6 @@
 """Ways to a false PASS that need a whole run: real mistakes in either side's own code, and what the
 defaults would hide. (Ways that a comparison alone can fall for: tests/test_differences.py.)"""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.drawn import case_and_data
+from tests.command import Ended
+from tests.drawn import case_and_data
 from torch_parity import Case, check, given, manual
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.cli import main, parity
+from torch_parity.compare.cli import parity
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.sources import pair
@@ -23,23 +23,7 @@ from torch_parity.manual.operations import find
 from torch_parity.torch_ref.trace import OPTIMIZERS
 
 SMALL = ("--data", "moons", "--hidden", "6,5", "--activation", "tanh")
-Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
-) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*args: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["parity", *args])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), capsys.readouterr().out
-
-    return run
+Parity = Callable[..., Ended]
 
 
 def wrong_in_the_model(monkeypatch: pytest.MonkeyPatch, name: str, functions: Any) -> None:
@@ -49,15 +33,15 @@ def wrong_in_the_model(monkeypatch: pytest.MonkeyPatch, name: str, functions: An
 
 @pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])
 def test_a_mistake_by_hand_ends_with_status_1(
-    command: Run, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+    parity: Parity, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
 ) -> None:
     """A backward that forgets the slope, in the hand-written side itself."""
     wrong_in_the_model(monkeypatch, "tanh", (manual.tanh, lambda da, z: da * 1))
-    status, out = command(*args, *SMALL)
-    assert status == 1
-    assert "FAIL" in out
-    assert "manual is wrong, torch is right" in out
-    assert "Cause (manual): slope_missing" in out
+    ended = parity(*args, *SMALL)
+    assert ended.status == 1
+    assert "FAIL" in ended.out
+    assert "manual is wrong, torch is right" in ended.out
+    assert "Cause (manual): slope_missing" in ended.out
 
 
 ZEROS = ("--initializer", "zeros", "--bias-scale", "0", "--p", "0", "--l2", "0")
@@ -65,15 +49,15 @@ ZEROS = ("--initializer", "zeros", "--bias-scale", "0", "--p", "0", "--l2", "0")
 
 @pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])
 def test_a_mistake_that_zeros_hide_is_no_quiet_pass(
-    command: Run, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+    parity: Parity, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
 ) -> None:
     """The same mistake, where all that it touches is 0: it passes, and that is said."""
-    right = command(*args, *SMALL)[1]
+    right = parity(*args, *SMALL).out
     assert "no power" not in right
     wrong_in_the_model(monkeypatch, "tanh", (manual.tanh, lambda da, z: da * 7))
-    status, out = command(*args, *SMALL, *ZEROS)
-    assert status == 0
-    assert "NOTE The check had no power over z1, a1, h1, z2, a2, h2, dh2, dW3, ...: every" in out
+    ended = parity(*args, *SMALL, *ZEROS)
+    assert ended.status == 0
+    assert "no power over z1, a1, h1, z2, a2, h2, dh2, dW3, ..." in ended.out
 
 
 def test_the_zeros_of_one_step_and_its_report() -> None:
@@ -92,7 +76,7 @@ def test_the_zeros_of_one_step_and_its_report() -> None:
 
 @pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])
 def test_a_mistake_in_torch_ends_with_status_1(
-    command: Run, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+    parity: Parity, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
 ) -> None:
     """nesterov=True, in the torch side itself."""
 
@@ -100,13 +84,15 @@ def test_a_mistake_in_torch_ends_with_status_1(
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True)
 
     monkeypatch.setitem(OPTIMIZERS, "momentum", (wrong, OPTIMIZERS["momentum"][1]))
-    status, out = command(*args, *SMALL)
-    assert status == 1
-    assert "torch is wrong, manual is right" in out
-    assert "Cause (torch): nesterov" in out
+    ended = parity(*args, *SMALL)
+    assert ended.status == 1
+    assert "torch is wrong, manual is right" in ended.out
+    assert "Cause (torch): nesterov" in ended.out
 
 
-def test_one_step_would_hide_what_three_show(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_step_would_hide_what_three_show(
+    parity: Parity, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without memory yet, momentum is gradient descent: so check takes three steps by itself."""
 
     def forget(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -119,10 +105,10 @@ def test_one_step_would_hide_what_three_show(command: Run, monkeypatch: pytest.M
         return optimizer
 
     monkeypatch.setitem(OPTIMIZERS, "momentum", (wrong, OPTIMIZERS["momentum"][1]))
-    assert command("check", *SMALL, "--steps", "1")[0] == 0
-    status, out = command("check", *SMALL)
-    assert status == 1
-    assert "momentum_missing" in out
+    assert parity("check", *SMALL, "--steps", "1").status == 0
+    ended = parity("check", *SMALL)
+    assert ended.status == 1
+    assert "momentum_missing" in ended.out
 
 
 def test_a_capture_is_not_overwritten_by_an_in_place_activation() -> None:

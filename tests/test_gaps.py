@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import Judgement, judge_traces
 from torch_parity.compare.sources.recorded import Recorded
@@ -71,7 +71,7 @@ def test_a_mistake_in_a_gap_is_named_at_its_end(name: str) -> None:
         if wrong is None:
             continue
         try:
-            trace = run(wrong, known, "manual")
+            trace = execute(wrong, known, "manual")
         except ValueError:
             continue  # the shapes do not let the mistake run
         mine = {n: a for n, a in trace.items() if n[:2] in ("lo", "dW", "db") or n[0] in "Wb"}
@@ -100,7 +100,7 @@ def test_right_operations_on_other_starts_are_no_rounding() -> None:
 
 
 def test_a_kink_that_rounding_decides_may_fall_either_way() -> None:
-    """z is 0.1 + 0.2 - 0.3, whose sign no computer in float64 knows; the second z is plainly 1."""
+    """z is 0.1 + 0.2 - 0.3, whose sign is rounding in float64; the second z is 1."""
     x, W, da = (
         np.array([[0.1, 0.2, 0.3]]),
         np.array([[1.0, 1, -1], [10, 0, 0]]),

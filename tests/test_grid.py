@@ -1,5 +1,5 @@
-"""A grid is the product of its lists, each case is judged as `parity check` judges it, and nothing
-is lost or judged twice, however often the sweep is cut off."""
+"""A grid is the product of its lists, each case is judged as by `parity check`, and nothing is lost
+or judged twice, however often the sweep is stopped."""
 
 import json
 import re
@@ -55,7 +55,7 @@ class Bench:
 
 @pytest.fixture
 def bench(parity: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """The command in a folder of its own; the cases are judged in this process, which has torch."""
+    """The command in its own folder; the cases are judged in this process, which has torch."""
     judged: list[int] = []
 
     @contextmanager
@@ -121,7 +121,7 @@ class TestCases:
         assert [o.detail for o in found if o.verdict != "passed"] == [], f"seed {SEED}"
 
     def test_the_command_to_rerun_is_the_case(self, tmp_path: Path) -> None:
-        """Read by the command line itself, and with nothing left at its default."""
+        """Parsed by the command line, with no option at its default."""
         text = (
             'hidden = ["5,4", ""]\nstandardize = [true, false]\nnegative_slope = [-0.5, 0.1]\n'
             'loss = "mse_loss"\noutput = "tanh"\nnoise = 0.3\nsteps = [3, 500]\nlog_every = [1, 10]'
@@ -207,7 +207,7 @@ class TestVerdict:
     def test_a_mistake_is_found_where_it_is(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Planted for tanh alone: those fail, by operation, cause and side, with a command."""
+        """Planted for tanh only: those cases fail, by operation, cause and side, with a command."""
         right = ManualSide.step
 
         def twice_the_lambda(self: ManualSide, *args: Any) -> Any:
@@ -250,7 +250,7 @@ class TestVerdict:
         assert "error 6: ZeroDivisionError: planted" in ended.out
 
     def test_contradictions_are_counted(self, bench: Bench) -> None:
-        """Of the options alone, and of an output that only the data rule out."""
+        """A contradiction of options, and an output that does not fit the data."""
         text = SMALL + 'loss = ["binary_cross_entropy", "mse_loss"]\noutput = ["softmax", "tanh"]'
         ended = bench.run(text, "--json")
         assert ended.status == 0
@@ -308,8 +308,7 @@ class TestResults:
         assert "PASS 12 cases" in again.out
 
     def test_cut_off_anywhere(self, bench: Bench) -> None:
-        """As a killed process or a full disk leaves it: each time the rest is judged, and only
-        that."""
+        """As after a killed process or a full disk: each time only the rest is judged."""
         assert bench.run(QUICK).status == 0
         whole, path = bench.results(), Path("runs/grid.jsonl")
         content = path.read_bytes()

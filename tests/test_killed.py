@@ -29,7 +29,7 @@ CASES = [
 
 
 def work(args: list[str], out: Path) -> None:
-    """In a process of its own: the command, with all it says in a file."""
+    """The command in a new process, with its output in a file."""
     said = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
@@ -43,7 +43,7 @@ def work(args: list[str], out: Path) -> None:
 
 
 class Process:
-    """`parity train ...` under way, from the moment that it has told what it trains."""
+    """A running `parity train ...`, from the moment that it has printed its case."""
 
     def __init__(self, server: ForkServerContext, args: list[str], folder: Path) -> None:
         self.out = folder / "said"
@@ -55,14 +55,14 @@ class Process:
         self.began = time.monotonic()
 
     def kill(self, after: float) -> bool:
-        """Whether it was still at work when the signal came."""
+        """Whether it was still running when the signal came."""
         self._process.join(after)
         self._process.kill()
         self._process.join()
         return self._process.exitcode == -9
 
     def ended(self) -> tuple[int | None, str, float]:
-        """The exit status, what it said, the seconds that it took to train."""
+        """The exit status, the output, and the seconds of training."""
         self._process.join(120)
         return self._process.exitcode, self.out.read_text(), time.monotonic() - self.began
 
@@ -109,7 +109,7 @@ def test_killed_at_random_moments(server: ForkServerContext, tmp_path: Path, cho
 
 @pytest.mark.slow
 def test_the_installed_command(tmp_path: Path) -> None:
-    """Killed once it has stored something; then --resume ends like a run in this process."""
+    """Killed after its first checkpoint; then --resume ends like a run in this process."""
     command = [str(Path(sys.executable).with_name("parity")), "train"]
     case = [*CASES[0], *BASE, "--steps", "320", "--name", "a"]
     process = subprocess.Popen(
@@ -128,11 +128,9 @@ def test_the_installed_command(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "resuming after step" in ended.stdout
     assert ended.stderr.strip() == ""
-    from click.testing import CliRunner
-
-    from torch_parity.compare.cli import parity
+    from tests.command import parity
 
     runs = tmp_path / "whole"
-    result = CliRunner().invoke(parity, ["train", *case, "--runs", str(runs)])
-    assert result.exit_code == 0, result.output
+    result = parity("train", *case, "--runs", str(runs))
+    assert result.status == 0, result.out
     assert left(tmp_path / "runs/a") == left(runs / "a")

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from rich.console import Console
 
 from book.shorthand import translated
+from tests.command import parity
 from torch_parity import manual
 from torch_parity.compare import threads
-from torch_parity.compare.cli import parity
 from torch_parity.compare.errors import InputError
 from torch_parity.lessons import (
     LESSONS,
@@ -252,12 +251,10 @@ def test_agreement_is_never_claimed_for_nothing_or_for_less_than_all(
 
 
 def test_the_command_tells_draws_and_keeps(tmp_path: Path) -> None:
-    result = CliRunner().invoke(
-        parity, ["lesson", "forward", "--seed", "3", "--runs", str(tmp_path)]
-    )
-    assert result.exit_code == 0, result.output
-    assert "Conclusion" in result.output
-    assert "计算神经网络的输出" in result.output
+    result = parity("lesson", "forward", "--seed", "3", "--runs", str(tmp_path))
+    assert result.status == 0, result.out
+    assert "Conclusion" in result.out
+    assert "计算神经网络的输出" in result.out
     files = {p.name for p in (tmp_path / "forward").iterdir()}
     assert {"lesson.json", "times.png"} <= files
     assert any(name.startswith("events") for name in files)
@@ -267,21 +264,21 @@ def test_sides_that_disagree_are_told_and_are_no_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manual, "sigmoid", manual.tanh)
-    result = CliRunner().invoke(parity, ["lesson", "forward", "--runs", str(tmp_path)])
-    assert result.exit_code == 1
-    assert "do NOT agree" in " ".join(result.output.split())
+    result = parity("lesson", "forward", "--runs", str(tmp_path))
+    assert result.status == 1
+    assert "do NOT agree" in " ".join(result.out.split())
 
 
 def test_an_unknown_lesson_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no lesson 'forwrd': did you mean 'forward'"):
-        command.run(Console(), "forwrd", SEED, tmp_path)
+        command.run_lesson(Console(), "forwrd", SEED, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_list_has_every_lesson_in_one_line() -> None:
-    result = CliRunner().invoke(parity, ["lesson"], terminal_width=200)
-    assert result.exit_code == 0
+    result = parity("lesson")
+    assert result.status == 0
     for lesson in LESSONS.values():
-        assert lesson.name in result.output
+        assert lesson.name in result.out
         assert len(lesson.line) <= 80
         assert max(map(len, lesson.text.splitlines())) <= 80, lesson.name

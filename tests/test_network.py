@@ -1,4 +1,4 @@
-"""Whole networks, drawn at random: both sides, every tensor, several steps."""
+"""Random networks: both sides, every tensor, several steps."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity import manual
 from torch_parity.compare.judge.judge import judge
 from torch_parity.torch_ref.losses.regularization import parameter_groups
@@ -35,7 +35,7 @@ def test_random_correct_pairs_are_never_faulted(dtype: str, seed: int) -> None:
 
 
 def test_a_step_neither_writes_to_its_arguments_nor_shares_memory() -> None:
-    """Not with them, nor between two tensors of its trace: an alias is a false PASS in waiting."""
+    """Neither with its arguments nor between tensors of its trace: an alias can hide a mistake."""
     case, data = case_and_data(3, hidden=(5, 4), output="identity", loss="cross_entropy", p=0.3)
     for r in steps(case, data):
         built, start, by_hand, by_torch = r.pair, r.start, r.manual, r.torch
@@ -54,7 +54,7 @@ def test_a_step_neither_writes_to_its_arguments_nor_shares_memory() -> None:
 
 
 def test_no_mask_means_evaluation() -> None:
-    """Dropout off: the same output whatever was drawn before, on both sides."""
+    """Dropout is off: the same output on both sides, independent of earlier random draws."""
     case, data = case_and_data(8, hidden=(6, 5), loss="cross_entropy", output="identity", p=0.6)
     r = steps(case, data, count=1)[0]
     built, start, by_hand = r.pair, r.start, r.manual
@@ -99,7 +99,7 @@ def test_biases_are_never_decayed() -> None:
 
 
 def test_torchs_parameters_are_not_the_hands() -> None:
-    """torch.from_numpy would share memory, and one side's update would move the other's weights."""
+    """torch.from_numpy would share memory: one side's update would change the other's weights."""
     case, data = case_and_data(5, hidden=(4,))
     built = steps(case, data, count=1)[0].pair
     for name, p in built.torch.parameters.items():

@@ -1,29 +1,37 @@
-"""NaN and infinity: the first operation that made them, on which side, of how large numbers."""
+"""NaN and infinity: the first operation that made them, its side, and the size of its inputs."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
+from tests.command import Ended, parity
+from tests.golden_text import Golden
+from tests.golden_text import verdict as verdict_of
 from tests.test_replay import recorded
-from torch_parity.compare.cli import parity
-from torch_parity.compare.judge.judge import Judgement, judge
-from torch_parity.compare.judge.verdict import sentences
+from torch_parity.compare import data
+from torch_parity.compare.case import Case
+from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.runs.training import StepRecord, Training
+from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.pair import ManualSide, TorchSide
 
 CASE = ["--data", "moons", "--samples", "60", "--hidden", "5,4", "--steps", "30", "--name", "a"]
 
 
-def train(root: Path, *args: str) -> Result:
-    return CliRunner().invoke(parity, ["train", *CASE, *args, "--runs", str(root)])
+def train(root: Path, *args: str) -> Ended:
+    return parity("train", *CASE, *args, "--runs", str(root))
 
 
-def words(verdict: Judgement) -> str:
-    return "\n".join(sentences(verdict))
+def last_record(**options: Any) -> StepRecord:
+    """The record of the step that ended this training."""
+    options = {"data": "moons", "samples": 60, "hidden": (5, 4), "steps": 30} | options
+    case = Case(**options)
+    loaded = data.load(case)
+    *_, record = Training(case, loaded, pair.build(case, loaded))
+    return record
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -31,7 +39,7 @@ def words(verdict: Judgement) -> str:
 @pytest.mark.parametrize("side", ["manual", "torch"])
 @pytest.mark.parametrize("name", ["z2", "a1", "loss", "da3", "dW2_loss", "db1", "vW2", "W1"])
 def test_one_side_made_it_of_good_inputs(name: str, side: str, bad: float, dtype: str) -> None:
-    """The inputs of the operation give a number, so it is that side's fault, and said so."""
+    """The inputs of the operation give a finite number, so that side is wrong."""
     _, nodes, start, by_hand, by_torch = recorded(dtype)
     traces = {"manual": by_hand, "torch": by_torch}
     broken = traces[side][name].copy()
@@ -43,12 +51,12 @@ def test_one_side_made_it_of_good_inputs(name: str, side: str, bad: float, dtype
     other = "torch" if side == "manual" else "manual"
     assert not verdict.finite
     assert (verdict.root.side, verdict.root.found.name) == (side, name)
-    said = words(verdict)
-    at = f" at {list(index)}" if index else ""
-    assert f"-> {name} is the first that is not finite ({bad}{at}, but its own inputs" in said
-    assert float(re.search(r"inputs give ([^)]*)\)", said)[1]) == pytest.approx(right, rel=1e-5)
-    assert f"{side} is wrong, {other} is right" in said
-    assert "training diverge" not in said
+    found = verdict.root.found
+    assert (found.outcome, found.index) == ("not finite", index)
+    np.testing.assert_equal(found.came, bad)
+    assert found.expected == pytest.approx(right, rel=1e-5)
+    assert name in verdict.wrong[side]
+    assert not verdict.wrong[other]
 
 
 def test_how_large_its_inputs_are() -> None:
@@ -58,35 +66,27 @@ def test_how_large_its_inputs_are() -> None:
     verdict = judge(nodes, start, by_hand, by_torch | {"z2": z2})
     expected = {"h1": abs(h1).max(), "W2": abs(start["W2"]).max(), "b2": abs(start["b2"]).max()}
     assert verdict.root.reach == expected
-    assert f"the largest entries of its inputs: h1 {expected['h1']:.2g}, W2 " in words(verdict)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", ["mse_loss", "cross_entropy"])
-def test_both_diverge_together(tmp_path: Path, dtype: str, loss: str) -> None:
-    """Too great an lr is nobody's mistake: the sides agree, and still the run has failed."""
+def test_both_diverge_together(tmp_path: Path, dtype: str, loss: str, golden: Golden) -> None:
+    """With too large an lr both sides agree, so neither is wrong, but the run fails."""
     result = train(tmp_path, "--lr", "1e30", "--loss", loss, "--p", "0", "--dtype", dtype)
-    assert result.exit_code == 1
-    said = result.output.replace("\n", " ")
-    assert re.search(
-        r"FAIL in step \d+: training diverged: \w+ -> \w+ is the first that is not finite "
-        r"\(-?(inf|nan).*\), on both sides; the largest entries of its inputs: \w+ \S+e\+\d+",
-        said,
-    )
-    assert "Both sides agree, so neither is at fault" in said
-    assert "is wrong" not in said
+    assert result.status == 1
+    golden.section("not-finite", verdict_of(result.out))
     summary = json.loads((tmp_path / "a/summary.json").read_text())
     assert (summary["passed"], summary["interrupted"]) == (False, False)
     assert summary["steps"] < summary["planned"] == 30
-    again = CliRunner().invoke(parity, ["train", "--resume", "a", "--runs", str(tmp_path)])
-    assert "is finished" in str(again.exception)
+    again = parity("train", "--resume", "a", "--runs", str(tmp_path))
+    assert again.status == 2
 
 
 @pytest.mark.parametrize("side", ["manual", "torch"])
 def test_training_stops_where_one_side_breaks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str, golden: Golden
 ) -> None:
-    """A torch that delivers infinity in step 7, or a hand that does, on the judged step alone."""
+    """torch, or the manual side, makes infinity in the judged step 7."""
     of: Any = TorchSide if side == "torch" else ManualSide
     step, calls = of.step, []
 
@@ -94,26 +94,24 @@ def test_training_stops_where_one_side_breaks(
         made = step(self, *args)
         trace = made[0] if side == "torch" else made
         calls.append(1)
-        # By hand a step is taken three times: judged, free, and by the twin.
+        # The manual side takes a step three times: judged, free, and as the perturbed copy.
         if len(calls) == (7 if side == "torch" else 6 * 3 + 1):
             trace["z2"][3, 1] = np.inf
         return made
 
     monkeypatch.setattr(of, "step", broken)
     result = train(tmp_path)
-    assert result.exit_code == 1
-    said = result.output.replace("\n", " ")
-    assert f"FAIL in step 7: {side}'s linear -> z2 is the first that is not finite" in said
-    assert "(inf at [3, 1], but its own inputs give" in said
-    assert f"{side} is wrong" in said
-    assert json.loads((tmp_path / "a/summary.json").read_text())["steps"] == 7
+    assert result.status == 1
+    golden.section("not-finite", verdict_of(result.out))
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert (summary["steps"], summary["failure"]["step"]) == (7, 7)
 
 
-FREE = {"manual": 1, "its one-ulp twin": 2}  # which of the three steps by hand
+FREE = {"manual": 1, "the perturbed copy": 2}  # which of the three steps by hand
 
 
 def spoiled(monkeypatch: pytest.MonkeyPatch, who: str, at: int, name: str, bad: float) -> None:
-    """In step `at` one that runs free makes this of good inputs; the judged step is as it was."""
+    """In step `at` a free-running copy makes this of right inputs; the judged step is unchanged."""
     step, calls = ManualSide.step, []
 
     def broken(self: Any, *args: Any) -> Any:
@@ -131,46 +129,54 @@ def spoiled(monkeypatch: pytest.MonkeyPatch, who: str, at: int, name: str, bad: 
 @pytest.mark.parametrize("name", ["z2", "loss", "db1", "vW2", "W3"])
 @pytest.mark.parametrize("who", FREE)
 def test_training_stops_where_one_that_runs_free_breaks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str, name: str, bad: float
+    monkeypatch: pytest.MonkeyPatch, who: str, name: str, bad: float
 ) -> None:
-    """The judged steps cannot see it: they start from torch's state."""
+    """The judged steps do not show it: they start from torch's state."""
     spoiled(monkeypatch, who, 7, name, bad)
+    record = last_record()
+    assert (record.step, record.passed, record.judgement.passed) == (7, False, True)
+    assert list(record.lost) == [who]
+    found = record.lost[who].found
+    assert (found.name, found.outcome) == (name, "not finite")
+    np.testing.assert_equal(found.came, bad)
+    assert np.isfinite(found.expected)
+
+
+@pytest.mark.parametrize("who", FREE)
+def test_the_report_of_one_that_runs_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str, golden: Golden
+) -> None:
+    spoiled(monkeypatch, who, 7, "z2", np.nan)
     result = train(tmp_path)
-    assert result.exit_code == 1, result.output
-    said = result.output.replace("\n", " ")
-    assert f"FAIL in step 7: {who} diverged when trained on its own: its " in said
-    assert f"-> {name} is the first that is not finite ({bad}" in said
-    assert "but its own inputs give" in said
-    assert "so the operation is wrong. The judged step, which starts from torch's state" in said
+    assert result.status == 1, result.out
+    golden.section("not-finite", verdict_of(result.out))
     summary = json.loads((tmp_path / "a/summary.json").read_text())
     assert (summary["passed"], summary["steps"], summary["planned"]) == (False, 7, 30)
 
 
 @pytest.mark.parametrize("who", FREE)
 def test_numbers_that_grow_too_large_without_a_mistake(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str, golden: Golden
 ) -> None:
-    """W1 of one that runs free has become so large that its next product does not fit."""
+    """W1 of a free-running copy has become so large that its next product overflows."""
     spoiled(monkeypatch, who, 6, "W1", 1e38)
     plain = ["--dtype", "float32", "--activation", "relu", "--loss", "mse_loss"]
     result = train(tmp_path, *plain, "--output", "identity", "--p", "0", "--l2", "0")
-    assert result.exit_code == 1, result.output
-    said = result.output.replace("\n", " ")
-    diverged = rf"FAIL in step 7: {who} diverged when trained on its own: its \w+ -> \w+ is"
-    assert re.search(diverged, said)
-    assert "The numbers become larger than the type can hold. Try a smaller lr" in said
-    assert "so it is wrong" not in said
+    assert result.status == 1, result.out
+    golden.section("not-finite", verdict_of(result.out))
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert (summary["passed"], summary["steps"], summary["failure"]["step"]) == (False, 7, 7)
 
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_check_does_not_pass_where_one_that_runs_free_breaks(
-    monkeypatch: pytest.MonkeyPatch, as_json: bool
+    monkeypatch: pytest.MonkeyPatch, as_json: bool, golden: Golden
 ) -> None:
     spoiled(monkeypatch, "manual", 2, "W2", np.nan)
     args = [*CASE[:-2], "--steps", "3", *(["--json"] if as_json else [])]
-    result = CliRunner().invoke(parity, ["check", *args])
-    assert result.exit_code == 1, result.output
+    result = parity("check", *args)
+    assert result.status == 1, result.out
     if as_json:
-        assert json.loads(result.output)["passed"] is False
+        assert json.loads(result.out)["passed"] is False
     else:
-        assert "FAIL manual diverged when trained on its own: its" in result.output
+        golden.section("not-finite", verdict_of(result.out))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.drawn import case_and_data, steps
+from tests.drawn import case_and_data, steps
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precise import precise_matmul
 from torch_parity.compare.bounds.sum_drift import drift_of
@@ -48,8 +48,8 @@ def recorded(dtype: str, seed: int = 31) -> tuple[Any, ...]:
 @pytest.mark.parametrize("side", ["manual", "torch"])
 @pytest.mark.parametrize("name", MISTAKES)
 def test_the_first_wrong_operation_and_its_side_are_named(name: str, side: str, dtype: str) -> None:
-    """Only the tensor itself is replaced, so that all that was computed from the right one is now
-    wrong as well: the root must still come first."""
+    """Only the tensor itself is replaced, so the tensors computed from the right one are wrong as
+    well: the root must still come first."""
     _, nodes, start, by_hand, by_torch = recorded(dtype)
     traces = {"manual": by_hand, "torch": by_torch}
     wrong = MISTAKES[name](traces[side], start)
@@ -73,7 +73,7 @@ def test_one_entry_off_by_1e_4_is_seen_in_every_tensor(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_alike_terms_of_a_sum_may_round_alike(dtype: str) -> None:
-    """A batch of like samples: every step of the sum loses the same bits, so it walks one way."""
+    """A batch of similar samples: every step of the sum rounds in the same direction."""
     m = 10_000
     dz = np.full((m, 2), 1 / 3, dtype) * np.array([1, -0.7], dtype)
     db = np.cumsum(dz, axis=0)[-1]
@@ -90,8 +90,8 @@ def test_alike_terms_of_a_sum_may_round_alike(dtype: str) -> None:
 
 
 def alike(dtype: str, m: int) -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """dW2 of a batch of like samples, added up one after another: nearly all of its 42 entries are
-    in doubt at first."""
+    """dW2 of a batch of similar samples, added one after another: nearly all of its 42 entries are
+    over the probable bound."""
     rng = np.random.default_rng(43)
     dz = np.tile(rng.normal(size=6).astype(dtype), (m, 1))
     x = np.tile(rng.normal(size=7).astype(dtype), (m, 1))
@@ -107,7 +107,7 @@ def alike(dtype: str, m: int) -> tuple[Any, dict[str, np.ndarray], dict[str, np.
 def test_many_doubtful_entries_are_judged_as_all_at_once(
     monkeypatch: pytest.MonkeyPatch, dtype: str, worst: int
 ) -> None:
-    """Looking at the worst of them first changes neither a right verdict nor a wrong one."""
+    """Checking the worst entries first changes neither a right verdict nor a wrong one."""
     monkeypatch.setattr("torch_parity.compare.judge.replay.WORST", worst)
     node, given, trace = alike(dtype, 4000)
     first = Bounded.exact(given[node.inputs[0]]).T @ Bounded.exact(given[node.inputs[1]])
@@ -124,7 +124,7 @@ def test_many_doubtful_entries_are_judged_as_all_at_once(
 def test_of_a_wrong_product_few_entries_are_looked_at_closely(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All 15,000 are over the probable bound, and each closer look takes as many steps as terms."""
+    """All 15,000 are over the probable bound, and each exact check takes one step per term."""
     looked: list[int] = []
 
     def counted(terms: np.ndarray, eps: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch_parity import manual
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE, sums
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.cli import parity
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.trace import Trace
@@ -96,7 +96,7 @@ def test_its_own_mistakes_are_named_on_either_side(name: str, side: Side) -> Non
         for way in range(len(CATALOGUE[name].ways)):
             wrong = plant(CATALOGUE[name], r.nodes, known, r.trace(side), rng, way)
             assert wrong is not None, seed
-            j = r.judge_instead(side, run(wrong, known, side), 2 * case.batch)
+            j = r.judge_instead(side, execute(wrong, known, side), 2 * case.batch)
             assert j.wrong_sides == (side,), seed
             assert frozenset({name}) in j.diagnoses[side].names, (seed, way, j.diagnoses[side])
             assert j.diagnoses[side].verdict == "unique", (seed, way, j.diagnoses[side].names)
@@ -117,7 +117,7 @@ def test_the_mistakes_of_a_chain_are_named_in_it_too() -> None:
         rng = np.random.default_rng(1)
         wrong = plant(CATALOGUE[name], r.nodes, known, r.trace(side), rng)
         assert wrong is not None, name
-        j = r.judge_instead(side, run(wrong, known, side), 2 * case.batch)
+        j = r.judge_instead(side, execute(wrong, known, side), 2 * case.batch)
         assert frozenset({name}) in j.diagnoses[side].names, (name, side, j.diagnoses[side])
 
 

@@ -1,8 +1,7 @@
-"""A run that was stopped goes on, and ends as if it had never been: parameters, optimizer state,
-masks, curves and report are the same bit for bit. Killed at any moment: test_killed.py."""
+"""A run that was stopped and resumed ends with the same bits: parameters, optimizer state, masks,
+curves and report. For a run that was killed: test_killed.py."""
 
 import json
-import re
 import shutil
 import signal
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from tests.golden_text import Golden
+from tests.command import Ended, parity, refusal
+from tests.golden_text import Golden, masked, verdict
 from tests.runs_made import left, points, stop_after
-from torch_parity.compare.cli import parity
 from torch_parity.compare.commands import resume, train
-from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs import atomic, checkpoint
+from torch_parity.compare.runs.checkpoint import Checkpoint
 from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.show.train_dashboard import TrainDashboard, moments
 
@@ -33,11 +31,11 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nobody stopped."""
+    """A run that was not stopped."""
     root = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "STORE_EVERY", 10)
-        assert call(root, *CASE, "--name", "a").exit_code == 0
+        assert call(root, *CASE, "--name", "a").status == 0
     return root / "a"
 
 
@@ -47,7 +45,7 @@ def stopped_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "STORE_EVERY", 10)
         stop_after(23, patch)
-        assert call(root, *CASE, "--name", "a").exit_code == 130
+        assert call(root, *CASE, "--name", "a").status == 130
     return root / "a"
 
 
@@ -57,22 +55,18 @@ def stopped(stopped_once: Path, tmp_path: Path) -> Path:
     return shutil.copytree(stopped_once, tmp_path / "a")
 
 
-def call(root: Path, *args: str) -> Result:
-    return CliRunner().invoke(parity, ["train", *args, "--runs", str(root)])
+def call(root: Path, *args: str) -> Ended:
+    return parity("train", *args, "--runs", str(root))
 
 
-def refusal(root: Path, *args: str) -> str:
-    result = call(root, *args)
-    assert isinstance(result.exception, InputError), result.output
-    assert str(result.exception).count("\n") <= 1
-    return str(result.exception)
+def refused(root: Path, *args: str) -> str:
+    return refusal(call(root, *args))
 
 
-def test_the_end_is_the_same(whole: Path, stopped: Path) -> None:
+def test_the_end_is_the_same(whole: Path, stopped: Path, golden: Golden) -> None:
     result = call(stopped.parent, "--resume", "a")
-    assert result.exit_code == 0, result.output
-    assert "resuming after step 23 of 30" in result.output
-    assert "PASS" in result.output
+    assert result.status == 0, result.out
+    golden.section("resume", masked(result.out))
     assert left(stopped) == left(whole)
 
 
@@ -103,15 +97,13 @@ def test_a_point_of_every_step_once(whole: Path) -> None:
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
 )
 def test_what_a_stopped_run_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, golden: Golden
 ) -> None:
     before = signal.getsignal(number)
     stop_after(9, monkeypatch, number)
     result = call(tmp_path, *CASE, "--name", "a")
-    assert result.exit_code == status
-    assert "INTERRUPTED after step 9 of 30: so far" in result.output
-    assert "PASS" not in result.output
-    assert f"parity train --resume a --runs {tmp_path}" in result.output.replace("\n", "")
+    assert result.status == status
+    golden.section("resume", verdict(result.out))
     summary = json.loads((tmp_path / "a/summary.json").read_text())
     assert (summary["passed"], summary["interrupted"]) == (False, True)
     assert (summary["steps"], summary["planned"]) == (9, 30)
@@ -124,8 +116,9 @@ def test_a_stop_with_the_last_step_is_no_stop(
 ) -> None:
     stop_after(STEPS, monkeypatch)
     result = call(tmp_path, *CASE, "--name", "a")
-    assert result.exit_code == 0
-    assert "PASS" in result.output
+    assert result.status == 0
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert (summary["passed"], summary["interrupted"]) == (True, False)
 
 
 def test_stopped_three_times(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,22 +126,22 @@ def test_stopped_three_times(whole: Path, tmp_path: Path, monkeypatch: pytest.Mo
     for step in (1, 10, 29):
         with monkeypatch.context() as patch:
             stop_after(step, patch)
-            assert call(tmp_path, *args).exit_code == 130
+            assert call(tmp_path, *args).status == 130
         args = ["--resume", "a"]
-    assert call(tmp_path, *args).exit_code == 0
+    assert call(tmp_path, *args).status == 0
     assert left(tmp_path / "a") == left(whole)
 
 
-def test_gradient_checks_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradient_checks_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Golden
+) -> None:
     args = [*CASE, "--gradcheck", "4"]
-    assert call(tmp_path, *args, "--name", "whole").exit_code == 0
+    assert call(tmp_path, *args, "--name", "whole").status == 0
     with monkeypatch.context() as patch:
         stop_after(11, patch)
-        assert call(tmp_path, *args, "--name", "a").exit_code == 130
-    assert "--gradcheck is 5, but run 'a' began with 4" in refusal(
-        tmp_path, "--resume", "a", "--gradcheck", "5"
-    )
-    assert call(tmp_path, "--resume", "a").exit_code == 0
+        assert call(tmp_path, *args, "--name", "a").status == 130
+    golden.section("resume", refused(tmp_path, "--resume", "a", "--gradcheck", "5"))
+    assert call(tmp_path, "--resume", "a").status == 0
     records = [json.loads((tmp_path / n / "gradcheck.json").read_text()) for n in ("whole", "a")]
     for record in records:
         del record["seconds"]
@@ -159,7 +152,7 @@ def test_gradient_checks_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_failure_before_the_stop_is_still_one_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch's update is wrong in step 5 alone, the run is stopped in step 12."""
+    """torch's update is wrong in step 5 only; the run is stopped in step 12."""
     from torch_parity.compare.sources.pair import TorchSide
 
     step, calls = TorchSide.step, []
@@ -173,12 +166,15 @@ def test_a_failure_before_the_stop_is_still_one_after_it(
         patch.setattr(TorchSide, "step", wrong_once)
         stop_after(12, patch)
         result = call(tmp_path, *CASE, "--name", "a")
-    assert result.exit_code == 130
-    assert "FAIL in step 5" in result.output
-    assert "INTERRUPTED after step 12 of 30" in result.output
+    assert result.status == 130
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert (summary["interrupted"], summary["steps"]) == (True, 12)
+    first = summary["failure"]
+    assert (first["step"], first["difference"]["name"]) == (5, "W1")
     result = call(tmp_path, "--resume", "a")
-    assert result.exit_code == 1
-    assert "FAIL in step 5: First wrong: torch's adam -> W1" in result.output
+    assert result.status == 1
+    summary = json.loads((tmp_path / "a/summary.json").read_text())
+    assert summary["failure"] == first
 
 
 class TestDamage:
@@ -201,72 +197,75 @@ class TestDamage:
             content[len(content) // 2] ^= 4
             path.write_bytes(content)
         result = call(stopped.parent, "--resume", "a")
-        assert result.exit_code == 0, result.output
-        assert "resuming after step 20 of 30" in result.output
-        if (suffix, how) != (".json", "missing"):  # then it was never finished
-            assert re.search(rf"NOTE .*000000023\{suffix}", result.output.replace("\n", ""))
+        assert result.status == 0, result.out
+        named = f"000000023{suffix}" in result.out.replace("\n", "")
+        assert named == ((suffix, how) != (".json", "missing"))  # then it was never finished
         assert left(stopped) == left(whole)
 
-    def test_both_are_refused_by_name(self, stopped: Path) -> None:
+    def test_both_are_refused_by_name(self, stopped: Path, golden: Golden) -> None:
         for path in checkpoint.stored(stopped / "checkpoints"):
             path.with_suffix(".safetensors").write_bytes(b"")
-        said = refusal(stopped.parent, "--resume", "a")
-        for name in ("000000020.safetensors", "000000023.safetensors"):
-            assert f"{name} (0 bytes) is damaged" in said
-        assert f"train again with  parity train --case {stopped / 'case.toml'}" in said
+        said = refused(stopped.parent, "--resume", "a")
+        golden.section("resume", said)
 
-    def test_none_is_left(self, stopped: Path) -> None:
+    def test_none_is_left(self, stopped: Path, golden: Golden) -> None:
         for path in checkpoint.stored(stopped / "checkpoints"):
             checkpoint.delete(path)
-        assert "holds no checkpoint" in refusal(stopped.parent, "--resume", "a")
+        golden.section("resume", refused(stopped.parent, "--resume", "a"))
 
-    def test_another_case(self, stopped: Path) -> None:
-        """Somebody edited case.toml: neither is taken for the other."""
+    def test_of_the_layout_before_the_perturbed_copy_had_its_name(
+        self, stopped: Path, golden: Golden
+    ) -> None:
+        for path in checkpoint.stored(stopped / "checkpoints"):
+            old = checkpoint.load(path)
+            record = {k.replace("perturbation_rng", "nudges"): v for k, v in old.record.items()}
+            tensors = {n.replace("perturbed_copy/", "twin/"): a for n, a in old.tensors.items()}
+            checkpoint.store(path.parent, Checkpoint(old.step, tensors, record))
+        golden.section("resume", refused(stopped.parent, "--resume", "a"))
+
+    def test_another_case(self, stopped: Path, golden: Golden) -> None:
+        """case.toml was edited: the checkpoint is refused."""
         toml = stopped / "case.toml"
         toml.write_text(toml.read_text().replace("lr = 0.02", "lr = 0.03"))
-        said = refusal(stopped.parent, "--resume", "a")
-        assert "belongs to another case: lr is 0.02 there, 0.03 in case.toml" in said
+        golden.section("resume", refused(stopped.parent, "--resume", "a"))
 
-    def test_curves_that_were_cut(self, stopped: Path) -> None:
+    def test_curves_that_were_cut(self, stopped: Path, golden: Golden) -> None:
         log = stopped / "torch/events.out.tfevents.0"
         log.write_bytes(log.read_bytes()[:100])
-        assert f"{log} holds 100 bytes, expected at least" in refusal(
-            stopped.parent, "--resume", "a"
-        )
+        golden.section("resume", masked(refused(stopped.parent, "--resume", "a")))
 
-    @pytest.mark.parametrize("side", ["manual", "torch", "twin", "parity"])
-    def test_curves_that_were_changed(self, whole: Path, stopped: Path, side: str) -> None:
-        """A bit that fell over, within what both checkpoints know of: refused by name."""
+    @pytest.mark.parametrize("side", ["manual", "torch", "perturbed_copy", "parity"])
+    def test_curves_that_were_changed(self, stopped: Path, side: str, golden: Golden) -> None:
+        """A flipped bit in the part that both checkpoints cover: refused by name."""
         log = stopped / side / "events.out.tfevents.0"
         content = bytearray(log.read_bytes())
         content[len(content) // 3] ^= 4
         log.write_bytes(content)
-        said = refusal(stopped.parent, "--resume", "a")
-        assert f"{log} is damaged: its first" in said
-        assert f"train again with  parity train --case {stopped / 'case.toml'}" in said
+        golden.section("resume", masked(refused(stopped.parent, "--resume", "a")))
 
     def test_curves_that_were_changed_after_a_checkpoint(self, whole: Path, stopped: Path) -> None:
-        """The one before the damage is gone on from; what comes after its end does no harm."""
+        """The run resumes from the checkpoint before the damage; later bytes are ignored."""
         log = stopped / "manual/events.out.tfevents.0"
         content = bytearray(log.read_bytes())
         content[-20] ^= 4
         log.write_bytes(content + b"torn")
         result = call(stopped.parent, "--resume", "a")
-        assert result.exit_code == 0, result.output
-        assert "resuming after step 20 of 30" in result.output
+        assert result.status == 0, result.out
         assert left(stopped) == left(whole)
 
-    def test_a_record_that_is_gone(self, stopped: Path) -> None:
-        """Every record left has its right checksum, and the length is the old one."""
-        log = stopped / "twin/events.out.tfevents.0"
+    def test_a_record_that_is_gone(self, stopped: Path, golden: Golden) -> None:
+        """Every remaining record has the right checksum, and the file has the old length."""
+        log = stopped / "perturbed_copy/events.out.tfevents.0"
         content = log.read_bytes()
         first = 16 + int.from_bytes(content[:8], "little")
         second = 16 + int.from_bytes(content[first : first + 8], "little")
         log.write_bytes(content[:first] + content[first + second :] + content[-second:])
         assert log.stat().st_size == len(content)
-        assert f"{log} is damaged" in refusal(stopped.parent, "--resume", "a")
+        golden.section("resume", masked(refused(stopped.parent, "--resume", "a")))
 
-    def test_other_data(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_other_data(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Golden
+    ) -> None:
         rng = np.random.default_rng(4)
         mine = {"x": rng.normal(size=(20, 3)), "y": np.arange(20) % 2}
         np.savez(tmp_path / "mine.npz", **mine)
@@ -282,12 +281,10 @@ class TestDamage:
         ]
         with monkeypatch.context() as patch:
             stop_after(4, patch)
-            assert call(tmp_path / "runs", *args).exit_code == 130
+            assert call(tmp_path / "runs", *args).status == 130
         mine["x"][2, 1] += 1e-12
         np.savez(tmp_path / "mine.npz", **mine)
-        said = refusal(tmp_path / "runs", "--resume", "mine")
-        assert "other data than" in said
-        assert "mine.npz" in said
+        golden.section("resume", refused(tmp_path / "runs", "--resume", "mine"))
 
 
 class TestRefused:
@@ -305,35 +302,34 @@ class TestRefused:
     )
     def test_a_changed_case(self, stopped: Path, option: tuple[str, ...], words: str) -> None:
         before = {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()}
-        assert words in refusal(stopped.parent, "--resume", "a", *option)
+        assert words in refused(stopped.parent, "--resume", "a", *option)
         assert {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()} == before
 
     def test_the_same_case_said_again(self, stopped: Path) -> None:
-        assert call(stopped.parent, "--resume", "a", *CASE).exit_code == 0
+        assert call(stopped.parent, "--resume", "a", *CASE).status == 0
 
-    def test_a_finished_run(self, whole: Path) -> None:
+    def test_a_finished_run(self, whole: Path, golden: Golden) -> None:
         before = left(whole)
-        said = refusal(whole.parent, "--resume", "a")
-        assert "run 'a' is finished" in said
+        golden.section("resume", refused(whole.parent, "--resume", "a"))
         assert left(whole) == before
 
-    def test_a_run_that_is_not_there(self, stopped: Path) -> None:
-        assert "no run 'b'" in refusal(stopped.parent, "--resume", "b")
+    def test_a_run_that_is_not_there(self, stopped: Path, golden: Golden) -> None:
+        golden.section("resume", refused(stopped.parent, "--resume", "b"))
 
     def test_a_folder_that_is_no_run(self, tmp_path: Path, golden: Golden) -> None:
         (tmp_path / "a").mkdir()
-        said = refusal(tmp_path, "--resume", "a")
+        said = refused(tmp_path, "--resume", "a")
         golden.section("resume", said)
 
 
 def holds(folder: Path) -> dict[Path, bytes]:
-    """Every file but the lock, which holds nothing."""
+    """Every file except the lock, which is empty."""
     files = (p for p in folder.rglob("*") if p.is_file() and p.name != "lock")
     return {p: p.read_bytes() for p in files}
 
 
 class Killed(BaseException):
-    """The process is gone; nobody catches it."""
+    """As if the process were killed: no code catches it."""
 
 
 # what the process was about to do when it was killed, and how often it had done that before
@@ -350,8 +346,8 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
 def test_killed_before_the_first_checkpoint(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Nothing is lost and nothing mixed: --resume and a second run of that name are refused, with
-    what to do, and both leave the folder as it is."""
+    """--resume and a second run of that name are refused with a remedy, and both leave the folder
+    unchanged."""
     owner, name, before = MOMENTS[moment]
     original, calls = getattr(owner, name), []
 
@@ -367,15 +363,15 @@ def test_killed_before_the_first_checkpoint(
             call(tmp_path, *CASE, "--name", "a")
     folder = tmp_path / "a"
     held = holds(folder)
-    said = refusal(tmp_path, "--resume", "a")
+    said = refused(tmp_path, "--resume", "a")
     if (folder / "case.toml").exists():
         assert f"train again with  parity train --case {folder / 'case.toml'}" in said
     else:
         assert "stopped before the first step" in said
-    assert "run 'a' exists" in refusal(tmp_path, *CASE, "--name", "a")
+    assert "run 'a' exists" in refused(tmp_path, *CASE, "--name", "a")
     assert holds(folder) == held
     if moment == "first checkpoint half written":
-        assert call(tmp_path, "--case", str(folder / "case.toml"), "--name", "b").exit_code == 0
+        assert call(tmp_path, "--case", str(folder / "case.toml"), "--name", "b").status == 0
         assert left(tmp_path / "b") == left(whole)
 
 
@@ -386,9 +382,9 @@ def test_another_version_is_said_and_not_refused(
     for module in (train, resume):
         monkeypatch.setattr(module, "made_with", lambda: now | {"numpy": "9.9"})
     result = call(stopped.parent, "--resume", "a")
-    assert result.exit_code == 0, result.output
+    assert result.status == 0, result.out
     said = f"after step 23 this run was resumed with numpy {np.__version__} -> 9.9"
-    assert said in result.output.replace("\n", " ")
+    assert said in result.out.replace("\n", " ")
     summary = json.loads((stopped / "summary.json").read_text())
     (note,) = summary["notes"]
     assert said in note

@@ -1,5 +1,5 @@
-"""A run's folder that cannot be written, is in use, or vanishes: one clear sentence, no traceback,
-and never two runs in one log."""
+"""A run's folder that cannot be written, is in use, or is deleted: one clear sentence, no
+traceback, and never two runs in one log."""
 
 import errno
 import multiprocessing
@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
+from tests.command import Ended, parity, refusal
 from tests.runs_made import left, points, stop_after
-from torch_parity.compare.cli import parity
 from torch_parity.compare.commands import train
-from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs import atomic
 from torch_parity.compare.runs.event_file import EventFile
 from torch_parity.compare.runs.lock import RunLock
@@ -24,14 +22,8 @@ from torch_parity.compare.show.dashboard import Dashboard
 CASE = ["--data", "moons", "--samples", "40", "--hidden", "3", "--steps", "12", "--log-every", "5"]
 
 
-def call(root: Path, *args: str) -> Result:
-    return CliRunner().invoke(parity, ["train", *args, "--runs", str(root)])
-
-
-def refusal(result: Result) -> str:
-    assert isinstance(result.exception, InputError), result.output
-    assert str(result.exception).count("\n") <= 1
-    return str(result.exception)
+def call(root: Path, *args: str) -> Ended:
+    return parity("train", *args, "--runs", str(root))
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "STORE_EVERY", 4)
-        assert call(root, *CASE, "--name", "a").exit_code == 0
+        assert call(root, *CASE, "--name", "a").status == 0
     return left(root / "a")
 
 
@@ -65,20 +57,20 @@ def failing(write: Callable[..., None], count: list[int], number: int) -> Callab
 def test_a_disk_that_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, Any], writes: int, number: int
 ) -> None:
-    """After so many writes none goes through. Once there is room again the run can go on."""
+    """After that many writes every one fails. When there is space again, the run can be resumed."""
     count = [writes]
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "write", failing(atomic.write, count, number))
         patch.setattr(EventFile, "add_event", failing(EventFile.add_event, count, number))
         result = call(tmp_path, *CASE, "--name", "a")
     assert count[0] < 0, "every write went through"
-    said = refusal(result)
+    said = refusal(result, after_output=True)
     assert f"{tmp_path / 'a'} cannot be written: {os.strerror(number)}" in said
-    assert "PASS" not in result.output
+    assert "PASS" not in result.out
     if not list((tmp_path / "a").glob("checkpoints/*.json")):
         return
     assert f"parity train --resume a --runs {tmp_path}" in said
-    assert call(tmp_path, "--resume", "a").exit_code == 0
+    assert call(tmp_path, "--resume", "a").status == 0
     assert left(tmp_path / "a") == whole
 
 
@@ -92,7 +84,7 @@ def test_a_log_that_is_full_when_it_is_closed(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Dashboard, "close", full)
-    assert "No space left" in refusal(call(tmp_path, *CASE, "--name", "a"))
+    assert "No space left" in refusal(call(tmp_path, *CASE, "--name", "a"), after_output=True)
 
 
 def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
@@ -107,10 +99,10 @@ def _hold(folder: Path, held: Any, done: Any) -> None:
 
 
 def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that another process trains is not gone on with; one that was killed holds nothing."""
+    """A run that another process trains is not resumed; one that was killed holds no lock."""
     with monkeypatch.context() as patch:
         stop_after(5, patch)
-        assert call(tmp_path, *CASE, "--name", "a").exit_code == 130
+        assert call(tmp_path, *CASE, "--name", "a").status == 130
     before = points(tmp_path / "a")
     context = multiprocessing.get_context("spawn")
     held, done = context.Event(), context.Event()
@@ -122,15 +114,15 @@ def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert points(tmp_path / "a") == before
     other.kill()
     other.join()
-    assert call(tmp_path, "--resume", "a").exit_code == 0
+    assert call(tmp_path, "--resume", "a").status == 0
 
 
 def test_a_name_that_is_taken(tmp_path: Path) -> None:
-    assert call(tmp_path, *CASE, "--name", "a").exit_code == 0
+    assert call(tmp_path, *CASE, "--name", "a").status == 0
     before = left(tmp_path / "a")
     assert "run 'a' exists" in refusal(call(tmp_path, *CASE, "--name", "a"))
     assert left(tmp_path / "a") == before
-    assert call(tmp_path, *CASE).exit_code == call(tmp_path, *CASE).exit_code == 0
+    assert call(tmp_path, *CASE).status == call(tmp_path, *CASE).status == 0
     assert {p.name for p in tmp_path.iterdir()} == {"a", "moons", "moons-2"}
 
 
@@ -139,7 +131,7 @@ def test_a_name_that_is_taken(tmp_path: Path) -> None:
 def test_a_folder_that_vanishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, again: bool
 ) -> None:
-    """Nothing is written into the folder that stands there now, whoever made it."""
+    """Nothing is written into the new folder of the same name."""
     write = Dashboard.write
     folder = tmp_path / "a"
 
@@ -152,6 +144,6 @@ def test_a_folder_that_vanishes(
                 (folder / "lock").write_text("")
 
     monkeypatch.setattr(Dashboard, "write", write_then_vanish)
-    said = refusal(call(tmp_path, *CASE, "--name", "a"))
+    said = refusal(call(tmp_path, *CASE, "--name", "a"), after_output=True)
     assert f"{folder} was deleted or replaced during" in said
     assert [p.name for p in folder.rglob("*")] == (["lock"] if again else [])

@@ -1,4 +1,4 @@
-"""The same case gives the same bits, run to run and process to process, and says what made them."""
+"""The same case gives the same bits in each run and each process, and reports the versions."""
 
 import hashlib
 import json
@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 import torch
-from click.testing import CliRunner
 
+from tests.command import parity
 from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
-from torch_parity.compare.cli import parity
 from torch_parity.compare.runs.training import Training
 from torch_parity.compare.sources import pair
 
@@ -21,7 +20,7 @@ CASE = Case(hidden=(13, 7), steps=25, batch=33, log_every=5, optimizer="adam", l
 
 
 def digest() -> str:
-    """Of every number of every step: inputs, masks, both traces, and the free-running curves."""
+    """A digest of every number of every step: inputs, masks, both traces, free-running curves."""
     found = hashlib.sha256()
 
     def watch(step: int, *tensors: object) -> None:
@@ -32,13 +31,19 @@ def digest() -> str:
     with threads.limited(1):
         loaded = data.load(CASE)
         for record in Training(CASE, loaded, pair.build(CASE, loaded), watch):
-            curves = (record.manual, record.torch, record.twin, record.drift, record.envelope)
+            curves = (
+                record.manual,
+                record.torch,
+                record.perturbed_copy,
+                record.drift,
+                record.envelope,
+            )
             found.update(repr((record.step, curves)).encode())
     return found.hexdigest()
 
 
 def test_two_processes_give_the_same_traces() -> None:
-    """The other one hashes in another order and has a heap of its own."""
+    """The other process has another hash order and another heap."""
     command = "from tests.test_same_bits import digest; print(digest())"
     root = Path(__file__).parents[1]
     other = subprocess.run(
@@ -49,8 +54,8 @@ def test_two_processes_give_the_same_traces() -> None:
 
 def test_a_run_says_what_it_was_made_with(tmp_path: Path) -> None:
     args = ["train", "--data", "moons", "--hidden", "3", "--steps", "3", "--threads", "2"]
-    result = CliRunner().invoke(parity, [*args, "--runs", str(tmp_path)])
-    assert result.exit_code == 0, result.output
+    result = parity(*args, "--runs", str(tmp_path))
+    assert result.status == 0, result.out
     made = json.loads((tmp_path / "moons/summary.json").read_text())["made_with"]
     assert made["python"] == sys.version.split()[0]
     assert (made["numpy"], made["torch"]) == (np.__version__, torch.__version__)
@@ -62,4 +67,4 @@ def test_a_run_says_what_it_was_made_with(tmp_path: Path) -> None:
     assert "2 threads" in made["numpy's BLAS"]
     assert str(Path(sys.prefix)) not in json.dumps(made), "no path of a machine"
     for name, value in made.items():
-        assert f"{name} {value}" in result.output.replace("\n", "")
+        assert f"{name} {value}" in result.out.replace("\n", "")

@@ -1,18 +1,17 @@
 """The sharded step by hand against numbers from elsewhere, and the commands on bad input."""
 
 import shutil
-import sys
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.command import parity
 from tests.test_causes import third_step
 from torch_parity import manual
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.cli import main
 from torch_parity.compare.commands.faults import demonstrate
 from torch_parity.compare.commands.shard import write_shards
 from torch_parity.compare.judge.judge import judge
@@ -65,13 +64,6 @@ def test_causes_of_many_ranks_name_nothing_in_one_process() -> None:
     assert found.diagnoses["torch"].names == (frozenset({"lambda_doubled"}),)
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *args: str | Path) -> int:
-    monkeypatch.setattr(sys, "argv", ["parity", *map(str, args)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -85,36 +77,34 @@ def test_shards_that_cannot_be_are_bad_input(
     options: tuple[str, ...],
     said: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
-    assert command(monkeypatch, "shard", "--data", "moons", *options, "--out", out) == 2
-    assert said in capsys.readouterr().err
+    ended = parity("shard", "--data", "moons", *options, "--out", str(out))
+    assert ended.status == 2
+    assert said in ended.err
     assert not out.exists()
 
 
-def test_a_folder_in_use_is_not_written_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "shard", "--data", "moons", "--out", tmp_path / "a") == 0
-    assert (
-        f"-m torch_parity.torch_ref.distributed {tmp_path / 'a'}"
-        in capsys.readouterr().out.replace("\n", "")
-    )
-    assert command(monkeypatch, "shard", "--data", "moons", "--out", tmp_path / "a") == 2
-    assert "is not empty" in capsys.readouterr().err
+def test_a_folder_in_use_is_not_written_to(tmp_path: Path) -> None:
+    ended = parity("shard", "--data", "moons", "--out", str(tmp_path / "a"))
+    assert ended.status == 0
+    start = f"-m torch_parity.torch_ref.distributed {tmp_path / 'a'}"
+    assert start in ended.out.replace("\n", "")
+    ended = parity("shard", "--data", "moons", "--out", str(tmp_path / "a"))
+    assert ended.status == 2
+    assert "is not empty" in ended.err
 
 
-def test_ranks_without_a_job_or_traces_are_bad_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(monkeypatch, "ranks", tmp_path) == 2
-    assert "holds no job.json" in capsys.readouterr().err
+def test_ranks_without_a_job_or_traces_are_bad_input(tmp_path: Path) -> None:
+    ended = parity("ranks", str(tmp_path))
+    assert ended.status == 2
+    assert "holds no job.json" in ended.err
     write_shards(Case(data="moons"), (2, 1), tmp_path / "a")
-    assert command(monkeypatch, "ranks", tmp_path / "a") == 2
-    assert "holds no traces" in capsys.readouterr().err
+    ended = parity("ranks", str(tmp_path / "a"))
+    assert ended.status == 2
+    assert "holds no traces" in ended.err
     write_shards(Case(data="moons", lr=0.3), (2, 1), tmp_path / "b")
     shutil.copy(tmp_path / "b" / "case.toml", tmp_path / "a")
-    assert command(monkeypatch, "ranks", tmp_path / "a") == 2
-    assert "job.json does not belong to case.toml" in capsys.readouterr().err
+    ended = parity("ranks", str(tmp_path / "a"))
+    assert ended.status == 2
+    assert "job.json does not belong to case.toml" in ended.err

@@ -1,5 +1,5 @@
-"""A training that starts from a state takes the very same steps: nothing that they depend on lies
-outside it."""
+"""A training that starts from a state takes the same steps: the state holds everything that they
+depend on."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -26,7 +26,7 @@ def case_of(optimizer: str, dtype: str) -> Case:
 
 
 def traces(case: Case, start: State | None = None) -> Iterator[tuple[int, bytes, State]]:
-    """Step, every number that both sides and all curves made of it, and the state after it."""
+    """Each step, every number of both sides and of all curves, and the state after it."""
     loaded = data.load(case)
     seen: list[bytes] = []
 
@@ -36,7 +36,7 @@ def traces(case: Case, start: State | None = None) -> Iterator[tuple[int, bytes,
 
     training = Training(case, loaded, pair.build(case, loaded), watch, start)
     for record in training:
-        curves = (record.manual, record.torch, record.twin, record.drift, record.envelope)
+        curves = (record.manual, record.torch, record.perturbed_copy, record.drift, record.envelope)
         yield record.step, b"".join(seen) + repr(curves).encode(), training.state()
         seen.clear()
 
@@ -61,8 +61,8 @@ def test_nothing_is_left_at_the_end_of_a_run() -> None:
 
 @pytest.mark.parametrize("name", [f.name for f in fields(State) if f.name != "before"])
 def test_each_part_of_a_state_is_needed(name: str) -> None:
-    """With a part from another step the run takes another way. (before tells the diagnosis alone
-    what the last gradients were.)"""
+    """With a part from another step the run continues differently. (Only the diagnosis uses before,
+    the last gradients.)"""
     case = case_of("adam", "float64")
     whole = {step: (made, state) for step, made, state in traces(case)}
     mixed = replace(whole[7][1], **{name: getattr(whole[5][1], name)})
@@ -79,9 +79,11 @@ def test_a_state_does_not_change_while_training_goes_on() -> None:
 
     def numbers() -> list[bytes]:
         arrays = [state.generator, *state.before.values(), *state.optimizer.values()]
-        for side in (state.manual, state.torch, state.twin):
+        for side in (state.manual, state.torch, state.perturbed_copy):
             arrays += [*side.params.values(), *side.memory.values()]
-        return [np.ascontiguousarray(a).tobytes() for a in arrays] + [repr(state.nudges).encode()]
+        return [np.ascontiguousarray(a).tobytes() for a in arrays] + [
+            repr(state.perturbation_rng).encode()
+        ]
 
     before = numbers()
     next(steps)

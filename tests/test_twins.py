@@ -1,5 +1,5 @@
-"""The twin rule: manual/ and torch_ref/ have the same files, yield the same names in the same
-order, and never meet."""
+"""manual/ and torch_ref/ have the same files, make the same names in the same order, and do not
+import each other."""
 
 import ast
 from pathlib import Path
@@ -34,7 +34,7 @@ NO_TWIN = {
 
 
 def files(package: str) -> set[str]:
-    """Of folders as well: torch_ref/distributed/ is the twin of manual/distributed.py."""
+    """Folders as well: torch_ref/distributed/ is the counterpart of manual/distributed.py."""
     return {p.stem for p in (ROOT / package).rglob("*") if "__pycache__" not in p.parts}
 
 

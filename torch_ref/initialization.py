@@ -1,4 +1,4 @@
-"""First weights in torch: nn.init, in place, under torch's names."""
+"""Initial weights in torch: nn.init, in place, under torch's names."""
 
 from torch import Tensor, nn
 

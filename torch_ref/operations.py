@@ -1,7 +1,7 @@
 """torch's functions by name, so that a model can be told which activation or loss to use.
 
-A name is that of a file in ops/ or losses/, or of what was added from elsewhere. Nothing here
-imports torch by itself.
+A name is that of a file in ops/ or losses/, or of an added operation. This file does not import
+torch.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,6 @@ def find(name: str) -> Callable[..., Any]:
 
 
 def activation(name: str, **options: Any) -> Any:
-    """The activation of this name as a module, with those of the options that it takes."""
+    """The activation of this name as a module, with the options that it takes."""
     make = find(name)
     return make(**{n: value for n, value in options.items() if n in signature(make).parameters})

@@ -1,7 +1,7 @@
-"""What torch computes on the way, by name: hooks see every tensor, and keep copies.
+"""Every tensor of a torch step, by name: hooks copy them.
 
-Copies, never the tensors themselves: an in-place operation or the next update would change them.
-The models themselves need none of this; step.py beside them is the whole of a training step.
+They are copied because an in-place operation or the next update would change them. The models do
+not need this file; step.py beside them is a complete training step.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ class Names:
 
 
 class Recorder(ExitStack):
-    """While open, keeps what a network's modules are given and return, the gradients of it, and the
+    """While open, keeps the inputs and outputs of a network's modules, their gradients, and the
     dropout masks, all under the names that are asked for."""
 
     def __init__(self, net: nn.Module, names: Names) -> None:
@@ -85,7 +85,7 @@ class Recorder(ExitStack):
         self.tensors[name] = gradient.detach().clone()
 
     def _watch_mask(self, name: str, module: nn.Module) -> None:
-        """The generator as it stood before the draw is all it takes to draw the mask again."""
+        """Keep the state of the generator before the draw, to draw the mask again."""
         if isinstance(module, FixedDropout):
             self.masks[name] = module.mask
             return
@@ -128,7 +128,7 @@ OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], Memory]] = {
 def memory(
     optimizer: torch.optim.Optimizer, read: Memory, params: Mapping[str, Tensor], names: Names
 ) -> Tensors:
-    """Copies of what the optimizer remembers, by name: vW1, vb1... Empty before its first step."""
+    """Copies of the optimizer's memory, by name: vW1, vb1... Empty before its first step."""
     called = {p: name for name, p in params.items()}
     return {
         names.slot(slot, called[p]): value.detach().clone()
@@ -158,7 +158,7 @@ class Task:
 
     @property
     def weights(self) -> dict[str, nn.Parameter]:
-        """The parameters that a penalty is taken of: those with two dimensions or more."""
+        """The parameters in the penalty: those with two dimensions or more."""
         return {name: p for name, p in self.params.items() if p.ndim > 1}
 
 
@@ -187,7 +187,7 @@ def recorded_step(task: Task, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
 
 
 def _gradients(task: Task, loss: Tensor) -> Tensors:
-    """The parameters' gradients as the loss has left them, and with the penalty's share."""
+    """The parameters' gradients from the loss alone, and with the penalty's share."""
     names, penalty, weights = task.names, task.penalty, task.weights
     if not (penalty.l1 or penalty.l2):
         return {names.gradient(n): gradient(p).clone() for n, p in task.params.items()}

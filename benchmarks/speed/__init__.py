@@ -1,1 +1,1 @@
-"""How fast it is, side by side with what it is compared to: `make bench`."""
+"""Speed, with what it is compared to: `make bench`."""

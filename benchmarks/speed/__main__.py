@@ -1,4 +1,4 @@
-"""`make bench`: every table of speed, beside what it is compared to; the JSON is kept."""
+"""`make bench`: print every table of speed, and store the numbers as JSON."""
 
 import json
 import sys
@@ -16,14 +16,14 @@ KEPT = Path(__file__).parent / "results.json"
 
 
 class Shown:
-    """Tables, each shown as soon as it is there."""
+    """Tables, each printed as soon as it is measured."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.all: list[Table] = []
 
     def add(self, *tables: Table) -> None:
-        """Show, and keep for the page."""
+        """Print a table, and keep it for the page."""
         for table in tables:
             self.console.print(table)
         self.all += tables

@@ -1,7 +1,7 @@
 """How time and memory grow with depth, width, batch and file size.
 
-Each size runs in a process of its own: what it holds at most, less what it held before, is the
-memory. An exponent of 1 is linear; the parameters grow as the square of the width.
+Each size runs in a new process: its memory is the peak minus the memory before the measurement. An
+exponent of 1 is linear; the parameters grow as the square of the width.
 """
 
 import json
@@ -35,7 +35,7 @@ STEPS = 3
 
 
 def grow(what: str, size: int) -> dict[str, float]:
-    """Seconds and megabytes at one size, measured in a process of its own."""
+    """Seconds and megabytes at one size, measured in a new process."""
     command = [sys.executable, "-m", "benchmarks.speed.growth", what, str(size)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
@@ -52,7 +52,7 @@ class Grown:
 
     @property
     def exponent(self) -> float | None:
-        """None where there is one size. What is paid once no longer counts in the larger half."""
+        """None if there is one size. Fixed costs hardly count in the larger half."""
         half = max(0, len(self.sizes) // 2 - 1)
         if len(self.sizes) < 2:
             return None
@@ -73,7 +73,7 @@ def growth(huge: bool) -> list[Grown]:
 
 
 def table(found: list[Grown]) -> Table:
-    """Sizes and numbers in a row."""
+    """One row per measure: sizes and numbers."""
     t = Table("grows with", "", "sizes", "numbers", "exponent", title="Growth", box=None)
     for g in found:
         sizes, numbers = ", ".join(map(str, g.sizes)), ", ".join(f"{n:.3g}" for n in g.numbers)
@@ -83,7 +83,7 @@ def table(found: list[Grown]) -> Table:
 
 
 def _peak() -> float:
-    """Megabytes; of this program alone (getrusage's peak is inherited from whoever started it)."""
+    """Peak megabytes of this program (getrusage's peak includes that of the parent process)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(s.split()[1]) for s in lines if s.startswith("VmHWM")) / 1024
 
@@ -112,7 +112,7 @@ def _steps(what: str, size: int) -> dict[str, float]:
 
 
 def _judged(r: Recorded, closely: bool) -> float:
-    """Seconds; a step that is wrong would be diagnosed as well, so none may be."""
+    """Seconds. The step must be right: a wrong one would be diagnosed as well."""
     began = perf_counter()
     judgement = judge(r.nodes, r.start, r.manual, r.torch, always_replay=closely)
     seconds = perf_counter() - began
@@ -134,7 +134,7 @@ def _file(size: int) -> dict[str, float]:
 
 
 def write(size: int, a: Path, b: Path) -> None:
-    """The two files; in a process of its own, which takes its memory with it."""
+    """Write the two files in a new process, whose memory is freed when it ends."""
     rng = np.random.default_rng(0)
     tensors = {f"made/t{i}": rng.standard_normal((1024, 2048)) for i in range(size // 16)}
     save_file(tensors, a)
@@ -142,7 +142,7 @@ def write(size: int, a: Path, b: Path) -> None:
 
 
 def main(what: str, size: int, *paths: str) -> None:
-    """What grow and _file start."""
+    """The command that grow and _file start."""
     if what == "write":
         write(size, *map(Path, paths))
         return

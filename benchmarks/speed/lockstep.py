@@ -1,8 +1,8 @@
-"""What it costs to train both sides in one process, to judge every step, and to log it.
+"""The cost of training both sides in one process, of judging every step, and of logging.
 
-The pair: milliseconds a step of each side alone in a process of its own, and of both in one; with
-and without another process that keeps a core busy. Judging and logging: as `parity train` does
-them, as shares of the two steps and of the run.
+The pair: milliseconds per step of each side in its own process, and of both in one process; with
+and without another process that keeps a core busy. Judging and logging: as in `parity train`, as
+shares of the two steps and of the run.
 """
 
 import subprocess
@@ -39,7 +39,7 @@ SECONDS = 1.0
 
 
 class Lockstep:
-    """Both sides of a drawn problem, as training steps them: recorded, with dropout and L2."""
+    """Both sides of a random problem, as in training: recorded, with dropout and L2."""
 
     def __init__(self, net: Net, dtype: str = "float64") -> None:
         rng = np.random.default_rng(0)
@@ -72,7 +72,7 @@ class Lockstep:
 
 
 def worker(what: str) -> None:
-    """Steps for a second, and prints the milliseconds of one; run in a process of its own."""
+    """Run steps for a second, and print the milliseconds of one; this is a process's whole work."""
     with threads.limited(1):
         step = getattr(Lockstep(DIGITS), what)
         for _ in range(20):
@@ -142,7 +142,7 @@ def judging(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def _read(manual: Tensors, torch: Tensors, piece: np.ndarray) -> None:
-    """Every entry of both sides once: the least that a comparison of them costs."""
+    """Read every entry of both sides once: the least cost of a comparison."""
     for name, a in manual.items():
         flat, other = a.reshape(-1), torch[name].reshape(-1)
         for start in range(0, a.size, PIECE):
@@ -151,14 +151,14 @@ def _read(manual: Tensors, torch: Tensors, piece: np.ndarray) -> None:
 
 
 def logging(rounds: int) -> dict[str, float]:
-    """Microseconds a scalar, ours and add_scalar's; and what all logging takes of a default run."""
+    """Microseconds per scalar, ours and add_scalar's; and the share of logging in a default run."""
     case = Case(steps=30)
     with threads.limited(1), tempfile.TemporaryDirectory() as folder:
         loaded = data.load(case)
         sides = pair.build(case, loaded)
         records = list(training.Training(case, loaded, sides))
         plain = next(r for r in reversed(records) if not r.traces)
-        curves = (plain.manual, plain.torch, plain.twin)
+        curves = (plain.manual, plain.torch, plain.perturbed_copy)
         kinds = {kind(d.name) for d in plain.judgement.differences}
         scalars = sum(map(len, curves)) + len(kinds) + len(("drift", "envelope"))
         with (
@@ -202,7 +202,7 @@ def _share_of_a_run(folder: Path) -> float:
 
 
 class Stopwatch:
-    """Runs what it is given and adds up the seconds."""
+    """Calls functions and adds up the seconds."""
 
     seconds = 0.0
 
@@ -218,7 +218,7 @@ def tables(
     judged: dict[str, dict[str, float]],
     logged: dict[str, float],
 ) -> list[Table]:
-    """Three small ones."""
+    """Three small tables."""
     a = Table("", "manual, ms", "torch, ms", "both, ms", "both / sum", title="The pair", box=None)
     for label, f in pairs.items():
         a.add_row(label, *(f"{f[k]:.3f}" for k in ("manual", "torch", "both")), f"{f['ratio']:.2f}")

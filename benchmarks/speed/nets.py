@@ -1,5 +1,5 @@
-"""The networks that are timed, each with plain gradient descent, no dropout and no penalty, as
-every peer can do it."""
+"""The timed networks, each with plain gradient descent, without dropout and penalty, which all
+libraries support."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ class Net:
 
     @property
     def products(self) -> float:
-        """Floating-point operations of the matrix products of a step: 2 m n_in n_out each, three a
-        layer but two in the first, which passes nothing back."""
+        """Floating-point operations of the matrix products of a step: 2 m n_in n_out each, three
+        per layer, but two in the first, which needs no gradient of its input."""
         layers = zip(self.sizes[:-1], self.sizes[1:], strict=True)
         return sum(2.0 * self.batch * a * b * (2 + (k > 0)) for k, (a, b) in enumerate(layers))
 
@@ -54,7 +54,7 @@ DIGITS, WIDEST = NETS[2], NETS[4]
 
 @dataclass
 class Problem:
-    """A batch and first parameters, the same for whoever is timed."""
+    """A batch and initial parameters, the same for all libraries."""
 
     net: Net
     x: np.ndarray
@@ -63,7 +63,7 @@ class Problem:
 
 
 def problem(net: Net, dtype: str) -> Problem:
-    """Drawn numbers of the net's sizes."""
+    """Random numbers of the net's sizes."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((net.batch, net.sizes[0])).astype(dtype)
     y = rng.integers(0, max(2, net.sizes[-1]), net.batch)
@@ -75,7 +75,7 @@ def problem(net: Net, dtype: str) -> Problem:
 
 
 def by_hand(p: Problem) -> Callable[[], object]:
-    """manual.step, each step from where the last one ended, every tensor kept by name."""
+    """manual.step, each step from the result of the last one, every tensor kept by name."""
     loss, output = (
         ("binary_cross_entropy", "sigmoid") if p.net.binary else ("cross_entropy", "identity")
     )
@@ -93,8 +93,8 @@ def by_hand(p: Problem) -> Callable[[], object]:
 
 
 def bare(p: Problem) -> Callable[[], object]:
-    """The least that NumPy can do for the same parameters: a - y for the slope of loss and output
-    together, results written over their inputs, nothing checked, named or kept."""
+    """The fastest NumPy step for the same parameters: a - y is the derivative of loss and output
+    together, results overwrite their inputs, and nothing is checked, named or kept."""
     layers, rows = len(p.net.sizes) - 1, np.arange(p.net.batch)
     W = [p.params[f"W{k}"] for k in range(1, layers + 1)]
     b = [p.params[f"b{k}"] for k in range(1, layers + 1)]
@@ -128,7 +128,7 @@ def bare(p: Problem) -> Callable[[], object]:
 
 
 def module(p: Problem) -> tuple[torch.nn.Module, torch.nn.Module, torch.optim.Optimizer]:
-    """The twin of torch_ref, its loss and its optimizer, holding the same parameters."""
+    """The torch model with its loss and its optimizer, and the same parameters."""
     net = network.MLP(p.net.sizes, output="sigmoid" if p.net.binary else "identity")
     net.to(getattr(torch, str(p.x.dtype)))
     with torch.no_grad():
@@ -139,8 +139,8 @@ def module(p: Problem) -> tuple[torch.nn.Module, torch.nn.Module, torch.optim.Op
 
 
 def in_torch(p: Problem, compiled: bool = False) -> Callable[[], object]:
-    """The loop that every tutorial shows: zero_grad, forward, loss, backward, step; nothing is
-    recorded. compiled hands forward and loss to torch.compile."""
+    """The usual loop: zero_grad, forward, loss, backward, step; nothing is recorded. compiled
+    applies torch.compile to forward and loss."""
     net, criterion, optimizer = module(p)
     x, y = torch.tensor(p.x), torch.tensor(p.y)
 
@@ -148,7 +148,7 @@ def in_torch(p: Problem, compiled: bool = False) -> Callable[[], object]:
         return criterion(net(x), y)
 
     if compiled:
-        torch.compiler.reset()  # or it takes the next network for another shape of the last
+        torch.compiler.reset()  # or the next network counts as another shape of the last
     run = torch.compile(loss) if compiled else loss
 
     def step() -> object:

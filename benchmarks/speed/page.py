@@ -1,4 +1,4 @@
-"""docs/speed.md: the tables of `make bench` as a page, so that no figure on it is typed in."""
+"""docs/speed.md: the tables of `make bench` as a page, so that all its figures are measured."""
 
 import io
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The digits network against what else trains it: scikit-learn, autograd, numpy-ml, JAX jit.
+"""The digits network in other libraries: scikit-learn, autograd, numpy-ml, JAX jit.
 
-Each takes batches of 64 and plain gradient descent, in float64 on one thread. They are needed by
-the benchmark alone; one that is not there is left out, and said to be.
+Each takes batches of 64 and plain gradient descent, in float64 on one thread. Only this
+benchmark needs them; one that is not installed is left out and listed.
 """
 
 import os
@@ -21,7 +21,7 @@ TARGETS = {"scikit-learn": 0.6, "JAX jit": 0.8}
 
 
 def peers(rounds: int) -> tuple[dict[str, Timed], list[str]]:
-    """Seconds a step of each -> and who was not there."""
+    """Seconds per step of each, and the libraries that are not installed."""
     p = problem(DIGITS, "float64")
     methods: dict[str, Callable[[], object]] = {
         "manual": by_hand(p),
@@ -43,7 +43,7 @@ def peers(rounds: int) -> tuple[dict[str, Timed], list[str]]:
 
 
 def _scikit_learn(p: Problem) -> Callable[[], object]:
-    """MLPClassifier.fit over 20 epochs of 16 batches, so that what comes before the first epoch
+    """MLPClassifier.fit over 20 epochs of 16 batches, so that the set-up before the first epoch
     hardly counts; divided by its 320 steps above."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
@@ -64,7 +64,7 @@ def _scikit_learn(p: Problem) -> Callable[[], object]:
 
 
 def _autograd(p: Problem) -> Callable[[], object]:
-    """HIPS autograd's gradient of the loss as its users write it."""
+    """HIPS autograd's gradient of the loss, as in its examples."""
     import autograd.numpy as anp
     from autograd import value_and_grad
     from autograd.scipy.special import logsumexp
@@ -91,8 +91,8 @@ def _autograd(p: Problem) -> Callable[[], object]:
 
 
 def _numpy_ml(p: Problem) -> Callable[[], object]:
-    """numpy-ml's FullyConnected layers and its softmax cross-entropy. Its last release asks for
-    names that Python has moved, so they are put back."""
+    """numpy-ml's FullyConnected layers and its softmax cross-entropy. Its last release uses
+    names that Python has moved, so they are restored."""
     import collections
     import collections.abc
 
@@ -126,7 +126,7 @@ def _numpy_ml(p: Problem) -> Callable[[], object]:
 
 
 def _jax(p: Problem) -> Callable[[], object]:
-    """The whole step under jax.jit, in float64; block_until_ready, or nothing is timed."""
+    """The whole step under jax.jit, in float64; block_until_ready waits for the result."""
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     import jax
     import jax.numpy as jnp
@@ -165,7 +165,7 @@ PEERS: dict[str, Callable[[Problem], Callable[[], object]]] = {
 
 
 def table(timed: dict[str, Timed], missing: list[str]) -> Table:
-    """One row a peer."""
+    """One row per library."""
     caption = f"not there: {'; '.join(missing)}" if missing else None
     t = Table(
         "", title=f"One step of {DIGITS.name}, float64, one thread", box=None, caption=caption

@@ -1,4 +1,4 @@
-"""What a command line costs before it does anything, over a bare Python start."""
+"""The start-up time of a command, compared with starting Python."""
 
 import subprocess
 import sys

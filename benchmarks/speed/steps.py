@@ -15,9 +15,9 @@ REST = 0.3
 
 @dataclass(frozen=True)
 class Step:
-    """Milliseconds of a step; ratio is manual / torch eager, least the bare NumPy step / torch
-    eager, peak the share of the rate of a 1024 x 1024 product that the step's products reach by
-    hand."""
+    """Milliseconds of a step; ratio is manual / torch eager, least is the bare NumPy step / torch
+    eager, peak is the rate of the manual step's products as a share of that of a 1024 x 1024
+    product."""
 
     net: str
     dtype: str
@@ -70,7 +70,7 @@ def _step(net: Net, dtype: str, count: int, rounds: int, compiled: bool) -> Step
 
 
 def table(found: list[Step]) -> Table:
-    """One row a network and precision."""
+    """One row per network and precision."""
     t = Table("network", "", "threads", title="One training step, ms", box=None)
     for header in ("manual", "eager", "compile", "manual/eager", "target", "bare/eager", "of peak"):
         t.add_column(header, justify="right")

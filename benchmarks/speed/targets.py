@@ -1,4 +1,4 @@
-"""What was promised of speed beside what was measured: the table on the first page."""
+"""The targets for speed beside the measurements: the table on the first page."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ PLACE = re.compile(r"(?<=<!-- make bench -->\n).*?(?=<!-- -->\n)", re.S)
 
 @dataclass(frozen=True)
 class Target:
-    """Some numbers of one kind and what each was to be: at most, or at least."""
+    """Some numbers of one kind, and the upper or lower limit of each."""
 
     what: str
     measured: tuple[float, ...]
@@ -24,13 +24,13 @@ class Target:
 
     @property
     def missed(self) -> tuple[bool, ...]:
-        """Number by number."""
+        """For each number, whether it misses its limit."""
         pairs = zip(self.measured, self.bounds, strict=True)
         return tuple(m < b if self.at_least else m > b for m, b in pairs)
 
 
 def targets(record: Mapping[str, Any]) -> list[Target]:
-    """From the JSON that `make bench` keeps."""
+    """The targets with the numbers from the JSON of `make bench`."""
     single = [s for s in record["steps"] if s["threads"] == 1]
     by_dtype = {d: [s for s in single if s["dtype"] == d] for d in ("float64", "float32")}
     names = ", ".join("-".join(map(str, net.sizes)) for net in NETS)
@@ -84,7 +84,7 @@ def targets(record: Mapping[str, Any]) -> list[Target]:
 
 
 def lines(found: list[Target]) -> list[str]:
-    """A Markdown table; what was missed has a mark."""
+    """A Markdown table; a missed target has a mark."""
     rows = ["| | measured | target |", "| --- | --- | --- |"]
     for t in found:
         marked = zip(t.measured, t.missed, strict=True)
@@ -95,7 +95,7 @@ def lines(found: list[Target]) -> list[str]:
 
 
 def write(record: Mapping[str, Any]) -> None:
-    """Into the README, between its two marks."""
+    """Write them into the README, between its two marks."""
     machine = record["machine"].split(";")[0]
     table = "\n".join(lines(targets(record)))
     text = (

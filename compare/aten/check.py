@@ -1,7 +1,7 @@
 """Is every call of one model right? Do two models compute the same?"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from torch_parity.compare.aten.alignment import Alignment, align
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
-from torch_parity.compare.aten.doubled import doubled
+from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
@@ -51,9 +51,7 @@ def check_model(
     Raises:
         InputError (a ValueError): see record_step in step.py.
     """
-    return check_step(
-        Step(model, fresh(inputs), fresh(kwargs), loss, fresh(target), optimizer, called)
-    )
+    return check_step(Step(model, inputs, kwargs, loss, target, optimizer, called))
 
 
 def check_step(step: Step, watch: Watch = unwatched) -> ModelReport:
@@ -92,7 +90,7 @@ def check_modules(
         raise InputError("check_modules: a and b are one model; compare it with a copy.deepcopy")
     optimizer_a, optimizer_b = optimizers or (None, None)
     steps = [
-        Step(m, fresh(inputs), fresh(kwargs), loss, fresh(target), o, c)
+        Step(m, inputs, kwargs, loss, target, o, c)
         for m, o, c in ((a, optimizer_a, called[0]), (b, optimizer_b, called[1]))
     ]
     return check_steps(steps[0], steps[1], names or {}, ignore, share_draws)
@@ -189,6 +187,8 @@ def why(
 def recorded(step: Step, draws_of: Record | None = None) -> Record:
     """The step's record; the model and the optimizer are left as they were."""
     draws = None if draws_of is None else Draws(draws_of)
+    own = fresh(step.inputs), fresh(dict(step.keywords or {})), fresh(step.target)
+    step = replace(step, inputs=own[0], keywords=own[1], target=own[2])
     with torch.enable_grad(), unchanged(_module(step), step.optimizer):
         return record_step(step, draws)
 
@@ -209,22 +209,15 @@ def _in_float64(
     a: Step, b: Step, own: list[Record], share_draws: bool, notes: list[str]
 ) -> tuple[list[Record], str]:
     """Both records in float64, or as they are."""
-    kinds = {
-        str(t.dtype).removeprefix("torch.")
-        for r in own
-        for t in r.given.values()
-        if t.dtype.is_floating_point
-    }
+    kinds = precisions(own[0]) | precisions(own[1])
     precision = " and ".join(sorted(kinds)) or "float64"
     if kinds <= {"float64"}:
         return own, "float64"
-    copies = doubled(a), doubled(b)
-    if copies[0] is None or copies[1] is None:
-        notes.append(f"Compared in {precision}: the two cannot be copied to float64.")
-        return own, precision
     try:
-        first = recorded(copies[0])
-        return [first, recorded(copies[1], first if share_draws else None)], "float64"
+        with in_float64(a) as step:
+            first = recorded(step)
+        with in_float64(b) as step:
+            return [first, recorded(step, first if share_draws else None)], "float64"
     except InputError as error:
         notes.append(f"Compared in {precision}: in float64 {error}.")
         return own, precision

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from torch_parity.compare.aten.alignment import align, writers_of
 from torch_parity.compare.aten.check import model_report, recorded
-from torch_parity.compare.aten.doubled import doubled
+from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.ends import End, phase_of
 from torch_parity.compare.aten.parting import Parting
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
 from torch_parity.compare.aten.step import Step
-from torch_parity.compare.aten.unchanged import fresh
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.tensors import to_numpy
 
@@ -58,7 +57,7 @@ def check_module(
         raise InputError("check_module: mine is empty, and an empty comparison proves nothing")
     theirs = {of: name for name, of in (names or {}).items()}
     arrays = {theirs.get(name, name): _array(value) for name, value in mine.items()}
-    step = Step(module, fresh(inputs), fresh(kwargs), loss, fresh(target), optimizer, called[1])
+    step = Step(module, inputs, kwargs, loss, target, optimizer, called[1])
     record = recorded(step)
     report = model_report(record, called[1])
     real = [x for x in arrays.values() if x.dtype.kind == "f"]
@@ -68,7 +67,13 @@ def check_module(
     alignment = align(Record(Snapshots()), record, ends, {})
     wrong = next((e for e in alignment.ends if e.outcome == "wrong"), None)
     parted = None if wrong is None else Parting(wrong, (), _made_by(record, wrong.end.ref))
-    return ModulesReport(alignment, parted, (report,), called=called, precision=_precision(record))
+    return ModulesReport(
+        alignment,
+        parted,
+        (report,),
+        called=called,
+        precision=" and ".join(sorted(precisions(record))),
+    )
 
 
 def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:
@@ -78,15 +83,10 @@ def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:
 
 
 def _in_float64(step: Step, record: Record) -> Record:
-    if all(r.dtype == torch.float64 for r in record.given.values() if r.dtype.is_floating_point):
+    if precisions(record) <= {"float64"}:
         return record
-    copy = doubled(step)
-    return record if copy is None else recorded(copy)
-
-
-def _precision(record: Record) -> str:
-    kinds = {r.dtype for r in record.given.values() if r.dtype.is_floating_point}
-    return " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+    with in_float64(step) as copy:
+        return recorded(copy)
 
 
 def _end(name: str, array: np.ndarray, record: Record) -> End:

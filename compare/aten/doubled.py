@@ -2,43 +2,67 @@
 that float32's rounding hides is plain to see."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step
 
 
-def doubled(step: Step) -> Step | None:
-    """A copy of the step whose model, inputs and optimizer state are in float64; None where there
-    is no such copy: the model cannot be copied, or is no module.
+@contextmanager
+def in_float64(step: Step) -> Iterator[Step]:
+    """The step with its model, inputs and optimizer state in float64; afterwards the model and the
+    optimizer have their own tensors again.
+
+    The model is not copied: hooks, closures and whatever else points to it stay in place.
     """
-    if not isinstance(step.model, nn.Module):
-        return None
+    module = step.model if isinstance(step.model, nn.Module) else nn.Module()
+    params = [(p, p.data, p.grad) for p in module.parameters()]
+    buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
+    state = {} if step.optimizer is None else step.optimizer.state
+    states = {p: dict(own) for p, own in state.items()}
     try:
-        # in one go, so that the optimizer's parameters are still the model's
-        model, optimizer = copy.deepcopy((step.model, step.optimizer))
-    except Exception:  # whatever a user's own __deepcopy__ or a tensor inside a graph raises
-        return None
-    model.double()
-    if optimizer is not None:
-        for p, state in optimizer.state.items():
-            for key, value in state.items():
-                if isinstance(value, Tensor) and value.shape == p.shape:
-                    state[key] = _double(value)
-    for p, own in zip(model.parameters(), step.model.parameters(), strict=True):
-        p.grad = None if own.grad is None else _double(own.grad)  # a copied parameter has none
-    return replace(
-        step,
-        model=model,
-        optimizer=optimizer,
-        inputs=mapped_tensors(step.inputs),
-        keywords=mapped_tensors(step.keywords),
-        target=mapped_tensors(step.target),
-    )
+        for p, data, gradient in params:
+            p.grad = None  # of another type than the data it would be refused
+            p.data = _double(data)
+            p.grad = None if gradient is None else _double(gradient)
+        for m, name, buffer in buffers:
+            setattr(m, name, _double(buffer))
+        for p, own in states.items():
+            state[p] = {key: _state(value, p) for key, value in own.items()}
+        yield replace(
+            step,
+            inputs=doubled(step.inputs),
+            keywords=doubled(step.keywords),
+            target=doubled(step.target),
+        )
+    finally:
+        for p, data, gradient in params:
+            p.grad = None
+            p.data = data
+            p.grad = gradient
+        for m, name, buffer in buffers:
+            setattr(m, name, buffer)
+        for p, own in states.items():
+            state[p] = own
+        for p in [p for p in state if p not in states]:
+            del state[p]
+
+
+def precisions(record: Record) -> set[str]:
+    """The types of real numbers that a step was given; an optimizer's counters do not count."""
+    kinds = {r.dtype for r in record.given.values() if r.dtype.is_floating_point and r.shape}
+    return {str(kind).removeprefix("torch.") for kind in kinds}
+
+
+def _state(value: Any, p: Any) -> Any:
+    """Counters are float32 in any model."""
+    return _double(value) if isinstance(value, Tensor) and value.shape == p.shape else value
 
 
 def _double(tensor: Tensor) -> Tensor:
@@ -47,22 +71,20 @@ def _double(tensor: Tensor) -> Tensor:
     return tensor.detach().double().clone().requires_grad_(tensor.requires_grad)
 
 
-def mapped_tensors(value: Any) -> Any:
+def doubled(value: Any) -> Any:
     """The same nested value with its tensors of real numbers in float64."""
     if isinstance(value, Tensor):
         return _double(value)
     if isinstance(value, Mapping) and hasattr(value, "copy"):
         changed = copy.copy(value)
         for key in value:
-            changed[key] = mapped_tensors(value[key])  # type: ignore[index]
+            changed[key] = doubled(value[key])  # type: ignore[index]
         return changed
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(mapped_tensors(v) for v in value))
+        return type(value)(*(doubled(v) for v in value))
     if isinstance(value, list | tuple):
-        return type(value)(mapped_tensors(v) for v in value)
+        return type(value)(doubled(v) for v in value)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(
-            value,
-            **{f.name: mapped_tensors(getattr(value, f.name)) for f in fields(value) if f.init},
-        )
+        own = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
+        return replace(value, **{name: doubled(item) for name, item in own.items()})
     return value

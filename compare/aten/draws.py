@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from torch_parity.compare.aten.record import Record, operation_of
+from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import flattened
 
 RANDOM = {
@@ -31,27 +32,40 @@ class Draws:
     """The random numbers of a record, to be drawn once more."""
 
     def __init__(self, record: Record) -> None:
-        self.missed = 0
         self._left: dict[Key, list[tuple[str, Tensor]]] = defaultdict(list)
+        self._replaced: dict[tuple[Key, bytes], Tensor] = {}
         for call in record.calls:
-            if call.operation in RANDOM or call.operation == DROPOUT:
+            drawing = call.operation in RANDOM or call.operation == DROPOUT
+            if drawing and call.phase == "forward":
                 drawn = record.value(call.outputs[-1]).clone()
                 key = call.operation, tuple(drawn.shape), drawn.dtype
                 self._left[key].append((call.module, drawn))
 
-    def drawn_again(self, func: Any, args: tuple[Any, ...], out: Any, module: str) -> Any:
+    def drawn_again(
+        self, func: Any, args: tuple[Any, ...], out: Any, module: str, again: bool
+    ) -> Any:
         """What the call returns: the other record's numbers, where it drew some of this kind, those
-        of the same module first."""
+        of the same module first.
+
+        again says that a forward is computed once more (checkpointing): then it has to draw the
+        numbers that it drew the first time, which are replaced alike, or else its own stay.
+        """
         operation = operation_of(func)
         if operation not in RANDOM and operation != DROPOUT:
             return out
         tensors = [t for t in flattened(out) if isinstance(t, Tensor)]
-        left = self._left[operation, tuple(tensors[-1].shape), tensors[-1].dtype]
-        if not left:
-            self.missed += 1
+        key = operation, tuple(tensors[-1].shape), tensors[-1].dtype
+        left, own = self._left[key], to_numpy(tensors[-1]).tobytes()
+        if again:
+            replacement = self._replaced.get((key, own))
+        elif left:
+            at = next((i for i, (path, _) in enumerate(left) if path == module), 0)
+            replacement = self._replaced[key, own] = left.pop(at)[1]
+        else:
+            replacement = None
+        if replacement is None:
             return out
-        at = next((i for i, (path, _) in enumerate(left) if path == module), 0)
-        tensors[-1].copy_(left.pop(at)[1].to(tensors[-1].device))
+        tensors[-1].copy_(replacement.to(tensors[-1].device))
         if operation == DROPOUT:
             x, p = args[0], float(args[1])
             tensors[0].copy_(x * tensors[1] * (1 / (1 - p) if p < 1 else 0.0))

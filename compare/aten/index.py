@@ -55,7 +55,8 @@ class Index:
         """The numbers, in the precision that the judge computes in."""
         if ref not in self._values:
             found = to_numpy(self._record.value(ref))
-            self._values[ref] = found.astype(higher(found.dtype))
+            with np.errstate(invalid="ignore"):  # memory that nothing was written into
+                self._values[ref] = found.astype(higher(found.dtype))
         return self._values[ref]
 
     def like(self, value: np.ndarray, error: np.ndarray, dtype: Any) -> Iterator[Entry]:

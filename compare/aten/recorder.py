@@ -106,9 +106,9 @@ class Recorder(TorchDispatchMode):
             snapshots.before_writing(tensor)
         out = func(*args, **kwargs)
         if self._draws is not None:
-            out = self._draws.drawn_again(
-                func, args, out, self._stack[-1][0] if self._stack else ""
-            )
+            module = self._stack[-1][0] if self._stack else ""
+            again = self._phase != "forward"
+            out = self._draws.drawn_again(func, args, out, module, again)
         for tensor in memory.values():
             snapshots.after_writing(tensor)
         self._keep(func, seen_args, dict(seen_kwargs), out, written)

@@ -61,8 +61,8 @@ def held(seen: Tensor, expected: Any) -> Held:
     if not value.size:
         return Held(0.0)
     found = to_numpy(seen)
-    found = found.astype(higher(found.dtype) if is_real(found.dtype) else np.float64)
     with np.errstate(all="ignore"):
+        found = found.astype(higher(found.dtype) if is_real(found.dtype) else np.float64)
         gap = np.abs(found - value).astype(np.float64)
         same = (found == value) | (np.isnan(found) & np.isnan(value))
         most = precision(b.judged).most * NEAR_OVERFLOW

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from torch_parity.compare.bounds import layout, products, sums, truths
+from torch_parity.compare.bounds.functions import rule_of
 from torch_parity.compare.bounds.precise import higher
 from torch_parity.compare.bounds.precision import LOWER, is_real, precision, rounded
-from torch_parity.compare.bounds.rules import error_of, rule_of, size_of
+from torch_parity.compare.bounds.rules import error_of, size_of
 from torch_parity.compare.bounds.sum_drift import drift_of
 
 # The same formula in another order rounds elsewhere: torch takes exp(log_softmax) where the hand

@@ -71,31 +71,6 @@ def _product(a: "Bounded", b: "Bounded", doubt: np.ndarray | None) -> "Bounded":
     return product
 
 
-def bilinear(
-    f: Callable[[np.ndarray, np.ndarray], np.ndarray], x: "Bounded", y: "Bounded", n: Any
-) -> "Bounded":
-    """f(x, y): each entry sums n products of an entry of x and one of y, as a convolution does.
-
-    For numbers held in float64: f is linear in both, and computes |x|, |y| and errors as it does
-    values. The bound is that of a product.
-    """
-    sizes_x, sizes_y = size_of(x.value), size_of(y.value)
-    carried: Any = 0.0
-    if x.error.any():
-        carried = carried + f(x.error, sizes_y + y.error)
-    if y.error.any():
-        carried = carried + f(sizes_x, y.error)
-    lost_x, lost_y = (np.where(s < x.inner.tiny, s, 0.0) for s in (sizes_x, sizes_y))
-    if lost_x.any() or lost_y.any():
-        carried = carried + f(lost_x, sizes_y) + f(sizes_x, lost_y)
-    units = x.sum_units(n, 0.0 if x.doubt is None else np.inf, x.inner_u)
-    value = f(x.value, y.value)
-    error = carried + units * (f(sizes_x, sizes_y) + carried) + n * x.lost_inside
-    product = x.like(value, np.asarray(error + x.rounded_once(value)))
-    product.begun = units
-    return product
-
-
 def tensordot(b: "Bounded", x: Any, y: Any, axes: Any = 2) -> Any:
     """np.tensordot"""
     x, y = b.lift(x), b.lift(y)

@@ -2,7 +2,7 @@
 away itself.
 
 Where an operand x may be anything from x - e to x + e, the greatest slope in between counts: it
-lies at the end next to 0 (_near) or at the other one (_far).
+lies at the end next to 0 (near) or at the other one (far).
 """
 
 from collections.abc import Callable
@@ -68,11 +68,13 @@ def size_of(x: np.ndarray) -> np.ndarray:
     return np.abs(x).astype(np.float64)
 
 
-def _near(x: "Bounded") -> np.ndarray:
+def near(x: "Bounded") -> np.ndarray:
+    """The smallest |x| that x may have."""
     return np.maximum(size_of(x.value) - x.error, 0.0)
 
 
-def _far(x: "Bounded") -> np.ndarray:
+def far(x: "Bounded") -> np.ndarray:
+    """The largest |x| that x may have."""
     return np.asarray(size_of(x.value) + x.error)
 
 
@@ -101,7 +103,7 @@ def _carry(value: np.ndarray, x: "Bounded") -> Any:
 def _multiply(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
     """|x'y' - xy| <= |x| e_y + |y| e_x + e_x e_y; only another sign changes an infinity."""
     carried = size_of(x.value) * y.error + size_of(y.value) * x.error + x.error * y.error
-    certain = np.isinf(value) & _not_zero(x) & _not_zero(y)
+    certain = np.isinf(value) & not_zero(x) & not_zero(y)
     return np.where(certain, 0.0, carried)
 
 
@@ -113,7 +115,8 @@ def _divide(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
     return np.where(left > 0, np.where(certain, 0.0, carried), np.inf)
 
 
-def _not_zero(x: "Bounded") -> Any:
+def not_zero(x: "Bounded") -> Any:
+    """Where x is surely not 0, or is exactly what it is."""
     return (x.error == 0) | (x.error < size_of(x.value))
 
 
@@ -130,7 +133,7 @@ def _power(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
     """x^c has its greatest slope |c| t^(c-1) at the far end if c >= 1, else at the near one; a
     root moves by no more than the root of e. A variable exponent moves log(x^y) = y log x."""
     c = y.value.astype(np.float64)
-    steep = np.abs(c) * np.where(c >= 1, _far(x), _near(x)) ** (c - 1) * x.error
+    steep = np.abs(c) * np.where(c >= 1, far(x), near(x)) ** (c - 1) * x.error
     steep = np.where((x.error == 0) | (c == 0), 0.0, steep)
     root = (c > 0) & (c < 1)
     constant = np.where(root, np.fmin(steep, x.error ** np.where(root, c, 1.0)), steep)
@@ -164,7 +167,7 @@ def _less(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
 
 
 def _sign(value: np.ndarray, x: "Bounded") -> Any:
-    return np.where(_not_zero(x), 0.0, 1 + np.abs(value))
+    return np.where(not_zero(x), 0.0, 1 + np.abs(value))
 
 
 def _exp_of(exp: np.ufunc, rate: float) -> Callable[..., Any]:
@@ -199,7 +202,7 @@ def _logaddexp_sizes(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded"
     return size_of(value) + np.log1p(np.exp(-d)) + d * np.exp(-d)
 
 
-def _slope(of: Callable[..., Any]) -> Callable[..., Any]:
+def slope(of: Callable[..., Any]) -> Callable[..., Any]:
     """error = e * the greatest slope that x has between its ends."""
     return lambda value, x: of(x) * x.error
 
@@ -208,12 +211,6 @@ def _tanh(value: np.ndarray, x: "Bounded") -> Any:
     """tanh x - tanh y = sinh(x - y) / (cosh x cosh y), and never more than 2"""
     size = size_of(x.value)
     return np.fmin(np.sinh(x.error) / (np.cosh(size) * np.cosh(size - x.error)), 2.0)
-
-
-def _expit(value: np.ndarray, x: "Bounded") -> Any:
-    """expit(x) = (1 + tanh(x / 2)) / 2"""
-    half, e = size_of(x.value) / 2, x.error / 2
-    return np.fmin(np.sinh(e) / (np.cosh(half) * np.cosh(half - e)) / 2, 1.0)
 
 
 def _sinh(value: np.ndarray, x: "Bounded") -> Any:
@@ -226,85 +223,14 @@ def _cosh(value: np.ndarray, x: "Bounded") -> Any:
     return 2 * np.sinh(size_of(x.value) + x.error / 2) * np.sinh(x.error / 2)
 
 
-def _erf(value: np.ndarray, x: "Bounded") -> Any:
-    """The slope is the bell b(t) at the end next to 0, and erfc(t) is below b(t) / 2t."""
-    t = _near(x)
-    bell = 2 / np.sqrt(np.pi) * np.exp(-(t * t))
-    return bell * np.minimum(x.error, 0.5 / t)
-
-
-def _erfc_sizes(b: "Bounded", value: np.ndarray, x: "Bounded") -> Any:
-    """e^(-x^2) is a factor of it, and x^2 is rounded."""
-    square = np.maximum(x.value, 0.0).astype(np.float64) ** 2
-    return size_of(value) * (1 + square / FUNCTION_UNITS)
-
-
 def _tan(value: np.ndarray, x: "Bounded") -> Any:
     """|tan x' - tan x| = |sin(x' - x) / (cos x cos x')|, and |cos x'| >= |cos x| - e"""
     cos = size_of(np.cos(x.value))
     return np.where(x.error < cos, x.error / (cos * (cos - x.error)), np.inf)
 
 
-def _erfinv(value: np.ndarray, x: "Bounded") -> Any:
-    """The slope sqrt(pi)/2 e^(y^2) is greatest at the far end."""
-    end = size_of(value) + np.sqrt(np.pi) / 2 * np.exp(size_of(value) ** 2) * x.error
-    return np.where(_far(x) < 1, np.sqrt(np.pi) / 2 * np.exp(end**2) * x.error, np.inf)
-
-
-def _arcsin(value: np.ndarray, x: "Bounded") -> Any:
-    """The slope 1 / sqrt(1 - t^2) at the far end; and no move of x moves it by more than
-    2 arcsin(sqrt(e / 2))."""
-    room = np.maximum(1 - _far(x) ** 2, 0.0)
-    most = 2 * np.arcsin(np.sqrt(np.minimum(x.error / 2, 1.0)))
-    return np.fmin(np.where(room > 0, x.error / np.sqrt(room), np.inf), most)
-
-
-def _arccosh(value: np.ndarray, x: "Bounded") -> Any:
-    """The slope 1 / sqrt(t^2 - 1) at the near end"""
-    room = np.maximum(_near(x) ** 2 - 1, 0.0)
-    return np.where(room > 0, x.error / np.sqrt(room), np.inf)
-
-
-def _arctanh(value: np.ndarray, x: "Bounded") -> Any:
-    """The slope 1 / (1 - t^2) at the far end"""
-    room = 1 - _far(x) ** 2
-    return np.where(room > 0, x.error / room, np.inf)
-
-
-def _arctan2(value: np.ndarray, y: "Bounded", x: "Bounded") -> Any:
-    """No point of a circle around (x, y) is seen at more than arcsin(radius / distance), unless
-    the angle jumps from -pi to pi in it."""
-    radius = np.hypot(x.error, y.error)
-    distance = np.hypot(size_of(x.value), size_of(y.value))
-    jumps = (x.value - x.error < 0) & (size_of(y.value) <= y.error) & (radius > 0)
-    ratio = np.where(distance > 0, radius / distance, np.inf)
-    seen = np.arcsin(np.minimum(ratio, 1.0))
-    return np.where(jumps | (ratio >= 1), np.where(radius > 0, 2 * np.pi, 0.0), seen)
-
-
-def _stepped(step: np.ufunc) -> Callable[..., Any]:
-    """floor and the like are monotone: the two ends show how far the result may move."""
-
-    def carried(value: np.ndarray, x: "Bounded") -> Any:
-        up, down = step(x.value + x.error) - value, value - step(x.value - x.error)
-        return np.maximum(up, down).astype(np.float64)
-
-    return carried
-
-
-def _remainder(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    """x - q y moves by e_x + |q| e_y while the whole number q stays."""
-    q = np.floor(size_of(x.value) / size_of(y.value))
-    moved = x.error + (q + 1) * y.error
-    inside = np.minimum(size_of(value), size_of(y.value) - size_of(value)) > moved
-    return np.where(inside, moved, np.where(moved > 0, 2 * size_of(y.value) + moved, 0.0))
-
-
-def _copysign(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    return np.where(_not_zero(y), x.error, 2 * size_of(x.value) + x.error)
-
-
-def _function(carried: Callable[..., Any]) -> Rule:
+def function(carried: Callable[..., Any]) -> Rule:
+    """The rule of one function of a mathematical library."""
     return Rule(carried, FUNCTION_UNITS)
 
 
@@ -328,51 +254,19 @@ RULES: dict[np.ufunc, Rule] = {
     np.fabs: Rule(_carry, 0),
     np.conjugate: Rule(_carry, 0),
     np.sign: Rule(_sign, 0),
-    np.exp: _function(_exp_of(np.exp, 1.0)),
-    np.exp2: _function(_exp_of(np.exp2, np.log(2))),
-    np.expm1: _function(_exp_of(np.exp, 1.0)),
-    np.log: _function(_log_of(np.positive, 1.0)),
-    np.log2: _function(_log_of(np.positive, np.log(2))),
-    np.log10: _function(_log_of(np.positive, np.log(10))),
-    np.log1p: _function(_log_of(lambda x: 1 + x, 1.0)),
+    np.exp: function(_exp_of(np.exp, 1.0)),
+    np.exp2: function(_exp_of(np.exp2, np.log(2))),
+    np.expm1: function(_exp_of(np.exp, 1.0)),
+    np.log: function(_log_of(np.positive, 1.0)),
+    np.log2: function(_log_of(np.positive, np.log(2))),
+    np.log10: function(_log_of(np.positive, np.log(10))),
+    np.log1p: function(_log_of(lambda x: 1 + x, 1.0)),
     np.logaddexp: Rule(_logaddexp, FUNCTION_UNITS, _logaddexp_sizes),
-    np.tanh: _function(_tanh),
-    np.sinh: _function(_sinh),
-    np.cosh: _function(_cosh),
-    np.sin: _function(_slope(lambda x: np.minimum(size_of(np.cos(x.value)) + x.error, 1.0))),
-    np.cos: _function(_slope(lambda x: np.minimum(size_of(np.sin(x.value)) + x.error, 1.0))),
-    np.tan: _function(_tan),
-    np.arctan: _function(_slope(lambda x: 1 / (1 + _near(x) ** 2))),
-    np.arcsin: _function(_arcsin),
-    np.arccos: _function(_arcsin),
-    np.arcsinh: _function(_slope(lambda x: 1 / np.sqrt(1 + _near(x) ** 2))),
-    np.arccosh: _function(_arccosh),
-    np.arctanh: _function(_arctanh),
-    np.arctan2: _function(_arctan2),
-    np.hypot: Rule(lambda value, x, y: np.hypot(x.error, y.error), 4.0),
-    np.copysign: Rule(_copysign, 0),
-    np.fmod: Rule(_remainder, 0),
-    np.remainder: Rule(_remainder),
-    np.floor: Rule(_stepped(np.floor), 0),
-    np.ceil: Rule(_stepped(np.ceil), 0),
-    np.rint: Rule(_stepped(np.rint), 0),
-    np.trunc: Rule(_stepped(np.trunc), 0),
+    np.tanh: function(_tanh),
+    np.sinh: function(_sinh),
+    np.cosh: function(_cosh),
+    np.sin: function(slope(lambda x: np.minimum(size_of(np.cos(x.value)) + x.error, 1.0))),
+    np.cos: function(slope(lambda x: np.minimum(size_of(np.sin(x.value)) + x.error, 1.0))),
+    np.tan: function(_tan),
+    np.arctan: function(slope(lambda x: 1 / (1 + near(x) ** 2))),
 }
-
-# scipy.special's, by name: importing scipy takes long, and who calls one has done so
-SPECIAL: dict[str, Rule] = {
-    "erf": _function(_erf),
-    "erfc": Rule(_erf, FUNCTION_UNITS, _erfc_sizes),
-    "expit": _function(_expit),
-    "erfinv": _function(_erfinv),
-}
-
-
-def rule_of(ufunc: np.ufunc) -> Rule | None:
-    """The rule of one of NumPy's or scipy.special's functions of numbers."""
-    if ufunc in RULES or ufunc.__name__ not in SPECIAL:
-        return RULES.get(ufunc)
-    import scipy.special
-
-    ours = getattr(scipy.special, ufunc.__name__) is ufunc
-    return SPECIAL[ufunc.__name__] if ours else None

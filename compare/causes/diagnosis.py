@@ -17,7 +17,8 @@ from torch_parity.compare.causes.cause import Cause, Effect, Evidence
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Trace, judged_in
-from torch_parity.compare.judge.replay import Replayed, recorded_inputs, replay_stretch
+from torch_parity.compare.judge.replay import recorded_inputs, replay_stretch
+from torch_parity.compare.judge.replayed import Replayed
 
 Stretches = Mapping[Node, tuple[Node, ...]]
 

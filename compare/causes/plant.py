@@ -84,7 +84,7 @@ def plant(
     return tuple(changed)
 
 
-def run(nodes: tuple[Node, ...], known: Mapping[str, np.ndarray], side: str) -> Tensors:
+def execute(nodes: tuple[Node, ...], known: Mapping[str, np.ndarray], side: str) -> Tensors:
     """Execute the flow on one side -> its trace.
 
     Raises:
@@ -97,14 +97,14 @@ def run(nodes: tuple[Node, ...], known: Mapping[str, np.ndarray], side: str) -> 
         for name in node.inputs:
             if name.startswith("new_") and name not in at:
                 at[name] = _ahead(nodes[i:], name.removeprefix("new_"), at, in_torch)
-        made = _execute(node, at, in_torch)
+        made = _execute_node(node, at, in_torch)
         trace |= {name: value for name, value in made.items() if not is_private(name)}
         at |= {name: value for name, value in made.items() if name not in known}
         at |= {f"new_{name}": value for name, value in made.items() if name in known}
     return {n: to_numpy(v) if isinstance(v, Tensor) else np.asarray(v) for n, v in trace.items()}
 
 
-def _execute(node: Node, at: Mapping[str, Any], in_torch: bool) -> dict[str, Any]:
+def _execute_node(node: Node, at: Mapping[str, Any], in_torch: bool) -> dict[str, Any]:
     table = _InTorch(node, at) if in_torch else BY_HAND
     with np.errstate(all="ignore"):
         made = apply(node, table, [at[name] for name in node.inputs])
@@ -116,11 +116,11 @@ def _ahead(nodes: tuple[Node, ...], wanted: str, at: Mapping[str, Any], in_torch
     first, *rest = nodes
     n = sum(not name.startswith("new_") for name in first.inputs)
     plain = replace(first, inputs=first.inputs[:n], formula=None)
-    at = {**at, **_execute(plain, at, in_torch)}
+    at = {**at, **_execute_node(plain, at, in_torch)}
     for node in rest:
         if node.layer != first.layer or not all(name in at for name in node.inputs):
             continue
-        made = _execute(node, at, in_torch)
+        made = _execute_node(node, at, in_torch)
         if wanted in made:
             return made[wanted]
         at |= {f"new_{n}" if n in at else n: value for n, value in made.items()}

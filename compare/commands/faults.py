@@ -15,7 +15,7 @@ from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE, distributed, sums
 from torch_parity.compare.causes.cause import Cause
-from torch_parity.compare.causes.plant import plant, run
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.judge.judge import Judgement, Side
 from torch_parity.compare.show.terminal import show_judgement
@@ -132,7 +132,7 @@ def _try(
     if wrong is None:
         return None
     try:
-        return step.judge_instead(side, run(wrong, known, side), 2 * case.batch)
+        return step.judge_instead(side, execute(wrong, known, side), 2 * case.batch)
     except (ValueError, RuntimeError):
         return None  # the mistake cannot run with the shapes of this case
 

@@ -1,4 +1,4 @@
-"""`parity gradcheck`: the gradients of any case by every method, in one table."""
+"""`parity gradcheck`: check the gradients of a case by every method, in one table."""
 
 import dataclasses
 import json
@@ -65,7 +65,7 @@ def check_gradients(
 
 
 def show(console: Console, c: Checked) -> None:
-    """The table of methods, what contributes most where it fails, and the verdict."""
+    """Print the table of methods, the entries with the largest errors if it fails, the verdict."""
     when = f"after {c.after} steps" if c.after else "at initialization"
     title = f"gradients of {c.parameters:,} parameters {when}"
     t = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
@@ -85,8 +85,8 @@ def show(console: Console, c: Checked) -> None:
     console.print(t)
     if c.kinks:
         console.print(
-            f"{c.kinks} places within rounding of a kink (or at the floors of BCELoss): either "
-            "slope counts as right there.",
+            f"{c.kinks} places are within rounding of a kink (or at the floors of BCELoss), "
+            "where either slope counts as right.",
             highlight=False,
             soft_wrap=True,
         )

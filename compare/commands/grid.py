@@ -41,23 +41,25 @@ def judge_grid(
         data.load(case)  # an unknown name would otherwise count as a contradiction
     path = out or Path("runs") / f"{grid.name}.jsonl"
     rate, status = None, 0
-    with results.held(path, grid, fingerprint()) as known:
-        way_on = _way_on(known, file, given, address, out)
+    with results.opened(path, grid, fingerprint()) as known:
+        how_to_resume = _how_to_resume(known, file, given, address, out)
         try:
             with stopping():
                 rate = _sweep(known, address)
         except Stopped as stopped:
             status = stopped.status
         except BrokenProcessPool:
-            raise InputError(f"a worker was killed (out of memory?)\n{way_on()}") from None
+            raise InputError(f"a worker was killed (out of memory?)\n{how_to_resume()}") from None
         except InputError as error:
-            raise InputError(f"{error}\n{way_on()}" if known.outcomes else str(error)) from None
+            raise InputError(
+                f"{error}\n{how_to_resume()}" if known.outcomes else str(error)
+            ) from None
         found = table.totals(grid, known.outcomes, rate)
     if found.by_verdict["refused"] == found.cases:
         raise InputError(f"no case of {file} can be judged: {found.kinds[0].kind}")
     _show(found, path, as_json)
     if status:
-        Console(stderr=True).print(escape(way_on()), highlight=False, soft_wrap=True)
+        Console(stderr=True).print(escape(how_to_resume()), highlight=False, soft_wrap=True)
     return status or (0 if found.passed else 1)
 
 
@@ -103,7 +105,7 @@ def _show(found: Totals, path: Path, as_json: bool) -> None:
     console.print(table.verdict(found), highlight=False, soft_wrap=True)
 
 
-def _way_on(
+def _how_to_resume(
     known: Results, file: Path, given: dict[str, Any], address: str | None, out: Path | None
 ) -> Callable[[], str]:
     """A function that says how many cases are judged, and the command that resumes."""

@@ -67,7 +67,7 @@ def listening() -> Iterator[StopRequest]:
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
+def exit_on_interrupt() -> Iterator[None]:
     """Inside, Ctrl-C ends the process with one line and status 130.
 
     It may come while torch is being imported, which may then raise any exception or none. So the

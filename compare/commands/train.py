@@ -127,7 +127,7 @@ class TrainingRun:
                 case=self.case,
                 data=self._digest,
                 made_with=self._made_with,
-                nudges=steps.state().nudges,
+                perturbation_rng=steps.state().perturbation_rng,
                 tally=self.tally,
                 gradchecks=self.exactly.seen if self.exactly else None,
                 logs=self.logs,
@@ -158,5 +158,5 @@ class TrainingRun:
         if seen:
             seen.show(console, perf_counter() - self._began)
         if stopped:
-            terminal.show_way_on(console, folder)
+            terminal.show_how_to_resume(console, folder)
         return summary.passed and (seen is None or seen.passed)

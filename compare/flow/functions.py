@@ -2,15 +2,21 @@
 a step rather than to an operation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from torch_parity import manual
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, OptimizerRow
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, OptimizerRow, Part
 
 BACKWARD, PARAMETERS = "_backward", "_backward_parameters"
+PARTS: dict[str, Part] = {
+    "": "forward",
+    BACKWARD: "backward",
+    PARAMETERS: "backward_parameters",
+}
 
 
 def accumulate(*shares: Any) -> Any:
@@ -67,9 +73,7 @@ class Functions(Mapping[str, Callable[..., Any]]):
         if operation in OPTIMIZERS:
             return _update(OPTIMIZERS[operation])
         name, suffix = split(operation)
-        row = OPERATIONS[name]
-        function = {"": row.forward, BACKWARD: row.backward, PARAMETERS: row.backward_parameters}
-        found = function[suffix]
+        found: Callable[..., Any] | None = getattr(OPERATIONS[name], PARTS[suffix])
         if found is None:
             raise KeyError(operation)
         return found
@@ -109,3 +113,13 @@ def apply(
     else:
         outputs = functions[node.operation](*inputs, **node.options)
     return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def right_formulas(node: Node) -> tuple[Node, ...]:
+    """The node, and the same node by the second right formula of its operation, if there is one."""
+    name, suffix = split(node.operation)
+    row = OPERATIONS.get(name)
+    if node.formula is not None or row is None or PARTS[suffix] not in row.also:
+        return (node,)
+    second = row.also[PARTS[suffix]]
+    return node, replace(node, formula=lambda table, *inputs, **options: second(*inputs, **options))

@@ -1,7 +1,7 @@
-"""Gradient checks of one step by every method: the exact one, the notes' and torch's.
+"""Gradient checks of one step by every method: the exact one, the course's and torch's.
 
-The exact check decides. Two-sided differences and torch.autograd.gradcheck stand beside it to be
-compared: near a kink they err by themselves, and below 1e-7 and 1e-3 they see nothing.
+The exact check decides. Two-sided differences and torch.autograd.gradcheck are shown for
+comparison: near a kink they are wrong, and they miss errors below 1e-7 and 1e-3.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,13 +24,13 @@ from torch_parity.manual.gradients.gradient_check import Contribution, gradients
 from torch_parity.manual.models.step import Tensors
 from torch_parity.torch_ref.gradients.gradient_check import gradient_check
 
-SAMPLED = 300  # entries that differences look at, where there are more
-SLOW_UP_TO = 3_000  # parameters that gradcheck's full mode takes some seconds for
+SAMPLED = 300  # the most entries that differences check
+SLOW_UP_TO = 3_000  # the most parameters for gradcheck's full mode, which takes seconds
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What the gradients of one step were made from, and what each side made."""
+    """The inputs of the gradients of one step, and the gradients of each side."""
 
     after: int
     params: Tensors
@@ -45,8 +45,8 @@ class Moment:
 class Line:
     """One method on one side's gradients.
 
-    difference is the notes' |g - n| / (|g| + |n|), None where the method tells none; entries is how
-    many it looked at; passed is None where the method does not decide.
+    difference is the course's |g - n| / (|g| + |n|), None if the method has none; entries is the
+    number of checked entries; passed is None if the method does not decide.
     """
 
     side: str
@@ -74,13 +74,13 @@ class Checked:
 
     @property
     def passed(self) -> bool:
-        """Whether the exact check found every gradient right."""
+        """Whether every gradient is right by the exact check."""
         decided = [line.passed for line in self.lines if line.passed is not None]
         return bool(decided) and all(decided)
 
 
 def moments(case: Case, data: Data, pair: Pair, after: int | None) -> Iterator[Moment]:
-    """The first step and, where asked for, the one after so many steps of torch's training.
+    """The first step and, if `after` is given, the one after that many steps of torch's training.
 
     Raises:
         InputError: the case is not in float64 on the CPU, or a step does not stay finite.
@@ -98,7 +98,9 @@ def moments(case: Case, data: Data, pair: Pair, after: int | None) -> Iterator[M
             params = pair.torch.params()
             by_torch, masks = pair.torch.step(x, y)
             if "loss" not in by_torch or not all(np.isfinite(a).all() for a in by_torch.values()):
-                raise InputError(f"step {step + 1} does not stay finite; try a smaller lr or scale")
+                raise InputError(
+                    f"step {step + 1} gives NaN or infinity; try a smaller lr or scale"
+                )
             if step in wanted:
                 t = manual.forward(pair.manual.net, params, x, masks)
                 by_hand = manual.backward(pair.manual.net, params, t, y, masks)
@@ -106,7 +108,7 @@ def moments(case: Case, data: Data, pair: Pair, after: int | None) -> Iterator[M
 
 
 def check_moment(pair: Pair, at: Moment, done: Callable[[str], None]) -> Checked:
-    """Every method on both sides' gradients; done is told of each method that begins."""
+    """Every method on both sides' gradients; done is called with the name of each method."""
     net = pair.manual.net
     done("exact")
     began = perf_counter()
@@ -135,7 +137,7 @@ def check_moment(pair: Pair, at: Moment, done: Callable[[str], None]) -> Checked
 
 
 def scan(pair: Pair, at: Moment) -> dict[float, float]:
-    """The error of two-sided differences against epsilon, on the entries that they look at."""
+    """The error of two-sided differences for each epsilon, on the entries that they check."""
     exact = manual.exact_gradient(pair.manual.net, at.params, at.x, at.y, at.masks).gradients
     cost, chosen = _sampled_cost(pair, at)
     sampled = {n: at.params[n].ravel()[i] for n, i in chosen.items()}
@@ -143,7 +145,7 @@ def scan(pair: Pair, at: Moment) -> dict[float, float]:
 
 
 def _differences(pair: Pair, at: Moment) -> Line:
-    """The notes' check, on the hand-written gradients."""
+    """The course's check, on the hand-written gradients."""
     began = perf_counter()
     cost, chosen = _sampled_cost(pair, at)
     sampled = {n: at.params[n].ravel()[i] for n, i in chosen.items()}
@@ -175,7 +177,7 @@ def _sampled_cost(pair: Pair, at: Moment) -> tuple[Callable[..., float], dict[st
 
 
 def _gradcheck(pair: Pair, at: Moment, fast: bool) -> Line:
-    """torch's own, on the twin with its masks held fixed."""
+    """torch's own check, on the torch model with fixed masks."""
     began = perf_counter()
     params = {n: torch.tensor(p, requires_grad=True) for n, p in at.params.items()}
     cost = torch_cost(pair.torch, at.x, at.y, at.masks)

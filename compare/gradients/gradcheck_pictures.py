@@ -1,7 +1,7 @@
-"""Where the gradients are wrong, as an image a layer: black is right to the last digit.
+"""The errors of the gradients as one image per layer: black is right to the last digit.
 
-One row a unit, one column an input, the bias behind the last one. The scale is logarithmic, from
-1e-17 (black) to 1 (white) of the tensor's largest entry.
+One row per unit, one column per input, and the bias in the last column. The scale is logarithmic,
+from 1e-17 (black) to 1 (white) of the tensor's largest entry.
 """
 
 from collections.abc import Mapping

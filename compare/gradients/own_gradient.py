@@ -1,4 +1,4 @@
-"""A function of your own and its backward: is the one the derivative of the other?"""
+"""Check a backward function of your own against the derivative of its forward."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from torch_parity.manual.gradients.tangents import DEVIATIONS, ROUNDOFF, STEP
 
 EPSILON = 1e-5
 NOT_ANALYTIC = (
-    "the forward does not carry complex numbers, so this is two-sided differences and their bands; "
-    "for the exact check let it decide on x.real and keep x otherwise"
+    "the forward does not accept complex numbers, so this check used two-sided differences; for "
+    "the exact check, write the forward so that it only compares x.real and otherwise keeps x"
 )
 
 
@@ -51,7 +51,8 @@ def check_gradient(
     inputs: Mapping[str, np.ndarray],
     upstream: np.ndarray | None = None,
 ) -> CheckedGradient:
-    """Hold backward(upstream, *inputs) to the exact derivative of sum(upstream * forward(*inputs)).
+    """Compare backward(upstream, *inputs) with the exact derivative of
+    sum(upstream * forward(*inputs)).
 
     backward gives the gradients of the inputs in their order (one array for one input). A loss,
     whose forward gives one number, leaves upstream out: backward(*inputs). In a test:
@@ -96,17 +97,17 @@ def _given(
     inputs: Mapping[str, np.ndarray],
     upstream: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
-    """The gradient of each input by backward, once all that could mislead is ruled out."""
+    """The gradient of each input by backward, after checks of the arguments."""
     if not inputs:
-        raise ValueError("check_gradient: no inputs, so nothing would be checked")
+        raise ValueError("check_gradient: inputs is empty, so there is nothing to check")
     for name, a in inputs.items():
         if a.dtype != np.float64:
             raise ValueError(f"check_gradient: {name} is {a.dtype}, expected float64")
     out = np.asarray(forward(*inputs.values()))
     if not np.array_equal(out, forward(*inputs.values())):
         raise ValueError(
-            "check_gradient: forward of the same inputs changed between two calls; fix its dropout "
-            "masks (or its NaN) first"
+            "check_gradient: forward gives different results for the same inputs; fix its dropout "
+            "masks (or remove NaN) first"
         )
     came = None if upstream is None else upstream.shape
     if came != (out.shape or None):
@@ -125,7 +126,7 @@ def _given(
 def _complex_step(
     cost: Callable[[Mapping[str, np.ndarray]], np.ndarray], inputs: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray] | None:
-    """Every entry's derivative; None where complex numbers do not come through."""
+    """The derivative by every entry; None if forward does not pass complex numbers on."""
     slopes = {}
     for name, a in inputs.items():
         moved = a.astype(np.complex128)
@@ -146,9 +147,9 @@ def _complex_step(
 def _analytic(
     cost: Callable[[Mapping[str, np.ndarray]], np.ndarray], inputs: Mapping[str, np.ndarray]
 ) -> bool:
-    """Whether complex numbers carry the derivative: a forward may take them and yet lose it on the
-    way, in an abs for one. Differences along a random direction would not agree then, neither here
-    nor a little aside; at a kink they do not agree here."""
+    """Whether the complex step gives the derivative: a forward may accept complex numbers and lose
+    the derivative, for example in abs. Then differences along a random direction disagree, at this
+    point and at a point nearby; at a kink they disagree only at this point."""
     rng = np.random.default_rng(0)
     for name, a in inputs.items():
         v = rng.normal(size=a.shape)
@@ -168,7 +169,7 @@ def _agrees(
     try:
         above, below = (float(cost({**inputs, name: at + s * v})) for s in (EPSILON, -EPSILON))
         slope = float(np.imag(cost({**inputs, name: at + 1j * STEP * v}))) / STEP
-    except ValueError:  # aside of what the forward accepts
+    except ValueError:  # outside the domain of forward
         return False
     rounding = 1e-12 * (abs(above) + abs(below)) / EPSILON
     return abs((above - below) / (2 * EPSILON) - slope) <= 1e-3 * abs(slope) + rounding

@@ -1,5 +1,5 @@
-"""The cost of torch's twin as a function of its parameters, masks held fixed: what gradcheck and
-forward-mode tangents ask for."""
+"""The cost of the torch model as a function of its parameters, with fixed masks, for gradcheck and
+forward-mode tangents."""
 
 import copy
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The exact gradient check, left on while training: every so many steps, on the judged step."""
+"""The exact gradient check during training, on every Nth step."""
 
 import json
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from torch_parity.manual.models.step import Model, Tensors
 
 @dataclass
 class Seen:
-    """What was found so far, every so many steps; of what is wrong the first alone is kept."""
+    """The results so far, for every Nth step; failure is the first one."""
 
     every: int
     steps: list[int] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Seen:
         return bool(self.steps) and not self.failure
 
     def json(self) -> str:
-        """For machines."""
+        """The record as JSON."""
         record = {
             "passed": self.passed,
             "steps": self.steps,
@@ -44,13 +44,13 @@ class Seen:
         return json.dumps(json_safe(record), indent=1)
 
     def show(self, console: Console, whole: float) -> None:
-        """What it found, and its share of the seconds that the whole run took."""
+        """Print the result, and the share of the run's time that the checks took."""
         cost = f"{self.seconds:.1f} s, {self.seconds / whole:.0%} of the run"
         if self.failure:
             console.print(f"[bold red]FAIL[/] gradients, {self.failure} ({cost})", highlight=False)
             return
         console.print(
-            f"Gradients: {len(self.steps)} steps held to the exact derivative, greatest "
+            f"Gradients: {len(self.steps)} steps compared with the exact derivative, greatest "
             f"difference {self.difference:.1e}, right to rounding ({cost})",
             highlight=False,
             soft_wrap=True,
@@ -59,7 +59,7 @@ class Seen:
 
 @dataclass
 class Gradchecks:
-    """Looks at every step whose number `every` divides."""
+    """Checks every step whose number is a multiple of `every`."""
 
     net: Model
     seen: Seen
@@ -74,7 +74,7 @@ class Gradchecks:
         by_hand: Tensors,
         by_torch: Tensors,
     ) -> None:
-        """What one judged step started from, and what each side made of it."""
+        """Check a step: its parameters, batch and masks, and the gradients of both sides."""
         seen = self.seen
         if step % seen.every:
             return
@@ -99,7 +99,10 @@ def prepare(net: Model, every: int | None, steps: int, dtype: str) -> Gradchecks
     if every is None:
         return None
     if every > steps:
-        raise InputError(f"--gradcheck {every}: there are {steps} steps, so none would be checked")
+        raise InputError(
+            f"--gradcheck {every}: there are only {steps} steps, so none would be checked; give a "
+            "lower number"
+        )
     if dtype != "float64":
         raise InputError(f"gradients are checked in float64: leave --dtype {dtype} out")
     return Gradchecks(net, Seen(every))

@@ -42,7 +42,7 @@ class Results:
 
 
 @contextmanager
-def held(path: Path, grid: Grid, made_with: dict[str, str]) -> Iterator[Results]:
+def opened(path: Path, grid: Grid, made_with: dict[str, str]) -> Iterator[Results]:
     """The results file, new or resumed, locked against other processes inside `with`.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Do two traces agree? Every tensor is paired by name, and nothing passes by being skipped.
+"""Compare two traces: every tensor is paired by name, and a tensor that is skipped cannot pass.
 
-One number a tensor, cheap enough for every step. It can raise a doubt, not settle it: where sums
-cancel, two right sides differ by more. What is in doubt goes to replay.py. Halves are not compared
-here: whoever has some widens them, and replays them all.
+One number per tensor, cheap enough for every step. A large difference is only a doubt: where sums
+cancel, two right sides differ by more. replay.py decides the doubtful ones. Half-precision tensors
+must be widened before they are compared here, and are always replayed.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ Verdict = Literal[
     "match", "rounding", "differs", "shape", "dtype", "not finite", "empty", "no manual", "no torch"
 ]
 
-# In float64 two right sides mostly agree to some 1e-15, so a gap over 1e-12 wants an explanation;
-# float32 gets as many units in the last place. Anything else (a step counter) has to be equal.
+# In float64 two right sides usually agree to about 1e-15, so a gap over 1e-12 needs an explanation;
+# float32 gets the same number of ulps. Anything else (a step counter) has to be equal.
 BOUND = {
     np.dtype(np.float64): 1e-12,
     np.dtype(np.float32): 1e-12 * float(np.finfo(np.float32).eps / np.finfo(np.float64).eps),
@@ -29,9 +29,9 @@ BOUND = {
 class Difference:
     """One tensor on both sides.
 
-    absolute is the greatest |manual - torch|, found at index where it is no match; relative is that
-    divided by the tensor's largest entry on either side. Both are NaN where the verdict keeps them
-    from existing.
+    absolute is the greatest |manual - torch|, at index if it is not a match; relative is absolute
+    divided by the tensor's largest entry on either side. Both are NaN where they do not exist, for
+    example for tensors of different shapes.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Difference:
 
     @property
     def passed(self) -> bool:
-        """Within the bound, or over it by rounding alone (as a replay has found)."""
+        """Whether it is within the bound, or over it only by rounding (which a replay decides)."""
         return self.verdict in ("match", "rounding")
 
 
@@ -55,14 +55,14 @@ def compare(
 ) -> tuple[Difference, ...]:
     """One Difference per name, in flow order (manual's; names that only torch has come last).
 
-    called is what the details call the two sides.
+    called has the names of the two sides in the details.
 
     Raises:
         ValueError: there is nothing to compare.
     """
     names = list(dict.fromkeys([*manual, *torch]))
     if not names:
-        raise ValueError("compare: both traces are empty, and an empty comparison proves nothing")
+        raise ValueError("compare: both traces are empty, so there is nothing to compare")
     quick = _matches(manual, torch)
     return tuple(
         quick.get(name) or difference(name, manual.get(name), torch.get(name), called)
@@ -73,7 +73,7 @@ def compare(
 def _matches(
     manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray]
 ) -> dict[str, Difference]:
-    """The tensors of floats that match: nearly all of a step, so they are looked at together."""
+    """The float tensors that match. Most tensors do, so they are compared together."""
     found: dict[str, Difference] = {}
     for dtype, bound in BOUND.items():
         pairs = {
@@ -86,7 +86,9 @@ def _matches(
         }
         for name, (absolute, size) in greatest(pairs).items():
             relative = absolute / size if size else 0.0
-            if absolute <= bound * size < np.inf:  # then torch's largest entry is manual's as well
+            if (
+                absolute <= bound * size < np.inf
+            ):  # then both sides have the same largest entry, to rounding
                 found[name] = Difference(name, "match", bound, absolute, relative)
     return found
 
@@ -94,7 +96,7 @@ def _matches(
 def difference(
     name: str, manual: np.ndarray | None, torch: np.ndarray | None, called: tuple[str, str]
 ) -> Difference:
-    """One tensor looked at by itself, for a verdict of any kind."""
+    """Compare a single tensor, with any verdict."""
     first, second = called
     if manual is None:
         return Difference(name, "no manual", 0.0, detail=f"only {second} has {name}")

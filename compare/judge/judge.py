@@ -16,12 +16,8 @@ from torch_parity.compare.flow.nodes import Node, is_private, result
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Tensors, Trace, judged_in
 from torch_parity.compare.judge.differences import Difference, compare, largest
-from torch_parity.compare.judge.replay import (
-    Replayed,
-    recorded_inputs,
-    replay,
-    replay_stretch,
-)
+from torch_parity.compare.judge.replay import recorded_inputs, replay, replay_stretch
+from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.judge.witness import exact_derivative
 
 Side = Literal["manual", "torch"]
@@ -234,8 +230,8 @@ def _root(sides: Mapping[Side, Trace], replays: Mapping[Side, tuple[Replayed, ..
     node = next(n for n in trace.nodes if found.name in n.outputs)
     if found.outcome == "not finite":
         return Fault(side, found, None, other, _reach(node, known))
-    filled = with_missing_computed(trace.nodes, known)
-    return Fault(side, found, exact_derivative(node, found.name, found.index, filled), other)
+    complete = with_missing_computed(trace.nodes, known)
+    return Fault(side, found, exact_derivative(node, found.name, found.index, complete), other)
 
 
 def first_not_finite(trace: Trace, side: Side) -> Fault | None:

@@ -4,20 +4,22 @@ recorded, and its output compared with the bound that rounding allows it.
 Errors that came in with the inputs are not this operation's fault, so nothing adds up on the way
 and no kink can excuse anything: what is over its bound was computed by another formula. It is one
 pass: a recorded tensor replaces the computed one before anything reads it, and what was not
-recorded is carried on with its bound.
+recorded is carried on with its bound. Where an operation has two right formulas, an output within
+the bound of either is right.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from torch_parity.compare.bounds.bounded import Bounded
-from torch_parity.compare.bounds.precision import is_real, precision
-from torch_parity.compare.flow.functions import FUNCTIONS, PRIMITIVES, apply
+from torch_parity.compare.bounds.precision import is_real
+from torch_parity.compare.flow.functions import FUNCTIONS, PRIMITIVES, apply, right_formulas
 from torch_parity.compare.flow.nodes import Node, is_private, result
 from torch_parity.compare.flow.stretch import between, stretches
+from torch_parity.compare.judge.replayed import Outcome, Replayed, numeric, within_bound
 
 
 class _Table(dict[str, Any]):
@@ -30,34 +32,6 @@ class _Table(dict[str, Any]):
 TABLE: Mapping[str, Any] = _Table(PRIMITIVES)
 
 WORST = 1024  # doubtful entries of a tensor that are looked at before all others
-
-Outcome = Literal["right", "wrong", "missing", "shape", "dtype", "not finite", "not judged"]
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """One recorded tensor against its replay.
-
-    use is the greatest |recorded - replayed| / bound over all entries, found at index, where the
-    two stood as came and expected. power is the smallest fault that any entry would have shown,
-    relative to the tensor's largest entry (the greatest bound that an entry has); infinite where
-    every entry is 0, for there no wrong factor shows.
-    """
-
-    name: str
-    operation: str
-    outcome: Outcome
-    use: float = float("nan")
-    power: float = float("nan")
-    index: tuple[int, ...] = ()
-    expected: float = float("nan")
-    came: float = float("nan")
-    detail: str = ""
-
-    @property
-    def right(self) -> bool:
-        """Within its bound."""
-        return self.outcome == "right"
 
 
 def replay(
@@ -130,7 +104,7 @@ class _Replay:
             if not _finite(a):
                 return self._all(node, "not judged", f"its input {name} is not finite already")
         try:
-            outputs = apply(node, TABLE, [self._input(name) for name in node.inputs])
+            outputs = _by_each_formula(node, [self._input(name) for name in node.inputs])
         except NotImplementedError as error:
             return self._all(node, "not judged", str(error))
         except (ValueError, IndexError, TypeError, ArithmeticError) as error:
@@ -139,31 +113,45 @@ class _Replay:
             *(self.carried[n].types for n in node.inputs if n in self.carried)
         )
         found: list[Replayed] = []
-        for i, (name, expected) in enumerate(zip(node.outputs, outputs, strict=True)):
+        for i, name in enumerate(node.outputs):
             if name in self.trace or not (self.gaps or is_private(name)):
-                found.append(self._judged(node, i, expected, types))
+                found.append(self._judged(node, i, [made[i] for made in outputs], types))
             else:
-                self.carried[result(node, name)] = _Carried(expected, types)
+                value = _either([made[i] for made in outputs])
+                self.carried[result(node, name)] = _Carried(value, types)
         return found
 
     def _input(self, name: str) -> Any:
         return _bounded(self.known[name]) if name in self.known else self.carried[name].value
 
-    def _judged(self, node: Node, i: int, expected: Any, types: Collection[np.dtype]) -> Replayed:
-        name = node.outputs[i]
-        seen = _judge(name, node.operation, self.trace.get(name), expected, types)
-        if seen.outcome != "wrong":
-            return seen
-        stretch = self._stretch(node)
-        read = {name for n in stretch for name in n.inputs if name in self.known}
-        if seen.use <= _greatest_gain([self.known[name] for name in read]):
-            seen = _closer(stretch, i, self.known, self.trace[name], expected, types)
-        inner = between(stretch, self.known)
-        if seen.outcome == "wrong" and inner:
+    def _judged(
+        self, node: Node, i: int, expected: Sequence[Any], types: Collection[np.dtype]
+    ) -> Replayed:
+        """Output i, which each right formula expects to be something; the best of these verdicts,
+        with the power that is left where either formula passes."""
+        by_each = [self._by(formula, node, i, e, types) for formula, e in enumerate(expected)]
+        seen = min(by_each, key=_preference)
+        if seen.outcome == "right":
+            return replace(seen, power=max(by.power for by in by_each if by.power == by.power))
+        inner = between(self._stretch(node), self.known) if seen.outcome == "wrong" else ()
+        if inner:
             through = " and ".join([", ".join(inner[:-1]), inner[-1]] if inner[1:] else inner)
             were = "were" if inner[1:] else "was"
             seen = replace(seen, detail=f"computed through {through}, which {were} not recorded")
         return seen
+
+    def _by(
+        self, formula: int, node: Node, i: int, expected: Any, types: Collection[np.dtype]
+    ) -> Replayed:
+        name = node.outputs[i]
+        seen = within_bound(name, node.operation, self.trace.get(name), expected, types)
+        if seen.outcome != "wrong":
+            return seen
+        stretch = self._stretch(node)
+        read = {name for n in stretch for name in n.inputs if name in self.known}
+        if seen.use > _greatest_gain([self.known[name] for name in read]):
+            return seen
+        return _closer(stretch, formula, i, self.known, self.trace[name], expected, types)
 
     def _stretch(self, node: Node) -> tuple[Node, ...]:
         if self._stretches is None:
@@ -178,15 +166,37 @@ class _Replay:
         ]
 
 
+def _by_each_formula(node: Node, inputs: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The node's outputs by each right formula of its operation."""
+    return [apply(by, TABLE, inputs) for by in right_formulas(node)]
+
+
+def _either(values: Sequence[Any]) -> Any:
+    """One value whose bound covers every formula's."""
+    first, *others = values
+    if not isinstance(first, Bounded):
+        return first
+    reach = [np.abs(v.value - first.value).astype(np.float64) + v.error for v in others]
+    return first.like(first.value, np.maximum.reduce([first.error, *reach])) if others else first
+
+
+def _preference(seen: Replayed) -> tuple[int, float]:
+    """Right first, then not judged, then wrong; of two alike the one with the smaller use."""
+    order = {"right": 0, "not judged": 1}.get(seen.outcome, 2)
+    return order, seen.use if seen.use == seen.use else np.inf
+
+
 def _closer(
     stretch: Sequence[Node],
+    formula: int,
     i: int,
     known: Mapping[str, np.ndarray],
     recorded: np.ndarray,
     expected: Any,
     types: Collection[np.dtype],
 ) -> Replayed:
-    """Output i once more, with the drift that the terms of its doubtful entries have.
+    """Output i once more by that formula, with the drift that the terms of its doubtful entries
+    have.
 
     That costs n operations an entry, and of a wrong tensor every entry may be doubtful. So only the
     worst of them are given it at first, and all others the worst that there is: where that does not
@@ -205,9 +215,9 @@ def _closer(
         at: dict[str, Any] = {}
         for part in stretch:
             inputs = [_bounded(known[n], look) if n in known else at[n] for n in part.inputs]
-            made = apply(part, TABLE, inputs)
-            at |= {result(part, name): v for name, v in zip(part.outputs, made, strict=True)}
-        seen = _judge(node.outputs[i], node.operation, recorded, made[i], types)
+            made = _by_each_formula(part, inputs)
+            at |= {result(part, n): _either(v) for n, *v in zip(part.outputs, *made, strict=True)}
+        seen = within_bound(node.outputs[i], node.operation, recorded, made[formula][i], types)
         if seen.outcome == "wrong":
             break
     return seen
@@ -225,75 +235,3 @@ def _greatest_gain(inputs: list[np.ndarray]) -> float:
 
 def _finite(array: np.ndarray) -> bool:
     return bool(np.isfinite(array).all())
-
-
-def numeric(array: np.ndarray) -> bool:
-    """Real numbers of any precision; no booleans, objects or text."""
-    return array.dtype.kind in "iu" or is_real(array.dtype)
-
-
-def _judge(
-    name: str,
-    operation: str,
-    recorded: np.ndarray | None,
-    expected: Any,
-    types: Collection[np.dtype],
-) -> Replayed:
-    """types are those of the inputs: where they differ, the result may be of either."""
-    if recorded is None:
-        return Replayed(name, operation, "missing", detail=f"{name} is not recorded")
-    if not numeric(recorded):
-        return Replayed(name, operation, "dtype", detail=f"{recorded.dtype}, expected numbers")
-    if recorded.size == 0:
-        return Replayed(name, operation, "shape", detail=f"{recorded.shape} has no entries")
-    if recorded.shape != expected.shape:
-        detail = f"{recorded.shape}, expected {expected.shape}"
-        return Replayed(name, operation, "shape", detail=detail)
-    if not isinstance(expected, Bounded):
-        expected = Bounded.exact(np.asarray(expected, np.float64))
-    elif recorded.dtype not in types:
-        detail = f"{recorded.dtype}, expected {expected.judged}"
-        return Replayed(name, operation, "dtype", detail=detail)
-    gap = np.abs(recorded - expected.value).astype(np.float64)
-    gap = np.where(np.isfinite(recorded), gap, np.inf)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        uses = np.where(gap == 0, 0.0, gap / expected.error)
-        unbounded = ~np.isfinite(expected.error) & (gap > 0)
-    at = int(uses.argmax())
-    index = tuple(int(i) for i in np.unravel_index(at, uses.shape))
-    largest = float(np.abs(expected.value).max(initial=0))
-    came = float(recorded[index])
-    if not np.isfinite(came):
-        return _not_finite(name, operation, index, recorded, expected)
-    if unbounded.any():
-        detail = "rounding alone could make it anything, so nothing about it can be judged"
-        return Replayed(name, operation, "not judged", index=index, came=came, detail=detail)
-    return Replayed(
-        name,
-        operation,
-        "right" if uses.flat[at] <= 1 else "wrong",
-        use=float(uses.flat[at]),
-        power=float(expected.error.max()) / largest if largest else float("inf"),
-        index=index,
-        expected=float(expected.value[index]),
-        came=came,
-    )
-
-
-def _not_finite(
-    name: str, operation: str, index: tuple[int, ...], recorded: np.ndarray, expected: Bounded
-) -> Replayed:
-    """The numbers have outgrown their type, unless what the inputs give would have fitted."""
-    came, value = float(recorded[index]), float(expected.value[index])
-    fits = abs(value) + float(expected.error[index]) <= precision(recorded.dtype).most
-    at = f"{came} at {list(index)}" if index else f"{came}"
-    detail = f"{at}, but its own inputs give {value:.9g}" if fits else at
-    return Replayed(
-        name,
-        operation,
-        "not finite",
-        index=index,
-        expected=value if fits else float("nan"),
-        came=came,
-        detail=detail,
-    )

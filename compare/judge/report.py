@@ -1,4 +1,4 @@
-"""The answer to `do these two agree?`, to print, to assert, to read in a program."""
+"""The result of a comparison of two sides, to print, to assert on, or to use in a program."""
 
 import io
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from torch_parity.compare.show.terminal import show_judgement
 
 @dataclass(frozen=True)
 class Report:
-    """What the judge found between two sides, and what they are called.
+    """The judgement on two sides, and the names of the sides.
 
-    conventions are the ways in which a side writes the same numbers differently (columns for rows),
-    recognised and undone before judging: no mistakes. notes say what was not judged, and why.
-    explanations are causes that the sides' own settings show, where the arrays alone do not.
+    conventions are differences in how a side writes the same numbers (columns for rows); they are
+    not mistakes, and are converted before judging. notes say what was not judged, and why.
+    explanations are causes that follow from the sides' settings rather than from the arrays.
     """
 
     judgement: Judgement
@@ -30,17 +30,17 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Every tensor agrees up to rounding, and every operation explains what it made."""
+        """Whether every tensor agrees up to rounding, and every replayed operation is right."""
         return self.judgement.passed
 
     @property
     def names(self) -> Names:
-        """What to call the judgement's sides."""
+        """The names of the judgement's sides."""
         return {"manual": self.called[0], "torch": self.called[1]}
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """The names of the known mistakes that explain what is wrong, where there is one answer."""
+        """The names of the known mistakes that explain the fault, if the explanation is unique."""
         found = (d for d in self.judgement.diagnoses.values() if len(d.alternatives) == 1)
         return tuple(e.cause.name for d in found for e in d.alternatives[0])
 

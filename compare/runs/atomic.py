@@ -1,4 +1,4 @@
-"""A file that is there as a whole or not at all, whenever the process or the machine stops."""
+"""Write a file completely or not at all, even if the process or the machine stops."""
 
 import os
 from contextlib import suppress
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write beside path, then rename: until the rename what stood there before still stands.
+    """Write a file beside path, then rename it: until then, the old file stays in place.
 
     Raises:
         OSError: it could not be written; path is as it was.
@@ -27,7 +27,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _sync_names(folder: Path) -> None:
-    """The name of a new file is in its folder, which is written on its own."""
+    """Flush the folder, which holds the name of the new file."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)

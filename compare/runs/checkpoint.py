@@ -1,7 +1,7 @@
-"""Checkpoints in a folder: each is arrays (.safetensors) and a record (.json) with both checksums.
+"""Checkpoints in a folder. Each is arrays (.safetensors) and a record (.json) with both checksums.
 
-The record is written last, so a checkpoint without one was never finished. A damaged one is refused
-by name, and the one before it is used: two are kept.
+The record is written last, so a checkpoint without one is incomplete. Two checkpoints are kept: if
+the newer one is damaged, it is reported by name and the older one is used.
 """
 
 import json
@@ -24,8 +24,7 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was stored after a step; record is anything that JSON can carry. Both keep the order of
-    their names."""
+    """The state after a step; record is any JSON value. Both keep the order of their names."""
 
     step: int
     tensors: Tensors
@@ -40,7 +39,7 @@ def store(folder: Path, checkpoint: Checkpoint) -> None:
     """
     path = folder / f"{checkpoint.step:09d}.json"
     rows_first = {n: np.asarray(a, order="C") for n, a in checkpoint.tensors.items()}
-    blob = serialize(rows_first)  # which takes the numbers in whatever order they lie
+    blob = serialize(rows_first)  # it writes the numbers in memory order
     atomic.write(path.with_suffix(".safetensors"), blob)
     content = {
         "step": checkpoint.step,
@@ -60,7 +59,7 @@ def stored(folder: Path) -> list[Path]:
 
 
 def delete(path: Path) -> None:
-    """The record goes first: arrays without one are no checkpoint."""
+    """Delete the record first: arrays without one are not a checkpoint."""
     path.unlink(missing_ok=True)
     path.with_suffix(".safetensors").unlink(missing_ok=True)
 
@@ -69,7 +68,7 @@ def load(path: Path) -> Checkpoint:
     """The checkpoint whose record is path.
 
     Raises:
-        InputError: a part of it is missing, or is not what was written; the file is named.
+        InputError: a part of it is missing or damaged; the message names the file.
     """
     content = _record(path)
     arrays = path.with_suffix(".safetensors")
@@ -81,7 +80,7 @@ def load(path: Path) -> Checkpoint:
         raise InputError(
             f"{arrays} ({len(blob)} bytes) is damaged: its checksum is not the one in {path.name}"
         )
-    found = read_tensors(blob)  # in an order of its own, in memory that is aligned to nothing
+    found = read_tensors(blob)  # in another order, in memory that is not aligned
     tensors = {name: to_numpy(found[name]).copy() for name in content["names"]}
     return Checkpoint(content["step"], tensors, content["record"])
 
@@ -93,9 +92,9 @@ def _record(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        raise InputError(f"{path} is damaged: it is no record of a checkpoint") from None
+        raise InputError(f"{path} is damaged: it is not the record of a checkpoint") from None
     if checksum != _checksum(content):
-        raise InputError(f"{path} is damaged: what it holds does not give its own checksum")
+        raise InputError(f"{path} is damaged: its content does not match its checksum")
     return content
 
 

@@ -1,8 +1,8 @@
-"""TensorBoard's log files, written in order and cut back where a run goes on from a checkpoint.
+"""TensorBoard's log files, written in order, and truncated when a run resumes from a checkpoint.
 
-TensorBoard's own writer hands events to a thread, which prints a traceback where the disk is full,
-and begins a new file each time; its purge only hides points from view; and its checksums, byte by
-byte in Python, take twice as long as all else that is done for an event.
+TensorBoard's own writer is not used: it writes in a thread, which prints a traceback if the disk is
+full; it starts a new file each time; its purge only hides points; and its checksums, computed byte
+by byte in Python, take twice as long as everything else.
 """
 
 import os
@@ -19,12 +19,12 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from torch_parity.compare.errors import InputError
 
-PATTERN = "*tfevents*"  # what TensorBoard takes for its own
+PATTERN = "*tfevents*"  # the files that TensorBoard reads
 PART = 2**20  # bytes of a log in memory at once
 
 
 class EventFile:
-    """The log of one TensorBoard run; what is in it already stays, and more follows.
+    """The log of one TensorBoard run; new events are appended.
 
     Raises:
         OSError: (any method) it cannot be written.
@@ -39,7 +39,7 @@ class EventFile:
         self.add_event(Event(summary=summary, step=step))
 
     def add_event(self, event: Event) -> None:
-        """Any event, with the time of day; whoever watches the file sees it at once."""
+        """Append an event with the current time, and flush it."""
         now = time.time()
         if not self._stream.tell():
             first = Event(file_version="brain.Event:2", wall_time=now)
@@ -49,11 +49,11 @@ class EventFile:
         self._stream.flush()
 
     def sync(self) -> None:
-        """All of it is on the disk when this returns."""
+        """Flush everything to the disk."""
         os.fsync(self._stream.fileno())
 
     def close(self) -> None:
-        """No more will be written."""
+        """Close the file."""
         self._stream.close()
 
 
@@ -67,8 +67,8 @@ def record(data: bytes) -> bytes:
 
 
 def _masked_crc(data: bytes) -> bytes:
-    """((crc >> 15 | crc << 17) + 0xa282ead8) mod 2^32: a checksum of data that holds checksums
-    would otherwise be a weak one."""
+    """((crc >> 15 | crc << 17) + 0xa282ead8) mod 2^32. Without the mask, the checksum of data that
+    contain checksums would be weak."""
     crc = crc32c(data)
     rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
     return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)
@@ -76,15 +76,15 @@ def _masked_crc(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Written:
-    """How much a log held, and the CRC-32 of it: of the whole, for a record's own checksum cannot
-    tell that one before it is gone."""
+    """The size of a log and its CRC-32. It covers the whole log, because the checksums of the
+    records do not show that a record is missing."""
 
     size: int = 0
     checksum: int = 0
 
 
 def written(folder: Path, before: Mapping[str, Written]) -> dict[str, Written]:
-    """Every log below a run's folder; what was written before is not read again."""
+    """Every log of a run; the parts in `before` are not read again."""
     found = {}
     for path in sorted(folder.rglob(PATTERN)):
         name = _name(folder, path)
@@ -93,10 +93,10 @@ def written(folder: Path, before: Mapping[str, Written]) -> dict[str, Written]:
 
 
 def check(folder: Path, logs: Mapping[str, Written]) -> None:
-    """Refuse logs that lack what a checkpoint knows of.
+    """Refuse logs that lack events written before a checkpoint.
 
     Raises:
-        InputError: one is missing, shorter than it was, or holds something else; it is named.
+        InputError: a log is missing, shorter than it was, or damaged; the message names it.
     """
     for name, was in logs.items():
         path = folder / name
@@ -104,18 +104,18 @@ def check(folder: Path, logs: Mapping[str, Written]) -> None:
         if held is None or held < was.size:
             came = "is missing" if held is None else f"holds {held} bytes"
             raise InputError(
-                f"{path} {came}, expected at least {was.size}: curves would have a gap"
+                f"{path} {came}, expected at least {was.size}: its curves would have a gap"
             )
         if _read_on(path, Written(), was.size) != was:
             raise InputError(
                 f"{path} is damaged: its first {was.size} bytes are not those that were written, "
-                "so its curves would be others"
+                "so its curves would be wrong"
             )
 
 
 def cut(folder: Path, logs: Mapping[str, Written]) -> None:
-    """Cut every log back to what it held, and delete those that came later: the points that follow
-    are written again."""
+    """Truncate every log to its size at the checkpoint, and delete newer logs: the later points are
+    written again."""
     for path in folder.rglob(PATTERN):
         was = logs.get(_name(folder, path))
         if was is None:

@@ -1,4 +1,4 @@
-"""What a run drew in TensorBoard, read back from its events files: curves and pictures."""
+"""Read the curves and pictures of a run from its TensorBoard files."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ FORMATS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "ima
 
 @dataclass(frozen=True)
 class Picture:
-    """One image, as a page can hold it. width is 0 where nobody has said."""
+    """One image as a data URI. width is 0 if it is not known."""
 
     name: str
     uri: str
@@ -29,9 +29,8 @@ class Drawn:
 
 
 def read(folder: Path) -> Drawn:
-    """What the events files right in this folder hold; of a damaged one, what precedes the damage.
-
-    A folder without any gives nothing.
+    """The curves and pictures in the events files of this folder (not of folders in it); of a
+    damaged file, those before the damage. Empty if there are no files.
     """
     if not any(folder.glob("events.out.tfevents.*")):
         return Drawn({}, ())
@@ -49,7 +48,7 @@ def read(folder: Path) -> Drawn:
 
 
 def data_uri(image: bytes) -> str:
-    """The image inside a page; "" for a format that browsers do not all show."""
+    """The image as a data URI; "" for a format that not all browsers show."""
     for begins, format_ in FORMATS.items():
         if image.startswith(begins):
             return f"data:{format_};base64,{b64encode(image).decode()}"

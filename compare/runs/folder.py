@@ -49,7 +49,7 @@ def find(root: Path, name: str | None) -> Path:
     return root / name
 
 
-def way_on(folder: Path) -> str:
+def resume_command(folder: Path) -> str:
     """The command that resumes a run."""
     runs = "" if folder.parent == Path("runs") else f" --runs {folder.parent}"
     return f"parity train --resume {folder.name}{runs}"

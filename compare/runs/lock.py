@@ -9,7 +9,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.runs.folder import way_on
+from torch_parity.compare.runs.folder import resume_command
 
 
 class RunLock:
@@ -59,7 +59,7 @@ class RunLock:
             self._check()
             raise InputError(
                 f"{self.folder} cannot be written: {error.strerror or error}; repair that, "
-                f"then resume with  {way_on(self.folder)}"
+                f"then resume with  {resume_command(self.folder)}"
             ) from None
 
     def _check(self) -> None:

@@ -1,4 +1,4 @@
-"""What a result was computed with: on the same, the same case gives the same bits."""
+"""The versions and libraries of a result: with the same ones, a case gives the same bits."""
 
 import platform
 import re
@@ -29,7 +29,7 @@ def made_with() -> dict[str, str]:
 
 
 def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Each thing that is no longer what it was: numpy 2.4.6 -> 2.5.0."""
+    """The differences between the two, such as numpy 2.4.6 -> 2.5.0."""
     names = dict.fromkeys([*before, *now])
     return [
         f"{n} {before.get(n, 'none')} -> {now.get(n, 'none')}"
@@ -39,7 +39,7 @@ def changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def _numpy_blas() -> str:
-    """numpy's own where it brought one, else whichever are loaded."""
+    """The BLAS in numpy's own package if it has one, else every loaded one."""
     pools = [p for p in threadpool_info() if p["user_api"] == "blas"]
     own = [p for p in pools if "numpy" in Path(p["filepath"]).parent.name] or pools
     found = sorted(

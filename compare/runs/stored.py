@@ -1,4 +1,4 @@
-"""What commands left in a run's folder, read back: a file is input, so it is checked as input."""
+"""Read the JSON files that commands write into a run's folder, with the checks of any input."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,11 @@ from torch_parity.compare.errors import InputError
 from torch_parity.manual.bias_variance import Diagnosis
 
 Number = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None else v)]
-"""null is what JSON has for a number that is none."""
+"""A number; null in JSON stands for NaN."""
 
 
 class Stored(BaseModel):
-    """A record of which a page needs these fields; what else the file holds is left alone."""
+    """A record with the fields that a page needs; other fields of the file are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class StoredReplay(Stored):
 
 
 class StoredWorst(Stored):
-    """The worst that a run saw of a tensor."""
+    """The worst difference of a tensor in a run."""
 
     difference: StoredDifference
     step: int
@@ -92,7 +92,7 @@ class StoredTable(Stored):
 
 
 class StoredClaim(Stored):
-    """A sentence of a lesson's conclusion, and whether the numbers bear out the notes."""
+    """A sentence of a lesson's conclusion, and whether the numbers support it."""
 
     holds: bool
     text: str
@@ -129,28 +129,28 @@ def read(file: Path, kind: type[Record]) -> Record:
     """The record in a JSON file.
 
     Raises:
-        InputError: it cannot be read, is cut off, or is no such record.
+        InputError: it cannot be read, is truncated, or is another kind of record.
     """
     try:
         return kind.model_validate(json.loads(text(file)))
     except json.JSONDecodeError as error:
-        reason = f"no whole JSON (line {error.lineno}: {error.msg})"
+        reason = f"not complete JSON (line {error.lineno}: {error.msg})"
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])
-        reason = f"not as this version writes it ({at}: {first['msg']})"
-    raise InputError(f"{file} is {reason}, so nothing it says can be shown; make the run again")
+        reason = f"from another version of torch-parity ({at}: {first['msg']})"
+    raise InputError(f"{file} is {reason}, so it cannot be shown; make the run again")
 
 
 def text(file: Path) -> str:
     """A text file.
 
     Raises:
-        InputError: it cannot be read, or is no text.
+        InputError: it cannot be read, or is not text.
     """
     try:
         return file.read_text("utf-8")
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{file} is no text in UTF-8; make the run again") from None
+        raise InputError(f"{file} is not UTF-8 text; make the run again") from None

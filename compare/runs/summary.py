@@ -33,14 +33,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `parity train` has to say; rendering is somebody else's work.
+    """The result of `parity train`: data only.
 
-    worst holds every tensor in flow order; use the greatest share of its rounding bound that each
-    side took up in a replay, replays their number; drift is how far the free-running sides ended
-    apart, envelope how far a one-ulp twin did; scores are score/train and score/dev of each side.
-    planned is the number of steps that the case asks for: a run that was asked to stop, or that did
-    not stay finite, has fewer. made_with is what it was computed with, and notes say what changed
-    underway, and what a PASS does not cover.
+    worst holds every tensor in flow order; use is the greatest share of its rounding bound that
+    each side used in a replay, replays the number of replayed steps; drift is how far the two sides
+    ended apart when trained on their own, envelope how far a perturbed copy did; scores are
+    score/train and score/dev of each side. planned is the number of steps of the case: a run that
+    was stopped or diverged has fewer. made_with holds the versions, and notes say what changed
+    during the run and what a PASS does not cover.
     """
 
     worst: dict[str, Worst]
@@ -65,15 +65,15 @@ class Summary:
         return self.steps > 0 and self.failure is None and not self.interrupted
 
     def json(self) -> str:
-        """Every tensor, for machines."""
+        """The whole record as JSON."""
         record = {"passed": self.passed, **dataclasses.asdict(self)}
         return json.dumps(json_safe(record), indent=1)
 
 
 @dataclass
 class Tally:
-    """Takes the records of a run one by one, so that none has to be kept. zeros are the tensors
-    that were all 0 in every replay."""
+    """Collects a Summary from the records of a run, one by one, without keeping them. zeros are the
+    tensors that were all 0 in every replay."""
 
     score: str
     base_error: float = 0.0
@@ -114,7 +114,7 @@ class Tally:
     def summary(
         self, planned: int, interrupted: bool, made_with: dict[str, str], notes: tuple[str, ...]
     ) -> Summary:
-        """What has been seen so far."""
+        """The summary of the steps so far."""
         return Summary(
             worst=self.worst,
             use=self.use,
@@ -141,7 +141,7 @@ class Tally:
 
 
 def kind(name: str) -> str:
-    """z of z3, dW_loss of dW3_loss: the tensor whatever its layer."""
+    """The name of a tensor without its layer: z for z3, dW_loss for dW3_loss."""
     return re.sub(r"\d+", "", name)
 
 
@@ -154,7 +154,7 @@ def by_kind(worst: Iterable[Worst]) -> dict[str, list[Worst]]:
 
 
 def worst_of(group: Iterable[Worst]) -> Worst:
-    """The one that a reader has to know of."""
+    """The most severe one."""
     return max(group, key=lambda w: _severity(w.difference))
 
 

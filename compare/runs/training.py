@@ -1,8 +1,8 @@
-"""Both sides, trained side by side: each step judged, the curves left to run free.
+"""Both sides, trained side by side: each step is judged, and the curves run free.
 
-Training amplifies one rounding error without bound, so two right sides may part after a thousand
-steps. The verdict therefore comes from steps that start from the same state (torch's), and the
-curves from each side running on its own.
+Training amplifies one rounding error without bound, so two right sides may be far apart after a
+thousand steps. The verdict therefore comes from steps that start from the same state (torch's), and
+the curves from each side trained on its own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,22 +35,21 @@ Curves = dict[str, float]
 class StepRecord:
     """One step: its judgement, what the curves of each side gain, and the free gap.
 
-    drift is the greatest relative difference of any parameter between the two free-running sides,
-    envelope the same between manual and a twin of it that is nudged by one unit in the last place
-    at every step: what rounding alone may do to this run.
+    drift is the greatest relative difference of any parameter between the two free-running sides.
+    envelope is the same between manual and the perturbed copy: a copy of manual whose parameters
+    are moved by one unit in the last place at every step, which is what rounding alone may do.
     stepping and judging are the seconds that the two judged steps and their judgement took.
-    params are those of the side that runs free by hand, after the step; torch's are in its module.
-    traces, in the steps that are looked at closely, are what the curves' sides computed: manual's
-    own step from where it stands, and torch's.
-    lost says which operation of a side that runs free, or of its twin, was the first to make NaN or
-    infinity. (torch's own steps are judged, so they are in the judgement.)
+    params are those of the free-running manual side after the step; torch's are in its module.
+    traces, in the steps that are evaluated, are what the free-running sides computed.
+    lost says which operation of the free-running manual side, or of the perturbed copy, was the
+    first to make NaN or infinity. (torch's own steps are judged, so they are in the judgement.)
     """
 
     step: int
     judgement: Judgement
     manual: Curves
     torch: Curves
-    twin: Curves
+    perturbed_copy: Curves
     drift: float
     envelope: float
     stepping: float
@@ -66,21 +65,21 @@ class StepRecord:
 
     @property
     def passed(self) -> bool:
-        """The judged step is right on both sides, and nobody who runs free is lost."""
+        """The judged step is right on both sides, and both free-running copies are finite."""
         return self.judgement.passed and not self.lost
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One side between two steps: its parameters (W1, b1...), and what its optimizer remembers of
-    them (vW1...). The arrays are never written to."""
+class SideState:
+    """One side between two steps: its parameters (W1, b1...), and the memory of its optimizer
+    (vW1...). The arrays are never written to."""
 
     params: Tensors
     memory: Tensors
 
-    def after(self, trace: Tensors) -> "Standing":
-        """The same names, as a step has left them."""
-        return Standing(
+    def after(self, trace: Tensors) -> "SideState":
+        """The same names, with their values after a step."""
+        return SideState(
             {name: trace[name] for name in self.params}, {name: trace[name] for name in self.memory}
         )
 
@@ -90,19 +89,20 @@ class State:
     """All that the steps after this one depend on, besides the case and its data: a training that
     starts from it takes the very same steps.
 
-    manual and twin run free; torch is where every judged step starts. before holds torch's last
-    gradients, optimizer what its own optimizer keeps (TorchSide.memory); generator is the state of
-    torch's generator, which draws the masks, nudges that of the twin's.
+    manual and perturbed_copy run free; every judged step starts from torch. before holds torch's
+    last gradients, optimizer the memory of its own optimizer (TorchSide.memory). generator is the
+    state of torch's generator, which draws the masks; perturbation_rng that of the generator which
+    perturbs the copy.
     """
 
     step: int
-    manual: Standing
-    torch: Standing
-    twin: Standing
+    manual: SideState
+    torch: SideState
+    perturbed_copy: SideState
     before: Tensors
     optimizer: Tensors
     generator: np.ndarray
-    nudges: dict[str, Any]
+    perturbation_rng: dict[str, Any]
 
 
 class Training:
@@ -122,33 +122,34 @@ class Training:
     ) -> None:
         self.case, self.data, self.pair, self.watch = case, data, pair, watch
         self.step = 0
-        self.manual = self.torch = self.twin = Standing(pair.params, pair.state)
-        self.before: Tensors = {}  # should somebody have forgotten to clear the gradients
-        self._nudges = np.random.default_rng([case.seed, 3])
+        self.manual = self.torch = self.perturbed_copy = SideState(pair.params, pair.state)
+        self.before: Tensors = {}  # for the mistake of gradients that are not cleared
+        self._perturbation_rng = np.random.default_rng([case.seed, 3])
         self._generator = torch.Generator(pair.torch.device).manual_seed(case.seed).get_state()
         if start:
             self.step, self.before = start.step, start.before
-            self.manual, self.torch, self.twin = start.manual, start.torch, start.twin
-            self._nudges.bit_generator.state = start.nudges
+            self.manual, self.torch = start.manual, start.torch
+            self.perturbed_copy = start.perturbed_copy
+            self._perturbation_rng.bit_generator.state = start.perturbation_rng
             self._generator = torch.tensor(start.generator)
             pair.torch.restore(start.torch.params, start.optimizer)
 
     def state(self) -> State:
-        """Where it stands after the last record."""
+        """The state after the last record."""
         return State(
             self.step,
             self.manual,
             self.torch,
-            self.twin,
+            self.perturbed_copy,
             self.before,
             self.pair.torch.memory(),
             self._generator.numpy(),
-            dict(self._nudges.bit_generator.state),
+            dict(self._perturbation_rng.bit_generator.state),
         )
 
     def __iter__(self) -> Iterator[StepRecord]:
         for rows in islice(batches(self.case, len(self.data.x_train)), self.step, None):
-            # Step by step, so that nobody who draws between two steps changes the masks.
+            # Restored at each step, so that random draws elsewhere cannot change the masks.
             generator = generator_of(self.pair.torch.device)
             with put_back(generator), np.errstate(over="ignore", invalid="ignore"):
                 generator.set_state(self._generator)
@@ -179,17 +180,18 @@ class Training:
             return nothing
         if self.watch:
             self.watch(step, at.params, x, y, masks, judged, by_torch)
-        nudged = _nudged(self.twin.params, self._nudges, np.dtype(case.dtype))
+        copy = self.perturbed_copy
+        start_of_copy = _perturbed(copy.params, self._perturbation_rng, np.dtype(case.dtype))
         begins = {
             "manual": {**start, **self.manual.params, **self.manual.memory},
-            "its one-ulp twin": {**start, **nudged, **self.twin.memory},
+            "the perturbed copy": {**start, **start_of_copy, **copy.memory},
         }
         free = pair.manual.step(self.manual.params, self.manual.memory, x, y, masks)
-        twin = pair.manual.step(nudged, self.twin.memory, x, y, masks)
-        if lost := _lost(begins, (free, twin), nodes):
+        perturbed = pair.manual.step(start_of_copy, copy.memory, x, y, masks)
+        if lost := _lost(begins, (free, perturbed), nodes):
             return replace(nothing, lost=lost)
         self.step = step
-        self.manual, self.twin = self.manual.after(free), self.twin.after(twin)
+        self.manual, self.perturbed_copy = self.manual.after(free), copy.after(perturbed)
         self.torch = at.after(by_torch)
         self.before = previous(by_torch, self.pair)
         names = list(at.params)
@@ -197,19 +199,19 @@ class Training:
             nothing,
             manual=_curves(free, names, pair.manual.net.names),
             torch=_curves(all_widened(by_torch), names, pair.manual.net.names),
-            twin={"loss/batch": float(twin["loss"])},
+            perturbed_copy={"loss/batch": float(perturbed["loss"])},
             drift=_drift(self.manual.params, all_widened(self.torch.params)),
-            envelope=_drift(self.manual.params, self.twin.params),
+            envelope=_drift(self.manual.params, self.perturbed_copy.params),
             params=self.manual.params,
             traces={"manual": free, "torch": all_widened(by_torch)} if look_closer else {},
         )
         if look_closer:
-            evaluate(record, self.data, pair, self.manual.params, self.twin.params)
+            evaluate(record, self.data, pair, self.manual.params, self.perturbed_copy.params)
         return record
 
 
 def evaluate(
-    record: StepRecord, data: Data, pair: Pair, params: Tensors, twin_params: Tensors
+    record: StepRecord, data: Data, pair: Pair, params: Tensors, perturbed_params: Tensors
 ) -> None:
     """Add loss and score on all of train and dev to the record's curves, dropout off, and the
     share of units that no longer learn on train."""
@@ -222,13 +224,13 @@ def evaluate(
         sides = (
             (record.manual, pair.manual.evaluate(params, x, y)),
             (record.torch, pair.torch.evaluate(x, y)),
-            (record.twin, pair.manual.evaluate(twin_params, x, y)),
+            (record.perturbed_copy, pair.manual.evaluate(perturbed_params, x, y)),
         )
         for curves, (loss, outputs) in sides:
             output = outputs[net.result]
             curves[f"loss/{split}"] = loss
             curves[f"{score_name(data)}/{split}"] = score(output, labels, t.loss, data.classes)
-            if split == "train" and curves is not record.twin:
+            if split == "train" and curves is not record.perturbed_copy:
                 curves |= inactive_units(pair.hidden_activations, outputs)
 
 
@@ -279,22 +281,22 @@ def _curves(trace: Tensors, params: list[str], names: Names) -> Curves:
 def _lost(
     begins: Mapping[str, Tensors], made: Iterable[Tensors], nodes: tuple[Node, ...]
 ) -> dict[str, Fault]:
-    """Who of them is no longer finite, and where it began."""
+    """Which of them is no longer finite, and in which operation it began."""
     traces = {who: Trace(b, m, nodes) for (who, b), m in zip(begins.items(), made, strict=True)}
     found = {who: first_not_finite(trace, "manual") for who, trace in traces.items()}
     return {who: fault for who, fault in found.items() if fault}
 
 
-def _nudged(params: Tensors, rng: np.random.Generator, dtype: np.dtype) -> Tensors:
-    """Each number moved to where its neighbour is in the case's precision, up or down by chance."""
-    nudged = {}
+def _perturbed(params: Tensors, rng: np.random.Generator, dtype: np.dtype) -> Tensors:
+    """Each number moved to its neighbour in the case's precision, up or down at random."""
+    perturbed = {}
     for name, p in all_widened(params).items():
         towards = np.where(rng.random(p.shape) < 0.5, -np.inf, np.inf).astype(dtype)
         nearest = p.astype(dtype, copy=False)
-        nudged[name] = p + (np.nextafter(nearest, towards) - nearest)
-    return nudged
+        perturbed[name] = p + (np.nextafter(nearest, towards) - nearest)
+    return perturbed
 
 
 def _drift(a: Tensors, b: Tensors) -> float:
-    """The greatest of all parameters; NaN, where one is so large that no gap exists, is no less."""
+    """The greatest of all parameters; NaN propagates, where one is too large for a difference."""
     return float(np.max([np.abs(a[n] - b[n]).max() / max(np.abs(b[n]).max(), 1e-300) for n in a]))

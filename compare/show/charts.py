@@ -1,4 +1,4 @@
-"""Charts for a page: SVG that takes its ink and its font from the page, in the light or dark."""
+"""Charts for a page: SVG with the colour and font of the page, also in dark mode."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ def of_training(folder: Path, score: str) -> tuple[tuple[Markup, ...], int]:
         for what in ("loss", score)
         if any(tag.startswith(f"{what}/") for tag in sides["torch"])
     ]
-    if "drift/one_ulp_twin" in parity:
+    if "drift/perturbed_copy" in parity:
         charts.append(_svg("divergence", partial(curves.divergence, parity=parity)))
         charts.append(_svg("differences", partial(curves.differences, parity=parity)))
     return tuple(charts), _last_step(parity)
@@ -43,7 +43,7 @@ def _last_step(drawn: Mapping[str, events.Curve]) -> int:
 
 
 def _svg(title: str, draw: Callable[[Axes], None]) -> Markup:
-    """One chart; black is the page's own ink."""
+    """One chart; black becomes the text colour of the page."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.8, 3.2), layout="constrained")
         axes = figure.subplots()

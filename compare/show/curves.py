@@ -1,8 +1,8 @@
-"""The curves of a run: both sides over one another, how far they are apart, and how far rounding
-alone would take them.
+"""The curves of a run: both sides in one chart, their distance, and that which rounding alone
+causes.
 
-Manual lies below, thick and pale, torch above it, thin and dark: where they agree both are seen.
-The colours are those of Okabe and Ito, which the colour-blind can tell apart.
+Manual is thick and pale, torch thin and dark on top: both are visible where they agree. The colours
+are those of Okabe and Ito, which colour-blind readers can distinguish.
 """
 
 import math
@@ -25,7 +25,7 @@ KINDS = {"z": BLUE, "dz": ORANGE, "dW": GREEN, "W": PURPLE}
 
 
 def both_sides(axes: Axes, sides: Mapping[str, Curves], what: str) -> None:
-    """what/train (solid) and what/dev (dotted) of each side, as far as it has them."""
+    """what/train (solid) and what/dev (dotted) of each side, if they exist."""
     for side, curves in sides.items():
         for split, dashes in (("train", "-"), ("dev", ":")):
             if (tag := f"{what}/{split}") in curves:
@@ -36,7 +36,7 @@ def both_sides(axes: Axes, sides: Mapping[str, Curves], what: str) -> None:
 
 
 def differences(axes: Axes, parity: Curves) -> None:
-    """The greatest difference of the main kinds of tensor, below 1e-12: over it is no rounding."""
+    """The greatest difference of the main kinds of tensor, with a line at 1e-12."""
     kinds = [kind for kind in KINDS if f"difference/{kind}" in parity]
     for kind in kinds:
         axes.plot(*parity[f"difference/{kind}"], label=kind, color=KINDS[kind], lw=0.8)
@@ -46,10 +46,10 @@ def differences(axes: Axes, parity: Curves) -> None:
 
 
 def divergence(axes: Axes, parity: Curves) -> None:
-    """How far the free-running sides part, and the envelope: how far a one-ulp twin does."""
-    steps, envelope = parity["drift/one_ulp_twin"]
+    """How far apart the free-running sides are, and the envelope: how far a perturbed copy is."""
+    steps, envelope = parity["drift/perturbed_copy"]
     (area := axes.fill_between(steps, envelope, color=BLUE, alpha=0.35, lw=0)).set_gid("envelope")
-    area.set_label("one-ulp twin")
+    area.set_label("perturbed copy")
     drift = parity["drift/manual_to_torch"]
     (line,) = axes.plot(*drift, label="manual to torch", color="black", lw=1.2)
     line.set_gid("drift")
@@ -58,7 +58,7 @@ def divergence(axes: Axes, parity: Curves) -> None:
 
 
 def _logarithmic(axes: Axes, curves: Iterable[Curve]) -> None:
-    """Logarithmic above the least of the values; 0, which many differences are, at the bottom."""
+    """A logarithmic axis from the smallest value up; 0, a common difference, is at the bottom."""
     above = [v for _, values in curves for v in values if v > 0 and math.isfinite(v)]
     least, greatest = min(above, default=1e-17), max(above, default=1e-16)
     threshold = 10 ** math.floor(math.log10(least))

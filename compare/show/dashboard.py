@@ -1,4 +1,4 @@
-"""TensorBoard: both sides under the same tags, so that their curves lie over one another.
+"""TensorBoard: both sides under the same tags, so that their curves are in the same charts.
 
 A whole step is one event: add_scalar costs some 60 us a number, a number more in an event 3 us.
 """
@@ -22,10 +22,10 @@ from torch_parity.compare.show.judgement_json import to_json
 
 
 class Dashboard:
-    """Writes runs/<name>/manual, torch and twin (the one-ulp twin of manual), and parity."""
+    """Writes runs/<name>/manual, torch, perturbed_copy (of manual, one ulp a step) and parity."""
 
     def __init__(self, folder: Path) -> None:
-        sides = ("manual", "torch", "twin", "parity")
+        sides = ("manual", "torch", "perturbed_copy", "parity")
         with ExitStack() as opened:
             self._writers = {
                 side: opened.enter_context(closing(EventFile(folder / side))) for side in sides
@@ -33,22 +33,22 @@ class Dashboard:
             self._opened = opened.pop_all()
 
     def sync(self) -> None:
-        """All that was written is on the disk when this returns."""
+        """Flush everything to the disk."""
         for writer in self._writers.values():
             writer.sync()
 
     def close(self) -> None:
-        """No more will be written."""
+        """Close the files."""
         self._opened.close()
 
     def write(self, record: StepRecord) -> None:
-        """One event a side: the curves, and histograms where the record holds its tensors."""
+        """One event per side: the curves, and histograms if the record has the tensors."""
         parity = _by_kind(record.judgement.differences)
-        parity |= {"drift/manual_to_torch": record.drift, "drift/one_ulp_twin": record.envelope}
+        parity |= {"drift/manual_to_torch": record.drift, "drift/perturbed_copy": record.envelope}
         curves = {
             "manual": record.manual,
             "torch": record.torch,
-            "twin": record.twin,
+            "perturbed_copy": record.perturbed_copy,
             "parity": parity,
         }
         drawn = {str(side): list(histograms(trace)) for side, trace in record.traces.items()}
@@ -65,11 +65,11 @@ class Dashboard:
         self.add("parity", Event(value=[Event.Value(tag=tag, image=image)]), step)
 
     def add(self, run: str, event: Event, step: int | None = None) -> None:
-        """Anything else that TensorBoard understands."""
+        """Add any other summary."""
         self._writers[run].add_summary(event, step)
 
     def log(self, run: str, event: LogEvent) -> None:
-        """What is no summary: a graph."""
+        """Add an event that is not a summary, such as a graph."""
         self._writers[run].add_event(event)
 
 

@@ -19,7 +19,7 @@ from torch_parity.compare.register import OPTIMIZERS
 
 
 def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
-    """One node an operation, in a scope a phase and layer: backward/layer2/linear_backward.
+    """One node per operation, in a scope per phase and layer: backward/layer2/linear_backward.
 
     What the step is given (x, y, W1, masks...) stands under given/. trace tells the shapes of what
     the operations make.

@@ -1,4 +1,4 @@
-"""What a layer's numbers look like: one TensorBoard histogram a tensor.
+"""The distribution of a layer's numbers: one TensorBoard histogram per tensor.
 
 Thirty bins by numpy cost some 0.1 ms a tensor; SummaryWriter.add_histogram takes 1.5 ms, for bins
 that reach to 1e20.
@@ -29,8 +29,8 @@ def histograms(trace: Mapping[str, np.ndarray]) -> Iterator[Event.Value]:
 
 
 def histogram(tensor: np.ndarray) -> HistogramProto:
-    """bucket[i] entries lie in (bucket_limit[i-1], bucket_limit[i]]; TensorBoard wants the empty
-    bucket below the first edge said."""
+    """bucket[i] entries lie in (bucket_limit[i-1], bucket_limit[i]]; TensorBoard needs the empty
+    bucket below the first edge as well."""
     flat = tensor.ravel().astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         try:

@@ -1,4 +1,4 @@
-"""A run as one HTML file that needs nothing else: no server, no network, no script."""
+"""A run as one HTML file that needs no server, network or script."""
 
 import math
 from pathlib import Path
@@ -38,7 +38,7 @@ def _gap(relative: float) -> str:
 
 
 def _share(use: float | None) -> str:
-    """Of a bound; over it by far it is no longer a percentage that anybody reads."""
+    """The share of a bound: a percentage, or a factor if it is large."""
     if use is None:
         return "none"
     return f"{use:.0%}" if use < 10 else f"{use:.0e} x" if use < 1e9 else "over"
@@ -49,7 +49,7 @@ def _percent(score: float | None) -> str:
 
 
 def _value(choice: object) -> str:
-    """A case's value as its TOML file has it, more or less; "none" for what was not chosen."""
+    """A value of a case, about as in its TOML file; "none" if it was not chosen."""
     if choice is None:
         return "none"
     return ", ".join(map(str, choice)) if isinstance(choice, tuple) else str(choice)

@@ -1,4 +1,4 @@
-"""A judgement for machines: no callables, and null for what is no number."""
+"""A judgement as JSON: without callables, and with null for NaN and infinity."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from torch_parity.compare.numbers import json_safe
 
 
 def to_json(j: Judgement, **more: Any) -> str:
-    """JSON of the judgement, with whatever else belongs to it in front."""
+    """The judgement as JSON, with additional fields in front."""
     record: dict[str, Any] = {
         "passed": j.passed,
         **more,

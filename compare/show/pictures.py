@@ -1,4 +1,4 @@
-"""What a classifier does, in pictures: boundaries, confusions, the samples that it gets wrong.
+"""Pictures of a classifier: decision boundary, confusion matrix, misclassified samples.
 
 Both sides are in each. The functions draw what they are given and compute nothing.
 """
@@ -53,7 +53,7 @@ def boundary(
 
 
 def confusion(labels: np.ndarray, predicted: Mapping[Side, np.ndarray], classes: int) -> Figure:
-    """A panel a side: how many samples of each class (row) were taken for which (column)."""
+    """One panel per side: how many samples of each class (row) got which label (column)."""
     figure = Figure(figsize=(4.2 * len(predicted), 4), layout="constrained")
     panels = figure.subplots(1, len(predicted), sharey=True)
     for ax, (side, found) in zip(panels, predicted.items(), strict=True):
@@ -74,7 +74,7 @@ def misclassified(
     images: np.ndarray, labels: np.ndarray, predicted: Mapping[Side, np.ndarray]
 ) -> Figure:
     """Up to 25 images [m, height, width] that either side gets wrong, each with its true class and
-    what it was taken for (8 > 1), by side where the sides differ."""
+    its predicted one (8 > 1), by side if the sides differ."""
     wrong = np.flatnonzero(np.any([found != labels for found in predicted.values()], axis=0))
     shown = wrong[: TILES * TILES]
     rows = max(1, -(-len(shown) // TILES))

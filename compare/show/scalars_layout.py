@@ -1,4 +1,4 @@
-"""The charts that matter, in the order in which they are read: TensorBoard's Custom Scalars page.
+"""The layout of TensorBoard's Custom Scalars page: the main charts, in reading order.
 
 Each is drawn from the tags of every run that has them, so manual and torch lie over one another.
 """

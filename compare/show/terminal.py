@@ -12,7 +12,7 @@ from rich.table import Table
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.judge.judge import SIDES, Judgement
-from torch_parity.compare.judge.replay import Replayed
+from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.judge.verdict import (
     CALLED,
     Names,
@@ -22,7 +22,7 @@ from torch_parity.compare.judge.verdict import (
     powerless,
     sentences,
 )
-from torch_parity.compare.runs.folder import way_on
+from torch_parity.compare.runs.folder import resume_command
 from torch_parity.compare.runs.summary import Summary, by_kind, worst_of
 from torch_parity.compare.runs.training import StepRecord
 from torch_parity.compare.sources.pair import Pair
@@ -86,9 +86,11 @@ def show_resumed(console: Console, step: int, case: Case, refused: tuple[str, ..
     console.print(f"resuming after step {step} of {case.steps}", highlight=False)
 
 
-def show_way_on(console: Console, folder: Path) -> None:
+def show_how_to_resume(console: Console, folder: Path) -> None:
     """What to type after an interruption."""
-    console.print(f"Resume with:  {escape(way_on(folder))}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Resume with:  {escape(resume_command(folder))}", highlight=False, soft_wrap=True
+    )
 
 
 def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:

@@ -14,7 +14,7 @@ from torch_parity.compare import models
 from torch_parity.compare.bounds.precision import all_widened, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data, Targets, targets
-from torch_parity.compare.devices import found
+from torch_parity.compare.devices import resolve_device
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.graph import Graph
 from torch_parity.compare.flow.law import flow, recorded_forward
@@ -170,7 +170,7 @@ def build(case: Case, data: Data) -> Pair:
         InputError: the loss, the output and the labels do not fit together, the numbers do not fit
             the precision, or the device is not there.
     """
-    device = found(case.device)
+    device = resolve_device(case.device)
     t = targets(case, data)
     sizes = (data.x_train.shape[1], *case.hidden, t.n_out)
     m = len(data.x_train)

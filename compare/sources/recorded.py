@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from torch_parity import manual
-from torch_parity.compare.causes.plant import run
+from torch_parity.compare.causes.plant import execute
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.flow.nodes import Node, active_masks
 from torch_parity.compare.flow.sharded import of_all_ranks, sharded_flow
@@ -94,6 +94,6 @@ def record_sharded(
         given = of_all_ranks([params | state] * len(rows))
         start = {"x": x, "y": y, **masks, **given}
         made = of_all_ranks(by_hand)
-        recorded.append(Recorded(pair, nodes, start, made, run(nodes, start, "torch")))
+        recorded.append(Recorded(pair, nodes, start, made, execute(nodes, start, "torch")))
         params, state = ({n: by_hand[0][n] for n in kept} for kept in (params, state))
     return recorded

@@ -117,12 +117,17 @@ def weights_of(net: Model) -> list[str]:
 def cost(
     net: Model, params: Mapping[str, np.ndarray], output: np.ndarray, y: np.ndarray
 ) -> Tensors:
-    """cost = loss(output, y) + penalties of the weights; biases are never penalised.
+    """loss(output, y), and the penalty and the cost if the weights are penalised."""
+    loss, _ = find(net.loss)
+    return with_penalty(net, params, loss(output, y, reduction=net.reduction))
+
+
+def with_penalty(net: Model, params: Mapping[str, np.ndarray], loss: np.ndarray) -> Tensors:
+    """cost = loss + penalty of the weights; biases are never penalised.
 
     Without a penalty the dictionary holds loss alone.
     """
-    loss, _ = find(net.loss)
-    t: Tensors = {"loss": loss(output, y, reduction=net.reduction)}
+    t: Tensors = {"loss": loss}
     if net.l1 or net.l2:
         weights = (params[name] for name in weights_of(net))
         t["penalty"] = penalty(*weights, l1=net.l1, l2=net.l2, m=net.m)

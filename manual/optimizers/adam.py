@@ -1,7 +1,7 @@
-"""Adam: momentum, with a step size of its own for every single weight.
+"""Adam: momentum, with a separate step size for every weight.
 
 The course and torch agree: both moments are averages, both are corrected for their start at 0, and
-epsilon stands outside the root. (The paper's "efficient" variant puts it inside: another number.)
+epsilon is outside the root. (The paper's "efficient" variant has it inside: a different result.)
 An L2 penalty here goes through the gradient, as weight_decay does in torch.optim.Adam; AdamW's does
 not.
 
@@ -39,7 +39,7 @@ def adam(
 
 @dataclass(frozen=True)
 class Adam:
-    """adam with its constants; it remembers v, s and the number of steps."""
+    """adam with its constants; its state is v, s and the number of steps."""
 
     lr: float
     beta1: float = 0.9
@@ -48,7 +48,7 @@ class Adam:
     slots: ClassVar[tuple[str, ...]] = ("t", "v", "s")
 
     def initial(self, W: np.ndarray) -> tuple[np.ndarray, ...]:
-        """t = 0, v = 0, s = 0; t is kept per parameter, as torch keeps it."""
+        """t = 0, v = 0, s = 0; t is kept per parameter, as in torch."""
         return np.asarray(0), np.zeros_like(W), np.zeros_like(W)
 
     def update(

@@ -1,7 +1,7 @@
-"""Momentum: walk along a running memory of the gradients, so that zigzags cancel.
+"""Momentum: step along a running average of the gradients, so that zigzags cancel.
 
-Two conventions go by this name. torch adds gradients up (v grows to dW / (1 - momentum)); the
-course averages them. Same path if the course's lr is 1 / (1 - beta) times torch's.
+There are two conventions. torch adds the gradients (v grows to dW / (1 - momentum)); the course
+averages them. They take the same path if the course's lr is 1 / (1 - beta) times torch's.
 
 Source: course 2 week 2, "gradient descent with momentum"; torch.optim.SGD(momentum=...).
 """
@@ -30,7 +30,7 @@ def momentum_course(
 
 @dataclass(frozen=True)
 class Momentum:
-    """momentum (torch's convention) with its constants; it remembers v."""
+    """momentum (torch's convention) with its constants; its state is v."""
 
     lr: float
     momentum: float = 0.9
@@ -47,7 +47,7 @@ class Momentum:
 
 @dataclass(frozen=True)
 class MomentumCourse:
-    """momentum_course (the course's convention) with its constants; it remembers v."""
+    """momentum_course (the course's convention) with its constants; its state is v."""
 
     lr: float
     beta: float = 0.9

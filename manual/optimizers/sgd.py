@@ -1,4 +1,4 @@
-"""Gradient descent: walk against the gradient.
+"""Gradient descent: step against the gradient.
 
 Source: course week 2, "gradient descent"; torch.optim.SGD.
 """
@@ -16,13 +16,13 @@ def sgd(W: np.ndarray, dW: np.ndarray, lr: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SGD:
-    """sgd with its learning rate; it remembers nothing between steps."""
+    """sgd with its learning rate; it has no state."""
 
     lr: float
     slots: ClassVar[tuple[str, ...]] = ()
 
     def initial(self, W: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Nothing to remember."""
+        """No state."""
         return ()
 
     def update(self, W: np.ndarray, dW: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -44,8 +44,8 @@ return found.map(line => [line.getAttribute('d') || '', line.getAttribute('strok
 
 @pytest.fixture(scope="module")
 def boards(root: Path) -> Iterator[dict[str, str]]:
-    """Run -> the address that `parity board` prints: digits, moons without the twin, a lesson."""
-    shutil.copytree(root / "moons", root / "two", ignore=shutil.ignore_patterns("twin"))
+    """Run -> the address that `parity board` prints: digits, moons less one curve, a lesson."""
+    shutil.copytree(root / "moons", root / "two", ignore=shutil.ignore_patterns("perturbed_copy"))
     with ExitStack() as stack:
         yield {
             run: stack.enter_context(started(root, run, "--port", "0"))[2]

@@ -1,1 +1,1 @@
-"""The same step on many ranks: what torchrun starts."""
+"""The same step on many ranks, started by torchrun."""

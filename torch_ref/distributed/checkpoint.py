@@ -1,8 +1,8 @@
-"""Checkpoints of a run on many ranks, by torch.distributed.checkpoint: every rank writes what it
-holds, and any number of ranks can read it.
+"""Checkpoints of a run on many ranks, by torch.distributed.checkpoint: every rank writes its
+part, and any number of ranks can read it.
 
-A checkpoint is whole once its .metadata is there, which is written last and by renaming; what a
-killed worker left half-written is never read.
+A checkpoint is complete once its .metadata exists, which is written last and by renaming; so an
+incomplete checkpoint of a killed worker is never read.
 """
 
 import shutil
@@ -19,8 +19,7 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 def save(folder: Path, step: int, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Parameters, the optimizer's memory and the generator after a step; replaces the one before.
 
-    The generator stands at the same place on every rank (train.py), so one of its states is
-    enough.
+    The generator has the same state on every rank (train.py), so one state is stored.
     """
     state_dict_saver.save(_state(net, optimizer), checkpoint_id=folder / f"step-{step}")
     if dist.get_rank() == 0:
@@ -30,7 +29,7 @@ def save(folder: Path, step: int, net: nn.Module, optimizer: torch.optim.Optimiz
 
 
 def load(folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put everything back to the last whole checkpoint -> its step, 0 where there is none."""
+    """Restore the last complete checkpoint -> its step, 0 if there is none."""
     whole = [path.parent for path in folder.glob("step-*/.metadata")]
     if not whole:
         return 0

@@ -1,8 +1,8 @@
 """What to train, as a folder: job.json, start.safetensors with the parameters, and a file of rows
 for each shard.
 
-How many ranks share the shards is settled when the run starts, and may change when it restarts with
-fewer. Which rows make a step depends on the job alone, so it is the same step for any number.
+The number of ranks is chosen when the run starts, and may be smaller after a restart. The rows of a
+step depend on the job only, so the step is the same for any number of ranks.
 """
 
 import json
@@ -21,9 +21,9 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Job:
-    """rows holds the number of samples of each shard, m is their sum; options are the optimizer's.
+    """rows holds the number of samples of each shard, m their sum; options are the optimizer's.
 
-    batch is the most samples of a step over all ranks.
+    batch is the greatest number of samples in a step, over all ranks.
     """
 
     sizes: tuple[int, ...]
@@ -57,15 +57,15 @@ class Job:
     def rows_of(self, shard: int, step: int) -> Tensor:
         """Which rows of a shard belong to a step, counted from 1; each epoch has each row once.
 
-        Every shard is shuffled anew each epoch and cut into as many parts as the epoch has steps,
-        so a rank needs no word from the others to know its rows and theirs.
+        Every shard is shuffled in each epoch and cut into as many parts as the epoch has steps, so
+        a rank computes its rows and those of the others without communication.
         """
         epoch, part = divmod(step - 1, self.steps_per_epoch)
         seed = self.seed + epoch * len(self.rows) + shard
         return _shuffled(self.rows[shard], seed).tensor_split(self.steps_per_epoch)[part]
 
     def cuts(self, step: int, world: int) -> list[int]:
-        """Where each rank's rows begin in the step's whole batch, and where the last one's end.
+        """Where each rank's rows begin in the step's whole batch, and where the last ones end.
 
         Rank r has the shards from shards * r // world on, so the whole batch is in the order of the
         shards for any number of ranks.

@@ -1,4 +1,4 @@
-"""What becomes of a loss, a penalty and the gradients where each rank has rows of its own.
+"""The loss, the penalty and the gradients when each rank has its own rows.
 
 torch_ref/distributed/train.py puts these into DistributedDataParallel and FSDP2.
 """
@@ -41,7 +41,7 @@ class WeightedSum:
         return cast(Future[Tensor], work.get_future().then(lambda done: done.value()[0]))
 
     def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Where FSDP2 gathers what is to be reduced."""
+        """The buffer in which FSDP2 gathers what is to be reduced."""
         return torch.empty(*size, dtype=dtype, device=device)
 
     def __call__(
@@ -77,14 +77,14 @@ class LossOverRanks(nn.Module):
 
 @dataclass(frozen=True)
 class PenaltyOfParts(Penalty):
-    """The penalty of weights of which FSDP2 has put a part on each rank (whole ones, for DDP)."""
+    """The penalty of weights that FSDP2 has divided over the ranks (for DDP: whole weights)."""
 
     def value(self, weights: list[Tensor]) -> Tensor:
-        """Of the whole weights, on every rank."""
+        """The penalty of the whole weights, on every rank."""
         return super().value([whole_tensor(W) for W in weights])
 
     def in_loss(self, weights: list[Tensor]) -> Tensor | None:
-        """Of this rank's part alone: that is what its gradient is needed for."""
+        """The penalty of this rank's part only, for its gradient."""
         return super().in_loss([W.to_local() if isinstance(W, DTensor) else W for W in weights])
 
 
@@ -105,16 +105,16 @@ class OwnGradients(ExitStack):
         return self
 
     def _watch(self, layer: str, module: nn.Linear, args: tuple[Tensor], out: Tensor) -> None:
-        """In the forward pass, because only then has FSDP2 the whole parameter in its place."""
+        """Attach the hooks in the forward pass: only there FSDP2 has the whole parameter."""
         for name, parameter in ((f"dW{layer}_own", module.weight), (f"db{layer}_own", module.bias)):
             hook = partial(self._keep, name)
             self.enter_context(parameter.register_hook(hook))  # type: ignore[no-untyped-call]
 
     def _keep(self, name: str, gradient: Tensor) -> None:
-        """The first only: the penalty runs a backward of its own, after the all-reduce."""
+        """Keep the first gradient only: the penalty runs its own backward, after the all-reduce."""
         self.tensors.setdefault(name, gradient.detach().clone())
 
 
 def whole_tensor(t: Tensor) -> Tensor:
-    """In one piece; of a DTensor every rank has a part, so all ranks have to ask together."""
+    """The tensor in one piece. Each rank has a part of a DTensor, so all ranks must call this."""
     return t.full_tensor() if isinstance(t, DTensor) else t

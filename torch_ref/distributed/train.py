@@ -1,11 +1,11 @@
-"""The same step on many ranks: each has its own rows, and the gradients meet in an all-reduce.
+"""The same step on many ranks: each has its own rows, and an all-reduce adds the gradients.
 
     torchrun --nproc-per-node 4 -m torch_parity.torch_ref.distributed FOLDER
 
-FOLDER is what `parity shard` writes. torch averages over ranks, which is the mean over the batch
-only where all ranks have as many rows; so the reduction is told what each rank's mean weighs. The
-dropout masks of the whole batch are drawn on every rank, by generators that stand alike, and each
-rank takes its rows: the step is that of one process, for any number of ranks.
+`parity shard` writes FOLDER. torch averages over ranks, which is the mean over the batch only if
+all ranks have the same number of rows; so here each rank's mean is weighted. Every rank draws the
+dropout masks of the whole batch, from generators in the same state, and uses its own rows: the step
+equals that of one process, for any number of ranks.
 """
 
 import argparse
@@ -71,7 +71,7 @@ class Trainer:
         return wrapper
 
     def _fully_shard(self) -> nn.Module:
-        """FSDP2 divides nothing here: the weights do."""
+        """FSDP2 must not divide here: the weighted mean does."""
         fully_shard(self.net, mesh=init_device_mesh(self.device.type, (self.world,)))
         sharded = cast(FSDPModule, self.net)
         sharded.set_custom_reduce_scatter(cast(Any, self.over_ranks))
@@ -80,10 +80,10 @@ class Trainer:
         return self.net
 
     def step(self, number: int) -> tuple[Tensors, Tensors]:
-        """One step -> (what it began from, what it made), as this rank saw them.
+        """One step -> (its inputs, the tensors that it computed), those of this rank.
 
         Raises:
-            ArithmeticError: the numbers do not stay finite.
+            ArithmeticError: a number is NaN or infinite.
         """
         cuts = self.job.cuts(number, self.world)
         begin, end, m = cuts[self.rank], cuts[self.rank + 1], cuts[-1]
@@ -109,7 +109,7 @@ class Trainer:
         return given, mine | made
 
     def state(self) -> Tensors:
-        """Copies of the parameters, and of what the optimizer remembers of them."""
+        """Copies of the parameters and of the optimizer's memory."""
         params = parameters(self.net)
         kept = {name: p.detach().clone() for name, p in params.items()}
         return kept | memory(self.optimizer, self.read, params, names(self.net))
@@ -124,8 +124,8 @@ class Trainer:
         return x, y
 
     def _draw_masks(self, m: int, begin: int, end: int) -> None:
-        """As nn.Dropout draws them in one process, in the order of the layers; on the CPU, whose
-        generator gives the same numbers on every machine."""
+        """Draw the masks as nn.Dropout does in one process, in the order of the layers; on the CPU,
+        whose generator gives the same numbers on every machine."""
         dropouts = [layer for layer in self.net if isinstance(layer, FixedDropout)]
         for layer, n in zip(dropouts, self.job.sizes[1:], strict=False):
             ones = torch.ones(m, n, dtype=getattr(torch, self.job.dtype))
@@ -134,9 +134,9 @@ class Trainer:
 
 
 def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -> None:
-    """Train the folder's job from its last checkpoint on; there is a process group already.
+    """Train the folder's job from its last checkpoint, in an existing process group.
 
-    Writes into the folder: checkpoints/ after every so many steps, tensorboard/ and
+    Writes into the folder: checkpoints/ every few steps, tensorboard/ and
     final.safetensors by rank 0, and traces/ of the first steps by every rank.
 
     Raises:
@@ -144,10 +144,10 @@ def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -
     """
     job = read(folder)
     trainer = Trainer(folder, job, fsdp)
-    torch.manual_seed(job.seed)  # of the masks, on every rank alike
+    torch.manual_seed(job.seed)  # of the masks, the same on every rank
     done = checkpoint.load(folder / "checkpoints", trainer.net, trainer.optimizer)
     first = trainer.rank == 0
-    # what the curves held beyond the checkpoint is purged: those steps are run again
+    # points after the checkpoint are purged: those steps are run again
     curves = SummaryWriter(folder / "tensorboard", purge_step=done + 1) if first else None
     for step in range(done + 1, job.steps + 1):
         given, made = trainer.step(step)
@@ -168,8 +168,8 @@ def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -
 
 
 def whole(tensors: Tensors) -> Tensors:
-    """Every tensor in one piece and on the CPU; FSDP2 keeps a part of each on every rank, so all
-    ranks have to ask together."""
+    """Every tensor in one piece and on the CPU. FSDP2 keeps a part of each on every rank, so all
+    ranks must call this together."""
     return {name: whole_tensor(t).cpu().contiguous() for name, t in tensors.items()}
 
 
@@ -187,7 +187,7 @@ def parameters(net: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def names(net: nn.Module) -> Names:
-    """Of the other tensors, the course's as well: h0, z1, a1, h1, dz1, mask1, vW1..."""
+    """The names of the other tensors, also the course's: h0, z1, a1, h1, dz1, mask1, vW1..."""
     children = [name for name, _ in net.named_children()]
     return Names(
         input="h0",
@@ -200,7 +200,7 @@ def names(net: nn.Module) -> Names:
 
 
 def _network(folder: Path, job: Job) -> MLP:
-    """With the job's parameters, and places for masks where one process has nn.Dropout."""
+    """The network with the job's parameters, and a FixedDropout in the place of each nn.Dropout."""
     net = MLP(job.sizes, job.activation, job.output, job.negative_slope, p=job.p)
     net.to(getattr(torch, job.dtype))
     for name, module in list(net.named_children()):
@@ -223,7 +223,7 @@ def _curves(made: Tensors, params: list[str]) -> dict[str, float]:
 
 
 def _write_trace(folder: Path, step: int, rank: int, given: Tensors, made: Tensors) -> None:
-    """As docs/trace-format.md describes it."""
+    """Write a trace file; docs/trace-format.md describes it."""
     (folder / "traces").mkdir(exist_ok=True)
     save_file(
         {f"given/{n}": t for n, t in given.items()} | {f"made/{n}": t for n, t in made.items()},
@@ -233,14 +233,14 @@ def _write_trace(folder: Path, step: int, rank: int, given: Tensors, made: Tenso
 
 
 def _stale_store() -> bool:
-    """Whether the ranks find one another through torchrun's own store, which outlives a restart
-    with all that was in it (pytorch issue 135712: a restarted run hangs, or fails to connect)."""
+    """Whether the ranks use torchrun's own store. It keeps its content over a restart, so that a
+    restarted run hangs or fails to connect (pytorch issue 135712)."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 @report_errors
 def main() -> None:
-    """What torchrun starts on every rank."""
+    """The command that torchrun starts on every rank."""
     parser = argparse.ArgumentParser(
         prog="torch_parity.torch_ref.distributed.train", description="One rank of a run."
     )

@@ -1,1 +1,1 @@
-"""The gradient checks of manual/gradients/, as torch has them."""
+"""The gradient checks of manual/gradients/ in torch."""

@@ -11,7 +11,7 @@ def exact_gradient(
 ) -> dict[str, Tensor]:
     """jvp along every entry at once; backward is not involved. Refuses random dropout.
 
-    One tangent an entry, each as large as the parameters: for small networks.
+    It needs one tangent per entry, each as large as the parameters: for small networks.
 
     Raises:
         RuntimeError: the cost draws random numbers (randomness="error").

@@ -15,7 +15,7 @@ def gradient_check(
     """True if autograd's gradient of cost() agrees with central differences for the parameters.
 
     torch.autograd.gradcheck accepts an entry when |difference| <= 1e-5 + 1e-3 * |numerical|.
-    In fast mode it holds one random direction for each parameter to that, not every entry.
+    In fast mode it checks one random direction of each parameter, not every entry.
 
     Raises:
         torch.autograd.gradcheck.GradcheckError: they differ; the message shows both Jacobians.

@@ -1,1 +1,1 @@
-"""The losses and penalties of manual/losses/, as torch has them."""
+"""The losses and penalties of manual/losses/ in torch."""

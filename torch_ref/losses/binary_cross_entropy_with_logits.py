@@ -1,4 +1,4 @@
-"""Logistic loss straight from z in torch: what its documentation tells you to prefer."""
+"""Logistic loss directly from z in torch, which its documentation recommends."""
 
 from torch import nn
 

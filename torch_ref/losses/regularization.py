@@ -1,7 +1,8 @@
-"""Penalties in torch, by its two routes.
+"""Penalties in torch, in two ways.
 
-The usual one is an optimizer option: weight_decay adds lambd / m * W to the gradient and never
-shows in the loss. The other is a term of the loss, which autograd differentiates; L1 has only that.
+Usually L2 is an optimizer option: weight_decay adds lambd / m * W to the gradient, and the loss
+does not contain it. The other way is a term of the loss, which autograd differentiates; L1 needs
+this way.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Penalty:
-    """The course's lambdas, the fixed sample count m, and the route that L2 takes."""
+    """The course's lambdas, the fixed sample count m, and the way in which L2 is computed."""
 
     l1: float = 0.0
     l2: float = 0.0
@@ -22,15 +23,15 @@ class Penalty:
 
     @property
     def weight_decay(self) -> float:
-        """What the optimizer is told: lambd / m, or 0 where L2 is a term of the loss."""
+        """The optimizer's weight_decay: lambd / m, or 0 if L2 is a term of the loss."""
         return self.l2 / self.m if self.l2_route == "weight_decay" else 0.0
 
     def value(self, weights: list[Tensor]) -> Tensor:
-        """Both penalties, whichever route their gradient takes."""
+        """The sum of both penalties, in whichever way their gradient is computed."""
         return l1_penalty(weights, self.l1, self.m) + l2_penalty(weights, self.l2, self.m)
 
     def in_loss(self, weights: list[Tensor]) -> Tensor | None:
-        """The share that autograd has to differentiate, if there is any."""
+        """The part that autograd differentiates, if any."""
         l2 = self.l2 if self.l2_route == "loss" else 0.0
         if not (self.l1 or l2):
             return None

@@ -1,1 +1,1 @@
-"""The networks of manual/models/, as a torch user writes them."""
+"""The networks of manual/models/, written as a torch user would."""

@@ -1,4 +1,4 @@
-"""One training step in torch, of any model: five lines, whatever the network."""
+"""One training step in torch, of any model: five lines for every network."""
 
 import torch
 from torch import Tensor, nn

@@ -1,1 +1,1 @@
-"""The operations of manual/ops/, as torch has them."""
+"""The operations of manual/ops/ in torch."""

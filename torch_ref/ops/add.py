@@ -1,4 +1,4 @@
-"""A sum of two tensors in torch; autograd hands its gradient to both."""
+"""A sum of two tensors in torch; autograd passes its gradient to both."""
 
 from collections.abc import Callable
 

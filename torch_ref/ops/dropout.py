@@ -1,6 +1,6 @@
-"""Inverted dropout in torch: train() switches it on, eval() off, and the mask stays hidden.
+"""Inverted dropout in torch: train() turns it on, eval() off; torch does not return the mask.
 
-recover_mask brings the mask to light, so that the hand-written side can use the same one.
+recover_mask recomputes the mask, so that the hand-written side can use the same one.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ def dropout(p: float) -> nn.Dropout:
 def recover_mask(p: float, generator_state: Tensor, like: Tensor) -> Tensor:
     """The mask (0 or 1/(1-p)) that nn.Dropout(p) drew for a tensor shaped like `like`.
 
-    The generator is put back to where it stood before that draw, and the same draw is applied to
-    ones. (Reading the mask off `h != 0` fails after a ReLU, whose zeros are not the mask's.)
+    The generator is set to its state before that draw, and the same draw is applied to ones.
+    (Reading the mask off `h != 0` fails after a ReLU, whose zeros are not the mask's.)
     """
     generator = generator_of(like.device)
     with put_back(generator):
@@ -28,7 +28,7 @@ def recover_mask(p: float, generator_state: Tensor, like: Tensor) -> Tensor:
 
 
 def generator_of(device: torch.device) -> torch.Generator:
-    """The one that draws on this device, unless a call names another."""
+    """The default generator of this device."""
     if device.type == "cpu":
         return torch.default_generator
     torch.cuda.init()  # type: ignore[no-untyped-call]
@@ -37,7 +37,7 @@ def generator_of(device: torch.device) -> torch.Generator:
 
 @contextmanager
 def put_back(generator: torch.Generator) -> Iterator[None]:
-    """Whatever is drawn inside, the generator stands afterwards where it stood before."""
+    """Restore the state of the generator after the with block."""
     state = generator.get_state()
     try:
         yield
@@ -46,7 +46,7 @@ def put_back(generator: torch.Generator) -> Iterator[None]:
 
 
 class FixedDropout(nn.Module):
-    """h = a * mask in training, h = a in evaluation, with a mask that somebody else has drawn."""
+    """h = a * mask in training, h = a in evaluation, with a given mask."""
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""No activation in torch: a module that hands its input on, the very same tensor."""
+"""No activation in torch: a module that returns its input, the same tensor."""
 
 from torch import nn
 

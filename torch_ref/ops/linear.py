@@ -1,4 +1,4 @@
-"""The affine map in torch: weight and bias live in the module, autograd writes the backward."""
+"""The affine map in torch: weight and bias belong to the module, autograd computes the backward."""
 
 from torch import nn
 

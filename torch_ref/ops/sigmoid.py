@@ -1,4 +1,4 @@
-"""The sigmoid in torch: stable for large |z| without asking."""
+"""The sigmoid in torch, which is stable for large |z|."""
 
 from torch import nn
 

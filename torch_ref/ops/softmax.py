@@ -1,4 +1,4 @@
-"""Softmax in torch: say over which axis. (CrossEntropyLoss brings its own: never put both.)"""
+"""Softmax in torch, over the given axis. (CrossEntropyLoss includes it: never use both.)"""
 
 from torch import nn
 

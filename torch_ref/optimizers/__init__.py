@@ -1,1 +1,1 @@
-"""The optimizers of manual/optimizers/, as torch has them."""
+"""The optimizers of manual/optimizers/ in torch."""

@@ -61,7 +61,12 @@ def exact(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Bounded:
     Raises:
         Unbounded: it does not hold plain real numbers in memory.
     """
-    if tensor.is_complex() or tensor.layout is not torch.strided or tensor.is_quantized:
+    if (
+        tensor.is_complex()
+        or tensor.layout is not torch.strided
+        or tensor.is_quantized
+        or tensor.is_nested
+    ):
         raise Unbounded(f"a tensor that is {_kind(tensor)} has no rounding bound")
     dtype = tensor.dtype if dtype is None else dtype
     if dtype not in NUMPY_TYPES or (tensor.is_floating_point() and tensor.dtype not in NUMPY_TYPES):
@@ -73,7 +78,8 @@ def exact(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Bounded:
     held = higher(NUMPY_TYPES[own])
     if not tensor.is_floating_point():
         held = higher(NUMPY_TYPES[dtype])
-    value = plain.numpy().astype(held)
+    with np.errstate(invalid="ignore"):  # memory that nothing was written into may hold any bits
+        value = plain.numpy().astype(held)
     if tensor.is_floating_point():
         return converted(bounded_of(value, 0.0, own), own, dtype)
     result = bounded_of(value, 0.0, dtype)
@@ -87,6 +93,8 @@ def exact(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Bounded:
 def _kind(tensor: torch.Tensor) -> str:
     if tensor.is_quantized:
         return "quantized"
+    if tensor.is_nested:
+        return "nested"
     return "complex" if tensor.is_complex() else f"sparse ({tensor.layout})"
 
 

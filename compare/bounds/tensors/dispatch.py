@@ -19,7 +19,10 @@ from torch_parity.compare.bounds.tensors import (  # noqa: F401 (each adds its r
     comparisons,
     constants,
     convolutions,
+    distances,
     elementwise,
+    embedding_bags,
+    encoders,
     interpolation,
     normalizations,
     optimizers,
@@ -28,7 +31,9 @@ from torch_parity.compare.bounds.tensors import (  # noqa: F401 (each adds its r
     products,
     recurrent,
     reductions,
+    sampling,
     scatter,
+    thresholds,
 )
 from torch_parity.compare.bounds.tensors.bounded_tensor import BoundedTensor
 from torch_parity.compare.bounds.tensors.conversions import converted, lifted
@@ -45,6 +50,10 @@ WRITES_UNSAID = {"aten::native_batch_norm": ["running_mean", "running_var"]}
 UNINITIALISED = {
     "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided",
 }  # fmt: skip
+# torch's decomposition computes something else.
+WRONG_DECOMPOSITIONS = {"multilabel_margin_loss_forward"}
+# Of torch's prims, those that have a rule.
+PRIMITIVES = {"convert_element_type", "fma"}
 # What changes a tensor's memory itself is not a computation.
 NO_COMPUTATION = {"set", "resize", "resize_as", "record_stream", "rename"}
 
@@ -55,6 +64,8 @@ def called_by_torch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if not written:
         with np.errstate(all="ignore"):
             result = handler_of(func)(*args, **kwargs)
+        if is_undetermined(func) and len(torch_private.returns_of(func)) == 1:
+            (result,) = tensors_in(result)
         return torch_private.mapped(_given, result)
     given = bound_arguments(func, args, kwargs)
     fresh, contents = computed(func, args, kwargs)
@@ -156,6 +167,8 @@ def handler_of(func: Any) -> Handler:
 
 def _rule_of(func: Any) -> Handler | None:
     name, functional = base_name(func), functional_of(func)
+    if torch_private.overload_name(func).startswith("prims::"):
+        return _primitive(func, name)
     full = f"{name}.{torch_private.overload_name(functional).partition('.')[2] or 'default'}"
     if full in RULES:
         return RULES[full]
@@ -163,7 +176,7 @@ def _rule_of(func: Any) -> Handler | None:
         return RULES[name]
     if is_undetermined(func):
         return lambda *args, **kwargs: _undetermined(func, *args, **kwargs)
-    if name in NO_COMPUTATION:
+    if name in NO_COMPUTATION | WRONG_DECOMPOSITIONS:
         return None
     if torch_private.is_view(functional):
         return seen(functional)
@@ -175,15 +188,38 @@ def _rule_of(func: Any) -> Handler | None:
     return None if found is None else _decomposed(found)
 
 
+def _primitive(func: Any, name: str) -> Handler | None:
+    """Of torch's prims: the function of tensors that it stands for, unless it is made of it."""
+    if name in PRIMITIVES:
+        return RULES[name]
+    found = torch_private.decomposition_of(func)
+    if found is None:
+        return None
+    stands_for = found
+    within: list[Any] = []
+
+    def handler(*args: Any, **kwargs: Any) -> Any:
+        if within:
+            raise Unbounded(f"{torch_private.overload_name(func)} has no rounding bound")
+        within.append(func)
+        try:
+            return stands_for(*args, **kwargs)
+        finally:
+            within.pop()
+
+    return _decomposed(handler)
+
+
 def is_undetermined(func: Any) -> bool:
     """It draws random numbers, or reads memory that nothing was written into."""
     return base_name(func) in UNINITIALISED or torch_private.is_random(func)
 
 
 def _undetermined(func: Any, *args: Any, **kwargs: Any) -> Any:
-    """As many as the call returns tensors."""
-    returned = torch_private.returns_of(func)
-    return tuple(Undetermined() for _ in returned) if len(returned) > 1 else Undetermined()
+    """As many as the call returns and writes tensors."""
+    given = bound_arguments(func, args, kwargs)
+    written = sum(len(tensors_in(given.get(name))) for name in written_names(func))
+    return [Undetermined() for _ in range(torch_private.fresh_returns(func) + written)]
 
 
 def _called_by_name(name: str, *args: Any, **kwargs: Any) -> Any:

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.special
 import torch
 
+from torch_parity.compare.bounds.rules import RULES, error_of
 from torch_parity.compare.bounds.tensors.bounded_tensor import BoundedTensor
-from torch_parity.compare.bounds.tensors.comparisons import chosen, compared, truths_and
 from torch_parity.compare.bounds.tensors.conversions import (
     common_type,
     computed_type,
@@ -98,7 +98,22 @@ def scaled(x: Any, factor: Any) -> Any:
 def added(x: Any, y: Any) -> Any:
     """x + y. One call rounds its result once; inside a formula both terms may be rounded, for they
     may be added to something else first."""
-    return np.subtract(x, minus(y)) if current().alone else np.add(x, y)
+    if not current().alone:
+        whole = _whole(x, y)
+        return np.add(x, y) if whole is None else whole
+    value = np.asarray(x.value + y.value)
+    return x.like(value, error_of(x, RULES[np.subtract], value, [x, y]))
+
+
+def _whole(x: Any, y: Any) -> Any:
+    """x + y, where all are whole numbers without an error: no sum of these is rounded."""
+    if x.error.any() or y.error.any():
+        return None
+    value = np.asarray(x.value + y.value)
+    for number in (x.value, y.value, value):
+        if not (np.rint(number) == number).all() or not (np.abs(number) < 1 / x.eps).all():
+            return None
+    return x.like(value, np.zeros(value.shape))
 
 
 def sum_of(x: Any, y: Any, alpha: Any = 1, sign: int = 1) -> Any:
@@ -202,61 +217,6 @@ def power(x: Any, exponent: Any) -> Any:
     }  # fmt: skip
     function = special.get(exponent, lambda z: np.power(z, exponent))
     return tensor_of(converted(function(b), inner, dtype), dtype)
-
-
-@rule("clamp", "clip")
-def clamp(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
-    """min(max(x, low), high)"""
-    if is_plain(x, min, max):
-        return torch.clamp(x, min, max)
-    dtype = common_type(x, min, max)
-    b = lifted(x, dtype)
-    if min is not None:
-        b = np.maximum(b, lifted(min, dtype))
-    if max is not None:
-        b = np.minimum(b, lifted(max, dtype))
-    return tensor_of(b, dtype)
-
-
-@rule("clamp_min")
-def clamp_min(x: Any, min: Any) -> Any:  # noqa: A002
-    """max(x, low)"""
-    return clamp(x, min)
-
-
-@rule("clamp_max")
-def clamp_max(x: Any, max: Any) -> Any:  # noqa: A002
-    """min(x, high)"""
-    return clamp(x, None, max)
-
-
-@rule("hardtanh")
-def hardtanh(x: Any, min_val: Any = -1, max_val: Any = 1) -> Any:
-    """min(max(x, low), high)"""
-    return clamp(x, min_val, max_val)
-
-
-@rule("relu")
-def relu(x: Any) -> Any:
-    """max(x, 0)"""
-    return clamp(x, 0)
-
-
-@rule("hardsigmoid_backward")
-def hardsigmoid_backward(grad: Any, x: Any) -> BoundedTensor:
-    """grad / 6 between -3 and 3, with float32's 1/6, which torch has in float64 too"""
-    dtype = common_type(grad, x)
-    g = lifted(grad, dtype)
-    sixth = g.lift(np.asarray(1.0)) / g.lift(np.asarray(6.0))
-    sixth = sixth.like(sixth.value, sixth.error + abs(1 / 6 - float(np.float32(1 / 6))))
-    inside = truths_and(compared(np.greater, x, -3), compared(np.less, x, 3))
-    return chosen(inside, tensor_of(g * sixth, dtype), 0, dtype)
-
-
-@rule("threshold")
-def threshold(x: Any, threshold: Any, value: Any) -> Any:
-    """x where it is above the threshold, else the value"""
-    return chosen(compared(np.less_equal, x, threshold), value, x, x.dtype)
 
 
 @rule("fma")

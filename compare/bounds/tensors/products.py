@@ -86,26 +86,3 @@ def cross(x: Any, y: Any, *, dim: int = -1) -> BoundedTensor:
     operands: Any = [np.broadcast_to(z, shape) for z in (a, b)]
     (a1, b1), (a2, b2) = ([np.roll(z, -n, dim) for z in operands] for n in (1, 2))
     return outer(np.add(a1 * b2, np.negative(a2 * b1)), x.dtype)
-
-
-@rule("_cdist_forward")
-def cdist(x: Any, y: Any, p: float, compute_mode: int | None = None) -> BoundedTensor:
-    """The p-norm of x_i - y_j; of many points, the root of sum x^2 + sum y^2 - 2 x y"""
-    a, b = inner(x, x.dtype), inner(y, x.dtype)
-    many = compute_mode == 1 or (compute_mode != 2 and max(a.shape[-2], b.shape[-2]) > 25)
-    far: Any = np.expand_dims(a, -2) - np.expand_dims(b, -3)
-    if p == 2 and many:
-        squares = [sums.total(z, z * z, (-1,), True) for z in (a, b)]
-        square = np.add(squares[0], squares[1].mT)
-        both = np.add(square, bounded_products.matmul(a * -2.0, b.mT))
-        value = sums.total(far, far * far, (-1,)).value
-        found = np.sqrt(np.maximum(both.like(value, both.error), 0.0))
-    elif p == 2:
-        found = np.sqrt(sums.total(far, far * far, (-1,)))
-    elif p == float("inf"):
-        found = np.max(np.absolute(far), axis=-1)
-    elif p == 1:
-        found = sums.total(far, np.absolute(far), (-1,))
-    else:
-        found = np.power(sums.total(far, np.power(np.absolute(far), p), (-1,)), 1 / p)
-    return outer(found, x.dtype)

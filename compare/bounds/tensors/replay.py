@@ -77,11 +77,13 @@ def _is_rounded(x: Any) -> bool:
 
 
 def _lifted(x: Any) -> Any:
+    if isinstance(x, torch.device):
+        return torch.device("cpu")  # a call on another device is computed here
     if not isinstance(x, torch.Tensor) or isinstance(x, BoundedTensor):
         return x
     plain = x.dtype == torch.bool or not (x.is_floating_point() or x.is_complex())
     if plain and x.layout is torch.strided and not x.is_quantized:
-        return x.detach().clone()
+        return x.detach().cpu().clone()
     return BoundedTensor.exact(x)
 
 

@@ -11,7 +11,7 @@ from torch_parity.compare.case import Case
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import judge_traces
-from torch_parity.compare.judge.replay import numeric
+from torch_parity.compare.judge.replayed import numeric
 from torch_parity.compare.judge.report import Report
 from torch_parity.compare.sources.arrays.layout import SAMPLES, Layout, explain, recognise
 from torch_parity.compare.sources.arrays.start import Given, given

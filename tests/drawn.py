@@ -1,6 +1,6 @@
 """Random pairs: every choice of a case drawn from one seed, and a few recorded steps of both sides.
 
-The tests and the surveys draw from here, with seeds of their own.
+The tests and the benchmarks use it, each with its own seeds.
 """
 
 from collections.abc import Collection
