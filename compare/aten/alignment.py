@@ -54,16 +54,18 @@ class EndVerdict:
 
 @dataclass
 class Alignment:
-    """shared maps tensors of b to the same tensors of a, and orders says of which the dimensions are
-    in another order; known is the memory of b, by storage and version, that holds a's numbers; ends
-    are the verdicts on b's results; unbounded are the calls of b that no bound can be derived for,
-    with the reason."""
+    """shared maps tensors of b to the same tensors of a; orders says of which the dimensions are in
+    another order. known is the memory of b, by storage and version, that holds a's numbers, and
+    known_of_a that of a that b has as well. ends are the verdicts on b's results; unbounded are the
+    calls of b that no bound can be derived for, with the reason.
+    """
 
     a: Record
     b: Record
     shared: dict[TensorRef, TensorRef] = field(default_factory=dict)
     orders: dict[TensorRef, tuple[int, ...]] = field(default_factory=dict)
     known: set[Place] = field(default_factory=set)
+    known_of_a: set[Place] = field(default_factory=set)
     ends: list[EndVerdict] = field(default_factory=list)
     unbounded: dict[int, str] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ def align(
         walk.compute(call)
         tick()
     walk.close()
+    walk.find_copies()
     order = {id(end): i for i, end in enumerate(ends)}
     walk.alignment.ends.sort(key=lambda v: order[id(v.end)])
     return walk.alignment
@@ -121,6 +124,11 @@ class _Walk:
             elif isinstance(tensor, torch.Tensor):
                 self._match_exactly(ref, tensor)
         self._memory.forget(call)
+
+    def find_copies(self) -> None:
+        """a's tensors that b has, and those of a with the same numbers."""
+        for ref in self.alignment.shared.values():
+            self.alignment.known_of_a |= {copy.place for copy in self._index.copies(ref)}
 
     def _lowers(self, call: Call) -> bool:
         """It casts to a lower precision, and digits are lost."""

@@ -116,11 +116,22 @@ def _of_given(
     if base is None:
         return End(name, ref, phase, missing="unpaired")
     pairing = pairs[base]
-    partner = f"{before}{pairing.names[0]}{suffix}"
+    partner = result_of(a, pairing.names[0], before, suffix)
     wanted = list(_numbers(pairing, a, suffix, before, ref))
     if not wanted:
         return End(name, ref, phase, partner=partner, missing="absent")
     return End(name, ref, phase, tuple(wanted), partner, a.results[partner])
+
+
+def result_of(record: Record, name: str, before: str, suffix: str) -> str:
+    """The name of what belongs to a given tensor, which may have other names as well (tied
+    weights): fc1.weight.grad, new fc1.weight."""
+    own = f"{before}{name}{suffix}"
+    ref = record.given.get(name)
+    if own in record.results or ref is None:
+        return own
+    names = [n for n, r in record.given.items() if r == ref]
+    return next((t for n in names if (t := f"{before}{n}{suffix}") in record.results), own)
 
 
 def _numbers(
@@ -128,7 +139,7 @@ def _numbers(
 ) -> Iterator[np.ndarray]:
     """a's results for the paired tensors; then those for each rival."""
     for choice in (pairing, *pairing.rivals):
-        results = [f"{before}{n}{suffix}" for n in choice.names]
+        results = [result_of(a, n, before, suffix) for n in choice.names]
         if any(r not in a.results for r in results):
             if choice is pairing:
                 return

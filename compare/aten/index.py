@@ -1,5 +1,6 @@
 """The tensors of a record, to be found by their numbers."""
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ class Index:
         self._record = record
         self._values: dict[TensorRef, np.ndarray] = {}
         self._by_size: dict[tuple[int, Any], list[Entry]] = defaultdict(list)
-        self._exact: dict[tuple[Any, ...], TensorRef] = {}
+        self._contents: dict[TensorRef, tuple[Any, ...]] = {}
+        self._by_content: dict[tuple[Any, ...], list[TensorRef]] = defaultdict(list)
         self.made_by: dict[TensorRef, Call] = {}
         seen: set[TensorRef] = set()
         for ref in record.given.values():
@@ -73,14 +75,20 @@ class Index:
         """The first tensor with the same integers or truths, of the same shape and type."""
         if ref.dtype.is_floating_point or ref.dtype.is_complex:
             return None
-        return self._exact.get(_content(tensor, ref))
+        return next(iter(self._by_content.get(_content(tensor, ref), ())), None)
+
+    def copies(self, ref: TensorRef) -> list[TensorRef]:
+        """The tensors with the very same numbers, itself among them."""
+        return self._by_content.get(self._contents.get(ref, ()), [ref])
 
     def _add(self, ref: TensorRef, call: Call | None, seen: set[TensorRef]) -> None:
         if ref in seen or ref.unjudged or ref.dtype.is_complex:
             return
         seen.add(ref)
+        content = _content(self._record.value(ref), ref)
+        self._contents[ref] = content
+        self._by_content[content].append(ref)
         if not ref.dtype.is_floating_point:
-            self._exact.setdefault(_content(self._record.value(ref), ref), ref)
             return
         if not int(np.prod(ref.shape)):
             return
@@ -92,7 +100,8 @@ class Index:
 
 
 def _content(tensor: torch.Tensor, ref: TensorRef) -> tuple[Any, ...]:
-    return ref.shape, ref.dtype, to_numpy(tensor.to(ref.dtype)).tobytes()
+    numbers = to_numpy(tensor.to(ref.dtype)).tobytes()
+    return ref.shape, ref.dtype, hashlib.blake2b(numbers, digest_size=16).digest()
 
 
 def _largest(value: np.ndarray) -> float:

@@ -2,8 +2,10 @@
 them."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
 
 from torch_parity.compare.aten.alignment import Alignment, EndVerdict, is_view, writers_of
 from torch_parity.compare.aten.draws import UNINITIALISED
@@ -38,7 +40,7 @@ def parting(alignment: Alignment) -> Parting | None:
     """Where the sides part first, in order of computation; None if no result is wrong."""
     found = []
     known_b = alignment.known
-    known_a = {ref.place for ref in alignment.shared.values()}
+    known_a = alignment.known_of_a
     for verdict in alignment.ends:
         if verdict.outcome not in ("wrong", "absent"):
             continue
@@ -49,14 +51,51 @@ def parting(alignment: Alignment) -> Parting | None:
             () if a_ref is None else tuple(leading_to(alignment.a, a_ref, known_a - {a_ref.place}))
         )
         found.append(Parting(verdict, of_a, of_b))
-    return min(found, key=_order, default=None)
+    first = min(found, key=_order, default=None)
+    return None if first is None else with_views(first, alignment)
 
 
-def _order(found: Parting) -> tuple[int, int, int]:
-    """By where it begins; of those that begin alike the shortest."""
+def _order(found: Parting) -> tuple[int, int, int, int]:
+    """By where it begins; of those that begin alike the earliest result, by the shortest way."""
     first = found.of_b[0] if found.of_b else None
-    phase = PHASES.index(first.phase if first else found.end.end.phase)
-    return phase, first.index if first else 0, len(found.of_a) + len(found.of_b)
+    end = PHASES.index(found.end.end.phase)
+    phase = PHASES.index(first.phase) if first else end
+    return phase, first.index if first else 0, end, len(found.of_a) + len(found.of_b)
+
+
+def with_views(found: Parting, alignment: Alignment) -> Parting:
+    """Where the first calls are the same but read other parts of what both have, or in another
+    order, the views that they read it through come first."""
+    if not found.of_a or not found.of_b:
+        return found
+    of_a, of_b = found.of_a[0], found.of_b[0]
+    if of_a.overload is not of_b.overload or len(of_a.inputs) != len(of_b.inputs):
+        return found
+    before_a: list[Call] = []
+    before_b: list[Call] = []
+    for r, s in zip(of_a.inputs, of_b.inputs, strict=True):
+        both = r.place in alignment.known_of_a and s.place in alignment.known
+        if both and not _alike(alignment.a.value(r), alignment.b.value(s)):
+            before_a += views_of(alignment.a, r, of_a)
+            before_b += views_of(alignment.b, s, of_b)
+    return replace(found, of_a=(*before_a, *found.of_a), of_b=(*before_b, *found.of_b))
+
+
+def _alike(x: torch.Tensor, y: torch.Tensor) -> bool:
+    """To a few digits, which is enough to tell another part of the same tensor."""
+    return x.shape == y.shape and bool(torch.allclose(x.double(), y.double(), 1e-6, 1e-9, True))
+
+
+def views_of(record: Record, ref: TensorRef, reader: Call) -> list[Call]:
+    """The calls that lead from the memory that was written to this way of reading it."""
+    found: list[Call] = []
+    for call in reversed(record.calls[: reader.index]):
+        if ref in call.outputs:
+            if not is_view(call):
+                break
+            found.append(call)
+            ref = call.inputs[0]
+    return found[::-1]
 
 
 def leading_to(record: Record, ref: TensorRef, known: Collection[Place]) -> list[Call]:

@@ -28,6 +28,7 @@ GELUS: dict[str, tuple[Function, str]] = {
 }
 PHASES = ("forward", "backward")
 MOST_ARGUMENTS = 8
+NOT_DERIVED = {"softplus", "log-sigmoid"}  # their derivatives are sigmoids, and so are many things
 OTHERS: dict[str, tuple[Function, str]] = {
     "relu": (F.relu, "F.relu(x)"),
     "silu": (F.silu, "F.silu(x)"),
@@ -209,6 +210,8 @@ def _derive(case: Case) -> Iterator[tuple[Taken, Taken]]:
                 continue
             values = []
             for name, (function, code) in FUNCTIONS.items():
+                if name in NOT_DERIVED:
+                    continue
                 y = _derived(function, gradient)(x)
                 if y is not None and numbers.is_sharp(y) and not fits(y, gradient):
                     values.append((name, code, y))

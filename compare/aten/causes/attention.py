@@ -1,4 +1,4 @@
-"""Attention: its scale, what it may look at, the axis of its softmax, its heads, rotary positions."""
+"""Attention: scale, mask, the axis of the softmax, heads, rotary positions."""
 
 import math
 from collections.abc import Iterator
@@ -40,6 +40,7 @@ class Attention:
     axis: int
     call: Call
     out: BoundedTensor
+    weights: BoundedTensor | None = None
 
     @property
     def size(self) -> int:
@@ -48,6 +49,13 @@ class Attention:
 
     def computed(self, **changes: Any) -> BoundedTensor | None:
         """What it makes with something changed."""
+        return self._computed(changes, False)
+
+    def computed_weights(self, **changes: Any) -> BoundedTensor | None:
+        """The softmax with something changed."""
+        return self._computed(changes, True)
+
+    def _computed(self, changes: dict[str, Any], weights: bool) -> BoundedTensor | None:
         parts = {n: getattr(self, n) for n in ("q", "k", "v", "scale", "visible", "axis")} | changes
 
         def formula() -> Any:
@@ -55,7 +63,8 @@ class Attention:
             hidden = torch.from_numpy(~parts["visible"])
             if hidden.any():
                 scores = scores.masked_fill(hidden, -torch.inf)
-            return scores.softmax(parts["axis"]) @ parts["v"]
+            shares = scores.softmax(parts["axis"])
+            return shares if weights else shares @ parts["v"]
 
         return computed(formula)
 
@@ -155,7 +164,8 @@ def _written_out(side: Side, i: int, call: Call) -> Attention | None:
         v, out = side.number(second.args[1]), made.get(second.outputs[0].place)
     if v is None or out is None:
         return None
-    return Attention(q, k, v, heads, scale, visible, axis, call, out.tensor)
+    shares = side.number(weights)
+    return Attention(q, k, v, heads, scale, visible, axis, call, out.tensor, shares)
 
 
 def _scale(ratio: np.ndarray) -> float | None:
@@ -214,9 +224,17 @@ def same_inputs(x: Attention, y: Attention) -> bool:
 
 
 def reaches(of: Attention, other: Attention, **changes: Any) -> bool:
-    """Whether the one with something changed makes what the other makes."""
-    made = of.computed(**changes)
-    return made is not None and numbers.is_sharp(made) and fits_somehow(made, other.out)
+    """Whether the one with something changed makes what the other makes, and without the change
+    its own."""
+    return _makes(of, of) and _makes(of, other, **changes)
+
+
+def _makes(of: Attention, other: Attention, **changes: Any) -> bool:
+    if other.weights is not None:
+        made, wanted = of.computed_weights(**changes), other.weights
+    else:
+        made, wanted = of.computed(**changes), other.out
+    return made is not None and numbers.is_sharp(made) and fits_somehow(made, wanted)
 
 
 def _scales(case: Case) -> Iterator[tuple[Attention, Attention]]:
@@ -304,8 +322,8 @@ def _diagonal(visible: np.ndarray) -> int | None:
     keys = visible.any(-2, keepdims=True)
     for k in (0, 1, -1):
         triangle = np.tril(np.ones(visible.shape[-2:], bool), k) & keys
-        rows = triangle.any(-1)
-        if np.array_equal((visible & rows[..., None]), triangle):
+        rows = np.asarray(triangle.any(-1, keepdims=True))
+        if np.array_equal(visible & rows, triangle):
             return k
     return None
 
@@ -364,8 +382,8 @@ def heads_before_transpose(case: Case) -> Iterator[str]:
             continue
         for wrong, right, one, other in ((b, a, case.b, case.a), (a, b, case.a, case.b)):
             alike = all(
-                (v := by_view(getattr(right, n), right.heads)) is not None
-                and fits(v, getattr(wrong, n))
+                (seen := by_view(getattr(right, n), right.heads)) is not None
+                and fits(seen, getattr(wrong, n))
                 for n in ("q", "k", "v")
             )
             if alike and reaches(wrong, right, q=right.q, k=right.k, v=right.v):
@@ -417,7 +435,7 @@ def rope_interleaved(case: Case) -> Iterator[str]:
         }
         found: dict[str, list[Made | None]] = {}
         for name, (first, second) in pairs.items():
-            turned = computed(lambda f=first, s=second: f * cos - s * sin)  # type: ignore[misc]
+            turned = computed(lambda f=first, s=second, c=cos, n=sin: f * c - s * n)  # type: ignore[misc]
             whole = _whole(name, first, second, cos, sin)
             found[name] = [side.find(turned) or side.find(whole) for side in (case.a, case.b)]
         for own, other in (("halves", "neighbours"), ("neighbours", "halves")):
@@ -457,7 +475,9 @@ def _rotations(case: Case) -> Iterator[tuple[BoundedTensor, BoundedTensor, Bound
             continue
         for x in _turned(side, int(both[0].shape[-1])):
             half = int(x.shape[-1]) // 2
-            yield x, both[0][..., :half], both[1][..., :half]
+            cos, sin = (computed(lambda t=t, h=half: t[..., :h]) for t in both)  # type: ignore[misc]
+            if cos is not None and sin is not None:
+                yield x, cos, sin
 
 
 def _is_angle(t: BoundedTensor) -> bool:

@@ -5,27 +5,28 @@ Both sides begin from the same numbers, so two of their tensors are the same if 
 bounds meet.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from torch_parity.compare.aten.alignment import Alignment, is_view, writers_of
 from torch_parity.compare.aten.causes import numbers
 from torch_parity.compare.aten.causes.numbers import bounded, fits, fits_somehow, is_constant
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.memory import BoundedMemory, Place
-from torch_parity.compare.aten.parting import Parting, TensorNames
+from torch_parity.compare.aten.parting import Parting, TensorNames, leading_to
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.replay import expected_of
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.precise import higher
 from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
 from torch_parity.compare.tensors import to_numpy
-from torch_parity.compare.torch_private import mapped
+from torch_parity.compare.torch_private import flattened, mapped
 
 MOST_CALLS = 48  # of a stretch
 MOST_SWAPPED = 14  # calls whose outputs and inputs are swapped
@@ -52,9 +53,12 @@ class Side:
         record: Record,
         calls: Iterable[Call],
         borrowed: "Borrowed | None" = None,
+        known: Collection[Place] = (),
         options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """borrowed are the other model's numbers, to be taken for what both have."""
+        """borrowed are the other model's numbers, to be taken for what both have; known is where
+        that is."""
+        self.known = known
         self.called = called
         self.record = record
         self.calls = [c for c in calls if not is_view(c)][:MOST_CALLS]
@@ -128,6 +132,36 @@ class Side:
             return None
         return bounded(self.memory.read(ref))
 
+    def derived(self, ref: TensorRef) -> BoundedTensor | None:
+        """A result, computed from what both have if it is not among that."""
+        known = self.number(ref) if self._borrowed is not None else None
+        if known is not None:
+            return known
+        for call in leading_to(self.record, ref, self.known)[:MOST_CALLS]:
+            if not is_view(call) and not all(o.place in self.memory for o in call.outputs):
+                self._borrow(call)
+                outputs = self._outputs(call, self.memory)
+                if outputs is None:
+                    return None
+                for out, tensor in zip(call.outputs, outputs, strict=False):
+                    self.memory.write(out, tensor)
+        return bounded(self.memory.read(ref)) if ref.place in self.memory else self.number(ref)
+
+    def comes_through(self, ref: TensorRef, place: Place) -> bool:
+        """Whether a tensor was computed from what is at a place."""
+        seen: set[Place] = set()
+        todo = [ref.place]
+        while todo and len(seen) < 200:
+            at = todo.pop()
+            if at == place:
+                return True
+            call = self.writers.get(at)
+            if at in seen or call is None:
+                continue
+            seen.add(at)
+            todo += [r.place for r in call.inputs]
+        return False
+
     def maker(self, ref: TensorRef) -> Call | None:
         """The call of the whole record that made a tensor."""
         return self.writers.get(ref.place)
@@ -185,8 +219,12 @@ class Side:
         )
         if call.operation == "_to_copy":
             return [args[0]]
-        found = numbers.computed(lambda: call.overload(*args, **kwargs))
-        return [] if found is None else [found]
+        try:
+            with torch.no_grad():
+                found = flattened(call.overload(*args, **kwargs))
+        except (Unbounded, NotImplementedError, RuntimeError, TypeError, ValueError):
+            return []
+        return [b for b in map(bounded, found) if b is not None]
 
     def with_arguments(self, call: Call, args: tuple[Any, ...], **kwargs: Any) -> list[Any]:
         """The outputs of the call with other arguments."""
@@ -287,7 +325,7 @@ class Case:
 
     @cached_property
     def swaps(self) -> list[Swap]:
-        """The first places of either side where the other's tensor brings the two together again."""
+        """Where the other side's tensor brings the two together again, first."""
         return [s for one, other in self.both_ways for s in self._swaps(one, other)]
 
     def _swaps(self, one: Side, other: Side) -> list[Swap]:
@@ -306,7 +344,9 @@ class Case:
     @staticmethod
     def _may_stand_for(v: Made, y: Made) -> bool:
         size = v.tensor.numel()
-        return size == y.tensor.numel() and v.tensor.dtype == y.tensor.dtype and size > 1
+        if size == 1 and v.call.operation != y.call.operation:
+            return False
+        return size == y.tensor.numel() and v.tensor.dtype == y.tensor.dtype
 
     @staticmethod
     def _in_order(side: Side) -> Iterator[Made]:

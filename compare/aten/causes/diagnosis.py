@@ -34,8 +34,8 @@ def causes_of(
     """The known mistake that explains it, or none; several if each fits, which a reader has to
     decide between.
 
-    back is where the two part as seen from the other side (ba); options are the optimizers' settings
-    by parameter.
+    back is where the two part as seen from the other side (ba); options are the settings of the
+    optimizers, by parameter.
     """
     for case in _cases(ab, parting, ba, back, called, options, lacking):
         found = explained(case)
@@ -67,8 +67,9 @@ def case_of(
     lacking: tuple[str, ...],
 ) -> Case:
     """Both stretches on bounded numbers."""
-    a = Side(called[0], alignment.a, parting.of_a, None, options[0])
-    b = Side(called[1], alignment.b, parting.of_b, Borrowed(alignment), options[1])
+    a = Side(called[0], alignment.a, parting.of_a, None, alignment.known_of_a, options[0])
+    borrowed = Borrowed(alignment)
+    b = Side(called[1], alignment.b, parting.of_b, borrowed, alignment.known, options[1])
     return Case(a, b, alignment, parting, lacking)
 
 

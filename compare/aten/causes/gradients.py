@@ -45,7 +45,10 @@ def _detached_told(lacks: Side, has: Side, names: list[str]) -> str:
 def branch_detached(case: Case) -> Iterator[str]:
     """One of several gradients of the same tensor is missing."""
     for t in terms(case):
-        if t.term.common:
+        # autograd adds up in the node that made the last of them; a Function of a user's own is
+        # called without a number
+        added = t.with_it.call
+        if t.term.common or added.operation != "add" or not added.node.endswith("Backward0"):
             continue
         yield (
             f"{t.lacks.called} leaves out {t.has.names.of(t.term.ref)} ({where(t.term.call)}) in a "
@@ -64,8 +67,10 @@ def weights_untied(case: Case) -> Iterator[str]:
         if rest is None or not numbers.is_sharp(rest):
             continue
         for name, ref in one.record.results.items():
-            other = one.number(ref) if name.endswith(".grad") else None
-            if other is None or ref.place == part.ref.place or not fits_somehow(rest, other):
+            if not name.endswith(".grad") or ref.place == part.ref.place:
+                continue
+            other = one.derived(ref) if ref.shape == part.ref.shape else None
+            if other is None or not fits_somehow(rest, other):
                 continue
             own = next((n for n, r in one.record.results.items() if r == part.ref), "a weight")
             shared = case.b if one is case.a else case.a
@@ -89,9 +94,7 @@ def padding_index(case: Case) -> Iterator[str]:
                 if row == own or row >= rows:
                     continue
                 made = one.with_arguments(call, (*call.args[:3], row, *call.args[4:]))
-                if made and (
-                    other.find(made[0]) is not None or _is_end(case, one, call, made[0])
-                ):
+                if made and (other.find(made[0]) is not None or _is_end(case, one, call, made[0])):
                     told = [f"padding_idx={i}" if i >= 0 else "no padding_idx" for i in (own, row)]
                     yield (
                         f"{one.called}'s embedding has {told[0]} ({where(call)}), "
@@ -171,7 +174,7 @@ def _one_of_each(
     return numbers.with_error(value, error, source.dtype)
 
 
-# Factors with a name -------------------------------------------------------------------------------
+# Factors with a name ------------------------------------------------------------------------------
 
 
 @cause("embedding_scaled", "embeddings times sqrt(d) on one side", general=1)
@@ -213,12 +216,13 @@ def _drop_rates(side: Side, made: Made) -> Iterator[float]:
         yield float(call.args[1])
     call = _comes_from(side, made.ref, {"bernoulli"})
     if call is not None:
-        numbers_ = [x for x in (*call.args, *call.kwargs.values()) if isinstance(x, float)]
-        yield from (1 - p for p in numbers_)
-        mask = side.record.value(call.outputs[0])
-        if not numbers_ and call.inputs:
-            yield 1 - float(side.record.value(call.inputs[0]).reshape(-1)[0])
-        del mask
+        yield 1 - _kept(side, call)
+
+
+def _kept(side: Side, call: Call) -> float:
+    """The probability that bernoulli draws 1 with."""
+    given = [x for x in (*call.args, *call.kwargs.values()) if isinstance(x, float)]
+    return given[0] if given else float(side.record.value(call.inputs[0]).reshape(-1)[0])
 
 
 @cause("dropout_unscaled", "dropout without the division by 1 - p", general=1)
@@ -230,7 +234,7 @@ def dropout_unscaled(case: Case) -> Iterator[str]:
             for plain, scaled, number in ((one, other, 1 / (1 - p)), (other, one, 1 - p)):
                 if numbers.named_factor(interval, [("p", number)]):
                     yield (
-                        f"{plain.called} drops out with p={p:.6g} and leaves what it keeps as it is "
+                        f"{plain.called} drops out with p={p:.6g} and leaves the rest as it is "
                         f"({where(place(v, made))}), {scaled.called} divides it by 1 - p."
                     )
 
@@ -247,6 +251,16 @@ def dropout_p(case: Case) -> Iterator[str]:
                     f"{case.b.called} drops out with p={p:.6g} ({where(c)}), {case.a.called} with "
                     f"p={q:.6g}."
                 )
+    for one, v, other, made, interval in factors(case):
+        own = next(_drop_rates(one, v), 0.0)
+        theirs = next(_drop_rates(other, made), 0.0)
+        if not (0 < own < 1 and 0 < theirs < 1 and own != theirs):
+            continue
+        if numbers.named_factor(interval, [("p", (1 - own) / (1 - theirs))]):
+            yield (
+                f"{one.called} drops out with p={own:.6g} ({where(place(v, made))}), "
+                f"{other.called} with p={theirs:.6g}."
+            )
 
 
 __all__ = ["Any"]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from torch_parity.compare.aten.alignment import is_view
 from torch_parity.compare.aten.causes import numbers
 from torch_parity.compare.aten.causes.case import Case, Made, Side
 from torch_parity.compare.aten.causes.numbers import computed, fits
@@ -17,6 +18,8 @@ from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.tensors import BoundedTensor
+
+MOVES = {"clone", "_to_copy", "copy", "index", "_unsafe_view"}
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def _goes_into_log_softmax(side: Side, v: Made) -> bool:
         if call.index > v.call.index and any(r.place in reached for r in call.inputs):
             if call.operation in ("_log_softmax", "log_softmax", "logsumexp"):
                 return True
+            if call.operation not in MOVES and not is_view(call):
+                return False
             reached |= {r.place for r in call.outputs}
     return False
 
@@ -137,7 +142,7 @@ def _shifted(logits: BoundedTensor, labels: torch.Tensor, shift: int) -> Bounded
 
 def _sequences(case: Case) -> Iterator[tuple[BoundedTensor, torch.Tensor]]:
     """Logits (b, t, classes) that both have, and labels (b, t)."""
-    labels = []
+    labels: list[torch.Tensor] = []
     for side in (case.a, case.b):
         for ref in side.record.given.values():
             if len(ref.shape) == 2 and not ref.dtype.is_floating_point:
@@ -225,8 +230,8 @@ def mean_over_padding(case: Case) -> Iterator[str]:
                         f"({where(at.call)}), {more.called} by the {kept} that are no padding."
                     )
     both = ends(case)
-    for side, other, own, wanted in (
-        ((case.b, case.a, both[1], both[0]), (case.a, case.b, both[0], both[1])) if both else ()
+    for side, other, wanted in (
+        ((case.b, case.a, both[0]), (case.a, case.b, both[1])) if both else ()
     ):
         for e in entropies(side):
             for ignored in {0, -100, _most_common(other)}:

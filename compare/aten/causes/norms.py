@@ -1,6 +1,6 @@
 """Normalization: eps, the variance, the affine part, running statistics, training or evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,14 +75,14 @@ def quantities(s: Setting, eps: list[float]) -> Iterator[tuple[str, Form, Bounde
     if s.running:
         mean, variance = s.running
         bases.append((Form("running"), computed(lambda: s.x - mean), variance))
-    for base, top, variance in bases:
-        if top is None or variance is None:
+    for base, top, divisor in bases:
+        if top is None or divisor is None:
             continue
-        yield "variance", base, variance
+        yield "variance", base, divisor
         for e in eps:
             for outside in (False, True):
                 form = Form(base.kind, e, outside, base.unbiased)
-                yield from _normalized(s, form, top, variance, e)
+                yield from _normalized(s, form, top, divisor, e)
 
 
 def _normalized(
@@ -156,7 +156,7 @@ def _of_call(side: Side, call: Call) -> Setting | None:
         dims = (0, *range(2, x.dim()))
         shape = (1, -1, *[1] * (x.dim() - 2))
         parts = [_read(side, args[1:3]), _read(side, args[3:5])]
-        shaped = [tuple(p.reshape(shape) for p in part) for part in parts]
+        shaped = [_shaped(part, shape) for part in parts]
         return Setting(x, dims, shaped[0], shaped[1])
     return None
 
@@ -164,6 +164,11 @@ def _of_call(side: Side, call: Call) -> Setting | None:
 def _read(side: Side, args: Any) -> tuple[BoundedTensor, ...]:
     found = [side.number(a) for a in args if isinstance(a, TensorRef)]
     return tuple(f for f in found if f is not None)
+
+
+def _shaped(tensors: Iterable[BoundedTensor], shape: tuple[int, ...]) -> tuple[BoundedTensor, ...]:
+    made = [computed(lambda t=t: t.reshape(shape)) for t in tensors]  # type: ignore[misc]
+    return tuple(m for m in made if m is not None)
 
 
 def _shape(x: BoundedTensor, dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -186,7 +191,7 @@ def _parameters(side: Side, x: BoundedTensor, dims: tuple[int, ...]) -> tuple[Bo
     module = side.given_name(weight.ref).rpartition(".")[0]
     bias = next((m for m in named if side.given_name(m.ref) == f"{module}.bias"), None)
     found = [weight] if bias is None else [weight, bias]
-    return tuple(m.tensor.reshape(shape) for m in found)
+    return _shaped((m.tensor for m in found), shape)
 
 
 def _running(side: Side, x: BoundedTensor) -> tuple[BoundedTensor, ...]:
@@ -198,7 +203,7 @@ def _running(side: Side, x: BoundedTensor) -> tuple[BoundedTensor, ...]:
     if variance is None:
         return ()
     shape = (1, -1, *[1] * (x.dim() - 2))
-    return named[mean].reshape(shape), variance.reshape(shape)
+    return _shaped((named[mean], variance), shape)
 
 
 def floats_of(case: Case, low: float, high: float) -> list[float]:
@@ -303,6 +308,30 @@ def norm_without_affine(case: Case) -> Iterator[str]:
             f"{lacks.called} normalizes without the {what} that {has.called} applies "
             f"({where(of_b.made.call)})."
         )
+
+
+@cause("norm_without_affine", "a normalization without its weight and bias", general=1)
+def without_affine(case: Case) -> Iterator[str]:
+    """One side reads the normalized numbers as they are; the other multiplies by a weight first."""
+    for swap in case.swaps:
+        for v, y, lacks, has in (
+            (swap.v, swap.y, swap.one, swap.other),
+            (swap.y, swap.v, swap.other, swap.one),
+        ):
+            x = v.tensor
+            if not v.common or y.common or x.dim() < 2:
+                continue
+            for dims in {(x.dim() - 1,), (0, *range(2, x.dim()))}:
+                affine = _parameters(has, x, dims)
+                made = [computed(lambda x=x, w=w: x * w) for w in affine[:1]]  # type: ignore[misc]
+                if len(affine) == 2:
+                    made.append(computed(lambda x=x, w=affine: x * w[0] + w[1]))  # type: ignore[misc]
+                same = numbers.reshaped(y.tensor, tuple(x.shape))
+                if same is not None and any(m is not None and fits(m, same) for m in made):
+                    yield (
+                        f"{has.called} multiplies by the norm's weight ({where(y.call)}), "
+                        f"{lacks.called} reads the normalized numbers as they are."
+                    )
 
 
 @cause("train_eval_mode", "a norm or a dropout trains on one side and evaluates on the other")
@@ -442,11 +471,8 @@ def _statistics(s: Setting, name: str) -> Iterator[tuple[str, BoundedTensor]]:
         made = [("mean", computed(lambda: s.x.mean(s.dims)))]
     else:
         made = [
-            (
-                f"variance{' (n - 1)' if u else ' (n)'}",
-                computed(lambda u=u: s.x.var(s.dims, unbiased=u)),
-            )  # type: ignore[misc]
-            for u in (True, False)
+            ("variance (n - 1)", computed(lambda: s.x.var(s.dims, unbiased=True))),
+            ("variance (n)", computed(lambda: s.x.var(s.dims, unbiased=False))),
         ]
     for what, tensor in made:
         if tensor is not None:

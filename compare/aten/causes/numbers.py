@@ -63,7 +63,14 @@ def is_constant(x: BoundedTensor) -> bool:
 def numbers_fit(
     first: np.ndarray, first_error: np.ndarray, second: np.ndarray, second_error: np.ndarray
 ) -> bool:
-    """Each entry of the one lies within both bounds of the other's."""
+    """Each entry of the one lies within both bounds of the other's, and these are sharp."""
+    if np.array_equal(first, second, equal_nan=True):
+        return True
+    finite = np.isfinite(second)
+    largest = float(np.abs(second[finite]).max(initial=0.0))
+    reach = float(first_error[finite].max(initial=0.0) + second_error[finite].max(initial=0.0))
+    if not reach <= SHARP * largest:
+        return False
     with np.errstate(all="ignore"):
         same = (first == second) | (np.isnan(first) & np.isnan(second))
         near = np.abs(first - second) <= first_error + second_error
@@ -101,6 +108,11 @@ def reshaped(x: BoundedTensor, shape: Sequence[int]) -> BoundedTensor | None:
     if tuple(x.shape) == tuple(shape):
         return x
     return computed(lambda: x.reshape(tuple(shape)))
+
+
+def negated(x: BoundedTensor) -> BoundedTensor | None:
+    """-x"""
+    return computed(lambda: -x)
 
 
 def factor(y: BoundedTensor, v: BoundedTensor) -> tuple[float, float] | None:

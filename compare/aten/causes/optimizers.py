@@ -52,7 +52,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings | None:
     kind = str(options.get("class", ""))
     if not isinstance(options.get("lr"), int | float):
         return None
-    common = {
+    common: dict[str, Any] = {
         "lr": float(options["lr"]),
         "weight_decay": float(options.get("weight_decay") or 0.0),
         "maximize": bool(options.get("maximize", False)),
@@ -84,27 +84,27 @@ def updated(s: State, o: Settings) -> dict[str, BoundedTensor]:
     found: dict[str, Any] = {}
 
     def adam() -> Any:
-        g = -s.grad if o.maximize else s.grad
-        p = s.p
+        g: Any = -s.grad if o.maximize else s.grad
+        p: Any = s.p
         if o.weight_decay and not o.decoupled:
             g = g + o.weight_decay * p
         if o.weight_decay and o.decoupled:
             p = p * (1 - o.lr * o.weight_decay)
         first, second = o.betas
-        m = (1 - first) * g
-        v = (1 - second) * g * g
+        m: Any = (1 - first) * g
+        v: Any = (1 - second) * g * g
         if "exp_avg" in s.buffers:
             m = first * s.buffers["exp_avg"] + m
             v = second * s.buffers["exp_avg_sq"] + v
         found["exp_avg"], found["exp_avg_sq"] = m, v
         if o.amsgrad and "max_exp_avg_sq" in s.buffers:
-            v = found["max_exp_avg_sq"] = _greater(s.buffers["max_exp_avg_sq"], v)
+            v = found["max_exp_avg_sq"] = s.buffers["max_exp_avg_sq"].maximum(v)
         if o.corrected:
             m, v = m / (1 - first**s.step), v / (1 - second**s.step)
         return p - o.lr * m / (v.sqrt() + o.eps)
 
     def sgd() -> Any:
-        g = -s.grad if o.maximize else s.grad
+        g: Any = -s.grad if o.maximize else s.grad
         if o.weight_decay:
             g = g + o.weight_decay * s.p
         if o.momentum:
@@ -119,10 +119,6 @@ def updated(s: State, o: Settings) -> dict[str, BoundedTensor]:
     if new is None:
         return {}
     return {"": new} | {n: b for n, x in found.items() if (b := numbers.bounded(x)) is not None}
-
-
-def _greater(x: BoundedTensor, y: BoundedTensor) -> Any:
-    return x.maximum(y)
 
 
 @dataclass(frozen=True)
@@ -151,7 +147,9 @@ def _update(case: Case) -> Update | None:
     if case.end is None or not end.name.startswith("new "):
         return None
     whole = end.name.removeprefix("new ")
-    name = max((n for n in case.b.options if whole == n or whole.startswith(f"{n}.")), key=len, default="")
+    name = max(
+        (n for n in case.b.options if whole == n or whole.startswith(f"{n}.")), key=len, default=""
+    )
     partner = end.partner.removeprefix("new ")
     of_a = max(
         (n for n in case.a.options if partner == n or partner.startswith(f"{n}.")),
@@ -201,17 +199,12 @@ def changed(case: Case, **changes: Any) -> Iterator[tuple[Update, Side, Side]]:
     u = update(case)
     if u is None:
         return
-    for one, other, own, theirs, made, wanted in (
-        (case.b, case.a, u.b, u.a, u.of_b, u.of_a),
-        (case.a, case.b, u.a, u.b, u.of_a, u.of_b),
+    for one, other, theirs, made, wanted in (
+        (case.b, case.a, u.a, u.of_b, u.of_a),
+        (case.a, case.b, u.b, u.of_a, u.of_b),
     ):
-        right = _without_effect(theirs, own)
-        if makes(u, right, wanted) and makes(u, replace(right, **changes), made):
+        if makes(u, theirs, wanted) and makes(u, replace(theirs, **changes), made):
             yield u, one, other
-
-
-def _without_effect(theirs: Settings, own: Settings) -> Settings:
-    return theirs
 
 
 def option(case: Case, name: str) -> Iterator[tuple[Update, Any, Any]]:
@@ -329,13 +322,20 @@ def _steps(case: Case) -> Iterator[str]:
     if case.end is None or p is None:
         return
     steps = [computed(lambda m=m: m.tensor - p) for m in case.end]  # type: ignore[misc]
-    if steps[0] is None or steps[1] is None or not all(numbers.is_sharp(s) for s in steps if s is not None):
+    if (
+        steps[0] is None
+        or steps[1] is None
+        or not all(numbers.is_sharp(s) for s in steps if s is not None)
+    ):
         return
     interval = numbers.factor(steps[1], steps[0])
     if interval is not None and numbers.middle(interval) > 0:
-        rates = [s.options.get(name, {}).get("lr") for s in (case.a, case.b)]
+        rates: list[Any] = [s.options.get(name, {}).get("lr") for s in (case.a, case.b)]
         ratio = numbers.middle(interval)
-        if all(isinstance(r, float) for r in rates) and abs(rates[1] / rates[0] - ratio) < 1e-6 * ratio:
+        if (
+            all(isinstance(r, float) for r in rates)
+            and abs(rates[1] / rates[0] - ratio) < 1e-6 * ratio
+        ):
             yield (
                 f"{name} is updated with lr={rates[1]:g} in {case.b.called} and lr={rates[0]:g} in "
                 f"{case.a.called}: the step is {ratio:.9g} times as long."
@@ -375,7 +375,6 @@ def uphill(case: Case) -> Iterator[str]:
     """maximize=True"""
     for u, of_a, of_b in option(case, "maximize"):
         yield _told(case, u, "maximize", of_a, of_b)
-    p = None
     name = case.parting.end.end.name.removeprefix("new ")
     old = case.b.record.given.get(name)
     p = None if old is None else case.b.number(old)

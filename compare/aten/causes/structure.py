@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
+from torch_parity.compare.aten.alignment import digits
 from torch_parity.compare.aten.causes import numbers
 from torch_parity.compare.aten.causes.case import Case, Made, Side
 from torch_parity.compare.aten.causes.numbers import computed, fits, fits_somehow
@@ -19,6 +19,7 @@ from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import flattened
 
 ALL = ("forward", "backward", "update")
+MOST_UNCAST = 24  # tensors that are computed without a cast
 
 
 def relations(case: Case) -> Iterator[tuple[Side, Made, BoundedTensor, Side, Made]]:
@@ -53,14 +54,52 @@ def wrong_sign(case: Case) -> Iterator[str]:
             )
 
 
+@cause("wrong_sign", "a term with the other sign", ALL, general=1)
+def wrong_sign_of_a_term(case: Case) -> Iterator[str]:
+    """v = s - t against y = s + t"""
+    for one, v, y, other, made in relations(case):
+        half = [
+            computed(lambda v=v, y=y: (y + v.tensor) / 2),  # type: ignore[misc]
+            computed(lambda v=v, y=y: (y - v.tensor) / 2),  # type: ignore[misc]
+        ]
+        if (
+            half[0] is None
+            or half[1] is None
+            or not all(numbers.is_sharp(h) for h in half if h is not None)
+        ):
+            continue
+        reads = [m for m in one.common if m.ref in v.call.inputs]
+        parts = [
+            _read_as(reads, half[0], 1),
+            _read_as(reads, half[1], 1),
+            _read_as(reads, half[1], -1),
+        ]
+        term = parts[1] or parts[2]
+        if parts[0] is not None and term is not None and v.call.operation in ("add", "sub", "rsub"):
+            yield (
+                f"{one.called} takes {one.names.of(term.ref)} with the other sign than "
+                f"{other.called} ({where(place(v, made))})."
+            )
+
+
+def _read_as(reads: list[Made], tensor: BoundedTensor, sign: int) -> Made | None:
+    for m in reads:
+        same = numbers.reshaped(m.tensor, tuple(tensor.shape))
+        signed = same if sign == 1 or same is None else computed(lambda s=same: -s)  # type: ignore[misc]
+        if signed is not None and fits(signed, tensor):
+            return m
+    return None
+
+
 @cause("output_scaled", "the same numbers times a constant", general=2)
 def output_scaled(case: Case) -> Iterator[str]:
     """v = y / c, forward."""
     for one, v, other, made, interval in factors(case):
         if v.tensor.numel() > 1:
             yield (
-                f"{one.names.of(v.ref)} of {one.called} is {1 / numbers.middle(interval):.9g} times "
-                f"what {other.called} has ({where(place(v, made))})."
+                f"{one.names.of(v.ref)} of {one.called} is "
+                f"{1 / numbers.middle(interval):.9g} times what {other.called} has "
+                f"({where(place(v, made))})."
             )
 
 
@@ -108,7 +147,7 @@ def _terms(case: Case) -> Iterator[Term]:
             (1, one, other, made, v),
             (-1, other, one, v, made),
         ):
-            signed = gap if sign == 1 else computed(lambda: -gap)
+            signed = gap if sign == 1 else numbers.negated(gap)
             if signed is None:
                 continue
             for side in (has, lacks):
@@ -143,6 +182,17 @@ def _doubled(t: Term) -> bool:
     )
 
 
+def _is_residual(t: Term) -> bool:
+    """Both have the term, and what it is added to was computed from it."""
+    holder = t.lacks if any(m is t.term for m in t.lacks.common) else t.has
+    if not t.term.common or holder.given_name(t.term.ref):
+        return t.term.common and holder.given_name(t.term.ref).startswith("input")
+    for side, sum_ in ((t.lacks, t.without), (t.has, t.with_it)):
+        if side is holder:
+            return side.comes_through(sum_.ref, t.term.ref.place)
+    return False
+
+
 def _wide(t: Term) -> BoundedTensor:
     gap = computed(lambda: t.with_it.tensor.reshape(t.without.tensor.shape) - t.without.tensor)
     assert gap is not None
@@ -157,7 +207,7 @@ def _is_parameter(side: Side, ref: "object") -> bool:
 def residual_missing(case: Case) -> Iterator[str]:
     """x + f(x) against f(x)"""
     for t in terms(case):
-        if t.term.tensor.dim() > 1 and not _doubled(t):
+        if t.term.tensor.dim() > 1 and not _doubled(t) and _is_residual(t):
             if any(_is_parameter(s, t.term.ref) for s in (t.lacks, t.has)):
                 continue
             yield (
@@ -171,7 +221,7 @@ def residual_missing(case: Case) -> Iterator[str]:
 def residual_doubled(case: Case) -> Iterator[str]:
     """x + x + f(x) against x + f(x)"""
     for t in terms(case):
-        if t.term.tensor.dim() > 1 and _doubled(t):
+        if t.term.tensor.dim() > 1 and _doubled(t) and _is_residual(t):
             if any(_is_parameter(s, t.term.ref) for s in (t.lacks, t.has)):
                 continue
             yield (
@@ -263,46 +313,57 @@ def stale_gradients(case: Case) -> Iterator[str]:
 def lower_precision(case: Case) -> Iterator[str]:
     """.float(), .bfloat16(), autocast"""
     for one, other in case.both_ways:
-        for made in one.made:
-            if made.call.operation != "_to_copy" or made.ref.dtype not in LOWER:
-                continue
-            source = next(iter(made.call.inputs), None)
-            if source is None or LOWER.get(source.dtype, 9) <= LOWER[made.ref.dtype]:
-                continue
-            if _meets_uncast(one, other, made, source):
-                name = str(made.ref.dtype).removeprefix("torch.")
-                yield (
-                    f"{one.called} casts {one.names.of(source)} to {name} ({where(made.call)}), "
-                    f"{other.called} keeps {str(source.dtype).removeprefix('torch.')}."
-                )
+        casts = [m for m in one.made if _lowers(m.call)]
+        if casts and _meets_uncast(one, other, casts):
+            first = casts[0]
+            source = first.call.inputs[-1]
+            name = str(first.ref.dtype).removeprefix("torch.")
+            yield (
+                f"{one.called} casts {one.names.of(source)} to {name} ({where(first.call)}), "
+                f"{other.called} keeps {str(source.dtype).removeprefix('torch.')}."
+            )
 
 
-LOWER: dict[Any, int] = {
-    torch.float64: 3, torch.float32: 2, torch.bfloat16: 1, torch.float16: 1,
-}  # fmt: skip
-
-
-def _meets_uncast(one: Side, other: Side, made: Made, source: TensorRef) -> bool:
-    """The calls that read the cast tensor, computed with the tensor before the cast."""
-    x = one.number(source)
-    if x is None:
+def _lowers(call: Call) -> bool:
+    if call.operation not in ("_to_copy", "copy") or not call.inputs:
         return False
-    values: dict[Any, Any] = {made.ref.place: x}
+    return digits(call.outputs[0].dtype) < digits(call.inputs[-1].dtype) < 99
+
+
+def _meets_uncast(one: Side, other: Side, casts: list[Made]) -> bool:
+    """The calls that read the cast tensors, computed with the tensors before the casts."""
+    values: dict[Any, Any] = {}
     for call in one.calls:
-        if call.index <= made.call.index or not any(r.place in values for r in call.inputs):
+        if any(call is m.call for m in casts):
+            source = call.inputs[-1]
+            x = values[source.place] if source.place in values else one.number(source)
+            if x is None:
+                return False
+            values[call.outputs[0].place] = x
             continue
-        swapped = {
-            r: numbers.reshaped(values[r.place], r.shape) for r in call.inputs if r.place in values
-        }
-        if any(s is None for s in swapped.values()):
-            return False
+        if not any(r.place in values for r in call.inputs):
+            continue
+        swapped = {}
+        for r in (r for r in call.inputs if r.place in values):
+            swapped[r] = as_viewed(values[r.place], r, one.record)
+            if swapped[r] is None:
+                return False
         for out, tensor in zip(call.outputs, one.uncast(call, swapped), strict=False):
             if other.find(tensor) is not None:
                 return True
             values[out.place] = tensor
-        if len(values) > 6:
+        if len(values) > MOST_UNCAST:
             return False
     return False
+
+
+def as_viewed(whole: BoundedTensor, ref: TensorRef, record: Any) -> BoundedTensor | None:
+    """A tensor in the way that a call reads its memory: transposed, or in another shape."""
+    if tuple(whole.shape) == ref.shape and (len(ref.shape) < 2 or ref.stride[-1] == 1):
+        return whole
+    if len(ref.shape) == 2 and whole.dim() == 2 and ref.stride[0] == 1 and ref.stride[1] > 1:
+        return computed(lambda: whole.transpose(0, 1))
+    return numbers.reshaped(whole, ref.shape)
 
 
 @cause("layers_swapped", "the weights of one layer used in the place of another's")
@@ -357,8 +418,12 @@ def _elsewhere(case: Case, ref: TensorRef) -> str:
 
 
 def _turned(case: Case, of_b: TensorRef, of_a: TensorRef) -> bool:
+    """The same numbers in another order."""
     x, y = case.b.number(of_b), case.a.number(of_a)
-    return x is not None and y is not None and fits_somehow(x, y)
+    if x is None or y is None:
+        return False
+    first, second = (np.sort(numbers.value_of(t), axis=None) for t in (x, y))
+    return np.array_equal(first, second)
 
 
 @cause("weight_transposed", "a weight that is used, or was loaded, as (in, out)")
