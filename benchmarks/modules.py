@@ -29,8 +29,33 @@ from torch_parity.compare.aten.parting import Parting
 from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.step import Step, options_of
 
-# The zoo gives these kinds no name, and one of the catalogue's is true of them.
-TRUE_AS_WELL: dict[str, tuple[str, ...]] = {}
+# The zoo gives these kinds no name, and the catalogue has one for them.
+NAMED_AS_WELL: dict[str, tuple[str, ...]] = {
+    "bias_missing": ("bias_missing",),
+    "layers_swapped": ("layers_swapped",),
+    "activation_else": ("activation_other",),
+    "activation_missing": ("activation_missing",),
+    "activation_slope": ("activation_other",),
+    "final_norm_missing": ("norm_missing",),
+    "dropout_keep_for_drop": ("dropout_p",),
+    "beta_else": ("betas",),
+    "adam_eps": ("optimizer_eps",),
+    "nesterov_lost": ("nesterov",),
+    "momentum_damped": ("dampening",),
+    "momentum_else": ("momentum",),
+    "decay_forgotten": ("weight_decay",),
+    "greatest_square_lost": ("amsgrad",),
+}
+# Of these kinds a general name of the catalogue is true: a factor, a missing function.
+TRUE_AS_WELL: dict[str, tuple[str, ...]] = {
+    **NAMED_AS_WELL,
+    "scale_not_root": ("output_scaled",),
+    "hook_twice": ("output_scaled",),
+    "temperature": ("output_scaled",),
+    "extra_tanh": ("activation_missing",),
+    "cell_not_squashed": ("activation_missing",),
+    "linear_backward": ("gradient_scaled",),
+}
 
 
 @dataclass

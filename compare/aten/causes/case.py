@@ -132,6 +132,12 @@ class Side:
             return None
         return bounded(self.memory.read(ref))
 
+    def whole(self, ref: TensorRef) -> TensorRef | None:
+        """The tensor that was made, of which a call reads a part, or in another order."""
+        call = self.maker(ref)
+        made = [] if call is None else [o for o in call.outputs if o.place == ref.place]
+        return made[0] if made and made[0] != ref else None
+
     def derived(self, ref: TensorRef) -> BoundedTensor | None:
         """A result, computed from what both have if it is not among that."""
         known = self.number(ref) if self._borrowed is not None else None
@@ -357,6 +363,12 @@ class Case:
                 if m.ref not in seen and any(r == m.ref for r in call.inputs):
                     seen.add(m.ref)
                     yield Made(m.ref, m.tensor, call, common=True)
+                    whole = side.whole(m.ref)
+                    if whole is not None and whole not in seen:
+                        seen.add(whole)
+                        tensor = side.number(whole)
+                        if tensor is not None:
+                            yield Made(whole, tensor, call, common=True)
             yield from (m for m in side.made if m.call is call)
 
     def _swap(self, one: Side, v: Made, other: Side, y: Made) -> Swap | None:

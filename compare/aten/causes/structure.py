@@ -175,11 +175,10 @@ def _term_fits(t: BoundedTensor, gap: BoundedTensor) -> bool:
 def _doubled(t: Term) -> bool:
     """The side without the extra term adds it as well: its sum reads the term."""
     call = t.lacks.maker(t.without.ref)
-    if call is None:
+    if call is None or call.operation not in ("add", "sub", "addmm", "baddbmm"):
         return False
-    return any(
-        (x := t.lacks.number(r)) is not None and _term_fits(x, _wide(t)) for r in call.inputs
-    )
+    added = call.inputs if call.operation in ("add", "sub") else call.inputs[:1]
+    return any((x := t.lacks.number(r)) is not None and _term_fits(x, _wide(t)) for r in added)
 
 
 def _is_residual(t: Term) -> bool:

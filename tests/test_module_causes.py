@@ -1,0 +1,176 @@
+"""Known mistakes between two modules: each is named, whichever of the two has it; right pairs have
+none."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.modules import NAMED_AS_WELL, judged
+from benchmarks.zoo import mistakes, pairs
+from torch_parity.compare.aten.causes import CATALOGUE, told
+from torch_parity.compare.aten.check import check_modules
+from torch_parity.compare.aten.reports import ModulesReport
+
+SEED = 3
+# A zoo kind for each cause; more kinds and architectures are tried by the slow tests.
+KINDS = {
+    kind: entry.cause or NAMED_AS_WELL[kind][0]
+    for kind, entry in mistakes.planting.REGISTER.items()
+    if entry.cause or kind in NAMED_AS_WELL
+}
+ONE_OF_EACH = {cause: kind for kind, cause in reversed(KINDS.items())}
+SLOW_TO_PLANT = 60  # kinds
+
+
+def names_of(kind: str, seed: int, architecture: str | None, turned: bool) -> tuple[str, ...]:
+    planted = mistakes.mistake(kind, seed, torch.float64, architecture)
+    sides = planted.right, planted.wrong
+    found = judged(*(sides[::-1] if turned else sides))
+    assert found.wrong, f"{kind} in {planted.architecture}, seed {seed}: not seen"
+    return tuple(cause.name for cause in found.causes)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
+@pytest.mark.parametrize("cause", sorted(ONE_OF_EACH))
+def test_a_known_mistake_is_named_whichever_model_has_it(cause: str, turned: bool) -> None:
+    kind = ONE_OF_EACH[cause]
+    assert names_of(kind, SEED, mistakes.architectures(kind)[0], turned) == (cause,), kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_known_mistake_is_named_in_every_architecture(kind: str, turned: bool) -> None:
+    """In at least three, where the zoo has as many."""
+    for architecture in mistakes.architectures(kind)[:4]:
+        found = names_of(kind, SEED + 1, architecture, turned)
+        assert found in ((KINDS[kind],), ()), f"{kind} in {architecture}: {found}"
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["a b", "b a"])
+@pytest.mark.parametrize("kind", pairs.KINDS[::4])
+def test_right_pairs_have_no_cause(kind: str, turned: bool) -> None:
+    both = pairs.pair(kind, SEED, torch.float64)
+    found = judged(*((both.b, both.a) if turned else (both.a, both.b)))
+    assert not found.wrong, kind
+    assert not found.causes, (kind, told(found.causes))
+
+
+# Small models of the tests' own ----------------------------------------------------------------
+
+
+class Layer(nn.Module):
+    """x + f(x), twice x + f(x), f(x); a bias once or twice."""
+
+    def __init__(self, inner: nn.Module, width: int, skips: int = 1, biases: int = 1) -> None:
+        super().__init__()
+        self.inner, self.fc = inner, nn.Linear(width, width)
+        self.skips, self.biases = skips, biases
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.inner(self.fc(x))
+        for _ in range(self.biases - 1):
+            y = y + self.fc.bias
+        for _ in range(self.skips):
+            y = y + x
+        return y
+
+
+def model(inner: Callable[[], nn.Module], **options: int) -> nn.Sequential:
+    torch.manual_seed(SEED)
+    return nn.Sequential(nn.Linear(5, 6), Layer(inner(), 6, **options), nn.Tanh(), nn.Linear(6, 3))
+
+
+INNER: dict[str, Callable[[], nn.Module]] = {
+    "plain": nn.Identity,
+    "gelu": nn.GELU,
+    "norm": lambda: nn.LayerNorm(6),
+}
+
+
+def compared(a: nn.Module, b: nn.Module, turned: bool) -> ModulesReport:
+    torch.manual_seed(SEED)
+    x, y = torch.randn(7, 5), torch.randint(3, (7,))
+    first, second = (b, a) if turned else (a, b)
+    return check_modules(first, second, x, loss=nn.CrossEntropyLoss(), target=y)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
+@pytest.mark.parametrize("inner", INNER)
+def test_a_residual_that_is_missing_or_doubled(inner: str, turned: bool) -> None:
+    right = model(INNER[inner])
+    for skips, cause in ((0, "residual_missing"), (2, "residual_doubled")):
+        report = compared(right, model(INNER[inner], skips=skips), turned)
+        assert report.causes == (cause,), report.verdict
+        assert report.outcome == "FAIL"
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
+def test_a_bias_that_is_added_twice(turned: bool) -> None:
+    for skips in (0, 1, 2):
+        right = model(nn.Identity, skips=skips)
+        report = compared(right, model(nn.Identity, skips=skips, biases=2), turned)
+        assert report.causes == ("bias_doubled",), report.verdict
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
+@pytest.mark.parametrize("inner", INNER)
+def test_gradients_of_an_earlier_step(inner: str, turned: bool) -> None:
+    right = model(INNER[inner])
+    stale = copy.deepcopy(right)
+    stale(torch.randn(4, 5)).sum().backward()
+    report = compared(right, stale, turned)
+    assert report.causes == ("stale_gradients",), report.verdict
+    assert "zero_grad()" in report.explanations[0]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
+@pytest.mark.parametrize("inner", INNER)
+def test_weights_that_were_not_copied(inner: str, turned: bool) -> None:
+    right = model(INNER[inner])
+    other = copy.deepcopy(right)
+    nn.init.normal_(other[1].fc.weight)  # type: ignore[union-attr, arg-type]
+    report = compared(right, other, turned)
+    assert report.causes == ("given_differs",), report.verdict
+    assert "1.fc.weight" in report.explanations[0]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
+@pytest.mark.parametrize("inner", INNER)
+def test_layers_in_another_order(inner: str, turned: bool) -> None:
+    torch.manual_seed(SEED)
+    first = nn.Linear(5, 6)
+    layers = [Layer(INNER[inner](), 6) for _ in range(2)]
+    last = nn.Linear(6, 3)
+    swapped = nn.Sequential(first, *layers[::-1], last)
+    report = compared(nn.Sequential(first, *layers, last), swapped, turned)
+    assert report.causes == ("layers_swapped",), report.verdict
+
+
+def test_a_mistake_that_is_not_known_has_no_name() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 0.9 + 0.01 * x.square()
+
+    report = compared(model(INNER["gelu"]), model(Odd), False)
+    assert report.outcome == "FAIL"
+    assert report.causes == ()
+    assert report.explanations == ()
+
+
+def test_the_sentence_has_the_numbers_and_the_place() -> None:
+    a, b = model(lambda: nn.LayerNorm(6)), model(lambda: nn.LayerNorm(6, eps=1e-3))
+    (sentence,) = compared(a, b, False).explanations
+    assert "eps=0.001" in sentence
+    assert "eps=1e-05" in sentence
+    assert "1.inner" in sentence
+
+
+def test_the_catalogue_has_a_line_for_each_cause() -> None:
+    names = {entry.name for entry in CATALOGUE}
+    assert len(names) >= 50
+    assert all(entry.line and len(entry.line) < 90 for entry in CATALOGUE)
+    assert set(KINDS.values()) <= names
