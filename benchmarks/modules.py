@@ -26,7 +26,6 @@ from benchmarks.zoo.cases import ZooCase
 from torch_parity.compare.aten import check
 from torch_parity.compare.aten.causes import CATALOGUE, told
 from torch_parity.compare.aten.parting import Parting
-from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.step import Step, options_of
 
 # The zoo gives these kinds no name, and the catalogue has one for them.
@@ -119,8 +118,10 @@ def judged(a: ZooCase, b: ZooCase) -> Judged:
     return Judged(wrong or bool(differ) or bool(there.lacking), there, back, causes)
 
 
-def of_mistake(kind: str, seed: int, architecture: str | None = None) -> Outcome:
-    """A planted mistake."""
+def of_mistake(
+    kind: str, seed: int, architecture: str | None = None, turned: bool = False
+) -> Outcome:
+    """A planted mistake; turned, the first model has it."""
     begun = time.perf_counter()
     out = Outcome("mistake", kind, seed)
     try:
@@ -131,15 +132,16 @@ def of_mistake(kind: str, seed: int, architecture: str | None = None) -> Outcome
     out.architecture, out.cause = planted.architecture, planted.cause
     out.wanted = f"{planted.phase} {planted.module!r}"
     try:
-        found = judged(planted.right, planted.wrong)
+        sides = planted.right, planted.wrong
+        found = judged(*(sides[::-1] if turned else sides))
     except Exception as error:
         out.crashed = f"{type(error).__name__}: {error}"
         return out
     out.seen = found.wrong
-    calls = first_calls(found)
-    out.first = "; ".join(f"{c.phase} {c.module!r} {c.operation}" for c in calls)
+    places = first_places(found)
+    out.first = "; ".join(f"{p.phase} {p.module!r} {p.operation}" for p in places)
     answers = planted.module, *planted.others
-    out.placed = any(lies_in(c, answers, planted.phase) for c in calls)
+    out.placed = any(lies_in(p, answers, planted.phase) for p in places)
     if len(found.causes) == 1:
         out.causes = tuple(c.name for c in found.causes)
     out.explanations = told(found.causes)
@@ -147,20 +149,48 @@ def of_mistake(kind: str, seed: int, architecture: str | None = None) -> Outcome
     return out
 
 
-def first_calls(found: Judged) -> list[Call]:
-    """The first parted call, from either side."""
-    both = [p.call for p in (found.there.parting, found.back) if p is not None]
-    return [c for c in both if c is not None]
+@dataclass(frozen=True)
+class Place:
+    """Where two models part. An update has no module: it is that of the parameter."""
+
+    phase: str
+    module: str
+    operation: str
 
 
-def lies_in(call: Call, answers: tuple[str, ...], phase: str) -> bool:
-    """In one of these modules, inside it, or between it and its neighbours."""
-    if call.phase != phase:
+def first_places(found: Judged) -> list[Place]:
+    """Of the first parted call, from either side."""
+    places = []
+    for parting in (found.there.parting, found.back):
+        call = None if parting is None else parting.call
+        if parting is None or call is None:
+            continue
+        module = call.module
+        if call.phase == "update":
+            name = parting.end.end.name.removeprefix("new ")
+            module = max(
+                (m for m in owners_of(found) if name.startswith(f"{m}.")), key=len, default=""
+            )
+        places.append(Place(call.phase, module, call.operation))
+    return places
+
+
+def owners_of(found: Judged) -> set[str]:
+    """The modules that have parameters."""
+    alignment = found.there.alignment
+    return {n.rpartition(".")[0] for r in (alignment.a, alignment.b) for n in r.given}
+
+
+def lies_in(place: Place, answers: tuple[str, ...], phase: str) -> bool:
+    """In one of these modules, inside it, or in the module around it."""
+    if place.phase != phase:
         return False
+    if phase == "update":
+        return place.module in answers
     return any(
-        call.module == path
-        or (path and call.module.startswith(f"{path}."))
-        or (path and call.module == path.rpartition(".")[0])
+        place.module == path
+        or (path and place.module.startswith(f"{path}."))
+        or (path and place.module == path.rpartition(".")[0])
         for path in answers
     )
 
@@ -190,11 +220,16 @@ def of_pair(kind: str, seed: int) -> Outcome:
     return out
 
 
-def _run(job: tuple[str, str, int, str | None]) -> Outcome:
-    what, kind, seed, architecture = job
+Job = tuple[str, str, int, str | None, bool]
+
+
+def _run(job: Job) -> Outcome:
+    what, kind, seed, architecture, turned = job
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    return of_mistake(kind, seed, architecture) if what == "mistake" else of_pair(kind, seed)
+    return (
+        of_mistake(kind, seed, architecture, turned) if what == "mistake" else of_pair(kind, seed)
+    )
 
 
 def seeds_of(text: str) -> list[int]:
@@ -209,6 +244,7 @@ def main() -> None:
         "--kinds", default="", help="only kinds that contain one of these, by comma"
     )
     parser.add_argument("--architecture", default=None)
+    parser.add_argument("--turned", action="store_true", help="the mistakes in the first model")
     parser.add_argument("--only", choices=["mistakes", "pairs"])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path)
@@ -218,12 +254,14 @@ def main() -> None:
     def chosen(kinds: tuple[str, ...]) -> list[str]:
         return [k for k in kinds if not wanted or any(w in k for w in wanted)]
 
-    jobs: list[tuple[str, str, int, str | None]] = []
+    jobs: list[Job] = []
     for seed in seeds_of(args.seeds):
         if args.only != "pairs":
-            jobs += [("mistake", k, seed, args.architecture) for k in chosen(mistakes.KINDS)]
+            jobs += [
+                ("mistake", k, seed, args.architecture, args.turned) for k in chosen(mistakes.KINDS)
+            ]
         if args.only != "mistakes":
-            jobs += [("pair", k, seed, None) for k in chosen(pairs.KINDS)]
+            jobs += [("pair", k, seed, None, False) for k in chosen(pairs.KINDS)]
     outcomes = []
     with ProcessPoolExecutor(args.jobs, initializer=os.nice, initargs=(15,)) as pool:
         for i, outcome in enumerate(pool.map(_run, jobs, chunksize=1), 1):

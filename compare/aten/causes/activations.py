@@ -98,7 +98,8 @@ def leaky_slope(y: BoundedTensor, x: BoundedTensor) -> float | None:
     below = numbers.value_of(x) < 0
     if below.sum() < 2 or not (numbers.value_of(y)[~below] == numbers.value_of(x)[~below]).all():
         return None
-    return _ratio(y, x, below)
+    slope = _ratio(y, x, below)
+    return None if slope is None or abs(slope - 1) < numbers.SHARP else slope
 
 
 def elu_alpha(y: BoundedTensor, x: BoundedTensor) -> float | None:

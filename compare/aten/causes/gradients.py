@@ -12,6 +12,7 @@ from torch_parity.compare.aten.causes.case import Case, Made, Side
 from torch_parity.compare.aten.causes.numbers import computed, fits_somehow
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.structure import factors, place, terms
+from torch_parity.compare.aten.ends import result_of
 from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
@@ -24,13 +25,18 @@ BOTH = ("forward", "backward")
 @cause("detached", "a gradient that does not arrive", ("backward", "update"))
 def detached(case: Case) -> Iterator[str]:
     """detach(), no_grad(), requires_grad=False"""
-    lost = [n for n in case.lacking if n.endswith(".grad")]
+    lost = [n for n in case.lacking if n.endswith(".grad") and not _elsewhere(case.b, n)]
     if lost:
         yield _detached_told(case.b, case.a, lost)
         return
     end = case.parting.end
     if end.outcome == "absent" and end.end.name.endswith(".grad"):
         yield _detached_told(case.a, case.b, [end.end.name])
+
+
+def _elsewhere(side: Side, name: str) -> bool:
+    """Whether the gradient has another name there: that of a weight that is shared."""
+    return result_of(side.record, name.removesuffix(".grad"), "", ".grad") in side.record.results
 
 
 def _detached_told(lacks: Side, has: Side, names: list[str]) -> str:

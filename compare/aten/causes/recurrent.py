@@ -126,6 +126,43 @@ def gru_reset_after(case: Case) -> Iterator[str]:
                         )
 
 
+@cause("gru_reset_after", "a GRU's reset gate before or after the product with the state")
+def gru_reset_of_nothing(case: Case) -> Iterator[str]:
+    """At the first step the state is 0: r (U 0 + c) against U (r 0) + c."""
+    for one, other in case.both_ways:
+        for d in (d for d in other.calls if d.operation == "mul" and len(d.inputs) == 2):
+            gated = next((m.tensor for m in other.made if m.call is d), None)
+            parts = [other.number(r) for r in d.inputs]
+            if gated is None or not any(_is_gate(other, r) for r in d.inputs):
+                continue
+            for c in (c for c in one.calls if c.operation == "add"):
+                for ref in c.inputs:
+                    x = one.number(ref)
+                    if x is None or not any(p is not None and fits(x, p) for p in parts):
+                        continue
+                    product = one.maker(ref)
+                    if product is None or product.operation not in PRODUCTS:
+                        continue
+                    made = one.again(c, {ref: gated}) if _of_a_product_with(one, product) else []
+                    if made and other.find(made[0]) is not None:
+                        yield (
+                            f"{one.called} applies the reset gate to the state before the product "
+                            f"({where(product)}), {other.called} to the product ({where(d)}): "
+                            "U (r h) against r (U h)."
+                        )
+
+
+def _is_gate(side: Side, ref: TensorRef) -> bool:
+    call = side.maker(ref)
+    return call is not None and call.operation == "sigmoid"
+
+
+def _of_a_product_with(side: Side, product: Call) -> bool:
+    """Whether what is multiplied by the weight was multiplied by something before."""
+    makers = [side.maker(r) for r in product.inputs]
+    return any(m is not None and m.operation == "mul" for m in makers)
+
+
 def _times(product: BoundedTensor, r: BoundedTensor, other: Side) -> bool:
     """Whether the other side makes the gate times one of the parts of the product."""
     size = int(r.shape[-1])
