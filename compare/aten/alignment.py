@@ -106,6 +106,8 @@ class _Walk:
         for end in ends:
             self._open[end.ref.place].append(end)
         self._tainted: set[Place] = set()
+        # memory that a call gave to a tensor that had another (cuDNN puts an LSTM's weights together)
+        self._replaced: set[int] = set()
         self._lowered: set[Place] = set()
         for end in ends:
             self._memory.keep(end.ref)
@@ -115,6 +117,8 @@ class _Walk:
         if is_view(call):
             return
         outputs = self._outputs(call)
+        if call.operation == "set":
+            self._replaced |= {ref.storage for ref in call.outputs}
         if any(r.place in self._lowered for r in call.inputs) or self._lowers(call):
             self._lowered |= {ref.place for ref in call.outputs}
         for ref, tensor in zip(call.outputs, outputs, strict=False):
@@ -291,7 +295,8 @@ class _Walk:
             if not _is_lowered(Entry(end.a_ref, theirs, 0.0, 0)) and use > 0:
                 reason = "it is computed in a lower precision"
                 verdict = replace(verdict, outcome="wrong", reason=reason)
-        if end.ref.place in self._tainted and verdict.outcome == "wrong":
+        unknown = end.ref.place in self._tainted or end.ref.storage in self._replaced
+        if unknown and verdict.outcome == "wrong":
             return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
         exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(end.ref.dtype))
         self._memory.write(end.ref, BoundedTensor(exact, end.ref.dtype))

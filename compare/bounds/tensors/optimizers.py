@@ -77,8 +77,8 @@ def _adam(decoupled: bool) -> Callable[..., Any]:
             else:
                 g = _with_decay(g, x, maximize, weight_decay)
             first, second = inner(m, m.dtype), inner(v, v.dtype)
-            first = np.add(first, np.add(g, minus(first)) * (1 - beta1))
-            second = np.add(second * beta2, g * g * (1 - beta2))
+            first = np.add(first, np.add(g, minus(first)) * _correction(beta1, 1, x))
+            second = np.add(second * beta2, g * g * _correction(beta2, 1, x))
             widest = second
             if amsgrad:
                 widest = np.maximum(inner(max_exp_avg_sqs[i], v.dtype), second)
