@@ -8,8 +8,11 @@ from torch_parity.compare.aten.causes import (  # noqa: F401 (each adds to the c
     activations,
     attention,
     convolutions,
+    gradients,
     losses,
     norms,
+    optimizers,
+    recurrent,
     structure,
 )
 from torch_parity.compare.aten.causes.case import Borrowed, Case, Side
