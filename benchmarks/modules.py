@@ -221,7 +221,8 @@ def report(outcomes: list[Outcome]) -> None:
     print(f"{'kind':28}{'cause':28}{'n':>4}{'seen':>5}{'placed':>7}{'named':>6}{'wrong':>6}")
     for kind, found in of_kind.items():
         cause = found[0].cause or "-"
-        counts = [sum(x) for x in zip(*((o.seen, o.placed, o.named, o.misnamed) for o in found))]
+        of_each = [(o.seen, o.placed, o.named, o.misnamed) for o in found]
+        counts = [sum(x) for x in zip(*of_each, strict=True)]
         print(
             f"{kind:28}{cause:28}{len(found):4}{counts[0]:5}{counts[1]:7}{counts[2]:6}{counts[3]:6}"
         )
@@ -237,8 +238,8 @@ def report(outcomes: list[Outcome]) -> None:
     nameable = [o for o in found if o.cause]
     print(
         f"{len(found)} mistakes of {len(of_kind)} kinds: {sum(o.seen for o in found)} seen, "
-        f"{sum(o.placed for o in found)} placed; of {len(nameable)} with a name {len(known)} in the "
-        f"catalogue and {sum(o.named for o in known)} named; {sum(o.misnamed for o in found)} "
+        f"{sum(o.placed for o in found)} placed; of {len(nameable)} with a name {len(known)} in "
+        f"the catalogue and {sum(o.named for o in known)} named; {sum(o.misnamed for o in found)} "
         f"misnamed; {sum(bool(o.crashed) for o in outcomes)} crashed"
     )
     right = [o for o in outcomes if o.what == "pair"]
@@ -246,8 +247,8 @@ def report(outcomes: list[Outcome]) -> None:
         if o.seen or o.explanations or o.crashed:
             print(f"ALARM {o.kind} {o.seed}: {o.first} {o.explanations} {o.crashed}")
     print(
-        f"{len(right)} right pairs from both sides: {sum(o.seen for o in right)} with a difference, "
-        f"{sum(bool(o.explanations) for o in right)} with a cause"
+        f"{len(right)} right pairs from both sides: {sum(o.seen for o in right)} with a difference"
+        f", {sum(bool(o.explanations) for o in right)} with a cause"
     )
 
 

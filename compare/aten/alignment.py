@@ -56,10 +56,10 @@ class EndVerdict:
 
 @dataclass
 class Alignment:
-    """shared maps tensors of b to the same tensors of a, and orders says of which the dimensions are
-    in another order; known is the memory of b, by storage and version, that holds a's numbers; ends
-    are the verdicts on b's results; unbounded are the calls of b that no bound can be derived for,
-    with the reason."""
+    """shared maps tensors of b to the same tensors of a, and orders says which have their
+    dimensions in another order; known is the memory of b, by storage and version, that holds a's
+    numbers; ends are the verdicts on b's results; unbounded are the calls of b that no bound can be
+    derived for, with the reason."""
 
     a: Record
     b: Record
@@ -106,7 +106,7 @@ class _Walk:
         for end in ends:
             self._open[end.ref.place].append(end)
         self._tainted: set[Place] = set()
-        # memory that a call gave to a tensor that had another (cuDNN puts an LSTM's weights together)
+        # memory that a call gave to a tensor for its own (cuDNN puts an LSTM's weights together)
         self._replaced: set[int] = set()
         self._lowered: set[Place] = set()
         for end in ends:

@@ -1,9 +1,10 @@
-"""Attention: its scale, what it may look at, the axis of its softmax, its heads, rotary positions."""
+"""Attention: scale, what it may look at, the axis of its softmax, heads, rotary positions."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -299,12 +300,16 @@ def _seen(diagonal: int | None) -> str:
     )
 
 
+def _turn(first: Any, second: Any, cos: Any, sin: Any) -> Any:
+    return first * cos - second * sin
+
+
 def _diagonal(visible: np.ndarray) -> int | None:
     """The k of tril(k), if what is visible is that, except for keys that no query sees."""
-    keys = visible.any(-2, keepdims=True)
+    keys = np.asarray(visible.any(-2, keepdims=True))
     for k in (0, 1, -1):
         triangle = np.tril(np.ones(visible.shape[-2:], bool), k) & keys
-        rows = triangle.any(-1)
+        rows = np.asarray(triangle.any(-1))
         if np.array_equal((visible & rows[..., None]), triangle):
             return k
     return None
@@ -374,14 +379,14 @@ def heads_before_transpose(case: Case) -> Iterator[str]:
                     f"{other.called} by view(b, t, {a.heads}, {a.size}).transpose(1, 2)."
                 )
     for swap in case.swaps:
-        for v, y, one, other in (
+        for made, whole, one, other in (
             (swap.v, swap.y, swap.one, swap.other),
             (swap.y, swap.v, swap.other, swap.one),
         ):
-            joined = _joined(v.tensor, y.tensor)
+            joined = _joined(made.tensor, whole.tensor)
             if joined:
                 yield (
-                    f"{one.called} joins the heads by a view alone ({where(v.call)}), "
+                    f"{one.called} joins the heads by a view alone ({where(made.call)}), "
                     f"{other.called} by transpose(1, 2) before it."
                 )
 
@@ -417,7 +422,7 @@ def rope_interleaved(case: Case) -> Iterator[str]:
         }
         found: dict[str, list[Made | None]] = {}
         for name, (first, second) in pairs.items():
-            turned = computed(lambda f=first, s=second: f * cos - s * sin)  # type: ignore[misc]
+            turned = computed(partial(_turn, first, second, cos, sin))
             whole = _whole(name, first, second, cos, sin)
             found[name] = [side.find(turned) or side.find(whole) for side in (case.a, case.b)]
         for own, other in (("halves", "neighbours"), ("neighbours", "halves")):
@@ -457,7 +462,8 @@ def _rotations(case: Case) -> Iterator[tuple[BoundedTensor, BoundedTensor, Bound
             continue
         for x in _turned(side, int(both[0].shape[-1])):
             half = int(x.shape[-1]) // 2
-            yield x, both[0][..., :half], both[1][..., :half]
+            cos, sin = (cast(BoundedTensor, t[..., :half]) for t in both)
+            yield x, cos, sin
 
 
 def _is_angle(t: BoundedTensor) -> bool:

@@ -287,7 +287,7 @@ class Case:
 
     @cached_property
     def swaps(self) -> list[Swap]:
-        """The first places of either side where the other's tensor brings the two together again."""
+        """The first places of a side where the other's tensor brings the two together again."""
         return [s for one, other in self.both_ways for s in self._swaps(one, other)]
 
     def _swaps(self, one: Side, other: Side) -> list[Swap]:

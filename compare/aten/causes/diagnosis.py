@@ -34,8 +34,8 @@ def causes_of(
     """The known mistake that explains it, or none; several if each fits, which a reader has to
     decide between.
 
-    back is where the two part as seen from the other side (ba); options are the optimizers' settings
-    by parameter.
+    back is where the two part as seen from the other side (ba); options are the optimizers'
+    settings by parameter.
     """
     for case in _cases(ab, parting, ba, back, called, options, lacking):
         found = explained(case)

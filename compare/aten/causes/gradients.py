@@ -89,9 +89,7 @@ def padding_index(case: Case) -> Iterator[str]:
                 if row == own or row >= rows:
                     continue
                 made = one.with_arguments(call, (*call.args[:3], row, *call.args[4:]))
-                if made and (
-                    other.find(made[0]) is not None or _is_end(case, one, call, made[0])
-                ):
+                if made and (other.find(made[0]) is not None or _is_end(case, one, call, made[0])):
                     told = [f"padding_idx={i}" if i >= 0 else "no padding_idx" for i in (own, row)]
                     yield (
                         f"{one.called}'s embedding has {told[0]} ({where(call)}), "
@@ -171,7 +169,7 @@ def _one_of_each(
     return numbers.with_error(value, error, source.dtype)
 
 
-# Factors with a name -------------------------------------------------------------------------------
+# ---- factors with a name
 
 
 @cause("embedding_scaled", "embeddings times sqrt(d) on one side", general=1)
@@ -230,7 +228,7 @@ def dropout_unscaled(case: Case) -> Iterator[str]:
             for plain, scaled, number in ((one, other, 1 / (1 - p)), (other, one, 1 - p)):
                 if numbers.named_factor(interval, [("p", number)]):
                     yield (
-                        f"{plain.called} drops out with p={p:.6g} and leaves what it keeps as it is "
+                        f"{plain.called} drops out with p={p:.6g} and leaves what it keeps as is "
                         f"({where(place(v, made))}), {scaled.called} divides it by 1 - p."
                     )
 

@@ -137,7 +137,7 @@ def _shifted(logits: BoundedTensor, labels: torch.Tensor, shift: int) -> Bounded
 
 def _sequences(case: Case) -> Iterator[tuple[BoundedTensor, torch.Tensor]]:
     """Logits (b, t, classes) that both have, and labels (b, t)."""
-    labels = []
+    labels: list[torch.Tensor] = []
     for side in (case.a, case.b):
         for ref in side.record.given.values():
             if len(ref.shape) == 2 and not ref.dtype.is_floating_point:
@@ -225,8 +225,8 @@ def mean_over_padding(case: Case) -> Iterator[str]:
                         f"({where(at.call)}), {more.called} by the {kept} that are no padding."
                     )
     both = ends(case)
-    for side, other, own, wanted in (
-        ((case.b, case.a, both[1], both[0]), (case.a, case.b, both[0], both[1])) if both else ()
+    for side, other, wanted in (
+        ((case.b, case.a, both[0]), (case.a, case.b, both[1])) if both else ()
     ):
         for e in entropies(side):
             for ignored in {0, -100, _most_common(other)}:

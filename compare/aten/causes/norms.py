@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 
@@ -75,14 +76,14 @@ def quantities(s: Setting, eps: list[float]) -> Iterator[tuple[str, Form, Bounde
     if s.running:
         mean, variance = s.running
         bases.append((Form("running"), computed(lambda: s.x - mean), variance))
-    for base, top, variance in bases:
-        if top is None or variance is None:
+    for base, top, spread in bases:
+        if top is None or spread is None:
             continue
-        yield "variance", base, variance
+        yield "variance", base, spread
         for e in eps:
             for outside in (False, True):
                 form = Form(base.kind, e, outside, base.unbiased)
-                yield from _normalized(s, form, top, variance, e)
+                yield from _normalized(s, form, top, spread, e)
 
 
 def _normalized(
@@ -156,7 +157,7 @@ def _of_call(side: Side, call: Call) -> Setting | None:
         dims = (0, *range(2, x.dim()))
         shape = (1, -1, *[1] * (x.dim() - 2))
         parts = [_read(side, args[1:3]), _read(side, args[3:5])]
-        shaped = [tuple(p.reshape(shape) for p in part) for part in parts]
+        shaped = [tuple(cast(BoundedTensor, p.reshape(shape)) for p in part) for part in parts]
         return Setting(x, dims, shaped[0], shaped[1])
     return None
 
@@ -186,7 +187,7 @@ def _parameters(side: Side, x: BoundedTensor, dims: tuple[int, ...]) -> tuple[Bo
     module = side.given_name(weight.ref).rpartition(".")[0]
     bias = next((m for m in named if side.given_name(m.ref) == f"{module}.bias"), None)
     found = [weight] if bias is None else [weight, bias]
-    return tuple(m.tensor.reshape(shape) for m in found)
+    return tuple(cast(BoundedTensor, m.tensor.reshape(shape)) for m in found)
 
 
 def _running(side: Side, x: BoundedTensor) -> tuple[BoundedTensor, ...]:
@@ -198,7 +199,8 @@ def _running(side: Side, x: BoundedTensor) -> tuple[BoundedTensor, ...]:
     if variance is None:
         return ()
     shape = (1, -1, *[1] * (x.dim() - 2))
-    return named[mean].reshape(shape), variance.reshape(shape)
+    both = named[mean].reshape(shape), variance.reshape(shape)
+    return tuple(cast(BoundedTensor, t) for t in both)
 
 
 def floats_of(case: Case, low: float, high: float) -> list[float]:
@@ -444,8 +446,8 @@ def _statistics(s: Setting, name: str) -> Iterator[tuple[str, BoundedTensor]]:
         made = [
             (
                 f"variance{' (n - 1)' if u else ' (n)'}",
-                computed(lambda u=u: s.x.var(s.dims, unbiased=u)),
-            )  # type: ignore[misc]
+                computed(partial(s.x.var, s.dims, unbiased=u)),
+            )
             for u in (True, False)
         ]
     for what, tensor in made:

@@ -52,7 +52,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings | None:
     kind = str(options.get("class", ""))
     if not isinstance(options.get("lr"), int | float):
         return None
-    common = {
+    common: dict[str, Any] = {
         "lr": float(options["lr"]),
         "weight_decay": float(options.get("weight_decay") or 0.0),
         "maximize": bool(options.get("maximize", False)),
@@ -84,15 +84,15 @@ def updated(s: State, o: Settings) -> dict[str, BoundedTensor]:
     found: dict[str, Any] = {}
 
     def adam() -> Any:
-        g = -s.grad if o.maximize else s.grad
-        p = s.p
+        g: Any = -s.grad if o.maximize else s.grad
+        p: Any = s.p
         if o.weight_decay and not o.decoupled:
             g = g + o.weight_decay * p
         if o.weight_decay and o.decoupled:
             p = p * (1 - o.lr * o.weight_decay)
         first, second = o.betas
         m = (1 - first) * g
-        v = (1 - second) * g * g
+        v: Any = (1 - second) * g * g
         if "exp_avg" in s.buffers:
             m = first * s.buffers["exp_avg"] + m
             v = second * s.buffers["exp_avg_sq"] + v
@@ -151,7 +151,8 @@ def _update(case: Case) -> Update | None:
     if case.end is None or not end.name.startswith("new "):
         return None
     whole = end.name.removeprefix("new ")
-    name = max((n for n in case.b.options if whole == n or whole.startswith(f"{n}.")), key=len, default="")
+    owners = (n for n in case.b.options if whole == n or whole.startswith(f"{n}."))
+    name = max(owners, key=len, default="")
     partner = end.partner.removeprefix("new ")
     of_a = max(
         (n for n in case.a.options if partner == n or partner.startswith(f"{n}.")),
@@ -329,13 +330,16 @@ def _steps(case: Case) -> Iterator[str]:
     if case.end is None or p is None:
         return
     steps = [computed(lambda m=m: m.tensor - p) for m in case.end]  # type: ignore[misc]
-    if steps[0] is None or steps[1] is None or not all(numbers.is_sharp(s) for s in steps if s is not None):
+    if steps[0] is None or steps[1] is None:
+        return
+    if not all(numbers.is_sharp(s) for s in steps if s is not None):
         return
     interval = numbers.factor(steps[1], steps[0])
     if interval is not None and numbers.middle(interval) > 0:
-        rates = [s.options.get(name, {}).get("lr") for s in (case.a, case.b)]
+        rates: list[Any] = [s.options.get(name, {}).get("lr") for s in (case.a, case.b)]
         ratio = numbers.middle(interval)
-        if all(isinstance(r, float) for r in rates) and abs(rates[1] / rates[0] - ratio) < 1e-6 * ratio:
+        known = all(isinstance(r, float) for r in rates)
+        if known and abs(rates[1] / rates[0] - ratio) < 1e-6 * ratio:
             yield (
                 f"{name} is updated with lr={rates[1]:g} in {case.b.called} and lr={rates[0]:g} in "
                 f"{case.a.called}: the step is {ratio:.9g} times as long."

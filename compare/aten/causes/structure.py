@@ -59,8 +59,8 @@ def output_scaled(case: Case) -> Iterator[str]:
     for one, v, other, made, interval in factors(case):
         if v.tensor.numel() > 1:
             yield (
-                f"{one.names.of(v.ref)} of {one.called} is {1 / numbers.middle(interval):.9g} times "
-                f"what {other.called} has ({where(place(v, made))})."
+                f"{one.names.of(v.ref)} of {one.called} is {1 / numbers.middle(interval):.9g} "
+                f"times what {other.called} has ({where(place(v, made))})."
             )
 
 
@@ -108,7 +108,7 @@ def _terms(case: Case) -> Iterator[Term]:
             (1, one, other, made, v),
             (-1, other, one, v, made),
         ):
-            signed = gap if sign == 1 else computed(lambda: -gap)
+            signed = gap if sign == 1 else computed(gap.neg)
             if signed is None:
                 continue
             for side in (has, lacks):
