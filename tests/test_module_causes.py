@@ -1,7 +1,7 @@
 """Known mistakes between two models: named whichever of the two has them, and nothing else is.
 
-The mistakes are planted in the models of benchmarks/zoo; `python -m benchmarks.modules` plants every
-kind.
+The mistakes are planted in the models of benchmarks/zoo; `python -m benchmarks.modules` plants
+every kind.
 """
 
 import pytest
