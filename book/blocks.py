@@ -66,7 +66,7 @@ def execute(page: str) -> Iterator[tuple[Block, str]]:
             elif block.runs:
                 with _inside(folder) as printed:
                     if block.language == "python":
-                        exec(compile(block.text, f"page, line {block.line}", "exec"), names)
+                        exec(compile(block.text, "example.py", "exec"), names)
                     else:
                         for command in block.text.splitlines():
                             _command(command)

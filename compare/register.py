@@ -49,8 +49,8 @@ class Operation:
     whose modules do the same (of torch.nn, its name). twin(**options) is torch's side, a callable
     on the same inputs; by default the function of the same name in torch_ref/. also holds a second
     right formula of the forward or of a backward, with the same parameters: torch may compose the
-    operation in another way, which rounds more. samples(rng, dtype) draws inputs: not square, more than one sample, no
-    zeros where there need be none; options are the ones to test with.
+    operation in another way, which rounds more. samples(rng, dtype) draws inputs: not square, more
+    than one sample, no zeros where there need be none; options are the ones to test with.
     """
 
     forward: Callable[..., Any]

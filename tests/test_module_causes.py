@@ -1,5 +1,8 @@
-"""Known mistakes between two modules: each is named, whichever of the two has it; right pairs have
-none."""
+"""Known mistakes between two models: named whichever of the two has them, and nothing else is.
+
+Mistakes are planted in the models of benchmarks/zoo, and in small ones of the tests' own;
+`python -m benchmarks.modules` plants every kind.
+"""
 
 import copy
 from collections.abc import Callable
@@ -15,14 +18,17 @@ from torch_parity.compare.aten.check import check_modules
 from torch_parity.compare.aten.reports import ModulesReport
 
 SEED = 3
-# A zoo kind for each cause; more kinds and architectures are tried by the slow tests.
+# The zoo's kinds that the catalogue has a name for.
 KINDS = {
     kind: entry.cause or NAMED_AS_WELL[kind][0]
-    for kind, entry in mistakes.planting.REGISTER.items()
+    for kind, entry in mistakes.REGISTER.items()
     if entry.cause or kind in NAMED_AS_WELL
 }
-ONE_OF_EACH = {cause: kind for kind, cause in reversed(KINDS.items())}
-SLOW_TO_PLANT = 60  # kinds
+QUICK = (
+    "gelu_tanh", "layer_norm_eps", "scale_missing", "softmax_over_queries", "kernel_flipped",
+    "learning_rate", "betas_swapped", "biases_decayed", "labels_not_shifted", "rope_neighbours",
+    "gradient_hook_scales", "weight_frozen", "gates_loaded_swapped", "loss_in_single",
+)  # fmt: skip
 
 
 def names_of(kind: str, seed: int, architecture: str | None, turned: bool) -> tuple[str, ...]:
@@ -34,29 +40,31 @@ def names_of(kind: str, seed: int, architecture: str | None, turned: bool) -> tu
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
-@pytest.mark.parametrize("cause", sorted(ONE_OF_EACH))
-def test_a_known_mistake_is_named_whichever_model_has_it(cause: str, turned: bool) -> None:
-    kind = ONE_OF_EACH[cause]
-    assert names_of(kind, SEED, mistakes.architectures(kind)[0], turned) == (cause,), kind
+@pytest.mark.parametrize("kind", QUICK)
+def test_a_known_mistake_is_named_whichever_model_has_it(kind: str, turned: bool) -> None:
+    found = names_of(kind, SEED, mistakes.architectures(kind)[0], turned)
+    assert found == (KINDS[kind],), f"{kind}, seed {SEED}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_a_known_mistake_is_named_in_every_architecture(kind: str, turned: bool) -> None:
-    """In at least three, where the zoo has as many."""
-    for architecture in mistakes.architectures(kind)[:4]:
-        found = names_of(kind, SEED + 1, architecture, turned)
-        assert found in ((KINDS[kind],), ()), f"{kind} in {architecture}: {found}"
+def test_a_known_mistake_is_named_in_other_architectures(kind: str, turned: bool) -> None:
+    """In three, where the zoo has as many; it may have no name where a model hides which it is."""
+    names = [names_of(kind, SEED, a, turned) for a in mistakes.architectures(kind)[:3]]
+    assert set(names) <= {(KINDS[kind],), ()}, f"{kind}, seed {SEED}: {names}"
+    assert names.count((KINDS[kind],)) * 2 > len(names), f"{kind}, seed {SEED}: {names}"
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["a b", "b a"])
-@pytest.mark.parametrize("kind", pairs.KINDS[::4])
-def test_right_pairs_have_no_cause(kind: str, turned: bool) -> None:
+@pytest.mark.parametrize(
+    "kind", ["qkv_fused_or_split", "lstm_cells", "conv_unfold", "rope_complex"]
+)
+def test_a_right_port_is_told_to_change_nothing(kind: str, turned: bool) -> None:
     both = pairs.pair(kind, SEED, torch.float64)
     found = judged(*((both.b, both.a) if turned else (both.a, both.b)))
-    assert not found.wrong, kind
-    assert not found.causes, (kind, told(found.causes))
+    assert not found.wrong, f"{kind}, seed {SEED}"
+    assert not found.causes, f"{kind}, seed {SEED}: {told(found.causes)}"
 
 
 # Small models of the tests' own ----------------------------------------------------------------

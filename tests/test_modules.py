@@ -199,6 +199,31 @@ def test_forms_that_differ_by_little_are_seen_in_float32(of_a: nn.Module, of_b: 
     assert report.call.module == "1"
 
 
+class Upcast(nn.Module):
+    """A layer norm that is computed in float32 whatever comes in, as many language models have."""
+
+    def __init__(self, on: bool) -> None:
+        super().__init__()
+        torch.manual_seed(SEED)
+        self.fc, self.norm, self.on = nn.Linear(5, 6), nn.LayerNorm(6), on
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.fc(x)
+        kind = torch.float32 if self.on else z.dtype
+        weights = self.norm.weight.to(kind), self.norm.bias.to(kind)
+        return nn.functional.layer_norm(z.to(kind), (6,), *weights, self.norm.eps).to(z.dtype)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_cast_to_float32_loses_something_in_a_float64_model_alone(first: bool) -> None:
+    x = torch.randn(7, 5)
+    a, b = Upcast(first), Upcast(not first)
+    loss = lambda out: out.square().mean()  # noqa: E731
+    assert check_modules(a, b, x, loss=loss).outcome == "PASS"
+    a, b = a.double(), b.double()
+    assert check_modules(a, b, x.double(), loss=loss).outcome == "FAIL"
+
+
 def test_weights_off_by_a_little_are_given_differently() -> None:
     a = original()
     b = Port(a)

@@ -33,6 +33,8 @@ from torch_parity.compare.torch_private import flattened
 
 # A tensor known to no more than this share of its largest entry is nobody's counterpart.
 KNOWN_ENOUGH = 1e-3
+# A gap of more units of b's bound is not looked at again with what a's own calls round.
+WORTH_IT = 1e6
 Outcome = Literal["right", "wrong", "unjudged", "unpaired", "absent"]
 
 
@@ -76,10 +78,13 @@ def align(
     ends: list[End],
     given: Mapping[TensorRef, TensorRef],
     tick: Callable[[], None] = lambda: None,
+    own: int = 53,
 ) -> Alignment:
     """Walk through b's calls. ends are what has to come out (ends_of); given are b's tensors that
-    were given, with those of a that are the same."""
-    walk = _Walk(a, b, ends)
+    were given, with those of a that are the same. own are the bits of the models' own numbers: what
+    a float32 model casts to float32 loses nothing there, though it does in this record.
+    """
+    walk = _Walk(a, b, ends, own)
     walk.alignment.shared.update(given)
     walk.alignment.known.update(ref.place for ref in given)
     for call in b.calls:
@@ -93,15 +98,19 @@ def align(
 
 
 class _Walk:
-    def __init__(self, a: Record, b: Record, ends: list[End]) -> None:
+    def __init__(self, a: Record, b: Record, ends: list[End], own: int) -> None:
         self.alignment = Alignment(a, b)
         self._index = Index(a)
         self._memory = BoundedMemory(b)
-        self._own = OwnBounds(a, self._index)
+        # where all is float64, a gap of more units of b's bound is no rounding of float64
+        self._own = OwnBounds(a, self._index, WORTH_IT if own == digits(torch.float64) else np.inf)
+        self._bits = own
         self._open: dict[Place, list[End]] = defaultdict(list)
         for end in ends:
             self._open[end.ref.place].append(end)
         self._tainted: set[Place] = set()
+        # memory that a call gave to a tensor for its own (cuDNN puts an LSTM's weights together)
+        self._replaced: set[int] = set()
         self._lowered: set[Place] = set()
         for end in ends:
             self._memory.keep(end.ref)
@@ -111,6 +120,8 @@ class _Walk:
         if is_view(call):
             return
         outputs = self._outputs(call)
+        if call.operation == "set":
+            self._replaced |= {ref.storage for ref in call.outputs}
         if any(r.place in self._lowered for r in call.inputs) or self._lowers(call):
             self._lowered |= {ref.place for ref in call.outputs}
         for ref, tensor in zip(call.outputs, outputs, strict=False):
@@ -135,7 +146,11 @@ class _Walk:
         if call.operation not in ("_to_copy", "copy") or not call.inputs:
             return False
         source, made = call.inputs[-1], call.outputs[0]
-        if source.unjudged or made.unjudged or digits(made.dtype) >= digits(source.dtype):
+        if (
+            source.unjudged
+            or made.unjudged
+            or digits(made.dtype) >= min(digits(source.dtype), self._bits)
+        ):
             return False
         b = self.alignment.b
         return not torch.equal(b.value(made).to(source.dtype), b.value(source).reshape(made.shape))
@@ -228,7 +243,7 @@ class _Walk:
             use = _use(arranged, b, 0.0)
             if use <= 1:
                 return order, arranged
-            if use < OwnBounds.WORTH_IT:
+            if use < self._own.worth_it:
                 own = self._own.of(entry.ref, set(self.alignment.shared.values()))
                 if own is not None and _use(arranged, b, own) <= 1:
                     return order, arranged
@@ -273,7 +288,7 @@ class _Walk:
                 continue
             numbers = wanted.astype(higher(wanted.dtype)).reshape(b.shape)
             use = _use(numbers, b, 0.0)
-            if 1 < use < OwnBounds.WORTH_IT and end.a_ref is not None:
+            if 1 < use < self._own.worth_it and end.a_ref is not None:
                 own = self._own.of(end.a_ref, set(self.alignment.shared.values()))
                 use = use if own is None else min(use, _use(numbers, b, own))
             if best is None or use < best[0]:
@@ -288,7 +303,8 @@ class _Walk:
             if not _is_lowered(Entry(end.a_ref, theirs, 0.0, 0)) and use > 0:
                 reason = "it is computed in a lower precision"
                 verdict = replace(verdict, outcome="wrong", reason=reason)
-        if end.ref.place in self._tainted and verdict.outcome == "wrong":
+        unknown = end.ref.place in self._tainted or end.ref.storage in self._replaced
+        if unknown and verdict.outcome == "wrong":
             return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
         exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(end.ref.dtype))
         self._memory.write(end.ref, BoundedTensor(exact, end.ref.dtype))
@@ -299,9 +315,8 @@ class OwnBounds:
     """What a's own roundings may have moved one of its tensors by, since the last tensors that both
     have: where a's formula is another than b's, it rounds otherwise."""
 
-    WORTH_IT = 1e6  # a gap of more units of b's bound is not looked at
-
-    def __init__(self, a: Record, index: Index) -> None:
+    def __init__(self, a: Record, index: Index, worth_it: float) -> None:
+        self.worth_it = worth_it
         self._record, self._index = a, index
         self._known: dict[TensorRef, float | None] = {}
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from torch_parity.compare.aten.alignment import Alignment, align
+from torch_parity.compare.aten.alignment import Alignment, align, digits
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
 from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.draws import Draws
@@ -111,9 +111,10 @@ def check_steps(
     own.append(recorded(b, own[0] if share_draws else None))
     differing = tuple(given_differ(own[0], own[1], names, called))
     pair, precision = _in_float64(a, b, own, share_draws, notes)
-    there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)))
+    bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
+    there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
-    back, causes = why(there, pair, names, ignore, called, (options_of(a), options_of(b)))
+    back, causes = why(there, pair, names, ignore, called, (options_of(a), options_of(b)), bits)
     return ModulesReport(
         there.alignment,
         there.parting,
@@ -145,12 +146,13 @@ def compared(
     names: Mapping[str, str],
     ignore: Sequence[str] = (),
     tick: Callable[[], None] = lambda: None,
+    bits: int = 53,
 ) -> Comparison:
     """The second record, held to the first."""
     a, b = pair
     pairs = paired(_given(a), _given(b), _hints(names, pair))
     ends = _without(ignore, list(ends_of(a, b, pairs)))
-    alignment = align(a, b, ends, same_given(a, b, pairs), tick)
+    alignment = align(a, b, ends, same_given(a, b, pairs), tick, bits)
     due, unpaired = (
         tuple(n for n in found if not _ignored(n, ignore)) for found in unmet(a, ends, pairs)
     )
@@ -164,6 +166,7 @@ def why(
     ignore: Sequence[str],
     called: tuple[str, str],
     options: tuple[Options, Options],
+    bits: int = 53,
 ) -> tuple[Parting | None, tuple[Cause, ...]]:
     """Where the two part as seen from the other side, and the known mistake that explains it. What
     b lacks shows only from there."""
@@ -171,7 +174,9 @@ def why(
         return None, ()
     of_a = [e.end.partner for e in there.alignment.ends if _ignored(e.end.name, ignore)]
     other = {of_b: of_a for of_a, of_b in names.items()}
-    here = compared((pair[1], pair[0]), other, tuple(n for n in of_a if n in pair[0].results))
+    here = compared(
+        (pair[1], pair[0]), other, tuple(n for n in of_a if n in pair[0].results), bits=bits
+    )
     causes = causes_of(
         there.alignment,
         there.parting,

@@ -22,7 +22,7 @@ def in_float64(step: Step) -> Iterator[Step]:
     The model is not copied: hooks, closures and whatever else points to it stay in place.
     """
     module = step.model if isinstance(step.model, nn.Module) else nn.Module()
-    params = [(p, p.data, p.grad) for p in module.parameters()]
+    params: list[tuple[Any, Tensor, Any]] = [(p, p.data, p.grad) for p in module.parameters()]
     buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
     state = {} if step.optimizer is None else step.optimizer.state
     states = {p: dict(own) for p, own in state.items()}

@@ -38,8 +38,7 @@ class Draws:
             drawing = call.operation in RANDOM or call.operation == DROPOUT
             if drawing and call.phase == "forward":
                 drawn = record.value(call.outputs[-1]).clone()
-                key = call.operation, tuple(drawn.shape), drawn.dtype
-                self._left[key].append((call.module, drawn))
+                self._left[_key(call.operation, drawn)].append((call.module, drawn))
 
     def drawn_again(
         self, func: Any, args: tuple[Any, ...], out: Any, module: str, again: bool
@@ -54,7 +53,7 @@ class Draws:
         if operation not in RANDOM and operation != DROPOUT:
             return out
         tensors = [t for t in flattened(out) if isinstance(t, Tensor)]
-        key = operation, tuple(tensors[-1].shape), tensors[-1].dtype
+        key = _key(operation, tensors[-1])
         left, own = self._left[key], to_numpy(tensors[-1]).tobytes()
         if again:
             replacement = self._replaced.get((key, own))
@@ -70,3 +69,10 @@ class Draws:
             x, p = args[0], float(args[1])
             tensors[0].copy_(x * tensors[1] * (1 / (1 - p) if p < 1 else 0.0))
         return out
+
+
+def _key(operation: str, drawn: Tensor) -> Key:
+    """A dropout's mask is drawn by bernoulli on the CPU, and by native_dropout elsewhere."""
+    if operation in ("bernoulli", DROPOUT):
+        return "mask", tuple(drawn.shape), None
+    return operation, tuple(drawn.shape), drawn.dtype

@@ -101,16 +101,14 @@ class Recorder(TorchDispatchMode):
         written = written_by(func, args, kwargs)
         seen_args, seen_kwargs = mapped(self.ref, args), mapped(self.ref, kwargs)
         # one storage may be written through several arguments, but only once by one call
-        memory = {snapshots.ref(t).storage: t for t in written}
-        for tensor in memory.values():
-            snapshots.before_writing(tensor)
+        memory = {snapshots.before_writing(t) for t in written}
         out = func(*args, **kwargs)
         if self._draws is not None:
             module = self._stack[-1][0] if self._stack else ""
             again = self._phase != "forward"
             out = self._draws.drawn_again(func, args, out, module, again)
-        for tensor in memory.values():
-            snapshots.after_writing(tensor)
+        for number in memory:
+            snapshots.after_writing(number)
         self._keep(func, seen_args, dict(seen_kwargs), out, written)
         return out
 

@@ -57,19 +57,21 @@ class Snapshots:
             tensor.dtype,
         )
 
-    def before_writing(self, tensor: Tensor) -> None:
-        """Keep what is there."""
+    def before_writing(self, tensor: Tensor) -> int | None:
+        """Keep what is there. The answer is the memory, for after_writing: the call may give the
+        tensor another one."""
         if unreadable(tensor):
-            return
+            return None
         number = self._number(tensor)
         place = number, self._versions[number]
         if place not in self._frozen:
             self._frozen[place] = self._storages[number].clone()  # type: ignore[no-untyped-call]
+        return number
 
-    def after_writing(self, tensor: Tensor) -> None:
-        """From here on it is another tensor in the same memory."""
-        if not unreadable(tensor):
-            self._versions[self._number(tensor)] += 1
+    def after_writing(self, memory: int | None) -> None:
+        """From here on other tensors lie in this memory."""
+        if memory is not None:
+            self._versions[memory] += 1
 
     def value(self, ref: TensorRef) -> Tensor:
         """The numbers that the tensor had; a view of what is kept."""

@@ -1,7 +1,7 @@
 """Formulas as torch's kernels compute them, where these are less accurate than the functions that
 the formula is made of: second formulas of the register's rows."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,16 +11,17 @@ from torch_parity.compare.bounds.bounded import Bounded
 # (Abramowitz and Stegun 7.1.26), which is 2.5 u; computing the polynomial rounds 1.5 u more.
 ERF_UNITS = 4.0
 ROOT_HALF = float(np.sqrt(0.5))
+Approximate = Literal["none", "tanh"]
 
 
-def gelu(z: Any, *, approximate: str = "none") -> Any:
+def gelu(z: Any, *, approximate: Approximate = "none") -> Any:
     """a = z Phi(z), with the Phi of torch's kernel"""
     from torch_parity import manual
 
     return manual.gelu(z, approximate=approximate) if approximate == "tanh" else z * _phi(z)
 
 
-def gelu_backward(da: Any, z: Any, *, approximate: str = "none") -> Any:
+def gelu_backward(da: Any, z: Any, *, approximate: Approximate = "none") -> Any:
     """dz = da (Phi(z) + z phi(z)), with the Phi of torch's kernel"""
     from torch_parity import manual
 

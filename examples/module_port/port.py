@@ -1,15 +1,14 @@
 """A module and its port, which has two mistakes: a transposed weight and a forgotten eval().
 
-`python examples/module_port/port.py` judges the port, corrects it, and judges it again.
+`python examples/module_port/port.py` judges the port, corrects one mistake after the other, and
+judges it again each time.
 """
 
 import torch
 from torch import nn
 
 from torch_parity import check_modules
-
-NAMES = {"embed": "layers.0", "act": "layers.1", "drop": "layers.2", "mix": "layers.3"}
-NAMES |= {"act2": "layers.4", "head": "layers.5"}
+from torch_parity.compare.aten.reports import ModulesReport
 
 
 class Original(nn.Module):
@@ -48,20 +47,22 @@ class Port(nn.Module):
 
 
 def main() -> None:
-    """Print the report of the port, and that of the corrected port."""
+    """Print the report of the port, and those of the corrected port."""
     torch.manual_seed(0)
     original = Original().eval()
     port = Port(original)  # mistake 2: no eval(), so its dropout is on
     x, y = torch.randn(10, 8), torch.randint(0, 3, (10,))
     loss = nn.CrossEntropyLoss()
 
-    called = ("original", "port")
-    print(check_modules(original, port, x, loss=loss, target=y, names=NAMES, called=called))
+    def judge() -> ModulesReport:
+        called = ("original", "port")
+        return check_modules(original, port, x, loss=loss, target=y, called=called)
 
+    print(judge())
     port.eval()
+    print("\nIn evaluation mode:", judge(), sep="\n")
     port.get_parameter("layers.3.weight").data.copy_(original.mix.weight)
-    report = check_modules(original, port, x, loss=loss, target=y, names=NAMES, called=called)
-    print("Mended:", report.short)
+    print("\nWith its own weight:", judge().short)
 
 
 if __name__ == "__main__":

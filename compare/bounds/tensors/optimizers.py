@@ -3,7 +3,6 @@
 Each rule returns, list by list, the new content of what the kernel writes.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch_parity.compare.bounds.tensors.conversions import lifted
 from torch_parity.compare.bounds.tensors.elementwise import minus
 from torch_parity.compare.bounds.tensors.products import inner, outer
 from torch_parity.compare.bounds.tensors.registry import rule
+from torch_parity.compare.bounds.tensors.tiers import current
 
 
 def _number(x: Any) -> float:
@@ -22,6 +22,10 @@ def _number(x: Any) -> float:
     if isinstance(x, BoundedTensor):
         return float(x.bounded.value.item())
     return float(x.item()) if isinstance(x, torch.Tensor) else float(x)
+
+
+# b^t is good to a few units, where b is below 1
+POWER_UNITS = 8.0
 
 
 def _skipped(found_inf: Any) -> bool:
@@ -39,6 +43,14 @@ def _with_decay(g: Any, p: Any, maximize: bool, weight_decay: float) -> Any:
     """The gradient of what is minimised, with the penalty's."""
     g = minus(g) if maximize else g
     return np.add(g, p * weight_decay) if weight_decay else g
+
+
+def _correction(beta: float, t: float, x: Any) -> Any:
+    """1 - b^t, which accelerators compute in the parameters' precision: it cancels."""
+    value = 1 - beta**t
+    if not current().accelerator:
+        return value
+    return x.like(np.asarray(value, x.value.dtype), np.asarray(POWER_UNITS * x.inner_u))
 
 
 def _adam(decoupled: bool) -> Callable[..., Any]:
@@ -65,14 +77,14 @@ def _adam(decoupled: bool) -> Callable[..., Any]:
             else:
                 g = _with_decay(g, x, maximize, weight_decay)
             first, second = inner(m, m.dtype), inner(v, v.dtype)
-            first = np.add(first, np.add(g, minus(first)) * (1 - beta1))
-            second = np.add(second * beta2, g * g * (1 - beta2))
+            first = np.add(first, np.add(g, minus(first)) * _correction(beta1, 1, x))
+            second = np.add(second * beta2, g * g * _correction(beta2, 1, x))
             widest = second
             if amsgrad:
                 widest = np.maximum(inner(max_exp_avg_sqs[i], v.dtype), second)
                 lists[4].append(outer(widest, v.dtype))
-            root = np.add(np.sqrt(widest) / math.sqrt(1 - beta2**t), eps)
-            x = np.add(x, minus(first / root * (rate / (1 - beta1**t))))
+            root = np.add(np.sqrt(widest) / np.sqrt(_correction(beta2, t, x)), eps)
+            x = np.add(x, minus(first / root * (rate / _correction(beta1, t, x))))
             lists[0].append(outer(x, p.dtype))
             lists[2].append(outer(first, m.dtype))
             lists[3].append(outer(second, v.dtype))

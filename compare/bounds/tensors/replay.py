@@ -36,7 +36,15 @@ def replay_call(
     written = dispatch.written_names(overload)
     try:
         with (
-            judged_by(tier=tier, coarsest=_coarsest(given, tier), alone=True),
+            judged_by(
+                tier=tier,
+                coarsest=_coarsest(given, tier),
+                alone=True,
+                accelerator=any(
+                    isinstance(x, torch.Tensor) and x.device.type != "cpu"
+                    for x in torch_private.flattened((args, kwargs or {}))
+                ),
+            ),
             torch.no_grad(),
         ):
             lifted_args, lifted_kwargs = torch_private.mapped(_lifted, (args, kwargs or {}))

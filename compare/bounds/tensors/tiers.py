@@ -21,11 +21,14 @@ TIERS = ("walk", "worst", "half")
 @dataclass(frozen=True)
 class Setting:
     """alone: the call is one operation of IEEE arithmetic, and rounds its result once. Inside a
-    formula the terms of a sum may be taken in another order. coarsest is the half of tier half."""
+    formula the terms of a sum may be taken in another order. coarsest is the half of tier half.
+    accelerator: the call ran on another device than the CPU, some of whose kernels compute in the
+    parameters' own precision what those of the CPU compute in double."""
 
     tier: str = "walk"
     alone: bool = False
     coarsest: np.dtype | None = None
+    accelerator: bool = False
 
 
 class WorstCase(Bounded):
