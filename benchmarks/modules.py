@@ -48,7 +48,7 @@ NAMED_AS_WELL: dict[str, tuple[str, ...]] = {
 # Of these kinds a general name of the catalogue is true: a factor, a missing function.
 TRUE_AS_WELL: dict[str, tuple[str, ...]] = {
     **NAMED_AS_WELL,
-    "scale_not_root": ("output_scaled",),
+    "scale_not_root": ("output_scaled", "attention_scale_wrong_d"),
     "hook_twice": ("output_scaled",),
     "temperature": ("output_scaled",),
     "extra_tanh": ("activation_missing",),
@@ -178,7 +178,9 @@ def first_places(found: Judged) -> list[Place]:
 def owners_of(found: Judged) -> set[str]:
     """The modules that have parameters."""
     alignment = found.there.alignment
-    return {n.rpartition(".")[0] for r in (alignment.a, alignment.b) for n in r.given}
+    names = {n for r in (alignment.a, alignment.b) for n in r.given}
+    parameters = {n for n in names if not any(n.startswith(f"{m}.") for m in names)}
+    return {n.rpartition(".")[0] for n in parameters}
 
 
 def lies_in(place: Place, answers: tuple[str, ...], phase: str) -> bool:

@@ -27,6 +27,7 @@ from torch_parity.compare.aten.replay import expected_of, proves_nothing
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precise import higher
+from torch_parity.compare.bounds.precision import precision
 from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
 from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import flattened
@@ -85,13 +86,13 @@ def align(
     a float32 model casts to float32 loses nothing there, though it does in this record.
     """
     walk = _Walk(a, b, ends, own)
-    walk.alignment.shared.update(given)
-    walk.alignment.known.update(ref.place for ref in given)
+    for ref, of_a in given.items():
+        walk.share(ref, of_a)
+        walk.alignment.known.add(ref.place)
     for call in b.calls:
         walk.compute(call)
         tick()
     walk.close()
-    walk.find_copies()
     order = {id(end): i for i, end in enumerate(ends)}
     walk.alignment.ends.sort(key=lambda v: order[id(v.end)])
     return walk.alignment
@@ -103,7 +104,8 @@ class _Walk:
         self._index = Index(a)
         self._memory = BoundedMemory(b)
         # where all is float64, a gap of more units of b's bound is no rounding of float64
-        self._own = OwnBounds(a, self._index, WORTH_IT if own == digits(torch.float64) else np.inf)
+        worth_it = WORTH_IT if own == digits(torch.float64) else np.inf
+        self._own = OwnBounds(a, self._index, worth_it, own)
         self._bits = own
         self._open: dict[Place, list[End]] = defaultdict(list)
         for end in ends:
@@ -122,7 +124,9 @@ class _Walk:
         outputs = self._outputs(call)
         if call.operation == "set":
             self._replaced |= {ref.storage for ref in call.outputs}
-        if any(r.place in self._lowered for r in call.inputs) or self._lowers(call):
+        if any(r.place in self._lowered for r in call.inputs) or lowers(
+            self.alignment.b, call, self._bits
+        ):
             self._lowered |= {ref.place for ref in call.outputs}
         for ref, tensor in zip(call.outputs, outputs, strict=False):
             if ref.unjudged:
@@ -135,25 +139,6 @@ class _Walk:
             elif isinstance(tensor, torch.Tensor):
                 self._match_exactly(ref, tensor)
         self._memory.forget(call)
-
-    def find_copies(self) -> None:
-        """a's tensors that b has, and those of a with the same numbers."""
-        for ref in self.alignment.shared.values():
-            self.alignment.known_of_a |= {copy.place for copy in self._index.copies(ref)}
-
-    def _lowers(self, call: Call) -> bool:
-        """It casts to a lower precision, and digits are lost."""
-        if call.operation not in ("_to_copy", "copy") or not call.inputs:
-            return False
-        source, made = call.inputs[-1], call.outputs[0]
-        if (
-            source.unjudged
-            or made.unjudged
-            or digits(made.dtype) >= min(digits(source.dtype), self._bits)
-        ):
-            return False
-        b = self.alignment.b
-        return not torch.equal(b.value(made).to(source.dtype), b.value(source).reshape(made.shape))
 
     def close(self) -> None:
         """Results that no call made: what was given, handed on."""
@@ -203,7 +188,7 @@ class _Walk:
             found = self._within(entry, b, ref)
             if found is not None:
                 order, numbers = found
-                self.alignment.shared[ref] = entry.ref
+                self.share(ref, entry.ref)
                 if order is not None:
                     self.alignment.orders[ref] = order
                 self.alignment.known.add(ref.place)
@@ -217,8 +202,33 @@ class _Walk:
         """a's tensor of the same integers or truths, if there is one."""
         of_a = self._index.exactly(tensor, ref)
         if of_a is not None:
-            self.alignment.shared[ref] = of_a
+            self.share(ref, of_a)
             self.alignment.known.add(ref.place)
+
+    def _differs_exactly(self, end: End, numbers: np.ndarray, b: Bounded) -> bool:
+        """Whether the two differ when both are computed from what they have in common in the higher
+        precision, where rounding is smaller by the digits that it has more."""
+        of_a = None if end.a_ref is None else self._own.computed.get(end.a_ref)
+        if of_a is None or of_a.size != b.size:
+            return False
+        value, error = of_a.value.reshape(b.shape), of_a.error.reshape(b.shape)
+        recorded = self._index.value(end.a_ref).reshape(b.shape)  # type: ignore[arg-type]
+        finer = float(np.finfo(b.value.dtype).eps) / precision(numpy_dtype(end.ref.dtype)).eps
+        if not np.array_equal(recorded, numbers) or finer >= 1:
+            return False
+        with np.errstate(all="ignore"):
+            gap = np.abs(value - b.value)
+            return bool((gap > 2 * finer * (error + b.error)).any())
+
+    def _most(self, b: Bounded) -> float:
+        """More rounding of a's is no proof: half of the digits have to be the same."""
+        finite = np.abs(b.value[np.isfinite(b.value)])
+        return float(2.0 ** (-self._bits / 2) * finite.max(initial=0.0))
+
+    def share(self, ref: TensorRef, of_a: TensorRef) -> None:
+        """Both have it, and a's copies of it."""
+        self.alignment.shared[ref] = of_a
+        self.alignment.known_of_a |= {copy.place for copy in self._index.copies(of_a)}
 
     def _candidates(self, call: Call, b: Bounded, ref: TensorRef) -> list[Entry]:
         found = list(self._index.like(b.value, b.error, ref.dtype))
@@ -244,8 +254,8 @@ class _Walk:
             if use <= 1:
                 return order, arranged
             if use < self._own.worth_it:
-                own = self._own.of(entry.ref, set(self.alignment.shared.values()))
-                if own is not None and _use(arranged, b, own) <= 1:
+                own = self._own.of(entry.ref, self.alignment.known_of_a)
+                if own is not None and _use(arranged, b, min(own, self._most(b))) <= 1:
                     return order, arranged
             if not np.array_equal(np.sort(arranged.reshape(-1)).shape, (b.size,)):
                 break
@@ -266,7 +276,7 @@ class _Walk:
             if verdict.outcome == "right":
                 self.alignment.known.add(end.ref.place)
                 if end.a_ref is not None:
-                    self.alignment.shared[end.ref] = end.a_ref
+                    self.share(end.ref, end.a_ref)
 
     def _held(self, end: End) -> EndVerdict:
         if end.missing:
@@ -283,14 +293,17 @@ class _Walk:
             return EndVerdict(end, "right" if same else "wrong", 0.0 if same else np.inf)
         b = found.bounded
         best: tuple[float, np.ndarray] | None = None
+        vague = False
         for wanted in end.wanted:
             if wanted.size != b.size:
                 continue
             numbers = wanted.astype(higher(wanted.dtype)).reshape(b.shape)
             use = _use(numbers, b, 0.0)
             if 1 < use < self._own.worth_it and end.a_ref is not None:
-                own = self._own.of(end.a_ref, set(self.alignment.shared.values()))
-                use = use if own is None else min(use, _use(numbers, b, own))
+                own = self._own.of(end.a_ref, self.alignment.known_of_a)
+                if own is not None:
+                    vague = vague or (own > self._most(b) and _use(numbers, b, own) <= 1)
+                    use = min(use, _use(numbers, b, min(own, self._most(b))))
             if best is None or use < best[0]:
                 best = use, numbers
         if best is None:
@@ -303,6 +316,9 @@ class _Walk:
             if not _is_lowered(Entry(end.a_ref, theirs, 0.0, 0)) and use > 0:
                 reason = "it is computed in a lower precision"
                 verdict = replace(verdict, outcome="wrong", reason=reason)
+        if vague and verdict.outcome == "wrong" and not self._differs_exactly(end, numbers, b):
+            reason = "the rounding of the other model's own calls may be as large"
+            return replace(verdict, outcome="unjudged", reason=reason)
         unknown = end.ref.place in self._tainted or end.ref.storage in self._replaced
         if unknown and verdict.outcome == "wrong":
             return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
@@ -315,21 +331,24 @@ class OwnBounds:
     """What a's own roundings may have moved one of its tensors by, since the last tensors that both
     have: where a's formula is another than b's, it rounds otherwise."""
 
-    def __init__(self, a: Record, index: Index, worth_it: float) -> None:
-        self.worth_it = worth_it
+    def __init__(self, a: Record, index: Index, worth_it: float, bits: int) -> None:
+        self.worth_it, self._bits = worth_it, bits
         self._record, self._index = a, index
         self._known: dict[TensorRef, float | None] = {}
+        self.computed: dict[TensorRef, Bounded] = {}
 
-    def of(self, ref: TensorRef, shared: set[TensorRef]) -> float | None:
+    def of(self, ref: TensorRef, shared: set[Place]) -> float | None:
         """The greatest bound of an entry; None if there is none."""
         if ref not in self._known:
             self._known[ref] = self._derived(ref, shared)
         return self._known[ref]
 
-    def _derived(self, ref: TensorRef, shared: set[TensorRef]) -> float | None:
+    def _derived(self, ref: TensorRef, shared: set[Place]) -> float | None:
         memory = BoundedMemory(self._record)
         memory.keep(ref)
-        calls = stretch(self._record, ref, {r.place for r in shared} - {ref.place})
+        calls = stretch(self._record, ref, shared - {ref.place})
+        if any(lowers(self._record, call, self._bits) for call in calls):
+            return 0.0  # digits that a loses and b keeps are no rounding
         try:
             for call in calls:
                 if not is_view(call):
@@ -340,7 +359,23 @@ class OwnBounds:
             found = memory.read(ref)
         except Unbounded:
             return None
-        return float(found.bounded.error.max()) if isinstance(found, BoundedTensor) else None
+        if not isinstance(found, BoundedTensor):
+            return None
+        self.computed[ref] = found.bounded
+        return float(found.bounded.error.max())
+
+
+def lowers(record: Record, call: Call, bits: int) -> bool:
+    """It casts to a lower precision, and digits are lost."""
+    if call.operation not in ("_to_copy", "copy") or not call.inputs:
+        return False
+    source, made = call.inputs[-1], call.outputs[0]
+    if source.unjudged or made.unjudged:
+        return False
+    if digits(made.dtype) >= min(digits(source.dtype), bits):
+        return False
+    before, after = record.value(source), record.value(made)
+    return not torch.equal(after.to(source.dtype), before.expand(made.shape))
 
 
 def stretch(record: Record, ref: TensorRef, known: set[Place]) -> list[Call]:

@@ -32,8 +32,20 @@ class Parting:
 
     @property
     def call(self) -> Call | None:
-        """b's first call that a has no counterpart for; a's if b has none."""
-        return next(iter(self.of_b or self.of_a), None)
+        """b's first call that a has no counterpart for; a's if b has none.
+
+        Only calls of the phase that makes the result count: what an earlier phase computes in
+        another way came out right. A gradient that does not arrive was cut before the first call
+        that a lacks, which is the last to read what was cut off.
+        """
+        calls = self.of_b or self.of_a
+        if not calls:
+            return None
+        own = [c for c in calls if c.phase == calls[-1].phase]
+        if self.end.outcome == "absent" and calls[-1].phase == "backward":
+            made = {r.place for r in own[0].outputs}
+            own = [c for c in own[1:] if any(r.place in made for r in c.inputs)] or own
+        return own[0]
 
 
 def parting(alignment: Alignment) -> Parting | None:
@@ -55,12 +67,12 @@ def parting(alignment: Alignment) -> Parting | None:
     return None if first is None else with_views(first, alignment)
 
 
-def _order(found: Parting) -> tuple[int, int, int, int]:
-    """By where it begins; of those that begin alike the earliest result, by the shortest way."""
-    first = found.of_b[0] if found.of_b else None
-    end = PHASES.index(found.end.end.phase)
-    phase = PHASES.index(first.phase) if first else end
-    return phase, first.index if first else 0, end, len(found.of_a) + len(found.of_b)
+def _order(found: Parting) -> tuple[int, int, int]:
+    """By the phase that makes the result, and where its calls begin there; of those that begin
+    alike the shortest."""
+    call = found.call
+    phase = call.phase if call is not None else found.end.end.phase
+    return PHASES.index(phase), call.index if call else 0, len(found.of_a) + len(found.of_b)
 
 
 def with_views(found: Parting, alignment: Alignment) -> Parting:
@@ -76,14 +88,22 @@ def with_views(found: Parting, alignment: Alignment) -> Parting:
     for r, s in zip(of_a.inputs, of_b.inputs, strict=True):
         both = r.place in alignment.known_of_a and s.place in alignment.known
         if both and not _alike(alignment.a.value(r), alignment.b.value(s)):
-            before_a += views_of(alignment.a, r, of_a)
-            before_b += views_of(alignment.b, s, of_b)
+            views = views_of(alignment.a, r, of_a), views_of(alignment.b, s, of_b)
+            shared = [_same_view(v, w) for v, w in zip(*views, strict=False)]
+            n = (*shared, False).index(False)
+            before_a += views[0][n:]
+            before_b += views[1][n:]
     return replace(found, of_a=(*before_a, *found.of_a), of_b=(*before_b, *found.of_b))
 
 
 def _alike(x: torch.Tensor, y: torch.Tensor) -> bool:
     """To a few digits, which is enough to tell another part of the same tensor."""
     return x.shape == y.shape and bool(torch.allclose(x.double(), y.double(), 1e-6, 1e-9, True))
+
+
+def _same_view(x: Call, y: Call) -> bool:
+    options = [[a for a in c.args if not isinstance(a, TensorRef)] for c in (x, y)]
+    return x.overload is y.overload and options[0] == options[1]
 
 
 def views_of(record: Record, ref: TensorRef, reader: Call) -> list[Call]:

@@ -361,7 +361,7 @@ def softmax_axis(case: Case) -> Iterator[str]:
             if axis == own:
                 continue
             other = case.b.with_arguments(call, (call.args[0], axis, *call.args[2:]))
-            if other and case.a.find(other[0]) is not None:
+            if other and any(fits(other[0], m.tensor) for m in case.a.made):
                 yield (
                     f"{case.b.called} takes the {call.operation.strip('_')} over axis {own}, "
                     f"{case.a.called} over axis {axis} ({where(call)})."

@@ -168,6 +168,18 @@ class Side:
             todo += [r.place for r in call.inputs]
         return False
 
+    def comes_from(self, ref: TensorRef, operations: set[str]) -> Call | None:
+        """The call of one of these kinds that a tensor comes from, through a few calls."""
+        todo = [ref]
+        for _ in range(6):
+            call = self.maker(todo.pop(0)) if todo else None
+            if call is None:
+                continue
+            if call.operation in operations:
+                return call
+            todo += call.inputs
+        return None
+
     def maker(self, ref: TensorRef) -> Call | None:
         """The call of the whole record that made a tensor."""
         return self.writers.get(ref.place)
@@ -271,7 +283,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Swap:
-    """`one` has v where `other` has y: with y in the place of v, one makes `meets` of other."""
+    """`one` has v where `other` has y: with y in the place of v, one makes `meets` of other, and
+    another tensor of other after it if there is one."""
 
     one: Side
     v: Made
@@ -376,13 +389,17 @@ class Case:
         if shaped is None or fits(shaped, v.tensor):
             return None
         before = {m.ref: m.tensor for m in one.made}
+        first: Made | None = None
         for after in one.onwards(v.ref, shaped):
             old = before.get(after.ref)
             if old is None or fits(old, after.tensor) or fits_somehow(after.tensor, y.tensor):
                 continue
             meets = other.find(after.tensor)
-            if meets is not None:
-                return Swap(one, v, other, y, shaped, meets)
+            if meets is None or (first is not None and fits_somehow(meets.tensor, first.tensor)):
+                continue
+            if first is not None or not one.readers(after.ref):
+                return Swap(one, v, other, y, shaped, first or meets)
+            first = meets
         return None
 
 

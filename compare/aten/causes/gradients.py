@@ -15,7 +15,6 @@ from torch_parity.compare.aten.causes.structure import factors, place, terms
 from torch_parity.compare.aten.ends import result_of
 from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.reports import where
-from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 BACKWARD = ("backward",)
@@ -188,7 +187,7 @@ def embedding_scaled(case: Case) -> Iterator[str]:
     """x * sqrt(d) against x"""
     for one, v, other, made, interval in factors(case):
         if v.tensor.dim() < 2 or not any(
-            _comes_from(s, m.ref, {"embedding"}) for s, m in ((one, v), (other, made))
+            s.comes_from(m.ref, {"embedding"}) for s, m in ((one, v), (other, made))
         ):
             continue
         root = math.sqrt(v.tensor.shape[-1])
@@ -200,27 +199,12 @@ def embedding_scaled(case: Case) -> Iterator[str]:
                 )
 
 
-def _comes_from(side: Side, ref: TensorRef, operations: set[str]) -> Call | None:
-    """The call of one of these kinds that a tensor comes from, through a few calls."""
-    todo = [ref]
-    for _ in range(6):
-        if not todo:
-            return None
-        call = side.maker(todo.pop(0))
-        if call is None:
-            continue
-        if call.operation in operations:
-            return call
-        todo += call.inputs
-    return None
-
-
 def _drop_rates(side: Side, made: Made) -> Iterator[float]:
     """p of the dropout that a tensor comes from."""
-    call = _comes_from(side, made.ref, {"native_dropout"})
+    call = side.comes_from(made.ref, {"native_dropout"})
     if call is not None:
         yield float(call.args[1])
-    call = _comes_from(side, made.ref, {"bernoulli"})
+    call = side.comes_from(made.ref, {"bernoulli"})
     if call is not None:
         yield 1 - _kept(side, call)
 

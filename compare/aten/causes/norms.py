@@ -352,7 +352,8 @@ def train_eval_mode(case: Case) -> Iterator[str]:
             (swap.y, swap.v, swap.other, swap.one),
         ):
             p = dropped_with(kept.tensor, dropped.tensor)
-            if p is not None:
+            draws = other.comes_from(dropped.ref, {"native_dropout", "bernoulli"})
+            if p is not None and draws is not None:
                 yield (
                     f"{other.called} drops out with p={p:.6g} ({where(dropped.call)}), and "
                     f"{one.called} drops nothing there: {other.called} trains and {one.called} "

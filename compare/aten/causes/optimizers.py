@@ -16,14 +16,16 @@ from torch_parity.compare.aten.reports import where
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 UPDATE = ("update",)
-MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+BUFFERS = (
+    "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg", "sum",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a parameter is updated."""
 
-    kind: str  # "adam", "sgd"
+    kind: str  # "adam", "sgd", "rmsprop", "adagrad"
     lr: float
     weight_decay: float = 0.0
     decoupled: bool = False
@@ -35,6 +37,9 @@ class Settings:
     dampening: float = 0.0
     nesterov: bool = False
     maximize: bool = False
+    alpha: float = 0.99
+    centered: bool = False
+    lr_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,18 @@ def settings_of(options: Mapping[str, Any]) -> Settings | None:
             nesterov=bool(options.get("nesterov", "esterov" in kind)),
             **common,
         )
+    if "alpha" in options:
+        return Settings(
+            "rmsprop",
+            alpha=float(options["alpha"]),
+            eps=float(options.get("eps", 1e-8)),
+            momentum=float(options.get("momentum", 0.0)),
+            centered=bool(options.get("centered", False)),
+            **common,
+        )
+    if "lr_decay" in options:
+        eps, decay = float(options.get("eps", 1e-10)), float(options["lr_decay"])
+        return Settings("adagrad", eps=eps, lr_decay=decay, **common)
     return None
 
 
@@ -115,7 +132,33 @@ def updated(s: State, o: Settings) -> dict[str, BoundedTensor]:
             g = g + o.momentum * kept if o.nesterov else kept
         return s.p - o.lr * g
 
-    new = computed(adam if o.kind == "adam" else sgd)
+    def rmsprop() -> Any:
+        g: Any = (-s.grad if o.maximize else s.grad) + o.weight_decay * s.p
+        square: Any = (1 - o.alpha) * g * g
+        if "square_avg" in s.buffers:
+            square = o.alpha * s.buffers["square_avg"] + square
+        found["square_avg"] = square
+        if o.centered:
+            mean: Any = (1 - o.alpha) * g
+            if "grad_avg" in s.buffers:
+                mean = o.alpha * s.buffers["grad_avg"] + mean
+            found["grad_avg"] = mean
+            square = square - mean * mean
+        change = g / (square.sqrt() + o.eps)
+        if o.momentum:
+            if "momentum_buffer" in s.buffers:
+                change = o.momentum * s.buffers["momentum_buffer"] + change
+            found["momentum_buffer"] = change
+        return s.p - o.lr * change
+
+    def adagrad() -> Any:
+        g: Any = (-s.grad if o.maximize else s.grad) + o.weight_decay * s.p
+        total = found["sum"] = s.buffers["sum"] + g * g
+        rate = o.lr / (1 + (s.step - 1) * o.lr_decay)
+        return s.p - rate * g / (total.sqrt() + o.eps)
+
+    rules = {"adam": adam, "sgd": sgd, "rmsprop": rmsprop, "adagrad": adagrad}
+    new = computed(rules[o.kind])
     if new is None:
         return {}
     return {"": new} | {n: b for n, x in found.items() if (b := numbers.bounded(x)) is not None}
@@ -177,7 +220,7 @@ def _state(side: Side, name: str) -> State | None:
     if numbers_of[0] is None or numbers_of[1] is None:
         return None
     buffers = {}
-    for kind in (*MOMENTS, "momentum_buffer"):
+    for kind in BUFFERS:
         ref = record.given.get(f"{name}.{kind}")
         tensor = None if ref is None else side.number(ref)
         if tensor is not None:
