@@ -197,8 +197,28 @@ def lies_in(place: Place, answers: tuple[str, ...], phase: str) -> bool:
     )
 
 
+def of_single_pair(kind: str, seed: int) -> Outcome:
+    """A right pair in float32, from both sides: compared in float64, and each judged by itself."""
+    begun = time.perf_counter()
+    out = Outcome("pair", kind, seed)
+    for turned in (False, True):
+        both = pairs.pair(kind, seed, torch.float32)
+        a, b = (both.b, both.a) if turned else (both.a, both.b)
+        torch.manual_seed(0)
+        try:
+            found = check.check_steps(step_of(a, "a"), step_of(b, "b"), {})
+        except Exception as error:
+            out.crashed = f"{type(error).__name__}: {error}"
+            return out
+        out.explanations += found.explanations
+        if found.outcome == "FAIL":
+            out.seen, out.first = True, " ".join(found.verdict.splitlines()[:4])[:300]
+    out.seconds = time.perf_counter() - begun
+    return out
+
+
 def of_pair(kind: str, seed: int) -> Outcome:
-    """A right pair, from both sides."""
+    """A right pair in float64, from both sides."""
     begun = time.perf_counter()
     out = Outcome("pair", kind, seed)
     for turned in (False, True):
@@ -247,6 +267,7 @@ def main() -> None:
     )
     parser.add_argument("--architecture", default=None)
     parser.add_argument("--turned", action="store_true", help="the mistakes in the first model")
+    parser.add_argument("--float32", action="store_true", help="right pairs in float32")
     parser.add_argument("--only", choices=["mistakes", "pairs"])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path)
@@ -263,7 +284,8 @@ def main() -> None:
                 ("mistake", k, seed, args.architecture, args.turned) for k in chosen(mistakes.KINDS)
             ]
         if args.only != "mistakes":
-            jobs += [("pair", k, seed, None, False) for k in chosen(pairs.KINDS)]
+            what = "single" if args.float32 else "pair"
+            jobs += [(what, k, seed, None, False) for k in chosen(pairs.KINDS)]
     outcomes = []
     with ProcessPoolExecutor(args.jobs, initializer=os.nice, initargs=(15,)) as pool:
         for i, outcome in enumerate(pool.map(_run, jobs, chunksize=1), 1):

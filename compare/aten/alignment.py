@@ -23,7 +23,7 @@ from torch_parity.compare.aten.ends import End
 from torch_parity.compare.aten.index import Entry, Index, ordered
 from torch_parity.compare.aten.memory import BoundedMemory, Place, numpy_dtype
 from torch_parity.compare.aten.record import Call, Record
-from torch_parity.compare.aten.replay import expected_of, proves_nothing
+from torch_parity.compare.aten.replay import expected_of, largest, proves_nothing, real
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precise import higher
@@ -205,20 +205,26 @@ class _Walk:
             self.share(ref, of_a)
             self.alignment.known.add(ref.place)
 
-    def _differs_exactly(self, end: End, numbers: np.ndarray, b: Bounded) -> bool:
-        """Whether the two differ when both are computed from what they have in common in the higher
-        precision, where rounding is smaller by the digits that it has more."""
+    def _exactly(self, end: End, numbers: np.ndarray, b: Bounded) -> Literal["same", "other", ""]:
+        """Whether the two are the same when both are computed from what they have in common in the
+        higher precision, where rounding is smaller by the digits that it has more."""
         of_a = None if end.a_ref is None else self._own.computed.get(end.a_ref)
         if of_a is None or of_a.size != b.size:
-            return False
+            return ""
         value, error = of_a.value.reshape(b.shape), of_a.error.reshape(b.shape)
         recorded = self._index.value(end.a_ref).reshape(b.shape)  # type: ignore[arg-type]
         finer = float(np.finfo(b.value.dtype).eps) / precision(numpy_dtype(end.ref.dtype)).eps
         if not np.array_equal(recorded, numbers) or finer >= 1:
-            return False
+            return ""
         with np.errstate(all="ignore"):
-            gap = np.abs(value - b.value)
-            return bool((gap > 2 * finer * (error + b.error)).any())
+            allowed = 2 * finer * (error + b.error)
+            if (np.abs(value - b.value) > allowed).any():
+                return "other"
+        a, known = self.alignment.a, self.alignment.known_of_a
+        calls = stretch(a, end.a_ref, known - {end.a_ref.place})  # type: ignore[union-attr, arg-type]
+        sizes = [largest(a.value(r)) for call in calls for r in call.inputs if real(r)]
+        most = 2.0 ** (-self._bits / 2) * max(sizes, default=0.0)
+        return "same" if float(allowed.max()) <= most else ""
 
     def _most(self, b: Bounded) -> float:
         """More rounding of a's is no proof: half of the digits have to be the same."""
@@ -316,9 +322,13 @@ class _Walk:
             if not _is_lowered(Entry(end.a_ref, theirs, 0.0, 0)) and use > 0:
                 reason = "it is computed in a lower precision"
                 verdict = replace(verdict, outcome="wrong", reason=reason)
-        if vague and verdict.outcome == "wrong" and not self._differs_exactly(end, numbers, b):
+        if vague and verdict.outcome == "wrong":
+            exactly = self._exactly(end, numbers, b)
             reason = "the rounding of the other model's own calls may be as large"
-            return replace(verdict, outcome="unjudged", reason=reason)
+            if exactly == "":
+                return replace(verdict, outcome="unjudged", reason=reason)
+            if exactly == "same":
+                verdict = replace(verdict, outcome="right", use=1.0)
         unknown = end.ref.place in self._tainted or end.ref.storage in self._replaced
         if unknown and verdict.outcome == "wrong":
             return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
