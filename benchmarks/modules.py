@@ -249,9 +249,9 @@ def _run(job: Job) -> Outcome:
     what, kind, seed, architecture, turned = job
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    return (
-        of_mistake(kind, seed, architecture, turned) if what == "mistake" else of_pair(kind, seed)
-    )
+    if what == "mistake":
+        return of_mistake(kind, seed, architecture, turned)
+    return of_pair(kind, seed) if what == "pair" else of_single_pair(kind, seed)
 
 
 def seeds_of(text: str) -> list[int]:

@@ -81,6 +81,8 @@ def with_views(found: Parting, alignment: Alignment) -> Parting:
     if not found.of_a or not found.of_b:
         return found
     of_a, of_b = found.of_a[0], found.of_b[0]
+    if of_b.phase != "forward":
+        return found
     if of_a.overload is not of_b.overload or len(of_a.inputs) != len(of_b.inputs):
         return found
     before_a: list[Call] = []
@@ -113,6 +115,8 @@ def views_of(record: Record, ref: TensorRef, reader: Call) -> list[Call]:
         if ref in call.outputs:
             if not is_view(call):
                 break
+            if call.inputs[0] == ref:  # detach: the same in every way
+                continue
             found.append(call)
             ref = call.inputs[0]
     return found[::-1]

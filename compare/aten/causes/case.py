@@ -171,7 +171,7 @@ class Side:
     def comes_from(self, ref: TensorRef, operations: set[str]) -> Call | None:
         """The call of one of these kinds that a tensor comes from, through a few calls."""
         todo = [ref]
-        for _ in range(6):
+        for _ in range(20):
             call = self.maker(todo.pop(0)) if todo else None
             if call is None:
                 continue
