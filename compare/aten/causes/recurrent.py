@@ -16,6 +16,7 @@ from torch_parity.compare.bounds.tensors import BoundedTensor
 
 GATES = ("sigmoid", "tanh")
 PRODUCTS = ("addmm", "mm", "linear")
+NEAR = 40  # calls before and after the first of a stretch
 
 
 @cause("gate_order", "the gates of an LSTM or a GRU in another order")
@@ -36,29 +37,43 @@ def gate_order(case: Case) -> Iterator[str]:
 
 def _read_in_another_order(case: Case) -> Iterator[str]:
     """The same function of other parts of the same sum."""
-    gates = [
-        [c for c in side.calls if c.operation in GATES and _part(c) is not None]
-        for side in (case.a, case.b)
-    ]
-    for c in gates[1][:8]:
-        for d in gates[0][:8]:
-            if c.operation != d.operation:
+    for one, other in case.both_ways:
+        if not one.calls or not other.calls:
+            continue
+        # a cell writes its gates into one another's memory: they are looked for near the stretch
+        at = other.calls[0].index
+        theirs = [c for c in other.record.calls[max(at - NEAR, 0) : at + NEAR] if _is_part(c)]
+        for c in [c for c in one.calls if _is_part(c)][:8]:
+            own = _first(one, c)
+            if own is None or any(
+                (t := _result(other, d)) is not None and fits(own, t) for d in theirs
+            ):
                 continue
-            of_b, of_a = c.inputs[0], d.inputs[0]
-            if of_b.shape != of_a.shape or of_b.offset == of_a.offset:
-                continue
-            own, other = case.b.number(of_b), case.a.number(of_a)
-            mine = case.b.number(_moved(of_b, of_a.offset))
-            if own is None or other is None or mine is None or not fits(mine, other):
-                continue
-            made = case.b.again(c, {of_b: other})
-            if made and case.a.find(made[0]) is not None and case.a.find(_first(case.b, c)) is None:
-                size = of_b.shape[-1]
-                yield (
-                    f"{case.b.called} takes the {c.operation} of part {of_b.offset // size % 4} of "
-                    f"the gates ({where(c)}), {case.a.called} of part {of_a.offset // size % 4}: "
-                    "the gates are in another order."
-                )
+            for d in (d for d in theirs if d.operation == c.operation):
+                mine, told = c.inputs[0], d.inputs[0]
+                if mine.shape != told.shape or mine.offset == told.offset:
+                    continue
+                source = one.number(_moved(mine, told.offset))
+                wanted = other.number(told)
+                if source is None or wanted is None or not fits(source, wanted):
+                    continue
+                made, result = one.again(c, {mine: source}), _result(other, d)
+                if made and result is not None and fits(made[0], result):
+                    size = mine.shape[-1]
+                    yield (
+                        f"{one.called} takes the {c.operation} of part {mine.offset // size % 4} "
+                        f"of the gates ({where(c)}), {other.called} of part "
+                        f"{told.offset // size % 4}: the gates are in another order."
+                    )
+
+
+def _result(side: Side, call: Call) -> BoundedTensor | None:
+    found = side.number(call.outputs[0])
+    return _first(side, call) if found is None else found
+
+
+def _is_part(call: Call) -> bool:
+    return call.phase == "forward" and call.operation in GATES and _part(call) is not None
 
 
 def _first(side: Side, call: Call) -> BoundedTensor | None:
