@@ -396,8 +396,7 @@ def heads_before_transpose(case: Case) -> Iterator[str]:
             (swap.v, swap.y, swap.one, swap.other),
             (swap.y, swap.v, swap.other, swap.one),
         ):
-            joined = _joined(v.tensor, y.tensor)
-            if joined:
+            if _joined(one, v, other, y):
                 yield (
                     f"{one.called} joins the heads by a view alone ({where(v.call)}), "
                     f"{other.called} by transpose(1, 2) before it."
@@ -411,15 +410,35 @@ def by_view(x: BoundedTensor, heads: int) -> BoundedTensor | None:
     )
 
 
-def _joined(v: BoundedTensor, y: BoundedTensor) -> bool:
+def _joined(one: Side, v: Made, other: Side, y: Made) -> bool:
     """v is (b, heads, t, d) flat, and y the same after transpose(1, 2)."""
-    for x in (v, y):
-        if x.dim() == 4:
-            turned = computed(lambda x=x: x.transpose(1, 2).reshape(-1))  # type: ignore[misc]
-            flat = computed(lambda: (y if x is v else v).reshape(-1))  # noqa: B023
-            if turned is not None and flat is not None and fits(turned, flat):
-                return min(x.shape[1:3]) > 1
+    flat = [computed(lambda m=m: m.tensor.reshape(-1)) for m in (v, y)]  # type: ignore[misc]
+    if flat[0] is None or flat[1] is None:
+        return False
+    for heads, t, d in _head_shapes(one, v, other, y):
+        turned = computed(
+            lambda h=heads, t=t, d=d: (  # type: ignore[misc]
+                v.tensor.reshape(-1, h, t, d).transpose(1, 2).reshape(-1)
+            )
+        )
+        if turned is not None and fits(turned, flat[1]):
+            return True
     return False
+
+
+def _head_shapes(one: Side, v: Made, other: Side, y: Made) -> Iterator[tuple[int, int, int]]:
+    """(heads, t, d), as far as the shapes of what was made and of what is read tell."""
+    shapes = [
+        ref.shape for s, m in ((one, v), (other, y)) for ref in (m.ref, s.whole(m.ref)) if ref
+    ]
+    for shape in shapes:
+        if len(shape) == 4:
+            yield shape[1], shape[2], shape[3]
+    for shape in shapes:
+        if len(shape) == 3:
+            for width in {s[-1] for s in shapes if len(s) < 4}:
+                if width % shape[2] == 0:
+                    yield width // shape[2], shape[1], shape[2]
 
 
 @cause("rope_interleaved", "rotary positions on neighbours, or on halves")
