@@ -20,7 +20,7 @@ import torch
 
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.ends import End
-from torch_parity.compare.aten.index import Entry, Index, ordered
+from torch_parity.compare.aten.index import MOST_ENTRIES, Entry, Index, ordered, tables_of
 from torch_parity.compare.aten.memory import BoundedMemory, Place, numpy_dtype
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.replay import expected_of, largest, proves_nothing, real
@@ -114,6 +114,7 @@ class _Walk:
         # memory that a call gave to a tensor for its own (cuDNN puts an LSTM's weights together)
         self._replaced: set[int] = set()
         self._lowered: set[Place] = set()
+        self._tables = tables_of(b)
         for end in ends:
             self._memory.keep(end.ref)
 
@@ -135,7 +136,8 @@ class _Walk:
             if ref.place in self._open:
                 self._close(self._open.pop(ref.place))
             elif isinstance(tensor, BoundedTensor):
-                self._match(call, ref, tensor.bounded)
+                if not self._match_table(ref):
+                    self._match(call, ref, tensor.bounded)
             elif isinstance(tensor, torch.Tensor):
                 self._match_exactly(ref, tensor)
         self._memory.forget(call)
@@ -179,6 +181,21 @@ class _Walk:
             if alike and flattened((other.args, dict(other.kwargs))) == wanted:
                 return [None if r.unjudged else a.value(r) for r in other.outputs]
         return None
+
+    def _match_table(self, ref: TensorRef) -> bool:
+        """A table (angles, positions), whose numbers are those of a's, bit by bit, in another order
+        or several times: it is what it is, with no rounding in it. (Angles are often computed in
+        float32, whose bound is large next to everything else.)"""
+        if ref not in self._tables:
+            return False
+        recorded = self.alignment.b.value(ref)
+        of_a = self._index.tables(recorded) if recorded.numel() <= MOST_ENTRIES else None
+        if of_a is None:
+            return False
+        self._memory.write(ref, recorded)
+        self.alignment.known.add(ref.place)
+        self.alignment.known_of_a |= {r.place for r in of_a}
+        return True
 
     def _match(self, call: Call, ref: TensorRef, b: Bounded) -> None:
         """a's tensor within the bound around b's, if there is one; its numbers are taken."""

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.precise import higher
 from torch_parity.compare.tensors import to_numpy
 
 MOST_DIMENSIONS = 4
+MOST_ENTRIES = 1 << 16  # of a table
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Index:
         self._contents: dict[TensorRef, tuple[Any, ...]] = {}
         self._by_content: dict[tuple[Any, ...], list[TensorRef]] = defaultdict(list)
         self.made_by: dict[TensorRef, Call] = {}
+        self._tables: dict[Any, dict[bytes, list[TensorRef]]] = {}
         seen: set[TensorRef] = set()
         for ref in record.given.values():
             self._add(ref, None, seen)
@@ -81,6 +84,20 @@ class Index:
         """The tensors with the very same numbers, itself among them."""
         return self._by_content.get(self._contents.get(ref, ()), [ref])
 
+    def tables(self, tensor: torch.Tensor) -> list[TensorRef] | None:
+        """The tables (tables_of) that have all numbers of this one, bit by bit; None if there are
+        none."""
+        if not self._tables:
+            self._tables = _numbers_of_tables(self._record)
+        known = self._tables.get(tensor.dtype, {})
+        found: list[TensorRef] = []
+        for number in np.unique(to_numpy(tensor)):
+            refs = known.get(number.tobytes())
+            if refs is None:
+                return None
+            found += refs
+        return list(dict.fromkeys(found))
+
     def _add(self, ref: TensorRef, call: Call | None, seen: set[TensorRef]) -> None:
         if ref in seen or ref.unjudged or ref.dtype.is_complex:
             return
@@ -97,6 +114,35 @@ class Index:
             size = int(np.prod(ref.shape, dtype=np.int64))
             entry = Entry(ref, call, largest, len(seen))
             self._by_size[size, ref.dtype].append(entry)
+
+
+def tables_of(record: Record) -> set[TensorRef]:
+    """Tensors of real numbers that are computed from no input and no weight: positions, angles."""
+    changed = {n.removeprefix("new ").removesuffix(".grad") for n in record.results}
+    data = {
+        ref.place
+        for name, ref in record.given.items()
+        if name.startswith(("input", "target")) or name in changed
+    }
+    found: set[TensorRef] = set()
+    for call in record.calls:
+        if call.operation in RANDOM or call.operation in UNINITIALISED:
+            data |= {ref.place for ref in call.outputs}
+        if any(ref.place in data for ref in call.inputs):
+            data |= {ref.place for ref in call.outputs}
+        else:
+            found |= {r for r in call.outputs if r.dtype.is_floating_point and not r.unjudged}
+    return found
+
+
+def _numbers_of_tables(record: Record) -> dict[Any, dict[bytes, list[TensorRef]]]:
+    found: dict[Any, dict[bytes, list[TensorRef]]] = defaultdict(lambda: defaultdict(list))
+    for ref in tables_of(record):
+        value = record.value(ref)
+        if value.numel() <= MOST_ENTRIES:
+            for number in np.unique(to_numpy(value)):
+                found[ref.dtype][number.tobytes()].append(ref)
+    return found
 
 
 def _content(tensor: torch.Tensor, ref: TensorRef) -> tuple[Any, ...]:

@@ -365,8 +365,8 @@ def train_eval_mode(case: Case) -> Iterator[str]:
 def norm_before_or_after(case: Case) -> Iterator[str]:
     """x + f(norm(x)) against norm(x + f(x))"""
     for one, other, call in _unnormalized(case):
-        weight = next((n for r in call.inputs if (n := other.given_name(r)).endswith("weight")), "")
-        if weight and _reads(one, weight):
+        weight = _weight_of(other, call)
+        if weight is not None and _reads(one, weight):
             yield (
                 f"{other.called} normalizes before {call.module or 'the layer'} "
                 f"({where(call)}), {one.called} reads the same numbers as they are there, and "
@@ -378,12 +378,19 @@ def norm_before_or_after(case: Case) -> Iterator[str]:
 def norm_missing(case: Case) -> Iterator[str]:
     """norm(x) against x"""
     for one, other, call in _unnormalized(case):
-        weight = next((n for r in call.inputs if (n := other.given_name(r)).endswith("weight")), "")
-        if not (weight and _reads(one, weight)):
+        weight = _weight_of(other, call)
+        if weight is None or not _reads(one, weight):
             yield (
                 f"{other.called} normalizes ({where(call)}), and {one.called} reads the same "
                 "numbers as they are."
             )
+
+
+def _weight_of(side: Side, call: Call) -> torch.Tensor | None:
+    """The norm's weight, among what its last call reads."""
+    found = (r for r in call.inputs if side.given_name(r).endswith("weight"))
+    ref = next(found, None)
+    return None if ref is None else side.record.value(ref)
 
 
 def _unnormalized(case: Case) -> Iterator[tuple[Side, Side, Call]]:
@@ -408,12 +415,17 @@ def _unnormalized(case: Case) -> Iterator[tuple[Side, Side, Call]]:
                         break
 
 
-def _reads(side: Side, name: str) -> bool:
-    """Whether the model reads a given tensor at all."""
-    ref = side.record.given.get(name)
-    return ref is not None and any(
-        r.place == ref.place for c in side.record.of_phase("forward") for r in c.inputs
-    )
+def _reads(side: Side, weight: torch.Tensor) -> bool:
+    """Whether the model reads a given tensor with these numbers at all."""
+    record = side.record
+    places = {
+        ref.place
+        for ref in record.given.values()
+        if ref.shape == tuple(weight.shape)
+        and ref.dtype == weight.dtype
+        and torch.equal(record.value(ref), weight)
+    }
+    return any(r.place in places for c in record.of_phase("forward") for r in c.inputs)
 
 
 def dropped_with(kept: BoundedTensor, dropped: BoundedTensor) -> float | None:
@@ -478,6 +490,3 @@ def _statistics(s: Setting, name: str) -> Iterator[tuple[str, BoundedTensor]]:
     for what, tensor in made:
         if tensor is not None:
             yield what, tensor
-
-
-__all__ = ["Found", "torch"]

@@ -7,8 +7,10 @@ They take exponentials that are good to 20 units (exp_u20), and in halves round 
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
+from torch_parity.compare.bounds.tensors.bounded_tensor import BoundedTensor
 from torch_parity.compare.bounds.tensors.conversions import HALVES, inner_type
 from torch_parity.compare.bounds.tensors.elementwise import loosened
 from torch_parity.compare.bounds.tensors.registry import rule
@@ -17,6 +19,7 @@ from torch_parity.compare.bounds.tensors.unbounded import Unbounded, Undetermine
 
 EXP_UNITS = 20
 KEYS_A_BLOCK = 128
+FAR_BELOW = 2e4  # e^-20000 is 0 in every precision
 
 
 def _raised(x: Any) -> Any:
@@ -55,6 +58,32 @@ def scores(q: Any, k: Any, causal: bool, mask: Any, scale: float) -> Any:
     return s
 
 
+def without_hidden(s: Any, axis: int = -1) -> Any:
+    """The scores with -inf for those that a softmax makes 0 of: masks of the least number that
+    there is are as good, but adding to them may overflow, which leaves no bound."""
+    if not isinstance(s, BoundedTensor) or not s.numel() or not s.dim():
+        return s
+    x = s.bounded
+    low = (x.value - x.error).max(axis, keepdims=True)
+    hidden = np.asarray(x.value + x.error < low - FAR_BELOW)
+    if not hidden.any():
+        return s
+    value, error = np.where(hidden, -np.inf, x.value), np.where(hidden, 0.0, x.error)
+    return BoundedTensor(x.like(value, error), s.dtype)
+
+
+@rule("_softmax")
+def softmax(x: Any, axis: int, half_to_float: bool = False) -> Any:
+    """e^(x - max) / sum"""
+    dtype = torch.float32 if half_to_float else x.dtype
+    if not x.numel():
+        return x.to(dtype)
+    with judged_by(alone=False):
+        x = without_hidden(_raised(x), axis)
+        e = (x - x.amax(axis, True)).exp()
+        return (e / e.sum(axis, True)).to(dtype)
+
+
 def _scale(q: Any, scale: float | None) -> float:
     return 1 / math.sqrt(q.shape[-1]) if scale is None else scale
 
@@ -75,7 +104,7 @@ def attended(
     with judged_by(alone=False):
         q, k, v, mask = (_raised(x) for x in (q, k, v, mask))
         k, v = _repeated(k, q.shape[1]), _repeated(v, q.shape[1])
-        s = scores(q, k, causal, mask, scale)
+        s = without_hidden(scores(q, k, causal, mask, scale))
         most = s.amax(-1, True)
         p = loosened((s - most).exp(), _units(s.shape[-1]))
         total = p.sum(-1, True)
@@ -97,7 +126,7 @@ def attended_backward(
     with judged_by(alone=False):
         grad, q, k, v, out, lse, mask = (_raised(x) for x in (grad, q, k, v, out, lse, mask))
         k, v = _repeated(k, q.shape[1]), _repeated(v, q.shape[1])
-        s = scores(q, k, causal, mask, scale)
+        s = without_hidden(scores(q, k, causal, mask, scale))
         p = loosened((s - lse.unsqueeze(-1)).exp(), EXP_UNITS)
         dv = torch.matmul(_lowered(p, dtype).transpose(-2, -1), grad)
         ds = p * (torch.matmul(grad, v.transpose(-2, -1)) - (grad * out).sum(-1, True)) * scale
