@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.bounded import Bounded
-from torch_parity.compare.bounds.tensors import BoundedTensor
+from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
 from torch_parity.compare.tensors import to_numpy
 
 Place = tuple[int, int]
@@ -48,7 +48,13 @@ class BoundedMemory:
         return place in self._flat
 
     def read(self, ref: TensorRef) -> Any:
-        """The tensor: bounded if it is of real numbers."""
+        """The tensor: bounded if it is of real numbers.
+
+        Raises:
+            Unbounded: its numbers cannot be read.
+        """
+        if ref.unjudged:
+            raise Unbounded(ref.unjudged)
         flat = self._of(ref)
         value = view_of(flat.value, ref).copy()
         if flat.error is None:

@@ -142,7 +142,7 @@ def factor(y: BoundedTensor, v: BoundedTensor) -> tuple[float, float] | None:
     )
     low, high = float((middle - reach).max()), float((middle + reach).min())
     size = abs(low + high) / 2
-    if low > high or high - low > SHARP * size or not size:
+    if not low <= high or not high - low <= SHARP * size or not size:
         return None
     return low, high
 

@@ -37,7 +37,7 @@ def factors(case: Case) -> list[tuple[Side, Made, Side, Made, tuple[float, float
         found = []
         for one, v, y, other, made in relations(case):
             interval = numbers.factor(y, v.tensor)
-            if interval is not None:
+            if interval is not None and abs(numbers.middle(interval) - 1) > numbers.SHARP:
                 found.append((one, v, other, made, interval))
         case.found["factors"] = found
     return case.found["factors"]
@@ -169,7 +169,16 @@ def _term_fits(t: BoundedTensor, gap: BoundedTensor) -> bool:
                 wide = computed(lambda shape=shape: t.reshape(shape).expand(gap.shape))  # type: ignore[misc]
                 if wide is not None and fits(wide, gap):
                     return True
-    return False
+    return t.dim() == 1 and gap.dim() == 2 and _part_fits(t, gap)
+
+
+def _part_fits(t: BoundedTensor, gap: BoundedTensor) -> bool:
+    """A part of a vector (the bias of one gate), repeated over the rows."""
+    size = int(gap.shape[1])
+    if t.numel() <= size or t.numel() % size:
+        return False
+    parts = (t[i : i + size].expand(gap.shape) for i in range(0, t.numel(), size))
+    return any((wide := numbers.bounded(p)) is not None and fits(wide, gap) for p in parts)
 
 
 def _doubled(t: Term) -> bool:
