@@ -182,7 +182,7 @@ def test_a_killed_rank_changes_nothing(runs: Path, tmp_path: Path) -> None:
     said = torchrun(
         3, "--max-restarts=1", HERE / "rank_that_dies.py", folder, "--every=10", "--traces=3"
     )
-    assert "exitcode: -9" in said or "Signal 9" in said, said
+    assert (tmp_path / "rank-0-killed").exists(), said
     assert_same_end(folder, runs / "undisturbed")
     assert curves(folder) == curves(runs / "undisturbed")
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-30"]
