@@ -39,7 +39,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Page:
-    """status and headline are the verdict in one line, words the rest of it, a line each."""
+    """status and headline are the verdict in one line, words the rest of it, a line each. kind says
+    what the page is about; the first of the sides is the thick line of the charts."""
 
     name: str
     status: Status
@@ -51,6 +52,7 @@ class Page:
     score: str = ""
     scores: Mapping[str, Mapping[str, float]] | None = None
     diagnosis: Diagnosis | None = None
+    kind: str = "Parity of manual NumPy and PyTorch"
     curves: tuple[tuple[str, tuple[Markup, ...]], ...] = ()
     sides: tuple[str, ...] = SIDES
     rows: tuple[Row, ...] = ()
