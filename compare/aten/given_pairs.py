@@ -7,7 +7,7 @@ optimizer state) is then compared entry by entry in the same way.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
@@ -63,6 +63,16 @@ def paired(
             found[name] = pairing
             taken.add(pairing.place)
     return {name: found[name] for name in b if name in found}
+
+
+def hinted(names: Mapping[str, str], of_b: Iterable[str]) -> dict[str, str]:
+    """{"fc1": "layers.0"} for each tensor of both: b's layers.0.weight is a's fc1.weight."""
+    found = {}
+    for name in of_b:
+        for of_a, meant in names.items():
+            if name == meant or name.startswith(f"{meant}."):
+                found[name] = of_a + name[len(meant) :]
+    return found
 
 
 def _large_first(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:

@@ -17,7 +17,7 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     modes = [(m, m.training) for m in module.modules()]
     gradients = [(p, p.grad) for p in module.parameters()]
     state = None if optimizer is None else {p: _copied(s) for p, s in optimizer.state.items()}
-    generators = _generators()
+    drawn = generators()
     for p, gradient in gradients:
         p.grad = None if gradient is None else gradient.clone()  # backward adds to it in place
     try:
@@ -37,19 +37,21 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
         if optimizer is not None and state is not None:
             optimizer.state.clear()
             optimizer.state.update(state)
-        _set_generators(*generators)
+        set_generators(*drawn)
 
 
 def _copied(state: dict[str, Any]) -> dict[str, Any]:
     return {key: v.clone() if isinstance(v, Tensor) else v for key, v in state.items()}
 
 
-def _generators() -> tuple[Tensor, list[Tensor]]:
+def generators() -> tuple[Tensor, list[Tensor]]:
+    """The states of torch's generators: the CPU's, and those of the GPUs."""
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return torch.get_rng_state(), torch.cuda.get_rng_state_all() if started else []
 
 
-def _set_generators(on_cpu: Tensor, on_gpus: list[Tensor]) -> None:
+def set_generators(on_cpu: Tensor, on_gpus: list[Tensor]) -> None:
+    """Put them back."""
     torch.set_rng_state(on_cpu)
     if on_gpus:
         torch.cuda.set_rng_state_all(on_gpus)
