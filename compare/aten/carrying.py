@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.ends import result_of
@@ -148,7 +149,8 @@ def _after(record: Record, name: str) -> np.ndarray:
 
 
 def _like(own: Tensor, array: np.ndarray) -> Tensor:
-    return to_torch(array, own.device).to(own.dtype)
+    """The numbers in the layout and the precision that b's tensor has."""
+    return torch.empty_like(own).copy_(to_torch(array, own.device))
 
 
 def _gap(x: np.ndarray, y: np.ndarray) -> float:

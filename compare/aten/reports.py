@@ -17,7 +17,7 @@ Answer = Literal["PASS", "FAIL", "UNJUDGED"]
 SHOWN = 6  # lines of a kind
 
 
-class _Required(ABC):
+class Required(ABC):
     """require(), for every report."""
 
     @property
@@ -43,12 +43,12 @@ class _Required(ABC):
         """
         __tracebackhide__ = True
         if self.outcome == "FAIL" or (strict and self.outcome != "PASS"):
-            raise ParityError(self)  # type: ignore[arg-type]  # one of the two below
+            raise ParityError(self)
         return self
 
 
 @dataclass(frozen=True)
-class ModelReport(_Required):
+class ModelReport(Required):
     """One model on one step: was every ATen call of it right, on the inputs that it had?
 
     verdicts has an entry for each output of each call. functions are the custom autograd Functions
@@ -167,7 +167,7 @@ class FunctionVerdict:
 
 
 @dataclass(frozen=True)
-class ModulesReport(_Required):
+class ModulesReport(Required):
     """Two models on the same step: do they compute the same?
 
     alignment is in the precision named by `precision` (float64 where both could be copied to it),

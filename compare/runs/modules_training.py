@@ -272,18 +272,18 @@ def _of_bound(report: ModulesReport) -> Numbers:
 
 def _with_last(batches: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     """Each batch, and whether it is the last."""
-    step, none = 0, object()
+    count, none = 0, object()
     held: Any = none
     try:
-        for step, batch in enumerate(batches, start=1):
+        for batch in batches:
             if held is not none:
                 yield held, False
-            held = batch
+            held, count = batch, count + 1
     except InputError:
         raise
     except Exception as error:
         raise InputError(
-            f"batches raised {type(error).__name__} after batch {step}: {error}"
+            f"batches raised {type(error).__name__} after batch {count}: {error}"
         ) from error
     if held is none:
         raise InputError("batches is empty, so there is no step to take")

@@ -47,6 +47,17 @@ def differences(axes: Axes, parity: Curves) -> None:
     axes.set(title="greatest difference, relative", xlabel="step")
 
 
+def of_bound(axes: Axes, parity: Curves) -> None:
+    """The greatest share of its bound that a result of each phase used in each judged step, with a
+    line at 1: above it a result is wrong."""
+    phases = ("forward", "backward", "update")
+    for phase, colour in zip(phases, (BLUE, ORANGE, GREEN), strict=True):
+        if (tag := f"of_bound/{phase}") in parity:
+            axes.plot(*parity[tag], label=phase, color=colour, lw=0.8, marker=".", markersize=4)
+    axes.axhline(1, color="black", lw=0.8, linestyle=":")
+    axes.set(title="greatest share of its bound used", xlabel="step", ylim=(0, 1.5))
+
+
 def divergence(axes: Axes, parity: Curves, sides: tuple[str, str] = ("manual", "torch")) -> None:
     """How far apart the free-running sides are, and the envelope: how far a perturbed copy is."""
     first, second = sides

@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tensorboard.compat.proto.event_pb2 import Event as LogEvent
 from tensorboard.compat.proto.summary_pb2 import Summary as Event
+from torch.utils.tensorboard.summary import custom_scalars, text
 
 from torch_parity.compare.runs.event_file import EventFile
 
@@ -42,6 +43,14 @@ class EventLogs:
         values = [Event.Value(tag=tag, simple_value=v) for tag, v in numbers.items()]
         self.add(run, Event(value=[*values, *more]), step)
 
+    def text(self, tag: str, words: str, step: int | None = None) -> None:
+        """Markdown on the Text page, among parity's."""
+        self.add("parity", text(tag, words), step)  # type: ignore[no-untyped-call]
+
+    def layout(self, charts: Mapping[str, Mapping[str, object]]) -> None:
+        """The charts of the Custom Scalars page."""
+        self.add("parity", custom_scalars(charts))  # type: ignore[no-untyped-call]
+
     def picture(self, tag: str, figure: Figure, step: int) -> None:
         """A figure on the Images page, among parity's."""
         png = io.BytesIO()
@@ -57,3 +66,11 @@ class EventLogs:
     def log(self, run: str, event: LogEvent) -> None:
         """Add an event that is not a summary, such as a graph."""
         self._writers[run].add_event(event)
+
+
+def markdown(headers: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
+    """A table for TensorBoard's Text page."""
+    cells = (headers, ("---",) * len(headers), *lines)
+    return "\n".join(
+        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in cells
+    )
