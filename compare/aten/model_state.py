@@ -32,12 +32,13 @@ def keys_of(model: nn.Module) -> dict[str, Key]:
 
 @dataclass(frozen=True)
 class ModelState:
-    """tensors are parameters and buffers, attributes the plain ones of each module (its mode, a
-    counter); optimizer is its state by parameter, settings those of its groups. Nothing in it is
-    written to.
+    """tensors are copies of parameters and buffers, homes the tensors themselves; attributes are
+    the plain ones of each module (its mode, a counter); optimizer is its state by parameter,
+    settings those of its groups. Nothing but the homes is ever written to.
     """
 
     tensors: dict[Key, Tensor]
+    homes: dict[Key, Tensor]
     gradients: dict[nn.Parameter, Tensor | None]
     attributes: dict[nn.Module, dict[str, Any]]
     optimizer: dict[Any, Any]
@@ -52,8 +53,10 @@ class ModelState:
         """
         params = list(model.parameters())
         groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+        homes = {key: _home(key) for key in keys_of(model).values()}
         return cls(
-            {key: _now(key).detach().clone() for key in keys_of(model).values()},
+            {key: tensor.detach().clone() for key, tensor in homes.items()},
+            homes,
             {p: None if p.grad is None else p.grad.detach().clone() for p in params},
             {m: _plain(m) for m in model.modules()},
             _copied(dict(optimizer.state), params),
@@ -64,11 +67,9 @@ class ModelState:
         """Into the model that it came from, and its optimizer, bit for bit."""
         with torch.no_grad():
             for key, value in self.tensors.items():
-                now = _now(key)
-                if isinstance(key, tuple) and not _alike(now, value):
-                    setattr(*key, value.clone())
-                else:
-                    now.copy_(value)
+                if isinstance(key, tuple):  # a module may have put another tensor in its place
+                    setattr(*key, self.homes[key])
+                self.homes[key].copy_(value)
         for p, gradient in self.gradients.items():
             p.grad = None if gradient is None else gradient.clone()
         for module, attributes in self.attributes.items():
@@ -80,7 +81,7 @@ class ModelState:
             group.update(_copied(settings, params))
 
 
-def _now(key: Key) -> Tensor:
+def _home(key: Key) -> Tensor:
     return key if isinstance(key, nn.Parameter) else getattr(*key)
 
 
@@ -94,9 +95,3 @@ def _copied(value: Any, params: Iterable[nn.Parameter]) -> Any:
         return copy.deepcopy(value, {id(p): p for p in params})
     except Exception as error:
         raise InputError(f"the optimizer keeps something that cannot be copied: {error}") from error
-
-
-def _alike(now: Any, value: Tensor) -> bool:
-    if not isinstance(now, Tensor):
-        return False
-    return (now.shape, now.dtype, now.device) == (value.shape, value.dtype, value.device)

@@ -17,7 +17,8 @@ from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.runs.made_with import made_with
 from torch_parity.compare.runs.modules_report import ModulesTally, TrainingReport
-from torch_parity.compare.runs.modules_training import ModulesStep, ModulesTraining, TrainedModule
+from torch_parity.compare.runs.modules_training import ModulesStep, ModulesTraining
+from torch_parity.compare.runs.trained_module import TrainedModule
 from torch_parity.compare.show import html
 from torch_parity.compare.show.modules_dashboard import ModulesDashboard
 from torch_parity.compare.show.modules_json import write_model_report

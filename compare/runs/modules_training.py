@@ -7,7 +7,7 @@ curves from each module trained on its own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,75 +16,20 @@ from torch import Tensor, nn
 
 from torch_parity.compare.aten.carrying import Carrier, NotCarried
 from torch_parity.compare.aten.check import check_steps, with_own_inputs
-from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.ends import phase_of
 from torch_parity.compare.aten.model_state import ModelState
 from torch_parity.compare.aten.not_finite import first_not_finite
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.reports import ModulesReport
-from torch_parity.compare.aten.step import Step, record_step
+from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.unchanged import generators, set_generators
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.runs.perturbed_copy import drift, perturbed
-from torch_parity.compare.tensors import to_numpy, to_torch
+from torch_parity.compare.runs.perturbed_copy import drift
+from torch_parity.compare.runs.trained_module import TrainedModule, moved, rescheduled
+from torch_parity.compare.tensors import to_numpy
 
 RUNS = ("a", "b", "perturbed_copy", "parity")
 Numbers = dict[str, float]
-
-
-@dataclass
-class TrainedModule:
-    """A module with what trains it, and the state that it has reached on its own."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: Any
-    called: str
-
-    def __post_init__(self) -> None:
-        self.start = self.state = ModelState.of(self.model, self.optimizer)
-        self._schedule = None if self.scheduler is None else dict(self.scheduler.state_dict())
-
-    def step(self, batch: Any, loss: Callable[..., Any]) -> Step:
-        """What one step of it runs, on a batch."""
-        inputs, keywords, target = _parts(batch)
-        own = Step(self.model, inputs, keywords, loss, target, self.optimizer, self.called)
-        return with_own_inputs(own)
-
-    def begin(self, state: ModelState) -> None:
-        """Go to a state, with gradients cleared as the module's own optimizer clears them."""
-        state.put_into(self.optimizer)
-        self.optimizer.zero_grad()
-
-    def taken(self, step: Step, state: ModelState, draws_of: Record | None) -> Record:
-        """The record of a step from this state; the module is left as the step leaves it."""
-        self.begin(state)
-        with torch.enable_grad():
-            return record_step(step, None if draws_of is None else Draws(draws_of))
-
-    def now(self) -> ModelState:
-        """The module's state."""
-        return ModelState.of(self.model, self.optimizer)
-
-    def schedule(self, state: ModelState) -> ModelState:
-        """A state after the scheduler's step, whose changes the other states get by
-        `rescheduled`."""
-        if self.scheduler is None:
-            return state
-        state.put_into(self.optimizer)
-        try:
-            self.scheduler.step()
-        except Exception as error:
-            raise InputError(
-                f"the scheduler of {self.called} raised {type(error).__name__}: {error}"
-            ) from error
-        return replace(state, settings=self.now().settings)
-
-    def restore(self) -> None:
-        """As it was before the training."""
-        self.start.put_into(self.optimizer)
-        if self._schedule is not None:
-            self.scheduler.load_state_dict(self._schedule)
 
 
 @dataclass(frozen=True)
@@ -196,13 +141,13 @@ class ModulesTraining:
 
         of_a, after = take("a", a, steps[0], a.state, None)
         left = generators()
-        moved = _moved(self._perturbed, self._rng)
-        _, self._perturbed = take("perturbed_copy", a, steps[0], moved, of_a)
+        start = moved(self._perturbed, self._rng)
+        _, self._perturbed = take("perturbed_copy", a, steps[0], start, of_a)
         of_b, b.state = take("b", b, steps[1], b.state, of_a if self._share_draws else None)
         set_generators(*left)
         self._carrier.saw(of_b)
         a.state = a.schedule(after)
-        self._perturbed = _rescheduled(self._perturbed, after, a.state)
+        self._perturbed = rescheduled(self._perturbed, after, a.state)
         b.state = b.schedule(b.state)
         curves["parity"] = {
             "drift/a_to_b": drift_of(*self._carrier.both(a.state, b.state)),
@@ -219,26 +164,6 @@ def drift_of(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
 def _params(state: ModelState) -> dict[str, np.ndarray]:
     params = [t for key, t in state.tensors.items() if isinstance(key, nn.Parameter)]
     return {str(i): to_numpy(t) for i, t in enumerate(params) if t.numel()}
-
-
-def _moved(state: ModelState, rng: np.random.Generator) -> ModelState:
-    """Every parameter that is trained, moved by one unit in the last place."""
-    tensors = dict(state.tensors)
-    for key, tensor in state.tensors.items():
-        if isinstance(key, nn.Parameter) and key.requires_grad and tensor.is_floating_point():
-            array = to_numpy(tensor)
-            (moved,) = perturbed({"": array}, rng, array.dtype).values()
-            tensors[key] = to_torch(moved, tensor.device).to(tensor.dtype)
-    return replace(state, tensors=tensors)
-
-
-def _rescheduled(state: ModelState, before: ModelState, after: ModelState) -> ModelState:
-    """The state with those settings of the optimizer that a scheduler has changed."""
-    changed = [
-        own | {key: new[key] for key in new if new[key] != old.get(key)}
-        for own, old, new in zip(state.settings, before.settings, after.settings, strict=True)
-    ]
-    return replace(state, settings=changed)
 
 
 def _curves(record: Record, model: nn.Module) -> Numbers:
@@ -288,25 +213,3 @@ def _with_last(batches: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     if held is none:
         raise InputError("batches is empty, so there is no step to take")
     yield held, True
-
-
-def _parts(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
-    """The positional inputs, the keyword inputs, and the target of a batch."""
-    target = None
-    if isinstance(batch, list | tuple):
-        if len(batch) != 2:
-            raise InputError(
-                f"the batch has {len(batch)} parts; expected (inputs, target), a dict of keyword "
-                "inputs, or one tensor"
-            )
-        batch, target = batch
-    if isinstance(batch, Mapping):
-        return (), dict(batch), target
-    if isinstance(batch, list | tuple):
-        return tuple(batch), {}, target
-    if isinstance(batch, Tensor):
-        return (batch,), {}, target
-    raise InputError(
-        f"the batch is {type(batch).__name__}; expected (inputs, target), a dict of keyword inputs,"
-        " or one tensor"
-    )
