@@ -45,20 +45,17 @@ def layers(dtype: torch.dtype = torch.float32) -> nn.Sequential:
 class ByHand(nn.Module):
     """The same network, with weights (in, out) and a dropout of its own."""
 
-    def __init__(self, of: nn.Sequential, keep: float = 0.7) -> None:
+    def __init__(self, of: nn.Sequential, scaled: bool = True) -> None:
         super().__init__()
         (w1, b1), (w2, b2) = ((of[i].weight.detach().T, of[i].bias.detach()) for i in (0, 3))
-        self.w2, self.b2 = (
-            nn.Parameter(t.clone(memory_format=torch.contiguous_format)) for t in (w2, b2)
-        )
-        self.w1, self.b1 = (
-            nn.Parameter(t.clone(memory_format=torch.contiguous_format)) for t in (w1, b1)
-        )
-        self.keep = keep
+        self.w2, self.b2 = nn.Parameter(w2.clone()), nn.Parameter(b2.clone())
+        self.w1, self.b1 = nn.Parameter(w1.clone()), nn.Parameter(b1.clone())
+        self.scaled = scaled
 
     def forward(self, x: Tensor) -> Tensor:
         h = (x @ self.w1 + self.b1).clamp(min=0)
-        mask = torch.empty_like(h).bernoulli_(0.7) / self.keep
+        mask = torch.empty_like(h).bernoulli_(0.7)
+        mask = mask / 0.7 if self.scaled else mask
         return h * mask @ self.w2 + self.b2
 
 
@@ -99,20 +96,19 @@ def test_a_network_and_the_same_by_hand(dtype: torch.dtype, make: MakeOptimizer)
     """Transposed weights, another order of the parameters, dropout in both."""
     a = layers(dtype)
     b = ByHand(a)
-    before = snapshot(a, b)
-    generator = torch.get_rng_state()
-    report = train(a, b, batches(20, dtype), make)
+    data = batches(20, dtype)
+    before = snapshot(a, b), torch.get_rng_state()
+    report = train(a, b, data, make)
     assert report.outcome == "PASS", f"seed {SEED}\n{report}"
     assert (report.steps, report.judged, report.wrong_step) == (20, 20, None)
     assert all(found.use <= 1 for found in report.worst.values())
     assert report.drift <= 20 * report.envelope, "what training makes of rounding"
-    assert all(torch.equal(x, y) for x, y in zip(before, snapshot(a, b), strict=True))
+    assert all(torch.equal(x, y) for x, y in zip(before[0], snapshot(a, b), strict=True))
+    assert torch.equal(before[1], torch.get_rng_state())
     assert all(p.grad is None for m in (a, b) for p in m.parameters())
     losses = report.curves["a"]["loss/batch"]
     assert losses[0] == list(range(1, 21))
     np.testing.assert_allclose(losses[1], report.curves["b"]["loss/batch"][1], 1e-4)
-    if dtype == torch.float64:
-        assert not torch.equal(generator, torch.get_rng_state()), "batches drew from it"
 
 
 class Recurrent(nn.Module):
@@ -262,7 +258,7 @@ def test_gradients_that_are_not_cleared() -> None:
 
 def test_a_dropout_that_is_not_scaled() -> None:
     a = layers()
-    report = train(a, ByHand(a, keep=1.0), batches(2))
+    report = train(a, ByHand(a, scaled=False), batches(2))
     assert (report.outcome, report.wrong_step) == ("FAIL", 1)
     assert report.causes == ("dropout_unscaled",)
 
@@ -362,14 +358,13 @@ def test_training_stops_at_what_is_not_finite() -> None:
     assert report.wrong_step is None, "both do the same"
     assert {"a", "b"} <= set(report.lost)
     assert "addmm(3.bias" in report.lost["a"]
-    assert "infinity" in report.lost["a"]
 
 
 def test_nan_in_one_module_only() -> None:
     class Logs(ByHand):
         def forward(self, x: Tensor) -> Tensor:
             out = super().forward(x)
-            return out + (0 * (x - x).log() if x.abs().max() > 90 else 0)
+            return out + (0 * (x - x).log().sum() if x.abs().max() > 90 else 0)
 
     a = layers()
     data = batches(3)
@@ -489,11 +484,15 @@ def views(a: nn.Sequential) -> nn.Module:
     return b
 
 
+def with_b(b: nn.Module, both: tuple[Optimizer, Optimizer]) -> dict[str, Any]:
+    return {"b": b, "optimizers": (both[0], sgd(b.parameters()))}
+
+
 @pytest.mark.parametrize(
     ("what", "change"),
     [
-        ("memory of a", lambda a, o: {"b": views(a)}),
-        ("memory of a", lambda a, o: {"b": nn.Sequential(*a)}),
+        ("memory of a", lambda a, o: with_b(views(a), o)),
+        ("memory of a", lambda a, o: with_b(nn.Sequential(*a), o)),
         ("expected an nn.Module", lambda a, o: {"b": lambda x: x}),
         ("optimizers is", lambda a, o: {"optimizers": o[0]}),
         ("optimizer of b holds", lambda a, o: {"optimizers": (o[0], o[0])}),

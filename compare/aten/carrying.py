@@ -5,7 +5,7 @@ begin from what a has become: parameters, buffers, gradients, and the optimizer'
 as its parameter does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,8 @@ class Carrier:
     """Makes states of b out of those of a; both are given as they are before the first step.
 
     names says what of b is what of a, {"fc1": "layers.0"}, where several tensors hold the same
-    numbers.
+    numbers. ignored says of a result of b ("new steps") that it is not compared: a tensor without a
+    counterpart then stays b's own.
     """
 
     def __init__(
@@ -38,7 +39,9 @@ class Carrier:
         models: tuple[nn.Module, nn.Module],
         starts: tuple[ModelState, ModelState],
         names: Mapping[str, str],
+        ignored: Callable[[str], bool],
     ) -> None:
+        self._ignored = ignored
         self._a, self._b = (keys_of(model) for model in models)
         of_a, of_b = _arrays(self._a, starts[0]), _arrays(self._b, starts[1])
         self._pairs = paired(of_a, of_b, hinted(names, self._b))
@@ -81,6 +84,8 @@ class Carrier:
         arrays = _arrays(self._a, a)
         for name in sorted(self._changed):
             pairing, key = self._pairs.get(name), self._b[name]
+            if pairing is None and self._ignored(f"new {name}"):
+                continue
             if pairing is None:
                 raise NotCarried(f"{name} of b: a has no tensor with the same numbers at the start")
             own = b.tensors[key]

@@ -154,7 +154,7 @@ def compared(
     ends = _without(ignore, list(ends_of(a, b, pairs)))
     alignment = align(a, b, ends, same_given(a, b, pairs), tick, bits)
     due, unpaired = (
-        tuple(n for n in found if not _ignored(n, ignore)) for found in unmet(a, ends, pairs)
+        tuple(n for n in found if not is_ignored(n, ignore)) for found in unmet(a, ends, pairs)
     )
     return Comparison(alignment, parting(alignment), due, unpaired)
 
@@ -172,7 +172,7 @@ def why(
     b lacks shows only from there."""
     if there.parting is None and not there.lacking:
         return None, ()
-    of_a = [e.end.partner for e in there.alignment.ends if _ignored(e.end.name, ignore)]
+    of_a = [e.end.partner for e in there.alignment.ends if is_ignored(e.end.name, ignore)]
     other = {of_b: of_a for of_a, of_b in names.items()}
     here = compared(
         (pair[1], pair[0]), other, tuple(n for n in of_a if n in pair[0].results), bits=bits
@@ -290,13 +290,14 @@ def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
     for pattern in ignore:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise InputError(f"ignore: no result is called {pattern!r}; {suggest(pattern, known)}")
-    left = [end for end in ends if not _ignored(end.name, ignore)]
+    left = [end for end in ends if not is_ignored(end.name, ignore)]
     if ignore and not left:
         raise InputError("ignore: no result of the step is left to compare")
     return left
 
 
-def _ignored(name: str, ignore: Sequence[str]) -> bool:
+def is_ignored(name: str, ignore: Sequence[str]) -> bool:
+    """Whether a result of b, by its name, is left out."""
     return any(fnmatchcase(name, pattern) for pattern in ignore)
 
 

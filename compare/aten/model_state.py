@@ -13,9 +13,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from torch_parity.compare.aten.unchanged import plain_attributes
 from torch_parity.compare.errors import InputError
-
-PLAIN = (bool, int, float, str, type(None))
 
 # Where a tensor of a model is: a parameter is itself, a buffer is what its module has by this name.
 Key = nn.Parameter | tuple[nn.Module, str]
@@ -58,7 +57,7 @@ class ModelState:
             {key: tensor.detach().clone() for key, tensor in homes.items()},
             homes,
             {p: None if p.grad is None else p.grad.detach().clone() for p in params},
-            {m: _plain(m) for m in model.modules()},
+            {m: plain_attributes(m) for m in model.modules()},
             _copied(dict(optimizer.state), params),
             _copied(groups, params),
         )
@@ -83,10 +82,6 @@ class ModelState:
 
 def _home(key: Key) -> Tensor:
     return key if isinstance(key, nn.Parameter) else getattr(*key)
-
-
-def _plain(module: nn.Module) -> dict[str, Any]:
-    return {name: value for name, value in vars(module).items() if type(value) in PLAIN}
 
 
 def _copied(value: Any, params: Iterable[nn.Parameter]) -> Any:

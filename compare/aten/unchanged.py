@@ -7,14 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+PLAIN = (bool, int, float, str, type(None))
+
 
 @contextmanager
 def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Iterator[None]:
-    """Parameters, buffers, gradients, modes, optimizer state and generators as they were, also when
-    the body raises."""
+    """Parameters, buffers, gradients, modes, plain attributes (a counter), optimizer state and
+    generators as they were, also when the body raises."""
     values = [(t, t.detach().clone()) for t in (*module.parameters(), *module.buffers())]
     buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
-    modes = [(m, m.training) for m in module.modules()]
+    attributes = [(m, plain_attributes(m)) for m in module.modules()]
     gradients = [(p, p.grad) for p in module.parameters()]
     state = None if optimizer is None else {p: _copied(s) for p, s in optimizer.state.items()}
     drawn = generators()
@@ -30,14 +32,19 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
                 # writing what is there already would spoil graphs that the caller still holds
                 if not torch.equal(tensor, was):
                     tensor.copy_(was)
-        for m, training in modes:
-            m.training = training
+        for m, plain in attributes:
+            vars(m).update(plain)
         for p, gradient in gradients:
             p.grad = gradient
         if optimizer is not None and state is not None:
             optimizer.state.clear()
             optimizer.state.update(state)
         set_generators(*drawn)
+
+
+def plain_attributes(module: nn.Module) -> dict[str, Any]:
+    """Numbers, texts and modes that a module keeps as attributes of its own."""
+    return {name: value for name, value in vars(module).items() if type(value) in PLAIN}
 
 
 def _copied(state: dict[str, Any]) -> dict[str, Any]:

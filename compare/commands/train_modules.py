@@ -70,7 +70,7 @@ def train_modules(
             scheduler or iterable that raises, a loss that is no number, modules that share
             parameters, an optimizer of other parameters, a run that exists or cannot be written.
     """
-    _require_separate(a, b, optimizers, schedulers)
+    _require_separate(a, b, optimizers, schedulers, called)
     if not isinstance(every, int) or every < 1:
         raise InputError(f"every is {every!r}; expected a whole number from 1 up")
     if isinstance(batches, str | bytes) or not isinstance(batches, Iterable):
@@ -176,11 +176,19 @@ def _require_separate(
     b: nn.Module,
     optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
     schedulers: tuple[Any, Any],
+    called: tuple[str, str],
 ) -> None:
     """Two modules, each with an optimizer of its own parameters."""
-    for what, both in (("optimizers", optimizers), ("schedulers", schedulers)):
+    pairs = (("optimizers", optimizers), ("schedulers", schedulers), ("called", called))
+    for what, both in pairs:
         if not isinstance(both, tuple | list) or len(both) != 2:
             raise InputError(f"{what} is {type(both).__name__}; expected a pair, a's and b's")
+    for name, scheduler in zip(("a", "b"), schedulers, strict=True):
+        if scheduler is not None and not hasattr(scheduler, "state_dict"):
+            raise InputError(
+                f"the scheduler of {name} is {type(scheduler).__name__}; expected one of "
+                "torch.optim.lr_scheduler, or None"
+            )
     for name, model, optimizer in zip(("a", "b"), (a, b), optimizers, strict=True):
         if not isinstance(model, nn.Module):
             raise InputError(f"{name} is {type(model).__name__}; expected an nn.Module to train")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.carrying import Carrier, NotCarried
-from torch_parity.compare.aten.check import check_steps, with_own_inputs
+from torch_parity.compare.aten.check import check_steps, is_ignored, with_own_inputs
 from torch_parity.compare.aten.ends import phase_of
 from torch_parity.compare.aten.model_state import ModelState
 from torch_parity.compare.aten.not_finite import first_not_finite
@@ -69,7 +69,12 @@ class ModulesTraining:
         self._every, self._names, self._ignore = every, names or {}, ignore
         self._share_draws = share_draws
         self._perturbed = a.start
-        self._carrier = Carrier((a.model, b.model), (a.start, b.start), self._names)
+        self._carrier = Carrier(
+            (a.model, b.model),
+            (a.start, b.start),
+            self._names,
+            lambda result: is_ignored(result, ignore),
+        )
         self._rng = np.random.default_rng([0, 3])
         self._failed = False
         self._generators = generators()
