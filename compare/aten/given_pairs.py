@@ -92,9 +92,9 @@ def _as_its_owner(
     for choice in (found[owner], *found[owner].rivals):
         own = replace(choice, names=tuple(f"{n}.{slot}" for n in choice.names), rivals=())
         pairs = zip(own.names, choice.names, strict=True)
-        if all(s in a and a[s].shape == a[n].shape for s, n in pairs):
-            if np.array_equal(own.taken_from(a, array.shape), array):
-                fitting.append(own)
+        there = all(s in a and a[s].shape == a[n].shape for s, n in pairs)
+        if there and np.array_equal(own.taken_from(a, array.shape), array):
+            fitting.append(own)
     return replace(fitting[0], rivals=tuple(fitting[1:])) if fitting else None
 
 

@@ -37,6 +37,11 @@ def create(
     raise InputError(f"run {name!r} exists in {root}; choose another {named}, or delete it")
 
 
+def free_name(root: Path, default: str) -> str:
+    """The default as a name, or the next free default-2, -3..."""
+    return next(name for name in _names(default) if not (root / name).exists())
+
+
 def find(root: Path, name: str | None) -> Path:
     """The folder of a run, or of the newest one.
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from torch_parity.compare.aten.check import check_model, check_modules
     from torch_parity.compare.aten.check_arrays import check_module
     from torch_parity.compare.case import Case
-    from torch_parity.compare.commands.train_modules import train_modules
     from torch_parity.compare.gradients.own_gradient import check_gradient
     from torch_parity.compare.sources.arrays.check import assert_parity, check
     from torch_parity.compare.sources.arrays.layout import COURSE, Layout
     from torch_parity.compare.sources.arrays.start import given
+    from torch_parity.compare.train_modules import train_modules
 
     __version__: str
 
@@ -53,7 +53,7 @@ _HOMES = {
     "check_modules": "aten.check",
     "check_module": "aten.check_arrays",
     "check_gradient": "gradients.own_gradient",
-    "train_modules": "commands.train_modules",
+    "train_modules": "train_modules",
 }
 
 
