@@ -77,11 +77,11 @@ def train_modules(
         raise InputError(f"batches is {type(batches).__name__}; expected an iterable of batches")
     if not callable(loss):
         raise InputError(f"loss is {type(loss).__name__}; expected a function such as nn.MSELoss()")
-    sides = tuple(
+    first, second = (
         TrainedModule(*parts) for parts in zip((a, b), optimizers, schedulers, called, strict=True)
     )
-    about = _about(sides, every)
-    training = ModulesTraining(*sides, batches, loss, every, names, ignore, share_draws)
+    about = _about((first, second), every)
+    training = ModulesTraining(first, second, batches, loss, every, names, ignore, share_draws)
     tally = ModulesTally(called)
     try:
         with _folder(run, Path(root), about) as files:

@@ -1,6 +1,7 @@
 """Two modules trained side by side: right pairs pass, a planted mistake fails at its step, and the
 run leaves what `parity train` leaves."""
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch_parity import train_modules
 from torch_parity.compare.errors import InputError, ParityError
 from torch_parity.compare.runs import events
 from torch_parity.compare.runs.modules_report import TrainingReport
+from torch_parity.compare.show.modules_json import write_model_report
 
 SEED = 11
 CLASSES = nn.CrossEntropyLoss()
@@ -411,6 +413,21 @@ def test_the_folder_has_summary_page_and_report(wrong: TrainingReport) -> None:
     (folder / "report.html").unlink()
     assert parity("report", "tried", "--runs", str(folder.parent)).status == 0
     assert (folder / "report.html").read_text() == page
+
+
+def test_a_report_that_pytest_keeps(wrong: TrainingReport, tmp_path: Path) -> None:
+    write_model_report(tmp_path, wrong)
+    assert json.loads((tmp_path / "report.json").read_text())["wrong_step"] == 3
+    assert (tmp_path / "report.txt").read_text() == f"{wrong}\n"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(dtype: torch.dtype) -> None:
+    a = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)).to(dtype)
+    b = nn.Sequential(*(copy.deepcopy(layer) for layer in a))
+    report = train(a, b, batches(2, dtype))
+    assert report.outcome == "PASS", f"seed {SEED}\n{report}"
+    assert report.envelope > 0
 
 
 def test_a_run_that_was_stopped_is_unfinished(tmp_path: Path) -> None:

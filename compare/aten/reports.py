@@ -43,7 +43,7 @@ class Required(ABC):
         """
         __tracebackhide__ = True
         if self.outcome == "FAIL" or (strict and self.outcome != "PASS"):
-            raise ParityError(self)
+            raise ParityError(self)  # type: ignore[arg-type]  # one of its subclasses
         return self
 
 

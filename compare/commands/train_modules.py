@@ -70,6 +70,7 @@ def train_modules(
     from torch_parity.compare.train_modules import train_modules as train
 
     first, second = (_parts(where, seed) for where in (a, b))
+    run = name or runs.free_name(root, Path(a.rpartition(":")[0]).stem)
     with progress_bar() as watch:
         report = train(
             first[0],
@@ -78,7 +79,7 @@ def train_modules(
             loss=first[2],
             optimizers=(first[3], second[3]),
             schedulers=(first[4], second[4]),
-            run=name or runs.free_name(root, Path(a.rpartition(":")[0]).stem),
+            run=run,
             root=root,
             every=every,
             ignore=ignored,
@@ -86,7 +87,7 @@ def train_modules(
     if as_json:
         click.echo(report.json())
     else:
-        click.echo(f"{report.verdict}\nCurves: {report.folder} (parity board {report.folder.name})")
+        click.echo(f"{report.verdict}\nCurves: {report.folder} (parity board {run})")
     sys.exit(STATUS[report.outcome])
 
 

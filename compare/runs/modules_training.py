@@ -23,6 +23,7 @@ from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.unchanged import generators, set_generators
+from torch_parity.compare.bounds.precision import widened
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs.perturbed_copy import drift
 from torch_parity.compare.runs.trained_module import TrainedModule, moved, rescheduled
@@ -168,7 +169,7 @@ def drift_of(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
 
 def _params(state: ModelState) -> dict[str, np.ndarray]:
     params = [t for key, t in state.tensors.items() if isinstance(key, nn.Parameter)]
-    return {str(i): to_numpy(t) for i, t in enumerate(params) if t.numel()}
+    return {str(i): widened(to_numpy(t)) for i, t in enumerate(params) if t.numel()}
 
 
 def _curves(record: Record, model: nn.Module) -> Numbers:
@@ -178,9 +179,9 @@ def _curves(record: Record, model: nn.Module) -> Numbers:
         if name.partition(".")[0] == "loss":
             found[f"{name}/batch"] = float(record.value(ref))
     for name, p in model.named_parameters():
-        ref = record.results.get(f"{name}.grad")
-        if ref is not None and not ref.unjudged:
-            found[f"gradient_norm/{name}"] = _norm(record.value(ref))
+        gradient = record.results.get(f"{name}.grad")
+        if gradient is not None and not gradient.unjudged:
+            found[f"gradient_norm/{name}"] = _norm(record.value(gradient))
         found[f"weight_norm/{name}"] = _norm(p.detach())
     return found
 
