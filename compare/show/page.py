@@ -40,7 +40,7 @@ class Row:
 @dataclass(frozen=True)
 class Page:
     """status and headline are the verdict in one line, words the rest of it, a line each. kind says
-    what the page is about; the first of the sides is the thick line of the charts."""
+    what the page is about, legend what the lines of the charts are."""
 
     name: str
     status: Status
@@ -53,6 +53,9 @@ class Page:
     scores: Mapping[str, Mapping[str, float]] | None = None
     diagnosis: Diagnosis | None = None
     kind: str = "Parity of manual NumPy and PyTorch"
+    legend: str = (
+        "The thick pale line is manual, the thin one over it torch; solid is train, dotted dev."
+    )
     curves: tuple[tuple[str, tuple[Markup, ...]], ...] = ()
     sides: tuple[str, ...] = SIDES
     rows: tuple[Row, ...] = ()
@@ -132,7 +135,7 @@ def _of_modules(folder: Path) -> Page:
         "curves": (("", drawn),),
         "pictures": _pictures(folder),
         "case": stored.read(folder / "modules.json", stored.StoredModules).about,
-        "sides": ("a", "b"),
+        "legend": "The thick pale line is a, the thin one over it b.",
     }
     if not (folder / "summary.json").exists():
         headline = (
