@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.judge.outcome import STATUS
 
 if TYPE_CHECKING:
     from torch_parity.compare.aten.reports import ModelReport, ModulesReport
     from torch_parity.compare.aten.step import Step
     from torch_parity.compare.aten.watch import Watch
 
-STATUS = {"PASS": 0, "FAIL": 1, "UNJUDGED": 3}
 FORM = (
     "expected a model, or (model, inputs), (model, inputs, loss) or (model, inputs, loss, "
     "optimizer); loss is a function of the model's output"
