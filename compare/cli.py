@@ -13,6 +13,7 @@ from torch_parity.compare.commands.modules import model, modules
 from torch_parity.compare.commands.stopping import exit_on_interrupt
 from torch_parity.compare.commands.train_modules import train_modules
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.outcome import STATUS
 
 RUNS = click.option(
     "--runs",
@@ -55,8 +56,8 @@ def train(
 ) -> None:
     """Train both sides on the same batches, compare every tensor of every step, draw the curves.
 
-    The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input; 130 if
-    Ctrl-C stopped it, and 143 if SIGTERM did.
+    The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input, 3 if nothing
+    is wrong but not everything could be judged; 130 if Ctrl-C stopped it, and 143 if SIGTERM did.
     """
     if resume is not None and name is not None:
         raise InputError("--resume keeps the run's own name: leave --name out")
@@ -85,7 +86,8 @@ def check(
     """Judge a few steps (3 by default, or --steps) and show the whole report.
 
     Every operation of both sides is replayed in higher precision from its own inputs. The exit
-    status is 0 if everything is right, 1 if anything is not, 2 for bad input, 130 after Ctrl-C.
+    status is 0 if everything is right, 1 if anything is not, 2 for bad input, 3 if nothing is wrong
+    but not everything could be judged, 130 after Ctrl-C.
     """
     given = {k: v for k, v in options.items() if v is not None}
     if grid is not None:
@@ -99,8 +101,7 @@ def check(
     case = load_case(case_file, **({"steps": 3, "log_every": 1} | given))
     from torch_parity.compare.commands.check import check_case
 
-    if not check_case(case, as_json):
-        sys.exit(1)
+    sys.exit(STATUS[check_case(case, as_json)])
 
 
 @parity.command()
@@ -190,12 +191,12 @@ def record(
 def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
     """Judge the trace files A and B (.safetensors or .npz), whichever program wrote them.
 
-    The exit status is 0 if they agree, 1 if they do not, 2 for bad input.
+    The exit status is 0 if they agree, 1 if they do not, 2 for bad input, 3 if nothing is wrong but
+    not everything could be judged.
     """
     from torch_parity.compare.commands.diff import judge_files
 
-    if not judge_files(a, b, ignored, as_json):
-        sys.exit(1)
+    sys.exit(STATUS[judge_files(a, b, ignored, as_json)])
 
 
 @parity.command()
@@ -224,12 +225,12 @@ def ranks(folder: Path) -> None:
     """Judge the steps that the ranks of a run recorded with torchrun ... FOLDER --traces 3.
 
     N ranks, the same shards in NumPy, and one process with the whole batch must compute the same
-    step. The exit status is 0 if they do, 1 if they do not, 2 for bad input.
+    step. The exit status is 0 if they do, 1 if they do not, 2 for bad input, 3 if nothing is wrong
+    but not everything could be judged.
     """
     from torch_parity.compare.commands.ranks import judge_ranks
 
-    if not judge_ranks(folder):
-        sys.exit(1)
+    sys.exit(STATUS[judge_ranks(folder)])
 
 
 @parity.command()

@@ -1,50 +1,18 @@
 """What the judge says about one model, or about two: fields to assert, and the verdict in words."""
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self
+from typing import Literal
 
 from torch_parity.compare.aten.alignment import Alignment, EndVerdict
 from torch_parity.compare.aten.parting import Parting, TensorNames, formula
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.verdicts import CallVerdict
-from torch_parity.compare.errors import ParityError
+from torch_parity.compare.judge.outcome import Answer, Required
 
-Answer = Literal["PASS", "FAIL", "UNJUDGED"]
 SHOWN = 6  # lines of a kind
-
-
-class Required(ABC):
-    """require(), for every report."""
-
-    @property
-    @abstractmethod
-    def outcome(self) -> Answer:
-        """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
-
-    @property
-    @abstractmethod
-    def verdict(self) -> str:
-        """The answer in words."""
-
-    @property
-    def passed(self) -> bool:
-        """Everything was judged, and everything is right."""
-        return self.outcome == "PASS"
-
-    def require(self, strict: bool = False) -> Self:
-        """Itself, if nothing is wrong; if strict, only if everything was judged as well.
-
-        Raises:
-            ParityError: (an AssertionError) something is; the message is the verdict.
-        """
-        __tracebackhide__ = True
-        if self.outcome == "FAIL" or (strict and self.outcome != "PASS"):
-            raise ParityError(self)  # type: ignore[arg-type]  # one of its subclasses
-        return self
 
 
 @dataclass(frozen=True)

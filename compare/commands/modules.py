@@ -10,12 +10,12 @@ import click
 
 from torch_parity.compare.commands.user_file import described, made_by, progress_bar
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.outcome import STATUS
 
 if TYPE_CHECKING:
     from torch_parity.compare.aten.reports import ModelReport, ModulesReport
     from torch_parity.compare.aten.step import Step
 
-STATUS = {"PASS": 0, "FAIL": 1, "UNJUDGED": 3}
 FORM = (
     "expected a model, or (model, inputs), (model, inputs, loss) or (model, inputs, loss, "
     "optimizer); loss is a function of the model's output"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from torch_parity.compare.commands.modules import STATUS
 from torch_parity.compare.commands.user_file import described, made_by, progress_bar
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.outcome import STATUS
 from torch_parity.compare.runs import folder as runs
 
 if TYPE_CHECKING:
