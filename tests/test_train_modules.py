@@ -198,6 +198,80 @@ def test_running_statistics_and_gains_that_begin_alike() -> None:
     assert report.outcome == "PASS", f"seed {SEED}\n{report}"
 
 
+class OwnAdam(torch.optim.Optimizer):
+    """Its state has names of its own, and a plain number counts its steps."""
+
+    def __init__(self, params: Any, beta: float = 0.9) -> None:
+        super().__init__(params, {"lr": 0.01})
+        self.beta = beta
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for p in self.param_groups[0]["params"]:
+            state = self.state[p]
+            if not state:
+                state |= {"t": 0, "m": torch.zeros_like(p), "v": torch.zeros_like(p)}
+            state["t"] += 1
+            state["m"] = self.beta * state["m"] + (1 - self.beta) * p.grad
+            state["v"] = 0.999 * state["v"] + 0.001 * p.grad**2
+            m, v = (
+                state["m"] / (1 - self.beta ** state["t"]),
+                state["v"] / (1 - 0.999 ** state["t"]),
+            )
+            p -= 0.01 * m / (v.sqrt() + 1e-8)
+
+
+def test_an_optimizer_by_hand() -> None:
+    a = layers()
+    makes = (lambda params: torch.optim.Adam(params, 0.01), OwnAdam)
+    report = train(a, ByHand(a), batches(4), makes)
+    assert report.outcome == "PASS", f"seed {SEED}\n{report}"
+
+
+def test_an_optimizer_by_hand_with_another_beta() -> None:
+    """In the first step the bias correction hides it in the parameters, not in what is kept."""
+    a = layers()
+    makes = (lambda params: torch.optim.Adam(params, 0.01), lambda params: OwnAdam(params, 0.8))
+    report = train(a, ByHand(a), batches(4), makes)
+    assert report.outcome == "FAIL", f"seed {SEED}\n{report}"
+    assert report.partly == (1,)
+    assert report.wrong_step == 2
+
+
+class Joined(nn.Module):
+    """Three layers as one."""
+
+    def __init__(self, of: nn.ModuleList) -> None:
+        super().__init__()
+        self.all = nn.Linear(5, 6)
+        parts = (torch.cat([getattr(layer, n) for layer in of]) for n in ("weight", "bias"))
+        weight, bias = (p.detach() for p in parts)
+        self.all.load_state_dict({"weight": weight, "bias": bias})
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.all(x).chunk(3, 1)
+        return (q * k).tanh() + v
+
+
+class Split(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(5, 2) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (layer(x) for layer in self.parts)
+        return (q * k).tanh() + v
+
+
+@pytest.mark.parametrize("joined_first", [False, True])
+def test_weights_that_are_one_in_the_other(joined_first: bool) -> None:
+    one = Split()
+    both = one, Joined(one.parts)
+    data = [(x, y % 2) for x, y in batches(3)]
+    report = train(*(both[::-1] if joined_first else both), data, adamw)
+    assert report.outcome == "PASS", f"seed {SEED}\n{report}"
+
+
 # ------------------------------------------------------------------ planted mistakes
 
 

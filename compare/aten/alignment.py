@@ -295,6 +295,8 @@ class _Walk:
             if doubtful and proves_nothing(verdict.reach, b, stretch(b, end.ref, known)):
                 reason = "its bound is larger than what it is computed with"
                 verdict = replace(verdict, outcome="unjudged", reason=reason)
+            if end.slot and verdict.outcome == "wrong":  # a keeps something else
+                verdict = EndVerdict(end, "unpaired")
             self.alignment.ends.append(verdict)
             if verdict.outcome == "right":
                 self.alignment.known.add(end.ref.place)
