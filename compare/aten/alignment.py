@@ -295,8 +295,6 @@ class _Walk:
             if doubtful and proves_nothing(verdict.reach, b, stretch(b, end.ref, known)):
                 reason = "its bound is larger than what it is computed with"
                 verdict = replace(verdict, outcome="unjudged", reason=reason)
-            if end.slot and verdict.outcome == "wrong":  # a keeps something else
-                verdict = EndVerdict(end, "unpaired")
             self.alignment.ends.append(verdict)
             if verdict.outcome == "right":
                 self.alignment.known.add(end.ref.place)
@@ -351,6 +349,8 @@ class _Walk:
         unknown = end.ref.place in self._tainted or end.ref.storage in self._replaced
         if unknown and verdict.outcome == "wrong":
             return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
+        if end.slot and verdict.outcome == "wrong":
+            return EndVerdict(end, "unpaired")  # a keeps something else, which says nothing of b's
         exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(end.ref.dtype))
         self._memory.write(end.ref, BoundedTensor(exact, end.ref.dtype))
         return verdict
