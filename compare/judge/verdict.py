@@ -93,7 +93,9 @@ def _replayed(j: Judgement, called: Names) -> str:
         return (
             f"Replayed: {said}. Each of these is right on its own inputs; the rest is not judged."
         )
-    different = ": the two sides compute different things" if j.outcome == "FAIL" else ""
+    same_start = not any(d.failed and d.name.startswith("given ") for d in j.differences)
+    apart = j.outcome == "FAIL" and same_start
+    different = ": the two sides compute different things" if apart else ""
     return f"Replayed: {said}. Every operation is right on its own inputs{different}."
 
 
