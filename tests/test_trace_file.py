@@ -408,7 +408,7 @@ def test_record_writes_what_diff_can_judge(parity: Parity, tmp_path: Path, golde
     assert parity(*other, "--force").status == 0
     ended = parity("diff", "manual.safetensors", "torch.safetensors")
     assert ended.status == 1
-    assert "FAIL given " in ended.out
+    assert "FAIL The two do not begin from the same numbers" in ended.out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["manual.safetensors", "torch.safetensors"]
 
 

@@ -80,8 +80,10 @@ class ModelReport(Required):
         return "\n".join(self._sentences())
 
     def _counted(self) -> Iterator[str]:
-        share = f"{self.judged} of {self.calls} ATen calls of {self.called} judged"
-        yield f"{self.outcome} {share}, each on the inputs that it had"
+        share = f"{self.judged} of {self.calls} operations (ATen calls) of {self.called} judged"
+        wrong = len({v.call.index for v in self.wrong})
+        found = f"; {wrong} of them {'is' if wrong == 1 else 'are'} wrong" if wrong else ""
+        yield f"{self.outcome} {share}, each on the inputs that it had{found}"
 
     def _sentences(self) -> Iterator[str]:
         yield from self._counted()
@@ -96,8 +98,8 @@ class ModelReport(Required):
         yield from not_judged(self.unjudged)
         if self.outcome == "PASS":
             yield (
-                f"The greatest share of its bound that an output used is {self.greatest_use:.0%}; "
-                "up to 100% is rounding."
+                f"The largest error is {self.greatest_use:.0%} of what rounding can cause in its "
+                "place; above 100% an operation is wrong."
             )
         yield from self.record.notes
 
@@ -204,8 +206,8 @@ class ModulesReport(Required):
         right = sum(e.outcome == "right" for e in self.alignment.ends)
         total = len(self.alignment.ends)
         yield (
-            f"{self.outcome} {right} of {total} results of {second} are those of {first}, "
-            f"up to the rounding of {self.precision}"
+            f"{self.outcome} {right} of {total} results of {second} (outputs, loss, gradients, new "
+            f"values) agree with {first} up to the rounding of {self.precision}"
         )
         yield from self.differing
         if self.lacking:
@@ -247,7 +249,7 @@ class ModulesReport(Required):
         ):
             names = TensorNames(record)
             if calls:
-                yield f"From the last tensors that both have, {side} computes"
+                yield f"From the last tensors on which the two agree, {side} computes"
                 yield from (f"  {formula(c, names)}   {where(c)}" for c in calls[:3])
                 if len(calls) > 3:
                     yield f"  and {len(calls) - 3} more calls"

@@ -35,6 +35,8 @@ def check_case(case: Case, as_json: bool) -> Answer:
         show_case(console, case, loaded, sides)
         terminal.show_step(console, last.step, case.steps)
         show_judgement(console, last.judgement)
+        if last.passed and last.step > 1:
+            console.print(f"Each of the {last.step} steps passed; the table shows the last.")
         terminal.show_lost(console, last)
         terminal.show_cost(console, last)
     return last.outcome

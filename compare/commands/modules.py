@@ -22,7 +22,7 @@ FORM = (
 )
 
 
-@click.command()
+@click.command(short_help="Judge whether two torch models agree.")
 @click.argument("a", metavar="FILE.py:A")
 @click.argument("b", metavar="FILE.py:B")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed of both.")
@@ -49,7 +49,7 @@ def modules(a: str, b: str, seed: int, ignored: tuple[str, ...], as_json: bool) 
     _answer(report, as_json)
 
 
-@click.command()
+@click.command(short_help="Judge each operation of a torch model.")
 @click.argument("model", metavar="FILE.py:MODEL")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

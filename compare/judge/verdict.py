@@ -93,7 +93,9 @@ def _replayed(j: Judgement, called: Names) -> str:
         return (
             f"Replayed: {said}. Each of these is right on its own inputs; the rest is not judged."
         )
-    different = ": the two sides compute different things" if j.outcome == "FAIL" else ""
+    same_start = not any(d.failed and d.name.startswith("given ") for d in j.differences)
+    apart = j.outcome == "FAIL" and same_start
+    different = ": the two sides compute different things" if apart else ""
     return f"Replayed: {said}. Every operation is right on its own inputs{different}."
 
 
@@ -198,7 +200,7 @@ def _numbers(j: Judgement) -> str:
     at = f" at {list(r.index)}" if r.index else ""
     detail = f"; {r.detail}" if r.detail else ""
     return (
-        f"which{at} is {r.came:.9g}, but its own inputs give {r.expected:.9g} "
+        f"which{at} is {r.came + 0:.9g}, but its own inputs give {r.expected + 0:.9g} "
         f"({times} times what rounding allows){detail}"
     )
 
@@ -212,10 +214,10 @@ def _who(j: Judgement, called: Names) -> str:
         who += "; their losses differ"
     if j.root is not None and j.root.witness is not None:
         side, other = called[j.root.side], called[_other(j.root.side)]
-        seen = f", {other} has {j.root.other:.9g}" if j.root.other is not None else ""
+        seen = f", {other} has {j.root.other + 0:.9g}" if j.root.other is not None else ""
         who += (
             ". Third witness (the exact derivative of the forward formula, computed without either "
-            f"backward): {j.root.witness:.9g} ({side} has {j.root.found.came:.9g}{seen})"
+            f"backward): {j.root.witness + 0:.9g} ({side} has {j.root.found.came + 0:.9g}{seen})"
         )
     return who + "."
 

@@ -29,13 +29,13 @@ from torch_parity.compare.runs.training import StepRecord
 from torch_parity.compare.sources.pair import Pair
 
 OF_BOUND = (
-    "of bound: the bound is the most that rounding alone may have moved a number; up to 100% of it "
-    "is right, more is a fault"
+    "of bound: the error, as a share of the largest error that rounding can cause; above 100% the "
+    "operation is wrong"
 )
 LEGEND = (
     f"{OF_BOUND}\n"
-    "smallest fault (the check's power): the smallest mistake it would have noticed, relative to "
-    "the tensor's largest entry"
+    "smallest fault: the smallest error that is noticed, relative to the tensor's largest entry; "
+    "any: every error is"
 )
 
 
@@ -188,7 +188,7 @@ def show_lost(console: Console, record: StepRecord) -> None:
 def show_cost(console: Console, record: StepRecord) -> None:
     """The time that judging took, beside the time of the two steps."""
     console.print(
-        f"Judging this step took {record.judging * 1e3:.0f} ms, its two steps "
+        f"Judging this step took {record.judging * 1e3:.0f} ms, computing it in NumPy and in torch "
         f"{record.stepping * 1e3:.0f} ms.",
         highlight=False,
     )
