@@ -12,6 +12,7 @@ from torch_parity.compare.case import load as load_case
 from torch_parity.compare.commands.case_options import case_options, grid_options
 from torch_parity.compare.commands.modules import model, modules
 from torch_parity.compare.commands.stopping import exit_on_interrupt
+from torch_parity.compare.commands.train_modules import train_modules
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
 
@@ -296,6 +297,7 @@ def gradcheck(
 
 parity.add_command(modules)
 parity.add_command(model)
+parity.add_command(train_modules)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
-from torch_parity.compare.aten.given_pairs import Pairing, paired, same_given
+from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired, same_given
 from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.replay import replay
@@ -150,11 +150,11 @@ def compared(
 ) -> Comparison:
     """The second record, held to the first."""
     a, b = pair
-    pairs = paired(_given(a), _given(b), _hints(names, pair))
+    pairs = paired(_given(a), _given(b), hinted(names, b.given))
     ends = _without(ignore, list(ends_of(a, b, pairs)))
     alignment = align(a, b, ends, same_given(a, b, pairs), tick, bits)
     due, unpaired = (
-        tuple(n for n in found if not _ignored(n, ignore)) for found in unmet(a, ends, pairs)
+        tuple(n for n in found if not is_ignored(n, ignore)) for found in unmet(a, ends, pairs)
     )
     return Comparison(alignment, parting(alignment), due, unpaired)
 
@@ -172,7 +172,7 @@ def why(
     b lacks shows only from there."""
     if there.parting is None and not there.lacking:
         return None, ()
-    of_a = [e.end.partner for e in there.alignment.ends if _ignored(e.end.name, ignore)]
+    of_a = [e.end.partner for e in there.alignment.ends if is_ignored(e.end.name, ignore)]
     other = {of_b: of_a for of_a, of_b in names.items()}
     here = compared(
         (pair[1], pair[0]), other, tuple(n for n in of_a if n in pair[0].results), bits=bits
@@ -192,10 +192,15 @@ def why(
 def recorded(step: Step, draws_of: Record | None = None) -> Record:
     """The step's record; the model and the optimizer are left as they were."""
     draws = None if draws_of is None else Draws(draws_of)
-    own = fresh(step.inputs), fresh(dict(step.keywords or {})), fresh(step.target)
-    step = replace(step, inputs=own[0], keywords=own[1], target=own[2])
+    step = with_own_inputs(step)
     with torch.enable_grad(), unchanged(_module(step), step.optimizer):
         return record_step(step, draws)
+
+
+def with_own_inputs(step: Step) -> Step:
+    """The same step on copies of its inputs and its target."""
+    own = fresh(step.inputs), fresh(dict(step.keywords or {})), fresh(step.target)
+    return replace(step, inputs=own[0], keywords=own[1], target=own[2])
 
 
 def model_report(record: Record, called: str, watch: Watch = unwatched) -> ModelReport:
@@ -235,23 +240,13 @@ def _given(record: Record) -> dict[str, np.ndarray]:
     }
 
 
-def _hints(names: Mapping[str, str], pair: Sequence[Record]) -> dict[str, str]:
-    """{"fc1": "layers.0"} for each tensor of both: b's layers.0.weight is a's fc1.weight."""
-    found = {}
-    for name in pair[1].given:
-        for of_a, of_b in names.items():
-            if name == of_b or name.startswith(f"{of_b}."):
-                found[name] = of_a + name[len(of_b) :]
-    return found
-
-
 def given_differ(
     a: Record, b: Record, names: Mapping[str, str], called: tuple[str, str]
 ) -> list[str]:
     """Weights that should be the same numbers, and are not: same name, same shape, and no
     counterpart anywhere."""
     of_a, of_b = _given(a), _given(b)
-    pairs = paired(of_a, of_b, _hints(names, (a, b)))
+    pairs = paired(of_a, of_b, hinted(names, b.given))
     found = []
     for name, array in of_b.items():
         other = of_a.get(name)
@@ -295,13 +290,14 @@ def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
     for pattern in ignore:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise InputError(f"ignore: no result is called {pattern!r}; {suggest(pattern, known)}")
-    left = [end for end in ends if not _ignored(end.name, ignore)]
+    left = [end for end in ends if not is_ignored(end.name, ignore)]
     if ignore and not left:
         raise InputError("ignore: no result of the step is left to compare")
     return left
 
 
-def _ignored(name: str, ignore: Sequence[str]) -> bool:
+def is_ignored(name: str, ignore: Sequence[str]) -> bool:
+    """Whether a result of b, by its name, is left out."""
     return any(fnmatchcase(name, pattern) for pattern in ignore)
 
 

@@ -3,23 +3,18 @@
 The answer is the exit status: 0 PASS, 1 FAIL, 2 bad input, 3 UNJUDGED.
 """
 
-import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.commands.user_file import described, made_by, progress_bar
+from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
 
 if TYPE_CHECKING:
     from torch_parity.compare.aten.reports import ModelReport, ModulesReport
     from torch_parity.compare.aten.step import Step
-    from torch_parity.compare.aten.watch import Watch
 
 FORM = (
     "expected a model, or (model, inputs), (model, inputs, loss) or (model, inputs, loss, "
@@ -48,7 +43,7 @@ def modules(a: str, b: str, seed: int, ignored: tuple[str, ...], as_json: bool) 
     """
     from torch_parity.compare.aten.check import check_steps
 
-    with _bar() as watch:
+    with progress_bar() as watch:
         first, second = (_step(where, seed) for where in (a, b))
         report = check_steps(first, second, {}, ignored, watch=watch)
     _answer(report, as_json)
@@ -67,7 +62,7 @@ def model(model: str, seed: int, as_json: bool) -> None:
     """
     from torch_parity.compare.aten.check import check_step
 
-    with _bar() as watch:
+    with progress_bar() as watch:
         report = check_step(_step(model, seed), watch=watch)
     _answer(report, as_json)
 
@@ -82,41 +77,16 @@ def _answer(report: "ModelReport | ModulesReport", as_json: bool) -> None:
     sys.exit(STATUS[report.outcome])
 
 
-@contextmanager
-def _bar() -> Iterator["Watch"]:
-    """A progress bar on standard error, if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-
-        def watch(what: str, total: int) -> Any:
-            task = bar.add_task(what, total=total)
-            return lambda: bar.advance(task)
-
-        yield watch
-
-
 def _step(where: str, seed: int) -> "Step":
     """The step that a function of a user's file describes."""
-    import torch
-
     from torch_parity.compare.aten.step import Step
 
-    path, colon, name = where.rpartition(":")
-    if not colon or not path or not name:
-        raise InputError(f"{where}: expected FILE.py:NAME, a function in a Python file")
-    function = _function(_loaded(Path(path)), path, name)
-    torch.manual_seed(seed)
-    try:
-        made = function()
-    except Exception as error:
-        raise InputError(f"{where} raised {type(error).__name__}: {error}") from error
-    parts = made if isinstance(made, tuple) else (made,)
+    parts = made_by(where, seed)
     if not 1 <= len(parts) <= 4 or not callable(parts[0]):
-        raise InputError(f"{where} returned {type(made).__name__}; {FORM}")
+        raise InputError(f"{where} returned {described(parts)}; {FORM}")
     whole: list[Any] = [*parts, *[None] * (4 - len(parts))]
     network, inputs, loss, optimizer = whole
+    name = where.rpartition(":")[2]
     if inputs is None:
         inputs = ()
     elif isinstance(inputs, dict):
@@ -124,27 +94,3 @@ def _step(where: str, seed: int) -> "Step":
     return Step(
         network, inputs if isinstance(inputs, tuple) else (inputs,), {}, loss, None, optimizer, name
     )
-
-
-def _loaded(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: expected a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"{path} raised {type(error).__name__}: {error}") from error
-    return module
-
-
-def _function(module: ModuleType, path: str, name: str) -> Any:
-    found = getattr(module, name, None)
-    if not callable(found):
-        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise InputError(f"{path} has no function {name!r}; {suggest(name, known)}")
-    return found

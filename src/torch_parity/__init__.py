@@ -3,8 +3,9 @@
 For code of your own, `given(case)` is what a step begins from, `check(mine, case)` judges what you
 made of it, and `assert_parity` does so in a test. Of any torch model `check_model(model, x)` judges
 every ATen call; `check_modules(a, b, x)` says whether two models compute the same, and
-`check_module(module, mine, x)` whether arrays by hand are a module's. For a function and a backward
-of your own there is `check_gradient(forward, backward, inputs, upstream)`.
+`check_module(module, mine, x)` whether arrays by hand are a module's.
+`train_modules(a, b, batches)` trains two models side by side, and judges each step. For a function
+and a backward of your own there is `check_gradient(forward, backward, inputs, upstream)`.
 
 Inside are the network by hand (`torch_parity.manual`), in torch (`torch_parity.torch_ref`), and
 the judge (`torch_parity.compare`).
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch_parity.compare.sources.arrays.check import assert_parity, check
     from torch_parity.compare.sources.arrays.layout import COURSE, Layout
     from torch_parity.compare.sources.arrays.start import given
+    from torch_parity.compare.train_modules import train_modules
 
     __version__: str
 
@@ -37,6 +39,7 @@ __all__ = [
     "check_module",
     "check_modules",
     "given",
+    "train_modules",
 ]
 
 _HOMES = {
@@ -50,6 +53,7 @@ _HOMES = {
     "check_modules": "aten.check",
     "check_module": "aten.check_arrays",
     "check_gradient": "gradients.own_gradient",
+    "train_modules": "train_modules",
 }
 
 
