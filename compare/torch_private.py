@@ -137,3 +137,16 @@ def sequence_of(node: Any) -> int | None:
     """The number of a node of autograd's graph; None if torch does not say."""
     of_node = getattr(node, "_sequence_nr", None)
     return None if of_node is None else int(of_node())
+
+
+def dispatched_overload(space: str, function: str, overload: str) -> Any:
+    """The overload of an operation that torch's dispatcher knows; None if there is none. (torch.ops
+    holds TorchScript's functions as well, which write files and print.)"""
+    packet = getattr(getattr(torch.ops, space), function, None)
+    if not isinstance(packet, getattr(torch._ops, "OpOverloadPacket", ())):
+        return None
+    found = getattr(packet, overload, None) if overload in packet.overloads() else None
+    known = getattr(torch._C, "_dispatch_has_kernel", None)
+    if found is None or known is None or not known(overload_name(found)):
+        return None
+    return found

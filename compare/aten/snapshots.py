@@ -6,6 +6,7 @@ lies in it.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ from torch import Tensor
 class TensorRef:
     """A recorded tensor: which storage, how often that had been written, and where in it.
 
-    unjudged says why its numbers cannot be read: a sparse tensor, one without memory.
+    unjudged says why its numbers cannot be read: a sparse tensor, one without memory. device is
+    where it was: "cpu", "cuda".
     """
 
     storage: int
@@ -25,11 +27,29 @@ class TensorRef:
     offset: int
     dtype: torch.dtype
     unjudged: str = ""
+    device: str = "cpu"
 
     @property
     def place(self) -> tuple[int, int]:
         """The memory, at a time."""
         return self.storage, self.version
+
+
+def span(ref: TensorRef) -> int:
+    """How many entries of the storage lie from the tensor's first one to its last."""
+    if not all(ref.shape):
+        return 0
+    return 1 + sum((side - 1) * step for side, step in zip(ref.shape, ref.stride, strict=True))
+
+
+class Values(Protocol):
+    """Where the numbers of recorded tensors are."""
+
+    def value(self, ref: TensorRef) -> Tensor:
+        """The numbers that the tensor had."""
+
+    def nbytes_of(self, ref: TensorRef) -> int:
+        """The size of the storage that the tensor lies in."""
 
 
 class Snapshots:
@@ -46,7 +66,8 @@ class Snapshots:
         """The tensor as it is now."""
         if reason := unreadable(tensor):
             self._opaque -= 1
-            return TensorRef(self._opaque, 0, tuple(tensor.shape), (), 0, tensor.dtype, reason)
+            shape, device = tuple(tensor.shape), tensor.device.type
+            return TensorRef(self._opaque, 0, shape, (), 0, tensor.dtype, reason, device)
         number = self._number(tensor)
         return TensorRef(
             number,
@@ -55,6 +76,7 @@ class Snapshots:
             tensor.stride(),
             int(tensor.storage_offset()),
             tensor.dtype,
+            device=tensor.device.type,
         )
 
     def before_writing(self, tensor: Tensor) -> int | None:

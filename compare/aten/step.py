@@ -192,4 +192,4 @@ def _updated(recorder: Recorder, step: Step) -> None:
         if was is None or was.place != ref.place:
             record.results[f"new {name}"] = ref
             # whoever puts the model back writes into this memory
-            record.snapshots.after_writing(record.snapshots.before_writing(tensor))
+            recorder.snapshots.after_writing(recorder.snapshots.before_writing(tensor))
