@@ -25,7 +25,7 @@ class Step:
     backward is taken from each in turn. called is the model's name in messages.
     """
 
-    model: Callable[..., Any]
+    model: Any
     inputs: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] | None = None
     loss: Callable[..., Any] | None = None

@@ -1,4 +1,4 @@
-"""`parity modules` and `parity model`: judge models of a user's own Python file.
+"""`parity modules` and `parity model`: judge models of a user's own Python file, or recordings.
 
 The answer is the exit status: 0 PASS, 1 FAIL, 2 bad input, 3 UNJUDGED.
 """
@@ -28,8 +28,8 @@ FORM = (
 
 
 @click.command()
-@click.argument("a", metavar="FILE.py:A")
-@click.argument("b", metavar="FILE.py:B")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed of both.")
 @click.option(
     "--ignore",
@@ -42,33 +42,37 @@ FORM = (
 def modules(a: str, b: str, seed: int, ignored: tuple[str, ...], as_json: bool) -> None:
     """Judge whether two models compute the same: forward, backward and update.
 
-    A and B are functions in Python files that return (model, inputs), (model, inputs, loss) or
-    (model, inputs, loss, optimizer). The exit status is 0 if the two agree, 1 if they do not, 2 for
-    bad input, 3 if nothing is wrong but not everything could be judged.
+    A and B are functions in Python files, FILE.py:NAME, that return (model, inputs), (model,
+    inputs, loss) or (model, inputs, loss, optimizer); or files of `parity record --module`. The
+    exit status is 0 if the two agree, 1 if they do not, 2 for bad input, 3 if nothing is wrong but
+    not everything could be judged.
     """
     from torch_parity.compare.aten.check import check_steps
+    from torch_parity.compare.aten.recording import sources_of
 
-    with _bar() as watch:
-        first, second = (_step(where, seed) for where in (a, b))
+    with progress_bar() as watch:
+        first, second = sources_of(*(step_of(where, seed) for where in (a, b)))
         report = check_steps(first, second, {}, ignored, watch=watch)
     _answer(report, as_json)
 
 
 @click.command()
-@click.argument("model", metavar="FILE.py:MODEL")
+@click.argument("model", metavar="MODEL")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def model(model: str, seed: int, as_json: bool) -> None:
     """Judge every ATen call of one model, each on the inputs that it had.
 
-    MODEL is a function in a Python file, as for `parity modules`. The exit status is 0 if every
-    call is right, 1 if one is not, 2 for bad input, 3 if nothing is wrong but not everything could
-    be judged.
+    MODEL is a function in a Python file, FILE.py:NAME, or a file of `parity record --module`, as
+    for `parity modules`. The exit status is 0 if every call is right, 1 if one is not, 2 for bad
+    input, 3 if nothing is wrong but not everything could be judged.
     """
     from torch_parity.compare.aten.check import check_step
+    from torch_parity.compare.aten.recording import sources_of
 
-    with _bar() as watch:
-        report = check_step(_step(model, seed), watch=watch)
+    with progress_bar() as watch:
+        (source,) = sources_of(step_of(model, seed))
+        report = check_step(source, watch=watch)
     _answer(report, as_json)
 
 
@@ -83,7 +87,7 @@ def _answer(report: "ModelReport | ModulesReport", as_json: bool) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator["Watch"]:
+def progress_bar() -> Iterator["Watch"]:
     """A progress bar on standard error, if that is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
@@ -97,15 +101,22 @@ def _bar() -> Iterator["Watch"]:
         yield watch
 
 
-def _step(where: str, seed: int) -> "Step":
-    """The step that a function of a user's file describes."""
+def step_of(where: str, seed: int) -> "Step":
+    """The step that a function of a user's file describes; of a recording, its file as the
+    model."""
     import torch
 
     from torch_parity.compare.aten.step import Step
 
+    file = Path(where)
+    if file.suffix == ".safetensors" or (file.suffix != ".py" and file.is_file()):
+        return Step(file, called=file.stem)
     path, colon, name = where.rpartition(":")
     if not colon or not path or not name:
-        raise InputError(f"{where}: expected FILE.py:NAME, a function in a Python file")
+        raise InputError(
+            f"{where}: expected FILE.py:NAME, a function in a Python file, or a file of "
+            "`parity record --module`"
+        )
     function = _function(_loaded(Path(path)), path, name)
     torch.manual_seed(seed)
     try:

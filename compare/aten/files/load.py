@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from torch_parity.compare.aten.files.arguments import NAMED, read
 from torch_parity.compare.aten.files.layout import (
-    FORMAT,
     VERSION,
     CallData,
     FileData,
@@ -29,6 +28,7 @@ from torch_parity.compare.aten.snapshots import TensorRef, span
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.sources.files.safetensors import parsed, read_safetensors
 from torch_parity.compare.sources.files.stored import Entry, check_shape
+from torch_parity.compare.sources.files.trace_file import MODEL_FORMAT
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def _explained(label: str) -> Iterator[None]:
 
 
 def _said(path: Path, metadata: object) -> FileData:
-    expected = f"expected a file of `parity record --module` (format {FORMAT!r})"
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+    expected = f"expected a file of `parity record --module` (format {MODEL_FORMAT!r})"
+    if not isinstance(metadata, dict) or metadata.get("format") != MODEL_FORMAT:
         raise InputError(f"{path} is no recorded model; {expected}. `parity diff` reads traces")
     if metadata.get("version") != VERSION or metadata.keys() != {"format", "version", "recording"}:
         raise InputError(f"{path} is of another version; expected version {VERSION!r}")

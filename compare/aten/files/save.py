@@ -17,7 +17,6 @@ from torch_parity.compare.aten.alignment import is_view
 from torch_parity.compare.aten.draws import UNINITIALISED
 from torch_parity.compare.aten.files.arguments import written
 from torch_parity.compare.aten.files.layout import (
-    FORMAT,
     VERSION,
     CallData,
     FileData,
@@ -30,6 +29,7 @@ from torch_parity.compare.aten.record import Call, FunctionCall, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.watch import Watch
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.sources.files.trace_file import MODEL_FORMAT
 from torch_parity.compare.tensors import to_numpy
 
 # Of torch's types those that safetensors names alike; any other is stored as bytes.
@@ -137,7 +137,7 @@ def _uninitialised(record: Record) -> set[Place]:
 def _header(about: FileData, storages: list[_Storage]) -> bytes:
     said = json.dumps(about.model_dump(exclude_defaults=True), separators=(",", ":"))
     header: dict[str, Any] = {
-        "__metadata__": {"format": FORMAT, "version": VERSION, "recording": said}
+        "__metadata__": {"format": MODEL_FORMAT, "version": VERSION, "recording": said}
     }
     end = 0
     for s in storages:
