@@ -7,10 +7,13 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
+from numpy.lib.stride_tricks import as_strided
 from pydantic import ValidationError
 
 from torch_parity.compare.aten.alignment import is_view
@@ -26,7 +29,7 @@ from torch_parity.compare.aten.files.layout import (
 )
 from torch_parity.compare.aten.memory import Place
 from torch_parity.compare.aten.record import Call, FunctionCall, Record
-from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.snapshots import TensorRef, span
 from torch_parity.compare.aten.watch import Watch
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.sources.files.trace_file import MODEL_FORMAT
@@ -37,6 +40,9 @@ NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
 }  # fmt: skip
+
+# Outputs that are a kernel's own memory, which only its backward reads, and the judge never does.
+WORKSPACES = {"mkldnn_rnn_layer": 3}
 
 
 class _Tensors:
@@ -95,7 +101,7 @@ class _Storage:
     """One storage at one version: its name, type and numbers of bytes in the file."""
 
     def __init__(self, name: str, record: Record, refs: list[TensorRef], empty: bool) -> None:
-        self.name, self._record, self._ref, self._empty = name, record, refs[0], empty
+        self.name, self._record, self._refs, self._empty = name, record, refs, empty
         self.nbytes = record.snapshots.nbytes_of(refs[0])
         kinds = {ref.dtype for ref in refs}
         kind = kinds.pop() if len(kinds) == 1 else torch.uint8
@@ -104,12 +110,32 @@ class _Storage:
         self.shape = [self.nbytes // kind.itemsize if fits else self.nbytes]
 
     def data(self) -> memoryview:
-        """Its bytes; zeros where nothing had been written, so that two files are the same."""
+        """Its bytes; zeros where no tensor lies or nothing was written: what happens to be there is
+        another time something else."""
         if self._empty:
             return memoryview(bytes(self.nbytes))
-        at = self._ref
+        at = self._refs[0]
         whole = TensorRef(at.storage, at.version, (self.nbytes,), (1,), 0, torch.uint8)
-        return memoryview(to_numpy(self._record.value(whole)))
+        found = to_numpy(self._record.value(whole))
+        if not any(_fills(ref, self.nbytes) for ref in self._refs):
+            found = np.where(_covered(self._refs, self.nbytes), found, np.uint8(0))
+        return memoryview(found)
+
+
+def _fills(ref: TensorRef, nbytes: int) -> bool:
+    """Whether the tensor lies in the whole storage, without gaps."""
+    entries = prod(ref.shape)
+    return entries == span(ref) and entries * ref.dtype.itemsize == nbytes
+
+
+def _covered(refs: list[TensorRef], nbytes: int) -> np.ndarray:
+    """Which bytes of a storage belong to a tensor."""
+    found = np.zeros(nbytes, bool)
+    for ref in refs:
+        size = ref.dtype.itemsize
+        strides = [*(step * size for step in ref.stride), 1]
+        as_strided(found[ref.offset * size :], (*ref.shape, size), strides)[...] = True
+    return found
 
 
 def _storages(name: str, record: Record, refs: Mapping[TensorRef, int]) -> Iterator[_Storage]:
@@ -127,11 +153,14 @@ def _uninitialised(record: Record) -> set[Place]:
     """Memory that nothing was written into, less what is read all the same: the user's program may
     write into it without torch."""
     found = {r.place for c in record.calls if c.operation in UNINITIALISED for r in c.outputs}
+    workspaces = set()
     for call in record.calls:
+        if call.operation in WORKSPACES and len(call.outputs) > WORKSPACES[call.operation]:
+            workspaces.add(call.outputs[WORKSPACES[call.operation]].place)
         after = {(r.storage, r.version - 1) for r in call.outputs}
         if not is_view(call):
             found -= {ref.place for ref in call.inputs} - after
-    return found
+    return found | workspaces
 
 
 def _header(about: FileData, storages: list[_Storage]) -> bytes:
