@@ -3,7 +3,6 @@ that a file says."""
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,11 +35,11 @@ def zoo_step(name: str) -> Step:
 
 def judged(report: ModelReport) -> list[Any]:
     """All that was said about each output of each call."""
-    return [
+    calls = [
         (v.call.name, v.call.module, v.call.line, v.call.phase, v.output, v.outcome, v.reason)
-        + (repr(v.held),)
         for v in report.verdicts
-    ] + [repr(f) for f in report.functions]
+    ]
+    return [*calls, *(repr(v.held) for v in report.verdicts), *map(repr, report.functions)]
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -123,7 +122,7 @@ def test_other_random_numbers_are_no_verdict(tmp_path: Path) -> None:
     net, loss = Net("none"), step()["loss"]
     a = tp.record_model(net, X, loss=loss)
     torch.manual_seed(SEED + 1)
-    with pytest.raises(InputError, match="drew other random numbers .mask of"):
+    with pytest.raises(InputError, match="drew other random numbers"):
         tp.check_modules(a, tp.record_model(net, X, loss=loss))
     b = tp.record_model(net, X, loss=loss, draws_of=a)
     assert tp.check_modules(a.save(tmp_path / "a.x"), b.save(tmp_path / "b.x")).outcome == "PASS"
@@ -230,8 +229,11 @@ def first_call(recording: Any, **changes: Any) -> None:
 
 @pytest.mark.parametrize(
     "operation",
-    ["aten.save.default", "aten.from_file.default", "aten.set_grad_enabled.default"]
-    + ["os.system.default", "aten.__class__.mro", "builtins.exec.default", "aten.nothing.default"],
+    [
+        *("aten.save.default", "aten.from_file.default", "aten.set_grad_enabled.default"),
+        *("os.system.default", "aten.__class__.mro", "builtins.exec.default"),
+        "aten.nothing.default",
+    ],
 )
 def test_an_operation_that_is_not_torchs_is_never_called(
     operation: str, sound: Path, tmp_path: Path
@@ -369,13 +371,15 @@ def test_no_damaged_file_crashes(chunk: int, sound: Path, tmp_path: Path) -> Non
             _ = tp.check_model(path).verdict
             _ = tp.check_modules(sound, path).verdict
         except InputError as error:
-            assert str(error).isprintable(), (seed, str(error))
+            said = str(error)
             ended["refused"] += 1
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise
         else:
+            said = ""
             ended["judged"] += 1
+        assert said.isprintable() or not said, (seed, said)
     assert all(ended.values()), (chunk, ended)
 
 
