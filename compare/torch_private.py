@@ -142,8 +142,8 @@ def sequence_of(node: Any) -> int | None:
 def dispatched_overload(space: str, function: str, overload: str) -> Any:
     """The overload of an operation that torch's dispatcher knows; None if there is none. (torch.ops
     holds TorchScript's functions as well, which write files and print.)"""
-    packet = getattr(getattr(torch.ops, space), function, None)
-    if not isinstance(packet, getattr(torch._ops, "OpOverloadPacket", ())):
+    packet: Any = getattr(getattr(torch.ops, space), function, None)
+    if type(packet).__name__ != "OpOverloadPacket":
         return None
     found = getattr(packet, overload, None) if overload in packet.overloads() else None
     known = getattr(torch._C, "_dispatch_has_kernel", None)

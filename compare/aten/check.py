@@ -64,7 +64,8 @@ def check_model(
     Raises:
         InputError (a ValueError): see record_step in step.py; a file that holds no recording.
     """
-    return check_step(*sources_of(Step(model, inputs, kwargs, loss, target, optimizer, called)))
+    (source,) = sources_of(Step(model, inputs, kwargs, loss, target, optimizer, called))
+    return check_step(source)
 
 
 def check_step(source: Source, watch: Watch = unwatched) -> ModelReport:

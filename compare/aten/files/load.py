@@ -124,10 +124,10 @@ def _record(said: RecordData, entries: Mapping[Place, Entry], most: int) -> Reco
     if left := entries.keys() - {ref.place for ref in tensors}:
         raise ValueError(f"no tensor lies in the storage {min(left)}")
     record = Record(StoredTensors(entries))
-    for i, call in enumerate(said.calls):
-        record.calls.append(_call(i, call, tensors, said))
-    for call in record.calls:
+    for i, data in enumerate(said.calls):
+        call = _call(i, data, tensors, said)
         call.overload = runnable(call, record.value, most)
+        record.calls.append(call)
     record.functions += [
         _function(i, f, tensors, len(record.calls)) for i, f in enumerate(said.functions)
     ]

@@ -109,17 +109,17 @@ class _Storage:
         self.kind = NAMES[kind] if fits else "U8"
         self.shape = [self.nbytes // kind.itemsize if fits else self.nbytes]
 
-    def data(self) -> memoryview:
+    def data(self) -> bytes | memoryview:
         """Its bytes; zeros where no tensor lies or nothing was written: what happens to be there is
         another time something else."""
         if self._empty:
-            return memoryview(bytes(self.nbytes))
+            return bytes(self.nbytes)
         at = self._refs[0]
         whole = TensorRef(at.storage, at.version, (self.nbytes,), (1,), 0, torch.uint8)
         found = to_numpy(self._record.value(whole))
         if not any(_fills(ref, self.nbytes) for ref in self._refs):
             found = np.where(_covered(self._refs, self.nbytes), found, np.uint8(0))
-        return memoryview(found)
+        return found.data
 
 
 def _fills(ref: TensorRef, nbytes: int) -> bool:
