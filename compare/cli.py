@@ -9,7 +9,7 @@ import click
 
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.commands.case_options import case_options, grid_options
-from torch_parity.compare.commands.modules import model, modules
+from torch_parity.compare.commands.modules import KEEP, model, modules
 from torch_parity.compare.commands.stopping import exit_on_interrupt
 from torch_parity.compare.errors import InputError
 
@@ -162,13 +162,14 @@ def report(name: str | None, root: Path) -> None:
     "--module",
     metavar="FILE.py:NAME",
     help="Record any torch model instead: a function in a Python file, as for `parity modules`. Of "
-    "the other options it takes --seed, --draws, --out and --force.",
+    "the other options it takes --seed, --draws, --keep, --out and --force.",
 )
 @click.option(
     "--draws",
     type=click.Path(path_type=Path),
     help="Draw the random numbers of this recorded model.",
 )
+@KEEP
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 def record(
@@ -177,6 +178,7 @@ def record(
     side: Literal["manual", "torch"] | None,
     module: str | None,
     draws: Path | None,
+    keep: Path | None,
     out: Path,
     force: bool,
     **options: Any,
@@ -193,10 +195,11 @@ def record(
         from torch_parity.compare.commands.record_module import write_recording
 
         unwanted = {"case": case_file, "step": step, "side": side}
-        click.echo(write_recording(module, {**unwanted, **given}, draws, out, force))
+        click.echo(write_recording(module, {**unwanted, **given}, draws, keep, out, force))
         return
-    if draws is not None:
-        raise InputError("--draws needs --module FILE.py:NAME: add it")
+    if draws is not None or keep is not None:
+        flag = "draws" if draws is not None else "keep"
+        raise InputError(f"--{flag} needs --module FILE.py:NAME: add it")
     case = load_case(case_file, **given)
     from torch_parity.compare.commands.record import write_trace
 

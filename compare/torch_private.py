@@ -150,3 +150,16 @@ def dispatched_overload(space: str, function: str, overload: str) -> Any:
     if found is None or known is None or not known(overload_name(found)):
         return None
     return found
+
+
+class WeakStorage:
+    """Keeps a storage's address from being used again, but not its memory. On a torch that has no
+    such reference it keeps the memory as well."""
+
+    def __init__(self, storage: Any) -> None:
+        try:
+            from torch.multiprocessing.reductions import StorageWeakRef
+        except ImportError:
+            self._held: Any = storage
+        else:
+            self._held = StorageWeakRef(storage)

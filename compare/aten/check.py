@@ -21,6 +21,7 @@ from torch_parity.compare.aten.recording import (
     Recording,
     Source,
     believed,
+    folder_of,
     own_record,
     pair_in_float64,
     recorded,
@@ -46,6 +47,7 @@ def check_model(
     target: Any = None,
     optimizer: torch.optim.Optimizer | None = None,
     called: str = "the model",
+    keep: str | Path | None = None,
     **kwargs: Any,
 ) -> ModelReport:
     """Run one step of a model, and judge every ATen call of it on the inputs that the call had.
@@ -59,12 +61,16 @@ def check_model(
     own forward besides.
 
     model may also be a recording (record_model), or the path of its file; then the inputs, the loss
-    and the optimizer are those of the recording.
+    and the optimizer are those of the recording. keep is a folder for the tensors of the step, for
+    when they do not fit into memory; nothing is left in it.
 
     Raises:
-        InputError (a ValueError): see record_step in step.py; a file that holds no recording.
+        InputError (a ValueError): see record_step in step.py; a file that holds no recording; a
+            folder that cannot be written to.
     """
-    (source,) = sources_of(Step(model, inputs, kwargs, loss, target, optimizer, called))
+    (source,) = sources_of(
+        Step(model, inputs, kwargs, loss, target, optimizer, called, folder_of(keep))
+    )
     return check_step(source)
 
 
@@ -85,6 +91,7 @@ def check_modules(
     ignore: Sequence[str] = (),
     called: tuple[str, str] = ("a", "b"),
     share_draws: bool = True,
+    keep: str | Path | None = None,
     **kwargs: Any,
 ) -> ModulesReport:
     """Run one step of both on copies of the same inputs, and judge whether they compute the same.
@@ -98,7 +105,8 @@ def check_modules(
     compared. With share_draws b draws the random numbers that a drew. Both are left as they were.
 
     Either may be a recording (record_model), or the path of its file, with the inputs, the loss and
-    the optimizer that it was recorded with; the other one has those that are given here.
+    the optimizer that it was recorded with; the other one has those that are given here. keep is a
+    folder for the tensors of both, as for check_model.
 
     Raises:
         InputError (a ValueError): see record_step in step.py; ignore that fits nothing, or leaves
@@ -109,8 +117,8 @@ def check_modules(
         raise InputError("check_modules: a and b are one model; compare it with a copy.deepcopy")
     optimizer_a, optimizer_b = optimizers or (None, None)
     first, second = sources_of(
-        Step(a, inputs, kwargs, loss, target, optimizer_a, called[0]),
-        Step(b, inputs, kwargs, loss, target, optimizer_b, called[1]),
+        Step(a, inputs, kwargs, loss, target, optimizer_a, called[0], folder_of(keep)),
+        Step(b, inputs, kwargs, loss, target, optimizer_b, called[1], folder_of(keep)),
     )
     return check_steps(first, second, names or {}, ignore, share_draws)
 

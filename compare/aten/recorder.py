@@ -49,9 +49,11 @@ class Recorder(TorchDispatchMode):
     draws are the random numbers of another record, to be drawn again here.
     """
 
-    def __init__(self, module: Any, draws: Draws | None = None) -> None:
+    def __init__(
+        self, module: Any, draws: Draws | None = None, snapshots: Snapshots | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.snapshots = Snapshots()
+        self.snapshots = snapshots or Snapshots()
         self.record = Record(self.snapshots)
         self._draws = draws
         self._phase: Phase = "forward"

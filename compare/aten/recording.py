@@ -69,19 +69,26 @@ def record_model(
     optimizer: torch.optim.Optimizer | None = None,
     called: str = "the model",
     draws_of: Recording | None = None,
+    keep: str | Path | None = None,
     **kwargs: Any,
 ) -> Recording:
     """Run one step of a model as `check_model` does, and keep every ATen call of it.
 
     `save` writes the recording as a file. `check_model` and `check_modules` take a recording, or
     the path of its file, in the place of a model: so two processes, machines or versions of torch
-    can be compared. draws_of is another recording, whose random numbers are drawn again. The model
-    is left as it was.
+    can be compared. draws_of is another recording, whose random numbers are drawn again. keep is a
+    folder for the tensors until then, as for check_model. The model is left as it was.
 
     Raises:
         InputError (a ValueError): see record_step in step.py.
     """
-    return recording_of(Step(model, inputs, kwargs, loss, target, optimizer, called), draws_of)
+    step = Step(model, inputs, kwargs, loss, target, optimizer, called, folder_of(keep))
+    return recording_of(step, draws_of)
+
+
+def folder_of(keep: str | Path | None) -> Path | None:
+    """The folder that tensors are kept in; None keeps them in memory."""
+    return None if keep is None else Path(keep)
 
 
 def recording_of(step: Step, draws_of: Recording | None = None) -> Recording:

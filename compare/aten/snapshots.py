@@ -5,8 +5,9 @@ A storage is copied only when something is about to write into it, and only if a
 lies in it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -42,6 +43,15 @@ def span(ref: TensorRef) -> int:
     return 1 + sum((side - 1) * step for side, step in zip(ref.shape, ref.stride, strict=True))
 
 
+def tensor_from(ref: TensorRef, read: Callable[[TensorRef, int, int], bytes]) -> Tensor:
+    """The tensor, of bytes of its storage: read(ref, start, count)."""
+    count, size = span(ref), ref.dtype.itemsize
+    if not count:
+        return torch.empty_strided(ref.shape, ref.stride, dtype=ref.dtype)
+    data = bytearray(read(ref, ref.offset * size, count * size))
+    return torch.frombuffer(data, dtype=ref.dtype).as_strided(ref.shape, ref.stride)
+
+
 class Values(Protocol):
     """Where the numbers of recorded tensors are."""
 
@@ -57,7 +67,7 @@ class Snapshots:
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
-        self._storages: list[torch.UntypedStorage] = []
+        self._storages: list[Any] = []
         self._versions: list[int] = []
         self._frozen: dict[tuple[int, int], torch.UntypedStorage] = {}
         self._opaque = 0
@@ -87,7 +97,7 @@ class Snapshots:
         number = self._number(tensor)
         place = number, self._versions[number]
         if place not in self._frozen:
-            self._frozen[place] = self._storages[number].clone()  # type: ignore[no-untyped-call]
+            self._frozen[place] = self._storages[number].clone()
         return number
 
     def after_writing(self, memory: int | None) -> None:
@@ -106,7 +116,7 @@ class Snapshots:
 
     def nbytes_of(self, ref: TensorRef) -> int:
         """The size of the storage that the tensor lies in."""
-        return self._storages[ref.storage].nbytes()
+        return int(self._storages[ref.storage].nbytes())
 
     @property
     def nbytes(self) -> int:
@@ -119,9 +129,12 @@ class Snapshots:
         key = storage._cdata
         if key not in self._numbers:
             self._numbers[key] = len(self._storages)
-            self._storages.append(storage)
+            self._storages.append(self._hold(storage))
             self._versions.append(0)
         return self._numbers[key]
+
+    def _hold(self, storage: torch.UntypedStorage) -> Any:
+        return storage
 
 
 def unreadable(tensor: Tensor) -> str:

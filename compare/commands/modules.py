@@ -27,6 +27,14 @@ FORM = (
 )
 
 
+KEEP = click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep the tensors of the step in this folder instead of memory; they are removed.",
+)
+
+
 @click.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
@@ -38,8 +46,11 @@ FORM = (
     multiple=True,
     help="Leave out a result of b (loss, 'head.*'); may be repeated.",
 )
+@KEEP
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def modules(a: str, b: str, seed: int, ignored: tuple[str, ...], as_json: bool) -> None:
+def modules(
+    a: str, b: str, seed: int, ignored: tuple[str, ...], keep: Path | None, as_json: bool
+) -> None:
     """Judge whether two models compute the same: forward, backward and update.
 
     A and B are functions in Python files, FILE.py:NAME, that return (model, inputs), (model,
@@ -51,7 +62,7 @@ def modules(a: str, b: str, seed: int, ignored: tuple[str, ...], as_json: bool) 
     from torch_parity.compare.aten.recording import sources_of
 
     with progress_bar() as watch:
-        first, second = sources_of(*(step_of(where, seed) for where in (a, b)))
+        first, second = sources_of(*(step_of(where, seed, keep) for where in (a, b)))
         report = check_steps(first, second, {}, ignored, watch=watch)
     _answer(report, as_json)
 
@@ -59,8 +70,9 @@ def modules(a: str, b: str, seed: int, ignored: tuple[str, ...], as_json: bool) 
 @click.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed.")
+@KEEP
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def model(model: str, seed: int, as_json: bool) -> None:
+def model(model: str, seed: int, keep: Path | None, as_json: bool) -> None:
     """Judge every ATen call of one model, each on the inputs that it had.
 
     MODEL is a function in a Python file, FILE.py:NAME, or a file of `parity record --module`, as
@@ -71,7 +83,7 @@ def model(model: str, seed: int, as_json: bool) -> None:
     from torch_parity.compare.aten.recording import sources_of
 
     with progress_bar() as watch:
-        (source,) = sources_of(step_of(model, seed))
+        (source,) = sources_of(step_of(model, seed, keep))
         report = check_step(source, watch=watch)
     _answer(report, as_json)
 
@@ -101,7 +113,7 @@ def progress_bar() -> Iterator["Watch"]:
         yield watch
 
 
-def step_of(where: str, seed: int) -> "Step":
+def step_of(where: str, seed: int, keep: Path | None = None) -> "Step":
     """The step that a function of a user's file describes; of a recording, its file as the
     model."""
     import torch
@@ -128,13 +140,12 @@ def step_of(where: str, seed: int) -> "Step":
         raise InputError(f"{where} returned {type(made).__name__}; {FORM}")
     whole: list[Any] = [*parts, *[None] * (4 - len(parts))]
     network, inputs, loss, optimizer = whole
-    if inputs is None:
+    keywords = inputs if isinstance(inputs, dict) else {}
+    if inputs is None or isinstance(inputs, dict):
         inputs = ()
-    elif isinstance(inputs, dict):
-        return Step(network, (), inputs, loss, None, optimizer, name)
-    return Step(
-        network, inputs if isinstance(inputs, tuple) else (inputs,), {}, loss, None, optimizer, name
-    )
+    elif not isinstance(inputs, tuple):
+        inputs = (inputs,)
+    return Step(network, inputs, keywords, loss, None, optimizer, name, keep)
 
 
 def _loaded(path: Path) -> ModuleType:

@@ -10,7 +10,12 @@ from torch_parity.compare.errors import InputError
 
 
 def write_recording(
-    module: str, options: Mapping[str, Any], draws: Path | None, out: Path, force: bool
+    module: str,
+    options: Mapping[str, Any],
+    draws: Path | None,
+    keep: Path | None,
+    out: Path,
+    force: bool,
 ) -> str:
     """Record the step that a function describes, and write it -> a line to print.
 
@@ -26,7 +31,7 @@ def write_recording(
         raise InputError(f"{out} exists; give another --out, or --force to replace it")
     with progress_bar() as watch:
         draws_of = None if draws is None else load_recording(draws)
-        step = step_of(module, _seed(options))
+        step = step_of(module, _seed(options), keep)
         if isinstance(step.model, Path):
             raise InputError(f"{module} is no Python file; expected FILE.py:NAME")
         recording = recording_of(step, draws_of)

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from torch_parity.compare.aten.snapshots import TensorRef, span
+from torch_parity.compare.aten.snapshots import TensorRef, tensor_from
 from torch_parity.compare.sources.files.stored import Entry
 
 
@@ -23,14 +22,12 @@ class StoredTensors:
         """
         if ref.unjudged:
             raise ValueError(f"a {ref.unjudged} has no numbers to read")
-        count, size = span(ref), ref.dtype.itemsize
-        if not count:
-            return torch.empty_strided(ref.shape, ref.stride, dtype=ref.dtype)
-        data = self._entries[ref.place].part(ref.offset * size, count * size)
-        flat = torch.frombuffer(bytearray(data), dtype=ref.dtype)
-        return flat.as_strided(ref.shape, ref.stride)
+        return tensor_from(ref, self._read)
 
     def nbytes_of(self, ref: TensorRef) -> int:
         """The size of the storage that the tensor lies in."""
         entry = self._entries[ref.place]
         return entry.size * entry.dtype.itemsize
+
+    def _read(self, ref: TensorRef, start: int, count: int) -> bytes:
+        return self._entries[ref.place].part(start, count)
