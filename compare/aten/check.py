@@ -1,27 +1,38 @@
 """Is every call of one model right? Do two models compute the same?"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from torch_parity.compare.aten.alignment import Alignment, align, digits
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
-from torch_parity.compare.aten.doubled import in_float64, precisions
-from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired, same_given
+from torch_parity.compare.aten.others import others_differ, others_unstored
 from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.recording import (
+    Recording,
+    Source,
+    believed,
+    folder_of,
+    own_record,
+    pair_in_float64,
+    recorded,
+    records_of,
+    require_same_draws,
+    settings_of,
+    sources_of,
+)
 from torch_parity.compare.aten.replay import replay
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
-from torch_parity.compare.aten.step import Step, options_of, record_step
-from torch_parity.compare.aten.unchanged import fresh, unchanged
+from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.tensors import to_numpy
@@ -30,12 +41,13 @@ Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
 
 
 def check_model(
-    model: Callable[..., Any],
+    model: Callable[..., Any] | Recording | str | Path,
     *inputs: Any,
     loss: Callable[..., Any] | None = None,
     target: Any = None,
     optimizer: torch.optim.Optimizer | None = None,
     called: str = "the model",
+    keep: str | Path | None = None,
     **kwargs: Any,
 ) -> ModelReport:
     """Run one step of a model, and judge every ATen call of it on the inputs that the call had.
@@ -48,20 +60,29 @@ def check_model(
     be derived for is UNJUDGED, by name. A custom autograd.Function is held to the derivative of its
     own forward besides.
 
+    model may also be a recording (record_model), or the path of its file; then the inputs, the loss
+    and the optimizer are those of the recording. keep is a folder for the tensors of the step, for
+    when they do not fit into memory; nothing is left in it.
+
     Raises:
-        InputError (a ValueError): see record_step in step.py.
+        InputError (a ValueError): see record_step in step.py; a file that holds no recording; a
+            folder that cannot be written to.
     """
-    return check_step(Step(model, inputs, kwargs, loss, target, optimizer, called))
+    (source,) = sources_of(
+        Step(model, inputs, kwargs, loss, target, optimizer, called, folder_of(keep))
+    )
+    return check_step(source)
 
 
-def check_step(step: Step, watch: Watch = unwatched) -> ModelReport:
+def check_step(source: Source, watch: Watch = unwatched) -> ModelReport:
     """check_model, of a step."""
-    return model_report(recorded(step), step.called, watch)
+    with believed(source):
+        return model_report(own_record(source), source.called, watch)
 
 
 def check_modules(
-    a: Callable[..., Any],
-    b: Callable[..., Any],
+    a: Callable[..., Any] | Recording | str | Path,
+    b: Callable[..., Any] | Recording | str | Path,
     *inputs: Any,
     loss: Callable[..., Any] | None = None,
     target: Any = None,
@@ -70,6 +91,7 @@ def check_modules(
     ignore: Sequence[str] = (),
     called: tuple[str, str] = ("a", "b"),
     share_draws: bool = True,
+    keep: str | Path | None = None,
     **kwargs: Any,
 ) -> ModulesReport:
     """Run one step of both on copies of the same inputs, and judge whether they compute the same.
@@ -82,39 +104,57 @@ def check_modules(
     hold the same numbers. ignore are fnmatch patterns of results, by b's names, that are not
     compared. With share_draws b draws the random numbers that a drew. Both are left as they were.
 
+    Either may be a recording (record_model), or the path of its file, with the inputs, the loss and
+    the optimizer that it was recorded with; the other one has those that are given here. keep is a
+    folder for the tensors of both, as for check_model.
+
     Raises:
         InputError (a ValueError): see record_step in step.py; ignore that fits nothing, or leaves
-            nothing; one model as both.
+            nothing; one model as both; a file that holds no recording; two recordings that drew
+            different random numbers.
     """
     if a is b:
         raise InputError("check_modules: a and b are one model; compare it with a copy.deepcopy")
     optimizer_a, optimizer_b = optimizers or (None, None)
-    steps = [
-        Step(m, inputs, kwargs, loss, target, o, c)
-        for m, o, c in ((a, optimizer_a, called[0]), (b, optimizer_b, called[1]))
-    ]
-    return check_steps(steps[0], steps[1], names or {}, ignore, share_draws)
+    first, second = sources_of(
+        Step(a, inputs, kwargs, loss, target, optimizer_a, called[0], folder_of(keep)),
+        Step(b, inputs, kwargs, loss, target, optimizer_b, called[1], folder_of(keep)),
+    )
+    return check_steps(first, second, names or {}, ignore, share_draws)
 
 
 def check_steps(
-    a: Step,
-    b: Step,
+    a: Source,
+    b: Source,
     names: Mapping[str, str],
     ignore: Sequence[str] = (),
     share_draws: bool = True,
     watch: Watch = unwatched,
 ) -> ModulesReport:
     """check_modules, of two steps that may have inputs and losses of their own."""
+    with believed(a, b):
+        return _modules_report(a, b, names, ignore, share_draws, watch)
+
+
+def _modules_report(
+    a: Source,
+    b: Source,
+    names: Mapping[str, str],
+    ignore: Sequence[str],
+    share_draws: bool,
+    watch: Watch,
+) -> ModulesReport:
     called = a.called, b.called
     notes: list[str] = []
-    own = [recorded(a)]
-    own.append(recorded(b, own[0] if share_draws else None))
+    own = records_of(a, b, share_draws)
     differing = tuple(given_differ(own[0], own[1], names, called))
-    pair, precision = _in_float64(a, b, own, share_draws, notes)
+    pair, precision = pair_in_float64(a, b, own, share_draws, notes)
+    if share_draws:
+        require_same_draws(a, b, pair)
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
-    back, causes = why(there, pair, names, ignore, called, (options_of(a), options_of(b)), bits)
+    back, causes = why(there, pair, names, ignore, called, (settings_of(a), settings_of(b)), bits)
     return ModulesReport(
         there.alignment,
         there.parting,
@@ -124,6 +164,7 @@ def check_steps(
         tuple(c.name for c in causes) if len(causes) == 1 else (),
         told(causes),
         differing=(*differing, *others_differ(own[0], own[1], called)),
+        unstored=tuple(others_unstored(*own)),
         notes=tuple(notes),
         called=called,
         precision=precision,
@@ -189,48 +230,11 @@ def why(
     return here.parting, causes
 
 
-def recorded(step: Step, draws_of: Record | None = None) -> Record:
-    """The step's record; the model and the optimizer are left as they were."""
-    draws = None if draws_of is None else Draws(draws_of)
-    step = with_own_inputs(step)
-    with torch.enable_grad(), unchanged(_module(step), step.optimizer):
-        return record_step(step, draws)
-
-
-def with_own_inputs(step: Step) -> Step:
-    """The same step on copies of its inputs and its target."""
-    own = fresh(step.inputs), fresh(dict(step.keywords or {})), fresh(step.target)
-    return replace(step, inputs=own[0], keywords=own[1], target=own[2])
-
-
 def model_report(record: Record, called: str, watch: Watch = unwatched) -> ModelReport:
     """The verdicts on one record."""
     tick = watch(f"replaying {called}", len(record.calls))
     verdicts = tuple(replay(record, tick))
     return ModelReport(record, verdicts, tuple(judged_functions(record)), called)
-
-
-def _module(step: Step) -> nn.Module:
-    """Of a function nothing can be put back but the generators."""
-    return step.model if isinstance(step.model, nn.Module) else nn.Module()
-
-
-def _in_float64(
-    a: Step, b: Step, own: list[Record], share_draws: bool, notes: list[str]
-) -> tuple[list[Record], str]:
-    """Both records in float64, or as they are."""
-    kinds = precisions(own[0]) | precisions(own[1])
-    precision = " and ".join(sorted(kinds)) or "float64"
-    if kinds <= {"float64"}:
-        return own, "float64"
-    try:
-        with in_float64(a) as step:
-            first = recorded(step)
-        with in_float64(b) as step:
-            return [first, recorded(step, first if share_draws else None)], "float64"
-    except InputError as error:
-        notes.append(f"Compared in {precision}: in float64 {error}.")
-        return own, precision
 
 
 def _given(record: Record) -> dict[str, np.ndarray]:
@@ -262,29 +266,6 @@ def given_differ(
     return found
 
 
-def others_differ(a: Record, b: Record, called: tuple[str, str]) -> Iterator[str]:
-    """What the models return besides tensors: numbers, strings, arrays."""
-    for name in dict.fromkeys([*a.others, *b.others]):
-        if name not in a.others or name not in b.others:
-            side = called[0] if name in a.others else called[1]
-            yield f"Only {side} returns {name}."
-            continue
-        first, second = a.others[name], b.others[name]
-        if not _same(first, second):
-            yield f"{name} is {_brief(first)} in {called[0]} and {_brief(second)} in {called[1]}."
-
-
-def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return np.array_equal(np.asarray(first), np.asarray(second))
-    return bool(first == second) or (first != first and second != second)
-
-
-def _brief(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
     known = [end.name for end in ends]
     for pattern in ignore:
@@ -301,4 +282,4 @@ def is_ignored(name: str, ignore: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in ignore)
 
 
-__all__ = ["Pairing", "check_model", "check_modules", "check_steps"]
+__all__ = ["Pairing", "check_model", "check_modules", "check_steps", "recorded"]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.unstored import require_available
 from torch_parity.compare.aten.verdicts import CallVerdict, held
 from torch_parity.compare.aten.watch import Tick
 from torch_parity.compare.bounds.tensors import Unbounded, replay_call
@@ -55,7 +56,8 @@ def _held_to(record: Record, call: Call, tier: str) -> list[CallVerdict]:
     if opaque:
         return _unjudged(call, opaque)
     try:
-        expected = expected_of(call, record.value, tier)
+        accelerator = any(ref.device != "cpu" for ref in call.inputs)
+        expected = expected_of(call, record.value, tier, accelerator)
     except Unbounded as error:
         return _unjudged(call, str(error))
     found = []
@@ -103,19 +105,20 @@ def largest(tensor: Tensor) -> float:
     return float(sizes.max()) if sizes.numel() else 0.0
 
 
-def expected_of(call: Call, find: Find, tier: str = "walk") -> list[Any]:
+def expected_of(call: Call, find: Find, tier: str = "walk", accelerator: bool = False) -> list[Any]:
     """What the call's outputs may be, from the tensors that find gives; see replay_call.
 
     Raises:
         Unbounded: no bound can be derived.
     """
+    require_available(call.overload, (call.args, call.kwargs))
     args, kwargs = mapped(
         lambda x: find(x) if isinstance(x, TensorRef) else x, (call.args, call.kwargs)
     )
     try:
         if call.operation == "cudnn_batch_norm":
             return _batch_norm_of_cudnn(args, tier)
-        outputs = replay_call(call.overload, args, kwargs, tier)
+        outputs = replay_call(call.overload, args, kwargs, tier, accelerator)
     except Unbounded:
         raise
     except (NotImplementedError, RuntimeError, TypeError, ValueError, IndexError) as error:

@@ -144,7 +144,8 @@ class ModulesReport(Required):
     models are the reports on the two as they are. lacking are results of a that b has the tensors
     for and does not make (a gradient that does not arrive); unpaired are those that belong to
     nothing of b. causes are the known mistakes that explain where the two part, in the words of
-    explanations; none is named where several fit. back is where the two part as seen from b: a's
+    explanations; none is named where several fit. unstored are returned values that a file could
+    not hold. back is where the two part as seen from b: a's
     first call that b has no counterpart for.
     """
 
@@ -156,6 +157,7 @@ class ModulesReport(Required):
     causes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
+    unstored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     called: tuple[str, str] = ("a", "b")
     precision: str = "float64"
@@ -181,7 +183,7 @@ class ModulesReport(Required):
             or any(m.outcome == "FAIL" for m in self.models)
         ):
             return "FAIL"
-        doubtful = self.unjudged or self.unpaired or not self.alignment.ends
+        doubtful = self.unjudged or self.unpaired or self.unstored or not self.alignment.ends
         if doubtful or any(m.outcome == "UNJUDGED" for m in self.models):
             return "UNJUDGED"
         return "PASS"
@@ -226,6 +228,8 @@ class ModulesReport(Required):
         if self.unpaired:
             which = _listed(self.unpaired)
             yield f"Not judged: {second} has no counterpart for {which} of {first}."
+        for name in self.unstored:
+            yield f"Not judged: {name}, which a file cannot hold."
         for model in self.models:
             if model.outcome == "UNJUDGED":
                 yield from not_judged(model.unjudged, f" of {model.called}")

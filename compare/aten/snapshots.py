@@ -5,7 +5,9 @@ A storage is copied only when something is about to write into it, and only if a
 lies in it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +17,8 @@ from torch import Tensor
 class TensorRef:
     """A recorded tensor: which storage, how often that had been written, and where in it.
 
-    unjudged says why its numbers cannot be read: a sparse tensor, one without memory.
+    unjudged says why its numbers cannot be read: a sparse tensor, one without memory. device is
+    where it was: "cpu", "cuda".
     """
 
     storage: int
@@ -25,6 +28,7 @@ class TensorRef:
     offset: int
     dtype: torch.dtype
     unjudged: str = ""
+    device: str = "cpu"
 
     @property
     def place(self) -> tuple[int, int]:
@@ -32,12 +36,38 @@ class TensorRef:
         return self.storage, self.version
 
 
+def span(ref: TensorRef) -> int:
+    """How many entries of the storage lie from the tensor's first one to its last."""
+    if not all(ref.shape):
+        return 0
+    return 1 + sum((side - 1) * step for side, step in zip(ref.shape, ref.stride, strict=True))
+
+
+def tensor_from(ref: TensorRef, read: Callable[[TensorRef, int, int], bytes]) -> Tensor:
+    """The tensor, of bytes of its storage: read(ref, start, count)."""
+    count, size = span(ref), ref.dtype.itemsize
+    if not count:
+        return torch.empty_strided(ref.shape, ref.stride, dtype=ref.dtype)
+    data = bytearray(read(ref, ref.offset * size, count * size))
+    return torch.frombuffer(data, dtype=ref.dtype).as_strided(ref.shape, ref.stride)
+
+
+class Values(Protocol):
+    """Where the numbers of recorded tensors are."""
+
+    def value(self, ref: TensorRef) -> Tensor:
+        """The numbers that the tensor had."""
+
+    def nbytes_of(self, ref: TensorRef) -> int:
+        """The size of the storage that the tensor lies in."""
+
+
 class Snapshots:
     """Every storage that was seen, at every version that a recorded tensor has."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
-        self._storages: list[torch.UntypedStorage] = []
+        self._storages: list[Any] = []
         self._versions: list[int] = []
         self._frozen: dict[tuple[int, int], torch.UntypedStorage] = {}
         self._opaque = 0
@@ -46,7 +76,8 @@ class Snapshots:
         """The tensor as it is now."""
         if reason := unreadable(tensor):
             self._opaque -= 1
-            return TensorRef(self._opaque, 0, tuple(tensor.shape), (), 0, tensor.dtype, reason)
+            shape, device = tuple(tensor.shape), tensor.device.type
+            return TensorRef(self._opaque, 0, shape, (), 0, tensor.dtype, reason, device)
         number = self._number(tensor)
         return TensorRef(
             number,
@@ -55,6 +86,7 @@ class Snapshots:
             tensor.stride(),
             int(tensor.storage_offset()),
             tensor.dtype,
+            device=tensor.device.type,
         )
 
     def before_writing(self, tensor: Tensor) -> int | None:
@@ -65,7 +97,7 @@ class Snapshots:
         number = self._number(tensor)
         place = number, self._versions[number]
         if place not in self._frozen:
-            self._frozen[place] = self._storages[number].clone()  # type: ignore[no-untyped-call]
+            self._frozen[place] = self._storages[number].clone()
         return number
 
     def after_writing(self, memory: int | None) -> None:
@@ -84,7 +116,7 @@ class Snapshots:
 
     def nbytes_of(self, ref: TensorRef) -> int:
         """The size of the storage that the tensor lies in."""
-        return self._storages[ref.storage].nbytes()
+        return int(self._storages[ref.storage].nbytes())
 
     @property
     def nbytes(self) -> int:
@@ -97,9 +129,12 @@ class Snapshots:
         key = storage._cdata
         if key not in self._numbers:
             self._numbers[key] = len(self._storages)
-            self._storages.append(storage)
+            self._storages.append(self._hold(storage))
             self._versions.append(0)
         return self._numbers[key]
+
+    def _hold(self, storage: torch.UntypedStorage) -> Any:
+        return storage
 
 
 def unreadable(tensor: Tensor) -> str:

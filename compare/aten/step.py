@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recorder import Recorder
+from torch_parity.compare.aten.snapshots import Snapshots
+from torch_parity.compare.aten.spool import SpooledSnapshots
 from torch_parity.compare.errors import InputError
 
 
@@ -22,16 +25,18 @@ class Step:
     target; then backward from it, and the optimizer's step.
 
     model is an nn.Module or any callable. loss returns one number, or several (a list, a dict):
-    backward is taken from each in turn. called is the model's name in messages.
+    backward is taken from each in turn. called is the model's name in messages. keep is a folder
+    for the recorded tensors; None keeps them in memory.
     """
 
-    model: Callable[..., Any]
+    model: Any
     inputs: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] | None = None
     loss: Callable[..., Any] | None = None
     target: Any = None
     optimizer: torch.optim.Optimizer | None = None
     called: str = "the model"
+    keep: Path | None = None
 
 
 def record_step(step: Step, draws: Draws | None = None) -> Record:
@@ -42,7 +47,8 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
             or loss that raises, a loss that is no number, a model that returns nothing.
     """
     _require_whole(step)
-    recorder = Recorder(step.model, draws)
+    snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
+    recorder = Recorder(step.model, draws, snapshots)
     record = recorder.record
     record.given |= {n: recorder.ref(t) for n, t in _given(step)}
     with recorder:
@@ -192,4 +198,4 @@ def _updated(recorder: Recorder, step: Step) -> None:
         if was is None or was.place != ref.place:
             record.results[f"new {name}"] = ref
             # whoever puts the model back writes into this memory
-            record.snapshots.after_writing(record.snapshots.before_writing(tensor))
+            recorder.snapshots.after_writing(recorder.snapshots.before_writing(tensor))

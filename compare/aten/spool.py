@@ -1,0 +1,69 @@
+"""Recorded tensors on disk: a step whose tensors do not fit into memory can still be judged."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from torch_parity.compare.aten.snapshots import Snapshots, TensorRef, tensor_from
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.torch_private import WeakStorage
+
+
+class SpooledSnapshots(Snapshots):
+    """Snapshots in a file without a name, which is gone when nothing refers to it any more, however
+    the process ends. A storage is written when it is first seen, and after each call that has
+    written into it; then the model may free it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._places: dict[tuple[int, int], tuple[int, int]] = {}  # where it begins, its bytes
+        self._end = 0
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (open as long as this is)
+        except OSError as error:
+            raise InputError(f"keep: {folder} cannot be written to: {error.strerror}") from None
+        self._folder = folder
+
+    def ref(self, tensor: Tensor) -> TensorRef:
+        """The tensor as it is now, written to disk."""
+        ref = super().ref(tensor)
+        if not ref.unjudged and ref.place not in self._places:
+            self._write(ref.place, tensor.untyped_storage())
+        return ref
+
+    def before_writing(self, tensor: Tensor) -> int | None:
+        """What is there was written to disk when it was seen."""
+        ref = self.ref(tensor)
+        return None if ref.unjudged else ref.storage
+
+    def value(self, ref: TensorRef) -> Tensor:
+        """A copy of the numbers that the tensor had, on the CPU."""
+        if ref.unjudged:
+            raise ValueError(f"a {ref.unjudged} has no numbers to read")
+        return tensor_from(ref, self._read)
+
+    def nbytes_of(self, ref: TensorRef) -> int:
+        """The size of the storage that the tensor lies in."""
+        return self._places[ref.place][1]
+
+    def _write(self, place: tuple[int, int], storage: torch.UntypedStorage) -> None:
+        n = storage.nbytes()
+        flat = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage, 0, (n,), (1,))
+        try:
+            self._file.seek(self._end)
+            self._file.write(flat.cpu().numpy().data)
+        except OSError as error:
+            raise InputError(
+                f"keep: {self._folder} cannot be written to: {error.strerror}"
+            ) from None
+        self._places[place] = self._end, n
+        self._end += n
+
+    def _read(self, ref: TensorRef, start: int, count: int) -> bytes:
+        self._file.seek(self._places[ref.place][0] + start)
+        return self._file.read(count)
+
+    def _hold(self, storage: torch.UntypedStorage) -> object:
+        return WeakStorage(storage)
