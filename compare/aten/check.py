@@ -16,6 +16,7 @@ from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given_pairs import Pairing, paired, same_given
+from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.replay import replay
@@ -88,6 +89,8 @@ def check_modules(
     """
     if a is b:
         raise InputError("check_modules: a and b are one model; compare it with a copy.deepcopy")
+    if optimizers is not None and not (isinstance(optimizers, tuple | list) and len(optimizers) == 2):
+        raise InputError("optimizers: expected two, (that of a, that of b)")
     optimizer_a, optimizer_b = optimizers or (None, None)
     steps = [
         Step(m, inputs, kwargs, loss, target, o, c)
@@ -123,7 +126,8 @@ def check_steps(
         there.unpaired,
         tuple(c.name for c in causes) if len(causes) == 1 else (),
         told(causes),
-        differing=(*differing, *others_differ(own[0], own[1], called)),
+        differing=differing,
+        others=tuple(others_of(own[0], own[1], called)),
         notes=tuple(notes),
         called=called,
         precision=precision,
@@ -258,36 +262,14 @@ def given_differ(
         if name in pairs or other is None or other.shape != array.shape or not array.size:
             continue
         gap = np.abs(other.astype(np.float64) - array.astype(np.float64))
-        at = np.unravel_index(int(np.nanargmax(gap)) if gap.size else 0, gap.shape)
+        gap[np.isnan(other) != np.isnan(array)] = np.inf
+        at = np.unravel_index(int(np.nan_to_num(gap, posinf=np.inf).argmax()), gap.shape)
         index = [int(i) for i in at]
         found.append(
             f"Given differently: {name} at {index} is {other[at]:.9g} in {called[0]} and "
             f"{array[at]:.9g} in {called[1]}."
         )
     return found
-
-
-def others_differ(a: Record, b: Record, called: tuple[str, str]) -> Iterator[str]:
-    """What the models return besides tensors: numbers, strings, arrays."""
-    for name in dict.fromkeys([*a.others, *b.others]):
-        if name not in a.others or name not in b.others:
-            side = called[0] if name in a.others else called[1]
-            yield f"Only {side} returns {name}."
-            continue
-        first, second = a.others[name], b.others[name]
-        if not _same(first, second):
-            yield f"{name} is {_brief(first)} in {called[0]} and {_brief(second)} in {called[1]}."
-
-
-def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return np.array_equal(np.asarray(first), np.asarray(second))
-    return bool(first == second) or (first != first and second != second)
-
-
-def _brief(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:

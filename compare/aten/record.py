@@ -76,8 +76,9 @@ class Record:
     """One step: its calls in order, the tensors, and what the named ones are called.
 
     given are the tensors that the step began from, by name; results those that it leaves behind
-    (outputs, the loss, gradients, the updated parameters, optimizer state). others are results
-    that are no tensors: a float, a string. named are the outputs of the modules and their
+    (outputs, the loss, gradients, the updated parameters, optimizer state), outside those of them
+    that no recorded call made (NumPy, Python). others are results that are neither tensors nor real
+    numbers: a string, an object. named are the outputs of the modules and their
     gradients: fc1, fc1.grad; of a second call fc1@2; of several outputs lstm.0. notes say what a
     reader has to know.
     """
@@ -87,6 +88,7 @@ class Record:
     functions: list[FunctionCall] = field(default_factory=list)
     given: dict[str, TensorRef] = field(default_factory=dict)
     results: dict[str, TensorRef] = field(default_factory=dict)
+    outside: set[str] = field(default_factory=set)
     others: dict[str, Any] = field(default_factory=dict)
     named: dict[str, TensorRef] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +12,8 @@ from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.verdicts import CallVerdict, held
 from torch_parity.compare.aten.watch import Tick
-from torch_parity.compare.bounds.tensors import Unbounded, replay_call
+from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded, replay_call
+from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import mapped
 
 HALVES = (torch.float16, torch.bfloat16)
@@ -70,6 +72,8 @@ def _judged(record: Record, call: Call, i: int, seen: Tensor, expected: Any) -> 
         return CallVerdict(call, i, "given")
     what = held(seen, expected)
     if what.use > 1:
+        if odd := undefined_by(record, call, np.isnan(what.seen) != np.isnan(what.expected)):
+            return CallVerdict(call, i, "unjudged", what, odd)
         return CallVerdict(call, i, "wrong", what)
     if what.unbounded:
         return CallVerdict(call, i, "unjudged", what, f"{call.operation}: an entry has no bound")
@@ -77,6 +81,32 @@ def _judged(record: Record, call: Call, i: int, seen: Tensor, expected: Any) -> 
         reason = f"{call.operation}: its bound is larger than what it computes with"
         return CallVerdict(call, i, "unjudged", what, reason)
     return CallVerdict(call, i, "right", what)
+
+
+def undefined_by(record: Record, call: Call, nan_on_one_side: bool) -> str:
+    """Why a number that is not what the formula gives is no proof; "" if it is.
+
+    What a kernel makes of nan is its own affair (torch.sign makes 0), and so is nan of infinities.
+    """
+    given = [record.value(r) for r in call.inputs if real(r)]
+    if any(bool(torch.isnan(x).any()) for x in given):
+        return f"{call.operation}: its inputs hold nan, of which another kernel makes other numbers"
+    if nan_on_one_side and not all(bool(torch.isfinite(x).all()) for x in given):
+        return f"{call.operation}: its inputs are not finite, and one formula makes nan of them"
+    return ""
+
+
+def require_known_nan(record: Record, call: Call, expected: Iterable[Any]) -> None:
+    """Raises:
+    Unbounded: the call made nan of numbers that are not finite where its formula makes none, or
+        the other way round.
+    """
+    for ref, tensor in zip(call.outputs, expected, strict=False):
+        if isinstance(tensor, BoundedTensor) and not ref.unjudged:
+            made = np.isnan(to_numpy(record.value(ref)).astype(np.float64))
+            differs = made != np.isnan(np.asarray(tensor.bounded.value))
+            if differs.any() and (odd := undefined_by(record, call, True)):
+                raise Unbounded(odd)
 
 
 def proves_nothing(bound: float, record: Record, calls: Iterable[Call]) -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal, Self
 
 from torch_parity.compare.aten.alignment import Alignment, EndVerdict
+from torch_parity.compare.aten.others import Other
 from torch_parity.compare.aten.parting import Parting, TensorNames, formula
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.verdicts import CallVerdict
@@ -175,7 +176,7 @@ class ModulesReport(_Required):
     for and does not make (a gradient that does not arrive); unpaired are those that belong to
     nothing of b. causes are the known mistakes that explain where the two part, in the words of
     explanations; none is named where several fit. back is where the two part as seen from b: a's
-    first call that b has no counterpart for.
+    first call that b has no counterpart for. others are results that are no tensors.
     """
 
     alignment: Alignment
@@ -186,6 +187,7 @@ class ModulesReport(_Required):
     causes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
+    others: tuple[Other, ...] = ()
     notes: tuple[str, ...] = ()
     called: tuple[str, str] = ("a", "b")
     precision: str = "float64"
@@ -208,11 +210,14 @@ class ModulesReport(_Required):
             self.wrong
             or self.differing
             or self.lacking
+            or any(o.outcome == "differs" for o in self.others)
             or any(m.outcome == "FAIL" for m in self.models)
         ):
             return "FAIL"
-        doubtful = self.unjudged or self.unpaired or not self.alignment.ends
-        if doubtful or any(m.outcome == "UNJUDGED" for m in self.models):
+        doubtful = self.unjudged or self.unpaired or not (self.alignment.ends or self.others)
+        doubtful = doubtful or any(o.outcome == "unjudged" for o in self.others)
+        # a model that only hands on what it was given makes no call, and none is unjudged
+        if doubtful or any(m.outcome == "UNJUDGED" and m.calls for m in self.models):
             return "UNJUDGED"
         return "PASS"
 
@@ -234,12 +239,14 @@ class ModulesReport(_Required):
     def _sentences(self) -> Iterator[str]:
         first, second = self.called
         right = sum(e.outcome == "right" for e in self.alignment.ends)
-        total = len(self.alignment.ends)
+        right += sum(o.outcome == "same" for o in self.others)
+        total = len(self.alignment.ends) + len(self.others)
         yield (
             f"{self.outcome} {right} of {total} results of {second} are those of {first}, "
             f"up to the rounding of {self.precision}"
         )
         yield from self.differing
+        yield from (o.sentence for o in self.others if o.sentence)
         if self.lacking:
             yield f"{second} does not make {_listed(self.lacking)}, which {first} makes."
         if self.parting is not None:

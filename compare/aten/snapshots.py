@@ -7,8 +7,16 @@ lies in it.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+# The types whose numbers NumPy (with ml_dtypes) can hold.
+READ = {
+    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.uint8,
+    torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,8 @@ class Snapshots:
         """The tensor as it is now."""
         if reason := unreadable(tensor):
             self._opaque -= 1
-            return TensorRef(self._opaque, 0, tuple(tensor.shape), (), 0, tensor.dtype, reason)
+            shape = () if tensor.is_nested else tuple(tensor.shape)
+            return TensorRef(self._opaque, 0, shape, (), 0, tensor.dtype, reason)
         number = self._number(tensor)
         return TensorRef(
             number,
@@ -86,6 +95,20 @@ class Snapshots:
         """The size of the storage that the tensor lies in."""
         return self._storages[ref.storage].nbytes()
 
+    def of_array(self, array: np.ndarray, dtype: torch.dtype) -> TensorRef | None:
+        """The tensor that an array is a view of; None if its memory is none that was seen."""
+        steps = [s // array.itemsize for s in array.strides]
+        if min(steps, default=0) < 0 or any(s % array.itemsize for s in array.strides):
+            return None
+        address = array.ctypes.data
+        for number, storage in enumerate(self._storages):
+            begin = storage.data_ptr() if storage.device.type == "cpu" else 0
+            if array.size and begin <= address < begin + storage.nbytes():
+                offset = (address - begin) // array.itemsize
+                version = self._versions[number]
+                return TensorRef(number, version, array.shape, tuple(steps), offset, dtype)
+        return None
+
     @property
     def nbytes(self) -> int:
         """The memory that the record holds."""
@@ -104,18 +127,27 @@ class Snapshots:
 
 def unreadable(tensor: Tensor) -> str:
     """Why a tensor's memory cannot be read as numbers; "" if it can."""
+    if tensor.is_nested:
+        return "nested tensor"
     if tensor.layout != torch.strided:
-        return f"{str(tensor.layout).removeprefix('torch.').replace('_', ' ')} tensor"
+        return f"{str(tensor.layout).removeprefix('torch.').strip('_').replace('_', ' ')} tensor"
     if tensor.is_quantized:
         return "quantized tensor"
-    if tensor.is_complex():
-        return "complex tensor"
+    if tensor.dtype not in READ:
+        kind = "complex" if tensor.is_complex() else str(tensor.dtype).removeprefix("torch.")
+        return f"{kind} tensor"
     if tensor.device.type == "meta":
         return "tensor without memory"
     plain = type(tensor) in (Tensor, torch.nn.Parameter, torch.nn.Buffer)
-    if not plain and not _has_storage(tensor):
+    if not plain and (_wraps(tensor) or not _has_storage(tensor)):
         return f"{type(tensor).__name__} without memory of its own"
     return ""
+
+
+def _wraps(tensor: Tensor) -> bool:
+    """A subclass that computes by other tensors, which hold its numbers."""
+    own = type(tensor).__torch_dispatch__
+    return getattr(own, "__func__", own) is not Tensor.__torch_dispatch__
 
 
 def _has_storage(tensor: Tensor) -> bool:

@@ -13,6 +13,7 @@ from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recorder import Recorder
+from torch_parity.compare.aten.returned import copied, is_number, source_of
 from torch_parity.compare.errors import InputError
 
 
@@ -64,8 +65,8 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
         record.results |= {f"{n}.grad": ref for n, ref in before.items()}
         record.results |= {
             f"{n}.grad": recorder.ref(t.grad)
-            for n, t in leaves_of("input", _arguments(step))
-            if isinstance(t, Tensor) and t.is_leaf and t.requires_grad and t.grad is not None
+            for n, t in _inputs(step)
+            if t.is_leaf and t.requires_grad and t.grad is not None
         }
         if step.optimizer is not None:
             with recorder.phase("update"):
@@ -132,8 +133,8 @@ def _arguments(step: Step) -> Any:
 
 def _given(step: Step) -> Iterator[tuple[str, Tensor]]:
     """What the step begins from: inputs, target, parameters, buffers, the optimizer's state."""
-    for name, value in (("input", _arguments(step)), ("target", step.target)):
-        yield from ((n, t) for n, t in leaves_of(name, value) if isinstance(t, Tensor))
+    yield from _inputs(step)
+    yield from ((n, t) for n, t in leaves_of("target", step.target) if isinstance(t, Tensor))
     if isinstance(step.model, nn.Module):
         yield from step.model.named_parameters(remove_duplicate=False)
         yield from step.model.named_buffers(remove_duplicate=False)
@@ -141,6 +142,10 @@ def _given(step: Step) -> Iterator[tuple[str, Tensor]]:
         if p.grad is not None:
             yield f"{n}.grad before", p.grad
     yield from _state(step)
+
+
+def _inputs(step: Step) -> Iterator[tuple[str, Tensor]]:
+    yield from ((n, t) for n, t in leaves_of("input", _arguments(step)) if isinstance(t, Tensor))
 
 
 def _parameters(step: Step) -> dict[str, nn.Parameter]:
@@ -176,6 +181,12 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
     for at, leaf in leaves_of(name, value):
         if isinstance(leaf, Tensor):
             recorder.record.results[at] = recorder.ref(leaf)
+        elif is_number(leaf):
+            source = source_of(recorder.record, leaf)
+            if source is None:
+                source = recorder.ref(copied(leaf))
+                recorder.record.outside.add(at)
+            recorder.record.results[at] = source
         elif leaf is not None:
             recorder.record.others[at] = leaf
 
@@ -183,7 +194,7 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
 def _updated(recorder: Recorder, step: Step) -> None:
     """What the step has changed: parameters, buffers, the optimizer's state."""
     record = recorder.record
-    named = [*_state(step)]
+    named = [*_state(step), *_inputs(step)]
     if isinstance(step.model, nn.Module):
         named += [*step.model.named_parameters(), *step.model.named_buffers()]
     for name, tensor in named:

@@ -67,7 +67,8 @@ def held(seen: Tensor, expected: Any) -> Held:
         same = (found == value) | (np.isnan(found) & np.isnan(value))
         most = precision(b.judged).most * NEAR_OVERFLOW
         same |= np.isinf(found) & (np.abs(value) + error >= most)
-        uses = np.where(same | (gap == 0), 0.0, gap / error)
+        without = ~np.isfinite(error) & np.isfinite(value)  # it may be anything
+        uses = np.where(same | (gap == 0) | without, 0.0, gap / error)
         uses = np.where(np.isnan(uses), np.inf, uses)
         at = np.unravel_index(int(uses.argmax()), uses.shape)
         finite = np.isfinite(value)
