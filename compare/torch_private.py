@@ -137,3 +137,9 @@ def sequence_of(node: Any) -> int | None:
     """The number of a node of autograd's graph; None if torch does not say."""
     of_node = getattr(node, "_sequence_nr", None)
     return None if of_node is None else int(of_node())
+
+
+def is_zero_tensor(tensor: torch.Tensor) -> bool:
+    """Autograd's stand-in for zeros, which has no memory."""
+    of_torch = getattr(torch, "_is_zerotensor", None)
+    return of_torch is not None and bool(of_torch(tensor))

@@ -1,6 +1,6 @@
 """Is every call of one model right? Do two models compute the same?"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,6 +16,7 @@ from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given_pairs import Pairing, paired, same_given
+from torch_parity.compare.aten.lazy import initialised
 from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
@@ -57,7 +58,7 @@ def check_model(
 
 def check_step(step: Step, watch: Watch = unwatched) -> ModelReport:
     """check_model, of a step."""
-    return model_report(recorded(step), step.called, watch)
+    return model_report(recorded(initialised(step)), step.called, watch)
 
 
 def check_modules(
@@ -89,7 +90,9 @@ def check_modules(
     """
     if a is b:
         raise InputError("check_modules: a and b are one model; compare it with a copy.deepcopy")
-    if optimizers is not None and not (isinstance(optimizers, tuple | list) and len(optimizers) == 2):
+    if optimizers is not None and not (
+        isinstance(optimizers, tuple | list) and len(optimizers) == 2
+    ):
         raise InputError("optimizers: expected two, (that of a, that of b)")
     optimizer_a, optimizer_b = optimizers or (None, None)
     steps = [
@@ -108,6 +111,7 @@ def check_steps(
     watch: Watch = unwatched,
 ) -> ModulesReport:
     """check_modules, of two steps that may have inputs and losses of their own."""
+    a, b = initialised(a), initialised(b)
     called = a.called, b.called
     notes: list[str] = []
     own = [recorded(a)]

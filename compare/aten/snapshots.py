@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torch_parity.compare.torch_private import is_zero_tensor
 
 # The types whose numbers NumPy (with ml_dtypes) can hold.
 READ = {
@@ -56,6 +57,8 @@ class Snapshots:
             self._opaque -= 1
             shape = () if tensor.is_nested else tuple(tensor.shape)
             return TensorRef(self._opaque, 0, shape, (), 0, tensor.dtype, reason)
+        if is_zero_tensor(tensor):
+            return self._zeros(tensor)
         number = self._number(tensor)
         return TensorRef(
             number,
@@ -86,10 +89,18 @@ class Snapshots:
         """The numbers that the tensor had; a view of what is kept."""
         if ref.unjudged:
             raise ValueError(f"a {ref.unjudged} has no numbers to read")
-        current = self._versions[ref.storage] == ref.version
-        storage = self._storages[ref.storage] if current else self._frozen[ref.place]
+        storage = self.memory(*ref.place)
         empty = torch.empty(0, dtype=ref.dtype, device=storage.device)
         return empty.set_(storage, ref.offset, ref.shape, ref.stride)
+
+    def memory(self, storage: int, version: int) -> torch.UntypedStorage:
+        """A storage as it was at a version."""
+        current = self._versions[storage] == version
+        return self._storages[storage] if current else self._frozen[storage, version]
+
+    def is_on_cpu(self, ref: TensorRef) -> bool:
+        """Where NumPy can reach it."""
+        return self._storages[ref.storage].device.type == "cpu"
 
     def nbytes_of(self, ref: TensorRef) -> int:
         """The size of the storage that the tensor lies in."""
@@ -114,9 +125,20 @@ class Snapshots:
         """The memory that the record holds."""
         return sum(s.nbytes() for s in (*self._storages, *self._frozen.values()))
 
+    def _zeros(self, tensor: Tensor) -> TensorRef:
+        """Memory for a tensor that has none."""
+        # by NumPy, as what torch would call here might be recorded
+        memory = np.zeros(tensor.numel() * tensor.dtype.itemsize, np.uint8)
+        storage = torch.from_numpy(memory).untyped_storage()
+        shape = tuple(tensor.shape)
+        stride = tuple(np.zeros(shape, np.uint8).strides)
+        return TensorRef(self._added(storage), 0, shape, stride, 0, tensor.dtype)
+
     def _number(self, tensor: Tensor) -> int:
+        return self._added(tensor.untyped_storage())
+
+    def _added(self, storage: torch.UntypedStorage) -> int:
         """Storages are held, so that no other gets the address of one that was seen."""
-        storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._numbers:
             self._numbers[key] = len(self._storages)
@@ -133,6 +155,8 @@ def unreadable(tensor: Tensor) -> str:
         return f"{str(tensor.layout).removeprefix('torch.').strip('_').replace('_', ' ')} tensor"
     if tensor.is_quantized:
         return "quantized tensor"
+    if tensor.is_neg():
+        return "tensor that is negated when it is read"
     if tensor.dtype not in READ:
         kind = "complex" if tensor.is_complex() else str(tensor.dtype).removeprefix("torch.")
         return f"{kind} tensor"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
+from torch_parity.compare.aten.memory_sums import require_unchanged, sums_of
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recorder import Recorder
 from torch_parity.compare.aten.returned import copied, is_number, source_of
@@ -46,10 +47,9 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     recorder = Recorder(step.model, draws)
     record = recorder.record
     record.given |= {n: recorder.ref(t) for n, t in _given(step)}
+    sums = sums_of(record)
     with recorder:
-        output = _run(
-            step, "the forward", lambda: step.model(*step.inputs, **(step.keywords or {}))
-        )
+        output = run_forward(step)
         _results(recorder, "output", output)
         if not record.results and not record.others and step.loss is None:
             raise InputError(f"{step.called} returned nothing, so there is nothing to judge")
@@ -71,8 +71,18 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
         if step.optimizer is not None:
             with recorder.phase("update"):
                 _run(step, "the optimizer's step", step.optimizer.step)
+    require_unchanged(record, sums, step.called)
     _updated(recorder, step)
     return record
+
+
+def run_forward(step: Step) -> Any:
+    """What the model returns.
+
+    Raises:
+        InputError: it raises.
+    """
+    return _run(step, "the forward", lambda: step.model(*step.inputs, **(step.keywords or {})))
 
 
 def _require_whole(step: Step) -> None:
