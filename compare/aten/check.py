@@ -1,6 +1,6 @@
 """Is every call of one model right? Do two models compute the same?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,7 +11,7 @@ from torch import nn
 
 from torch_parity.compare.aten.alignment import Alignment, align, digits
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
-from torch_parity.compare.aten.doubled import in_float64, precisions
+from torch_parity.compare.aten.doubled import halves_of, in_float64, precisions
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
@@ -116,8 +116,11 @@ def check_steps(
     notes: list[str] = []
     own = [recorded(a)]
     own.append(recorded(b, own[0] if share_draws else None))
-    differing = tuple(given_differ(own[0], own[1], names, called))
     pair, precision = _in_float64(a, b, own, share_draws, notes)
+    differing = (
+        *given_differ(own[0], own[1], names, called),
+        *halves_differ(own, pair, called),
+    )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
@@ -274,6 +277,16 @@ def given_differ(
             f"{array[at]:.9g} in {called[1]}."
         )
     return found
+
+
+def halves_differ(
+    own: Sequence[Record], pair: Sequence[Record], called: tuple[str, str]
+) -> Iterator[str]:
+    """A half that one side alone computes in, and that is gone in float64: autocast."""
+    gone = [halves_of(o) - halves_of(p) for o, p in zip(own, pair, strict=True)]
+    for kind in sorted(gone[0] ^ gone[1]):
+        one, other = called if kind in gone[0] else called[::-1]
+        yield f"{one} computes in {kind} (autocast), and {other} does not."
 
 
 def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:

@@ -14,6 +14,8 @@ from torch_parity.compare.aten.leaves import with_tensors
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step
 
+HALVES = (torch.float16, torch.bfloat16)
+
 
 @contextmanager
 def in_float64(step: Step) -> Iterator[Step]:
@@ -58,6 +60,12 @@ def in_float64(step: Step) -> Iterator[Step]:
 def precisions(record: Record) -> set[str]:
     """The types of real numbers that a step was given; an optimizer's counters do not count."""
     kinds = {r.dtype for r in record.given.values() if r.dtype.is_floating_point and r.shape}
+    return {str(kind).removeprefix("torch.") for kind in kinds}
+
+
+def halves_of(record: Record) -> set[str]:
+    """The types of two bytes that a call computes in."""
+    kinds = {r.dtype for call in record.calls for r in call.outputs if r.dtype in HALVES}
     return {str(kind).removeprefix("torch.") for kind in kinds}
 
 

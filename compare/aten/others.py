@@ -17,7 +17,7 @@ UNIQUE = (Enum, type, torch.dtype, torch.layout, torch.memory_format, type(None)
 
 @dataclass(frozen=True)
 class Other:
-    """A result that is no tensor, of both models; what a report says of it unless it is the same."""
+    """A result of both models that is no tensor; sentence is what a report says of it."""
 
     name: str
     outcome: Literal["same", "differs", "unjudged"]

@@ -19,7 +19,7 @@ from torch_parity.compare.aten.custom_functions import functions_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.record import Call, Phase, Record
-from torch_parity.compare.aten.snapshots import Snapshots
+from torch_parity.compare.aten.snapshots import Snapshots, unreadable
 from torch_parity.compare.torch_private import (
     TorchDispatchMode,
     current_node,
@@ -29,7 +29,9 @@ from torch_parity.compare.torch_private import (
     sequence_of,
 )
 
-# Arguments that these write into although their schemas say nothing of it: running statistics.
+# Arguments that these write into in training mode, although their schemas say nothing of it: running
+# statistics. The sixth argument is the mode.
+TRAINING = 5
 HIDDEN_WRITES = {
     "aten::native_batch_norm": (3, 4),
     "aten::cudnn_batch_norm": (3, 4),
@@ -171,7 +173,7 @@ class Recorder(TorchDispatchMode):
     def _name(self, name: str, output: Any) -> None:
         """A module's outputs, and their gradients when they arrive."""
         for at, tensor in leaves_of(name, output):
-            if not isinstance(tensor, Tensor):
+            if not isinstance(tensor, Tensor) or unreadable(tensor):
                 continue
             self.record.named[at] = self.ref(tensor)
             if tensor.requires_grad:
@@ -185,6 +187,8 @@ def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> l
     """The tensors that the call writes into, in the order of its schema."""
     schema = func._schema
     hidden = HIDDEN_WRITES.get(schema.name, ())
+    if hidden and len(args) > TRAINING and not args[TRAINING]:
+        hidden = ()
     if not (schema.is_mutable or hidden):
         return []
     found: list[Tensor] = []

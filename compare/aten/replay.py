@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torch_parity.compare.aten.doubled import HALVES
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
@@ -16,7 +17,6 @@ from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded, replay
 from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import mapped
 
-HALVES = (torch.float16, torch.bfloat16)
 # What sums of numbers that vanish may lose, in units of the smallest normal number.
 UNDERFLOW = 2.0**20
 

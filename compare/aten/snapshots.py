@@ -53,12 +53,12 @@ class Snapshots:
 
     def ref(self, tensor: Tensor) -> TensorRef:
         """The tensor as it is now."""
+        if is_zero_tensor(tensor):
+            return self._zeros(tensor)
         if reason := unreadable(tensor):
             self._opaque -= 1
             shape = () if tensor.is_nested else tuple(tensor.shape)
             return TensorRef(self._opaque, 0, shape, (), 0, tensor.dtype, reason)
-        if is_zero_tensor(tensor):
-            return self._zeros(tensor)
         number = self._number(tensor)
         return TensorRef(
             number,
@@ -163,8 +163,8 @@ def unreadable(tensor: Tensor) -> str:
     if tensor.device.type == "meta":
         return "tensor without memory"
     plain = type(tensor) in (Tensor, torch.nn.Parameter, torch.nn.Buffer)
-    if not plain and (_wraps(tensor) or not _has_storage(tensor)):
-        return f"{type(tensor).__name__} without memory of its own"
+    if (not plain and _wraps(tensor)) or not _has_storage(tensor):
+        return f"{type(tensor).__name__} without memory of its own"  # also inside torch.func.vmap
     return ""
 
 
