@@ -21,7 +21,7 @@ import torch
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.ends import End
 from torch_parity.compare.aten.index import MOST_ENTRIES, Entry, Index, ordered, tables_of
-from torch_parity.compare.aten.memory import BoundedMemory, Place, numpy_dtype
+from torch_parity.compare.aten.memory import BoundedMemory, Place, digits, numpy_dtype
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.replay import (
     expected_of,
@@ -121,11 +121,16 @@ class _Walk:
         self._replaced: set[int] = set()
         self._lowered: set[Place] = set()
         self._tables = tables_of(b)
+        self._unseen = set(b.unseen)
         for end in ends:
             self._memory.keep(end.ref)
 
     def compute(self, call: Call) -> None:
         """The call's outputs from what is known, and their counterparts in a."""
+        for ref in call.inputs:
+            if ref.place in self._unseen:
+                self._unseen.discard(ref.place)
+                self._match_unseen(ref)
         if is_view(call):
             return
         outputs = self._outputs(call)
@@ -222,6 +227,51 @@ class _Walk:
                 self._memory.write(ref, BoundedTensor(exact, ref.dtype))
                 return
 
+    def _match_unseen(self, ref: TensorRef) -> None:
+        """a's tensor that compiled code has made, within the bound of a's calls."""
+        if not ref.dtype.is_floating_point or not ref.shape:
+            return
+        b = BoundedTensor.exact(self.alignment.b.value(ref)).bounded
+        for entry in self._index.near(b.value, ref.dtype):
+            bound = self._bound_of(entry.ref, b)
+            if bound is not None and _known(bound) and _use(b.value, bound, 0.0) <= 1:
+                self._take(ref, entry.ref, self._index.value(entry.ref).reshape(b.shape))
+                return
+
+    def _bound_of(self, of_a: TensorRef, b: Bounded) -> Bounded | None:
+        """What compiled code may make of a's tensor: a's formula, with the bound of a's calls once
+        for the rounding of either side; None if there is none."""
+        if self._own.of(of_a, self.alignment.known_of_a) is None:
+            return None
+        found = self._own.computed[of_a]
+        if found.size != b.size:
+            return None
+        error = 2 * found.error.reshape(b.shape)
+        return Bounded(found.value.reshape(b.shape), error, found.judged)
+
+    def _take(self, ref: TensorRef, of_a: TensorRef, numbers: np.ndarray) -> None:
+        """b has a's tensor, and its numbers stand for b's."""
+        self.share(ref, of_a)
+        self.alignment.known.add(ref.place)
+        exact = Bounded(numbers.copy(), np.zeros(numbers.shape), numpy_dtype(ref.dtype))
+        self._memory.write(ref, BoundedTensor(exact, ref.dtype))
+
+    def _held_unseen(self, end: End, b: Bounded) -> EndVerdict:
+        """A result that compiled code has made."""
+        bound = None if end.a_ref is None else self._bound_of(end.a_ref, b)
+        if end.a_ref is None or bound is None or end.a_ref.place in self.alignment.a.unseen:
+            if any(np.array_equal(w.reshape(b.shape), b.value) for w in end.wanted):
+                return EndVerdict(end, "right")
+            reason = "compiled code made it, and no bound can be derived from the other model"
+            return EndVerdict(end, "unjudged", reason=reason)
+        # told from b's numbers to what they have to be
+        turned = _verdict(end, _use(b.value, bound, 0.0), b.value, bound)
+        verdict = replace(turned, of_a=turned.of_b, of_b=turned.of_a)
+        if verdict.outcome == "right":
+            numbers = end.wanted[0].astype(b.value.dtype).reshape(b.shape)
+            self._take(end.ref, end.a_ref, numbers)
+        return verdict
+
     def _match_exactly(self, ref: TensorRef, tensor: torch.Tensor) -> None:
         """a's tensor of the same integers or truths, if there is one."""
         of_a = self._index.exactly(tensor, ref)
@@ -298,6 +348,9 @@ class _Walk:
         b, known = self.alignment.b, self.alignment.known
         for end in ends:
             verdict = self._held(end)
+            if verdict.outcome == "wrong" and b.undrawn:
+                reason = "compiled code draws random numbers of its own"
+                verdict = replace(verdict, outcome="unjudged", reason=reason)
             doubtful = verdict.outcome == "right" and verdict.power >= 1
             if doubtful and proves_nothing(verdict.reach, b, stretch(b, end.ref, known)):
                 reason = "its bound is larger than what it is computed with"
@@ -330,11 +383,15 @@ class _Walk:
         b = found.bounded
         if end.outside:
             return _made_outside(end, alike[0].astype(b.value.dtype).reshape(b.shape), b)
+        if end.ref.place in self.alignment.b.unseen:
+            return self._held_unseen(end, b)
         best: tuple[float, np.ndarray] | None = None
         vague = False
         for wanted in alike:
             numbers = wanted.astype(higher(wanted.dtype)).reshape(b.shape)
             use = _use(numbers, b, 0.0)
+            if end.a_ref is not None and end.a_ref.place in self.alignment.a.unseen:
+                use /= 2  # the bound once for the rounding of either side
             if 1 < use < self._own.worth_it and end.a_ref is not None:
                 own = self._own.of(end.a_ref, self.alignment.known_of_a)
                 if own is not None:
@@ -489,13 +546,6 @@ def is_view(call: Call) -> bool:
     """It returns memory that it was given, unchanged."""
     given = {ref.place for ref in call.inputs}
     return bool(call.outputs) and all(ref.place in given for ref in call.outputs)
-
-
-def digits(dtype: torch.dtype) -> int:
-    """The bits of a type's numbers; 99 of integers, which lose nothing."""
-    if not dtype.is_floating_point:
-        return 99
-    return {torch.float64: 53, torch.float32: 24, torch.float16: 11}.get(dtype, 8)
 
 
 def _is_lowered(entry: Entry) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from torch_parity.compare.aten.alignment import Alignment, align, digits
+from torch_parity.compare.aten.alignment import Alignment, align
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
 from torch_parity.compare.aten.doubled import halves_of, in_float64, precisions
 from torch_parity.compare.aten.draws import Draws
@@ -17,6 +17,7 @@ from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given_pairs import Pairing, paired, same_given
 from torch_parity.compare.aten.lazy import initialised
+from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
@@ -123,6 +124,12 @@ def check_steps(
     )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
+    if any(r.compiled for r in own) and pair is not own:
+        # its kernels for the models' own type are others than those for float64
+        here = compared(own, names, ignore)
+        if here.doubt > there.doubt:
+            there, pair = here, own
+            precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
     back, causes = why(there, pair, names, ignore, called, (options_of(a), options_of(b)), bits)
     return ModulesReport(
@@ -150,6 +157,14 @@ class Comparison:
     parting: Parting | None
     lacking: tuple[str, ...]
     unpaired: tuple[str, ...]
+
+    @property
+    def doubt(self) -> int:
+        """2 where something is wrong, 1 where something is not judged."""
+        outcomes = {e.outcome for e in self.alignment.ends}
+        if self.lacking or outcomes & {"wrong", "absent"}:
+            return 2
+        return int(bool(self.unpaired) or outcomes != {"right"})
 
 
 def compared(

@@ -29,8 +29,8 @@ from torch_parity.compare.torch_private import (
     sequence_of,
 )
 
-# Arguments that these write into in training mode, although their schemas say nothing of it: running
-# statistics. The sixth argument is the mode.
+# Arguments that these write into in training mode (the sixth argument), although their schemas say
+# nothing of it: running statistics.
 TRAINING = 5
 HIDDEN_WRITES = {
     "aten::native_batch_norm": (3, 4),
@@ -63,8 +63,13 @@ class Recorder(TorchDispatchMode):
         self._forward_of: dict[int, int] = {}  # a node's sequence number -> its forward call
         self.functions: list[int] = []  # the custom Functions that are running
         self._hooks = ExitStack()
+        self.is_on = False
+        self.own_tensors: list[Tensor] = []
+        if isinstance(module, nn.Module):
+            self.own_tensors = [*module.parameters(), *module.buffers()]
 
     def __enter__(self) -> "Recorder":
+        self.is_on = True
         enter = register_module_forward_pre_hook(self._enter_module)
         leave = register_module_forward_hook(self._leave_module, always_call=True)
         self._hooks.callback(enter.remove)
@@ -73,6 +78,7 @@ class Recorder(TorchDispatchMode):
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
+        self.is_on = False
         self._hooks.close()
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
@@ -84,6 +90,19 @@ class Recorder(TorchDispatchMode):
             yield
         finally:
             self._phase = before
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Without the recorder; what is written meanwhile into the model's own tensors is seen."""
+        snapshots = self.record.snapshots
+        self.__exit__(None, None, None)
+        try:
+            held = {n for t in self.own_tensors if (n := snapshots.before_writing(t)) is not None}
+            yield
+            for number in held:
+                snapshots.after_perhaps_writing(number)
+        finally:
+            self.__enter__()
 
     def ref(self, value: Any) -> Any:
         """A tensor's reference; anything else as it is."""

@@ -91,8 +91,17 @@ class ModelReport(_Required):
         """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
         if self.wrong or any(f.outcome == "wrong" for f in self.functions):
             return "FAIL"
-        doubtful = self.unjudged or any(f.outcome == "unjudged" for f in self.functions)
-        return "UNJUDGED" if doubtful or not self.verdicts else "PASS"
+        unseen = self.record.compiled or not self.verdicts
+        return "UNJUDGED" if self.doubtful or unseen else "PASS"
+
+    @property
+    def doubtful(self) -> bool:
+        """Something that was recorded could not be judged."""
+        return (
+            bool(self.unjudged)
+            or any(f.outcome == "unjudged" for f in self.functions)
+            or self.record.eager_instead
+        )
 
     @property
     def first(self) -> CallVerdict | None:
@@ -127,6 +136,7 @@ class ModelReport(_Required):
             if f.outcome != "right":
                 yield f.sentence
         yield from not_judged(self.unjudged)
+        yield from compiled_code(self.record, self.called)
         if self.outcome == "PASS":
             yield (
                 f"The greatest share of its bound that an output used is {self.greatest_use:.0%}; "
@@ -216,8 +226,8 @@ class ModulesReport(_Required):
             return "FAIL"
         doubtful = self.unjudged or self.unpaired or not (self.alignment.ends or self.others)
         doubtful = doubtful or any(o.outcome == "unjudged" for o in self.others)
-        # a model that only hands on what it was given makes no call, and none is unjudged
-        if doubtful or any(m.outcome == "UNJUDGED" and m.calls for m in self.models):
+        # what compiled code made was held to the other model; one that makes no call is right
+        if doubtful or any(m.doubtful for m in self.models):
             return "UNJUDGED"
         return "PASS"
 
@@ -266,6 +276,7 @@ class ModulesReport(_Required):
         for model in self.models:
             if model.outcome == "UNJUDGED":
                 yield from not_judged(model.unjudged, f" of {model.called}")
+                yield from compiled_code(model.record, model.called, compared=True)
         yield from self.notes
 
     def _parted(self, parting: Parting) -> Iterator[str]:
@@ -313,6 +324,26 @@ def _wrong_call(v: CallVerdict, names: TensorNames) -> Iterator[str]:
     yield f"  {where(call)}"
     came = f"it gave {h.seen:.9g}, expected {h.expected:.9g} within {h.bound:.2g}"
     yield f"  at {list(h.index)} {came}"
+
+
+def compiled_code(record: Record, called: str, compared: bool = False) -> Iterator[str]:
+    """What compiled code means for the verdict."""
+    if record.compiled:
+        times = "once" if record.compiled == 1 else f"{record.compiled} times"
+        made = ""
+        if record.graphs:
+            broken = f", graph breaks: {record.graph_breaks}" if record.graph_breaks else ""
+            made = f" (graphs compiled: {record.graphs}{broken})"
+        yield f"{called} runs compiled code {times}{made}, whose calls cannot be recorded: " + (
+            "what it makes is held to twice the bound of the other model's calls."
+            if compared
+            else "not judged; compare it with its eager form by check_modules."
+        )
+    if record.eager_instead:
+        yield (
+            f"Not judged: compiled code that {called} calls in a function: while it is recorded, "
+            "torch runs the eager form; compile a module instead."
+        )
 
 
 def not_judged(verdicts: tuple[CallVerdict, ...], of: str = "") -> Iterator[str]:

@@ -85,6 +85,18 @@ class Snapshots:
         if memory is not None:
             self._versions[memory] += 1
 
+    def after_perhaps_writing(self, memory: int) -> None:
+        """after_writing, if the memory holds other numbers than what was kept."""
+        place = memory, self._versions[memory]
+        kept, now = (
+            torch.empty(0, dtype=torch.uint8, device=s.device).set_(s)
+            for s in (self._frozen[place], self._storages[memory])
+        )
+        if torch.equal(kept, now):
+            del self._frozen[place]
+        else:
+            self._versions[memory] += 1
+
     def value(self, ref: TensorRef) -> Tensor:
         """The numbers that the tensor had; a view of what is kept."""
         if ref.unjudged:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from torch_parity.compare.aten.compiled import backward_aside, compiled_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.memory_sums import require_unchanged, sums_of
@@ -48,8 +49,8 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     record = recorder.record
     record.given |= {n: recorder.ref(t) for n, t in _given(step)}
     sums = sums_of(record)
-    with recorder:
-        output = run_forward(step)
+    with compiled_seen(recorder, step.model) as model, recorder:
+        output = run_forward(replace(step, model=model))
         _results(recorder, "output", output)
         if not record.results and not record.others and step.loss is None:
             raise InputError(f"{step.called} returned nothing, so there is nothing to judge")
@@ -59,6 +60,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
             for i, loss in enumerate(losses):
                 more = i + 1 < len(losses)
                 if loss.requires_grad:
+                    backward_aside(recorder, loss)
                     _run(step, "the backward", partial(loss.backward, retain_graph=more))
         params = _parameters(step)
         before = {n: recorder.ref(p.grad) for n, p in params.items() if p.grad is not None}
@@ -71,6 +73,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
         if step.optimizer is not None:
             with recorder.phase("update"):
                 _run(step, "the optimizer's step", step.optimizer.step)
+    record.undrawn = bool(record.compiled) and draws is not None and not draws.all_drawn
     require_unchanged(record, sums, step.called)
     _updated(recorder, step)
     return record
