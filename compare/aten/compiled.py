@@ -1,4 +1,4 @@
-"""Compiled code (torch.compile) runs below every recorder: only the numbers that it makes are known.
+"""Compiled code (torch.compile) runs below every recorder: only the numbers it makes are known.
 
 While it runs, the recorder steps aside, as torch would otherwise run its eager form. What it makes
 has no recorded call; alignment.py holds it to the bound of the other model's calls.
