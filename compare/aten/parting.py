@@ -63,14 +63,16 @@ def parting(alignment: Alignment) -> Parting | None:
             () if a_ref is None else tuple(leading_to(alignment.a, a_ref, known_a - {a_ref.place}))
         )
         found.append(Parting(verdict, of_a, of_b))
-    first = min(found, key=_order, default=None)
+    first = min(found, key=lambda f: _order(f, alignment), default=None)
     return None if first is None else with_views(first, alignment)
 
 
-def _order(found: Parting) -> tuple[int, int, int]:
+def _order(found: Parting, alignment: Alignment) -> tuple[int, int, int]:
     """By the phase that makes the result, and where its calls begin there; of those that begin
-    alike the shortest."""
+    alike the shortest. What compiled code has made comes before what is computed from it."""
     call = found.call
+    if found.end.end.ref.place in alignment.b.unseen:
+        return PHASES.index(found.end.end.phase), -1, len(found.of_a)
     phase = call.phase if call is not None else found.end.end.phase
     return PHASES.index(phase), call.index if call else 0, len(found.of_a) + len(found.of_b)
 

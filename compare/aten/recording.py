@@ -13,6 +13,7 @@ from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.draws import Draws, draws_differ
 from torch_parity.compare.aten.files.load import load_records
 from torch_parity.compare.aten.files.save import save_records
+from torch_parity.compare.aten.lazy import initialised
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step, options_of, record_step
 from torch_parity.compare.aten.unchanged import fresh, unchanged
@@ -93,6 +94,7 @@ def folder_of(keep: str | Path | None) -> Path | None:
 
 def recording_of(step: Step, draws_of: Recording | None = None) -> Recording:
     """record_model, of a step."""
+    step = initialised(step)
     options = options_of(step)
     record = recorded(step, None if draws_of is None else draws_of.record)
     double, reason = None, ""
@@ -147,7 +149,9 @@ def sources_of(*steps: Step) -> list[Source]:
 def _source(step: Step) -> Source:
     model: Any = step.model
     found = load_recording(model) if isinstance(model, str | Path) else model
-    return replace(found, called=step.called) if isinstance(found, Recording) else step
+    if isinstance(found, Recording):
+        return replace(found, called=step.called)
+    return initialised(step)
 
 
 def recorded(step: Step, draws_of: Record | None = None) -> Record:

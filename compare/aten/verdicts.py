@@ -70,7 +70,8 @@ def held(seen: Tensor, expected: Any) -> Held:
         beyond = np.abs(value) + error >= most
         lost = np.isnan(found) & beyond
         same |= lost | (np.isinf(found) & beyond)
-        uses = np.where(same | (gap == 0), 0.0, gap / error)
+        without = ~np.isfinite(error) & np.isfinite(value)  # it may be anything
+        uses = np.where(same | (gap == 0) | without, 0.0, gap / error)
         uses = np.where(np.isnan(uses), np.inf, uses)
         at = np.unravel_index(int(uses.argmax()), uses.shape)
         finite = np.isfinite(value)

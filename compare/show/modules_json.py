@@ -75,7 +75,6 @@ def _modules(report: ModulesReport) -> dict[str, Any]:
         ],
         "lacking": list(report.lacking),
         "unpaired": list(report.unpaired),
-        "unstored": list(report.unstored),
         "differing": list(report.differing),
         "parting": None
         if parting is None
