@@ -186,7 +186,7 @@ def test_data_parameters_and_masks_of_ones_own() -> None:
     rng = np.random.default_rng(77)
     case = Case(hidden=(3,), activation="relu", loss="cross_entropy", optimizer="sgd")
     x, y = rng.normal(size=(5, 2)), np.array([0, 2, 1, 1, 0])
-    W1, mask1 = rng.normal(size=(3, 2)), (rng.random((5, 3)) < 0.6) / 0.6
+    W1, mask1 = rng.normal(size=(3, 2)), (rng.random((5, 3)) < 0.8) / 0.8
     one_hot = np.eye(3)[y]
     for labels in (y, one_hot):
         at = given(case, x=x, y=labels, params={"W1": W1}, masks={"mask1": mask1})
