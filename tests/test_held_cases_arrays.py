@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from torch_parity import Case, Layout, check, given
+from torch_parity import Case, check, given
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.judge.report import Report
-from torch_parity.compare.sources.arrays.start import Given
 
 SEEDS = range(4)
 Arrays = dict[str, np.ndarray]
@@ -75,3 +73,114 @@ class TestMasks:
         ones[3, 2] = 0
         with pytest.raises(InputError, match="p=0"):
             given(case, masks={"mask1": ones})
+
+
+def mlp_step(at: Any, layers: int, g: Any = np.tanh, slope: Any = lambda a: 1 - a * a) -> Arrays:
+    """A step of logistic regression behind hidden layers, samples in rows; no dropout."""
+    t: Arrays = {}
+    h = at["x"]
+    for k in range(1, layers + 1):
+        t[f"z{k}"] = h @ at[f"W{k}"].T + at[f"b{k}"]
+        h = t[f"a{k}"] = g(t[f"z{k}"]) if k < layers else sigmoid(t[f"z{k}"])
+    dz = (h - at["y"]) / h.size
+    for k in range(layers, 0, -1):
+        t[f"dz{k}"] = dz
+        below = t[f"a{k - 1}"] if k > 1 else at["x"]
+        t[f"dW{k}"], t[f"db{k}"] = dz.T @ below, dz.sum(axis=0)
+        dz = dz @ at[f"W{k}"] * slope(below)
+    return t
+
+
+class TestTransposed:
+    """A convention holds for all arrays of a kind or for none."""
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("hidden", [(5, 5), (5, 5, 5), (3, 4, 4)])
+    def test_a_square_gradient_transposed_by_mistake(self, hidden: Any, seed: int) -> None:
+        at = given(moons(seed, hidden=hidden))
+        mine = mlp_step(at, len(hidden) + 1)
+        assert check(mine, at).passed
+        square = [n for n, a in mine.items() if n[:2] == "dW" and a.shape[0] == a.shape[1]]
+        for wrong in ([square[0]], square):
+            spoilt = mine | {n: mine[n].T for n in wrong}
+            for handed in (spoilt, {n: spoilt[n] for n in (*wrong, "dz2", "a1", "dz3", "a2")}):
+                report = check(handed, at)
+                assert not report.passed, (wrong, seed)
+                assert report.conventions == ()
+                assert report.causes == ("weight_gradient_transposed",), (wrong, seed)
+
+    def test_what_all_shapes_show_is_a_convention_also_of_the_square_ones(self) -> None:
+        at = given(moons(1, hidden=(5, 5)))
+        mine = mlp_step(at, 3)
+        turned = {n: a.T if n[:2] == "dW" else a for n, a in mine.items()}
+        report = check(turned, at)
+        assert report.passed
+        assert len(report.conventions) == 1
+        for kept in ("dW1", "dW2", "dW3"):  # one array of the kind is not turned
+            assert not check(turned | {kept: mine[kept]}, at).passed, kept
+
+
+def adam_steps(at: Any, lr: float, count: int, spoil: str = "") -> list[Arrays]:
+    """Some steps of Adam from t = 0; only the parameters are handed over."""
+    b1, b2 = (0.999, 0.9) if spoil == "betas swapped" else (0.9, 0.999)
+    params = {n: at[n] for n in ("W1", "b1", "W2", "b2")}
+    v, s = ({n: np.zeros_like(p) for n, p in params.items()} for _ in range(2))
+    done = []
+    for t in range(1, count + 1):
+        made = mlp_step({**at, **params}, 2)
+        n = 1 if spoil == "frozen" else t
+        new = {}
+        for name, p in params.items():
+            g = made[f"d{name}"]
+            v[name], s[name] = b1 * v[name] + (1 - b1) * g, b2 * s[name] + (1 - b2) * g * g
+            step = v[name] / (1 - b1**n), np.sqrt(s[name] / (1 - b2**n)) + 1e-8
+            new[name] = p - lr * step[0] / step[1]
+            if spoil == "stored":
+                v[name] = step[0]
+        params = new
+        done.append(new)
+    return done
+
+
+class TestSeveralSteps:
+    """One step cannot show a mistake in an optimizer's memory: several can, and the verdict says
+    what is not shown."""
+
+    NAMES = {
+        "betas swapped": "adam_betas_swapped",
+        "frozen": "adam_step_count_frozen",
+        "stored": "adam_correction_stored",
+    }
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    @pytest.mark.parametrize("spoil", NAMES)
+    def test_a_mistake_in_adams_memory(self, spoil: str, seed: int) -> None:
+        at = given(moons(seed, hidden=(3,), optimizer="adam", lr=0.05), step=1)
+        one, two, three = adam_steps(at, 0.05, 3, spoil)
+        report = check(one, at)
+        assert report.passed
+        assert self.NAMES[spoil] in report.unshown
+        assert self.NAMES[spoil] in report.verdict
+        report = check([one, two, three], at)
+        assert not report.passed
+        assert report.causes == (self.NAMES[spoil],), (spoil, seed)
+        root = report.judgement.root
+        assert root is not None
+        assert root.found.name.endswith("@2"), "the first step is right"
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_right_steps_pass_and_leave_nothing_unshown(self, seed: int) -> None:
+        at = given(moons(seed, hidden=(3,), optimizer="adam", lr=0.05), step=1)
+        report = check(adam_steps(at, 0.05, 3), at)
+        assert report.passed, report.verdict
+        assert report.unshown == ()
+        assert len(report.judgement.differences) == 12
+
+    def test_what_no_optimizer_step_was_handed_over_for_is_not_spoken_of(self) -> None:
+        at = given(moons(0), step=1)
+        assert check({"z1": at["x"] @ at["W1"].T + at["b1"]}, at).unshown == ()
+
+    @pytest.mark.parametrize("mine", [[], [{}], [1, 2], "W1"])
+    def test_bad_lists_are_refused(self, mine: Any) -> None:
+        with pytest.raises(InputError):
+            check(mine, moons(0))

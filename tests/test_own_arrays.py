@@ -72,7 +72,7 @@ def test_what_is_given_comes_in_the_layout_asked_for(layout: Layout) -> None:
         np.testing.assert_array_equal(layout.to_ours(name, at[name], 1), ours, err_msg=name)
 
 
-def test_a_square_network_is_recognised_by_its_numbers() -> None:
+def test_a_square_array_follows_the_others_of_its_kind() -> None:
     square = Case(data="moons", hidden=(2, 2), activation="tanh", batch=2, p=0, bias_scale=0.3)
     at = given(square)
     for layout in LAYOUTS:

@@ -42,6 +42,7 @@ class Evidence:
     rng: np.random.Generator | None = None
     drawn: dict[str, Any] = field(default_factory=dict)
     read: dict[str, list[float]] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)  # what the diagnosis has computed already
 
     def number(
         self,

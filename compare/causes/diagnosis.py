@@ -17,7 +17,7 @@ from torch_parity.compare.causes.cause import Cause, Effect, Evidence
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Trace, judged_in
-from torch_parity.compare.judge.replay import recorded_inputs, replay_stretch
+from torch_parity.compare.judge.replay import carried_through, recorded_inputs, replay_stretch
 from torch_parity.compare.judge.replayed import Replayed
 
 Stretches = Mapping[Node, tuple[Node, ...]]
@@ -167,36 +167,60 @@ def _holds(
     """Whether the stretch, with the node changed, gives what was recorded at its end.
 
     Within a stretch the mistake may have been made in this node alone, or wherever it can be made.
-    A record of the wrong shape or type may not even let it be tried; then it does not hold.
     """
-    try:
-        with np.errstate(all="ignore"):
-            return any(
-                all(r.right for r in replay_stretch(changed, *evidence.judged))
-                for changed in _changed(stretch, node, way, effect, evidence)
-            )
-    except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
-        return False
+    alone = (
+        tuple(new if n is node else n for n in stretch) for new in _tries(effect, node, evidence)
+    )
+    return any(_right(stretch, changed, evidence) for changed in alone) or _holds_everywhere(
+        stretch, way, evidence
+    )
 
 
-def _changed(
-    stretch: tuple[Node, ...],
-    node: Node,
-    way: tuple[Effect, ...],
-    effect: Effect,
-    evidence: Evidence,
-) -> Iterator[tuple[Node, ...]]:
-    for new in effect.change(node, evidence):
-        yield tuple(new if n is node else n for n in stretch)
+def _holds_everywhere(
+    stretch: tuple[Node, ...], way: tuple[Effect, ...], evidence: Evidence
+) -> bool:
     if len(stretch) == 1:
+        return False
+    key = (id(way), stretch[-1])
+    if key not in evidence.memo:
+        changed = _changed_everywhere(stretch, way, evidence)
+        evidence.memo[key] = any(_right(stretch, nodes, evidence) for nodes in changed)
+    return bool(evidence.memo[key])
+
+
+def _changed_everywhere(
+    stretch: tuple[Node, ...], way: tuple[Effect, ...], evidence: Evidence
+) -> Iterator[tuple[Node, ...]]:
+    if sum(any(e.on(n, evidence) for e in way) for n in stretch) < 2:
         return
-    everywhere = [
-        [new for e in way if e.on(n, evidence) for new in e.change(n, evidence)] or [n]
+    each = [
+        [new for e in way if e.on(n, evidence) for new in _tries(e, n, evidence)] or [n]
         for n in stretch
     ]
-    if sum(any(e.on(n, evidence) for e in way) for n in stretch) > 1:
-        for i in range(max(map(len, everywhere))):
-            yield tuple(options[min(i, len(options) - 1)] for options in everywhere)
+    for i in range(max(map(len, each))):
+        yield tuple(options[min(i, len(options) - 1)] for options in each)
+
+
+def _tries(effect: Effect, node: Node, evidence: Evidence) -> list[Node]:
+    """The node as the mistake may have changed it; nothing where a record of the wrong shape or
+    type does not even let it be tried."""
+    try:
+        with np.errstate(all="ignore"):
+            return list(effect.change(node, evidence))
+    except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
+        return []
+
+
+def _right(stretch: tuple[Node, ...], changed: tuple[Node, ...], evidence: Evidence) -> bool:
+    """Whether the changed nodes give what was recorded at the end."""
+    try:
+        with np.errstate(all="ignore"):
+            if stretch[-1] not in evidence.memo:
+                evidence.memo[stretch[-1]] = carried_through(stretch, *evidence.judged)
+            right = stretch, evidence.memo[stretch[-1]]
+            return all(r.right for r in replay_stretch(changed, *evidence.judged, right))
+    except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
+        return False
 
 
 def _smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:

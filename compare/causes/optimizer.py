@@ -127,7 +127,7 @@ def _step_ratio(node: Node, e: Evidence) -> float | None:
     if made is None or not all(name in e.known for name in node.inputs):
         return None
     W = e.known[node.inputs[0]]
-    given = (e.judged[0][name] for name in node.inputs)
+    given = (e.judged[0].get(name, e.known[name]) for name in node.inputs)
     bounded = [Bounded.exact(a) if is_real(a.dtype) else a for a in given]
     result = FUNCTIONS[node.operation](*bounded, **node.options)
     right = result[-1] if isinstance(result, tuple) else result

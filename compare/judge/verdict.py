@@ -133,6 +133,17 @@ def powerless(zeros: Iterable[str]) -> Iterator[str]:
         )
 
 
+def unseen(mistakes: Iterable[str]) -> Iterator[str]:
+    """What a PASS does not show about an update: mistakes that leave the record as it is."""
+    names = list(mistakes)
+    if names:
+        yield (
+            f"Not shown by what you handed over: {', '.join(names)}. With any of these mistakes it "
+            "would be the same, up to rounding. Hand over what the optimizer remembers as well, or "
+            "check several steps: check([step_1, step_2], start)."
+        )
+
+
 def _broke(fault: Fault) -> tuple[str, str]:
     r = fault.found
     return (

@@ -67,8 +67,12 @@ COURSE = Layout(samples="columns", biases="column", mean="dW")
 def recognise(
     theirs: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray], m: int, declared: Layout
 ) -> Layout:
-    """The layout that fits the shapes of the given arrays; if both fit (a square weight), the one
-    whose numbers are closer. The declared layout is kept if it fits."""
+    """The layout that fits the shapes of all given arrays; the declared one where they do not tell.
+
+    A convention holds for all arrays of a kind or for none. A square array fits either way, so it
+    follows the others of its kind: if its numbers are transposed and theirs are not, that is a
+    mistake.
+    """
     pairs = {n: (theirs[n], ours[n]) for n in theirs if n in ours}
     return Layout.model_validate(
         {
@@ -87,33 +91,37 @@ def _turned(
     plain: str,
     turned: str,
 ) -> str:
-    """Each tensor of the kind votes for the closer orientation; a tie keeps the declared one."""
-    votes = {plain: 0, turned: 0}
+    """The orientation that all shapes of the kind have; else the declared one."""
+    seen = set()
     for name, (theirs, ours) in pairs.items():
-        if kind.fullmatch(name) and theirs.ndim == ours.ndim == 2:
-            as_is, as_turned = (_distance(a, ours) for a in (theirs, theirs.T))
-            if as_is != as_turned:
-                votes[plain if as_is < as_turned else turned] += 1
-    return max((declared, plain, turned), key=votes.__getitem__)
+        rows, columns = ours.shape if ours.ndim == 2 else (0, 0)
+        if kind.fullmatch(name) and theirs.ndim == 2 and rows != columns:
+            seen |= {plain} if theirs.shape == (rows, columns) else set()
+            seen |= {turned} if theirs.shape == (columns, rows) else set()
+    return seen.pop() if len(seen) == 1 else declared
 
 
-def _distance(theirs: np.ndarray, ours: np.ndarray) -> float:
-    """The distance of the two after scaling; infinite where the shapes do not fit."""
-    if theirs.shape != ours.shape:
-        return float("inf")
+def distance(theirs: np.ndarray, ours: np.ndarray) -> float:
+    """The distance of the two after scaling, in the closer orientation; infinite where the shapes
+    do not fit."""
+    ways = (a for a in (theirs, theirs.T) if a.shape == ours.shape)
+    return min((_apart(a, ours) for a in ways), default=float("inf"))
+
+
+def _apart(theirs: np.ndarray, ours: np.ndarray) -> float:
     with np.errstate(invalid="ignore"):
         a, b = (x.astype(np.float64) / (np.abs(x).max(initial=0) or 1) for x in (theirs, ours))
         return float(np.nan_to_num(np.abs(a - b), nan=1.0).sum())
 
 
 def _biases(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], declared: str) -> str:
+    """The form that all biases have; else the declared one."""
+    seen = set()
     for name, (theirs, ours) in pairs.items():
         if BIASES.fullmatch(name) and ours.ndim == 1 and ours.size > 1:
             shapes = {"vector": (ours.size,), "row": (1, ours.size), "column": (ours.size, 1)}
-            fits = [form for form, shape in shapes.items() if theirs.shape == shape]
-            if fits and fits[0] != declared:
-                return fits[0]
-    return declared
+            seen |= {form for form, shape in shapes.items() if theirs.shape == shape}
+    return seen.pop() if len(seen) == 1 else declared
 
 
 def _mean(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], m: int, declared: Layout) -> str:

@@ -176,6 +176,6 @@ def _require_dropout_mask(name: str, mask: np.ndarray, case: Case) -> None:
     index = tuple(int(i) for i in np.argwhere(other)[0])
     expected = f"0 or 1/(1-p) = {scale:.9g}" if case.p else "1 everywhere, because the case has p=0"
     raise InputError(
-        f"{name} holds {numbers[index]:.9g} at {list(index)}; expected {expected}: divide a mask of "
-        "0 and 1 by 1 - p, and give the case the p that it was drawn with"
+        f"{name} holds {numbers[index]:.9g} at {list(index)}; expected {expected}: divide a mask "
+        "of 0 and 1 by 1 - p, and give the case the p that it was drawn with"
     )
