@@ -3,7 +3,7 @@
 Each kind is tried on several inputs of its own, written here without the code under test.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -146,7 +146,7 @@ class TestSeveralSteps:
     """One step cannot show a mistake in an optimizer's memory: several can, and the verdict says
     what is not shown."""
 
-    NAMES = {
+    NAMES: ClassVar = {
         "betas swapped": "adam_betas_swapped",
         "frozen": "adam_step_count_frozen",
         "stored": "adam_correction_stored",

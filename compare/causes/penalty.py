@@ -17,6 +17,7 @@ from torch_parity.compare.causes.cause import (
     one,
     read_also,
 )
+from torch_parity.compare.causes.remedies import of_penalty
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
 
@@ -140,6 +141,7 @@ CAUSES = (
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)",
         scaled_everywhere(lambda n, e: 2.0),
+        remedy=of_penalty,
     ),
     Cause(
         "lambda_halved",
@@ -147,6 +149,7 @@ CAUSES = (
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)",
         scaled_everywhere(lambda n, e: 0.5),
+        remedy=of_penalty,
     ),
     Cause(
         "lambda_not_divided_by_m",
@@ -154,6 +157,7 @@ CAUSES = (
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)  # not weight_decay=lambd",
         scaled_everywhere(lambda n, e: float(n.options["m"])),
+        remedy=of_penalty,
     ),
     Cause(
         "lambda_divided_by_the_batch",
@@ -161,6 +165,15 @@ CAUSES = (
         "dW = dW_loss + lambd / m * W  # m of the training set",
         "SGD(..., weight_decay=lambd / m)  # m of the training set",
         scaled_everywhere(_batch),
+        remedy=of_penalty,
+    ),
+    Cause(
+        "penalty_subtracted",
+        "The penalty is subtracted instead of added: the weights grow.",
+        "dW = dW_loss + lambd / m * W",
+        "SGD(..., weight_decay=lambd / m)",
+        scaled_everywhere(lambda n, e: -1.0),
+        remedy=of_penalty,
     ),
     Cause(
         "another_lambda",
@@ -168,6 +181,7 @@ CAUSES = (
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)",
         (one(_another_lambda, GRADIENT),),
+        remedy=of_penalty,
         tuned=True,
     ),
     Cause(
@@ -176,6 +190,7 @@ CAUSES = (
         "dW = dW_loss + l2_penalty_backward(W, lambd, m)",
         "(loss + l2_penalty(weights, lambd, m)).backward()",
         (one(by(lambda f, dW, W, **options: dW * 1), GRADIENT),),
+        remedy=of_penalty,
     ),
     Cause(
         "penalty_in_gradient_only",
@@ -189,7 +204,7 @@ CAUSES = (
     ),
     Cause(
         "penalty_scale",
-        "The cost's penalty is not lambda/(2m) sum W^2: the 2, or m, is missing.",
+        "The cost's penalty is not lambda/(2m) sum W^2: the 2, or m, is missing, or its sign.",
         "lambd / (2 * m) * (W * W).sum()",
         "lambd / (2 * m) * W.square().sum()",
         (
@@ -197,7 +212,9 @@ CAUSES = (
             one(_lambda(lambda n, e: 0.5), COST),
             one(_lambda(lambda n, e: float(n.options["m"])), COST),
             one(_lambda(_batch), COST),
+            one(_lambda(lambda n, e: -1.0), COST),
         ),
+        remedy=of_penalty,
     ),
     Cause(
         "biases_decayed",
@@ -215,6 +232,7 @@ CAUSES = (
             (Effect(GRADIENT, _swapped), Effect(COST, _swapped)),
             one(_swapped, GRADIENT),
         ),
+        remedy=of_penalty,
     ),
     Cause(
         "decoupled_weight_decay",

@@ -196,9 +196,11 @@ def _why(side: str, d: Diagnosis) -> Iterator[str]:
         c = explanation.cause
         where = ", ".join(explanation.tensors[:6]) + (", ..." if explanation.tensors[6:] else "")
         label = "Cause" if not d.unexplained else "Possible cause of a part of it"
-        yield f"{label} ({side}): {c.name}, seen in {where}. {c.sentence}"
-        yield f"  Right in NumPy: {c.manual}"
-        yield f"  Right in torch: {c.torch}"
+        numbers = f" {explanation.numbers}" if explanation.numbers else ""
+        manual, torch = explanation.remedy
+        yield f"{label} ({side}): {c.name}, seen in {where}. {c.sentence}{numbers}"
+        yield f"  Right in NumPy: {manual}"
+        yield f"  Right in torch: {torch}"
     if d.unexplained:
         yield (
             f"Cause ({side}) unknown: no known mistake explains {', '.join(d.unexplained[:6])}"
