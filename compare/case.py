@@ -139,8 +139,10 @@ class Case(BaseModel):
         description="auto: binary_cross_entropy for 2 classes, cross_entropy for more, mse_loss "
         "for targets that are not whole numbers",
     )
-    reduction: Literal["mean", "sum"] = Field(
-        default="mean", description="over the batch, as in torch"
+    reduction: Literal["mean", "sum", "batchmean"] = Field(
+        default="mean",
+        description="of the losses, as in torch: mean over all outputs of all samples; batchmean "
+        "is the mean over the samples of the sum over the outputs",
     )
     p: float = Field(
         default=0.2,
@@ -150,6 +152,11 @@ class Case(BaseModel):
     )
     l2: float = Field(default=0.7, ge=0, description="lambda of L2 (weights only, divided by 2m)")
     l1: float = Field(default=0.0, ge=0, description="lambda of L1 (weights only, divided by 2m)")
+    penalty: Literal["mean", "half_sum", "sum"] = Field(
+        default="mean",
+        description="what the lambdas are taken of: mean has lambda / (2m) * sum(W^2), m being the "
+        "size of the training set; half_sum lambda / 2 * sum(W^2); sum lambda * sum(W^2)",
+    )
     l2_route: Literal["weight_decay", "loss"] = Field(
         default="weight_decay",
         description="how torch is told of L2: optimizer option, or term of the loss",

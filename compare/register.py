@@ -145,7 +145,7 @@ def _activation(
 
 def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
     of = input_names(forward)[0]
-    reductions = ({"reduction": "mean"}, {"reduction": "sum"})
+    reductions = tuple({"reduction": r} for r in ("mean", "sum", "batchmean"))
     return Operation(forward, "loss", samples, (of,), ("loss",), reductions, module=module)
 
 

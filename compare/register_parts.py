@@ -80,6 +80,6 @@ def dropout_twin() -> Callable[..., Any]:
     return apply
 
 
-def penalty_twin(l1: float, l2: float, m: int) -> Callable[..., Any]:
+def penalty_twin(l1: float, l2: float, m: float) -> Callable[..., Any]:
     """The penalty of torch_ref."""
     return lambda *weights: twin_module(manual.penalty).Penalty(l1, l2, m).value(list(weights))

@@ -73,6 +73,13 @@ def _counted_otherwise(count: Callable[[int, int], int]) -> Change:
     return change
 
 
+def _from_zero(node: Node, e: Evidence) -> Iterable[Node]:
+    """t - 1: in a first step that divides by 0, so where one was judged, t did not count so."""
+    if any(int(e.known.get(n.inputs[-1], 0)) == 1 for n in e.nodes if ADAM(n, e)):
+        return []
+    return [replace(node, formula=_adam(count=lambda t: t - 1))]
+
+
 def _updates(node: Node, e: Evidence) -> list[Node]:
     """All updates of the same step, where several are judged in a row."""
     step = node.outputs[-1].partition("@")[2]
@@ -175,7 +182,7 @@ CAUSES = (
         "Adam counts its steps from 0: the correction uses t - 1.",
         "t = t + 1  # before the update: the first step has t = 1",
         "torch.optim.Adam(...)  # its first step has t = 1",
-        (one(by(_adam(count=lambda t: t - 1)), ADAM),),
+        (one(_from_zero, ADAM),),
     ),
     Cause(
         "adam_step_count_per_parameter",

@@ -23,7 +23,7 @@ LINEAR_BACKWARD = on("linear_backward", "linear_backward_parameters")
 
 
 def _other_reduction(node: Node, e: Evidence) -> Iterable[Node]:
-    other = {"mean": "sum", "sum": "mean"}[node.options["reduction"]]
+    other = "mean" if node.options["reduction"] == "sum" else "sum"
     return [replace(node, options={**node.options, "reduction": other})]
 
 
@@ -60,7 +60,7 @@ def _full_batch(node: Node, e: Evidence) -> float | None:
 
 
 def _averages(e: Evidence) -> bool:
-    return any(n.options.get("reduction") == "mean" for n in e.graph.losses)
+    return any(n.options.get("reduction") in ("mean", "batchmean") for n in e.graph.losses)
 
 
 def _one_more_m(node: Node, e: Evidence) -> float | None:
@@ -103,7 +103,7 @@ def _log_epsilon(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 def _log_loss(f: Any, a: Any, y: Any, reduction: str, epsilon: float) -> Any:
-    size = int(np.prod(a.shape)) if reduction == "mean" else 1
+    size = {"mean": int(np.prod(a.shape)), "batchmean": len(a)}.get(reduction, 1)
     losses = (y - 1) * f["log"](1 - a + epsilon) - y * f["log"](a + epsilon)
     return losses.sum() * (1 / size)
 

@@ -153,11 +153,19 @@ CAUSES = (
     ),
     Cause(
         "lambda_not_divided_by_m",
-        "lambda itself is used where lambda/m is meant.",
-        "dW = dW_loss + lambd / m * W",
-        "SGD(..., weight_decay=lambd / m)  # not weight_decay=lambd",
+        "lambda itself is used where lambda/m is meant. If lambda/2 * sum(W^2) is meant, it is the "
+        'case\'s penalty="half_sum".',
+        "dW = dW_loss + lambd / m * W  # or Case(penalty='half_sum'), for lambd * W",
+        "SGD(..., weight_decay=lambd / m)  # or weight_decay=lambd",
         scaled_everywhere(lambda n, e: float(n.options["m"])),
-        remedy=of_penalty,
+    ),
+    Cause(
+        "penalty_of_the_plain_sum",
+        "The penalty is lambda * sum(W^2), without 1/(2m): if that is meant, it is the case's "
+        'penalty="sum".',
+        "dW = dW_loss + lambd / m * W  # or Case(penalty='sum'), for 2 * lambd * W",
+        "SGD(..., weight_decay=lambd / m)  # or weight_decay=2 * lambd",
+        scaled_everywhere(lambda n, e: 2.0 * n.options["m"]),
     ),
     Cause(
         "lambda_divided_by_the_batch",
@@ -211,6 +219,7 @@ CAUSES = (
             one(_lambda(lambda n, e: 2.0), COST),
             one(_lambda(lambda n, e: 0.5), COST),
             one(_lambda(lambda n, e: float(n.options["m"])), COST),
+            one(_lambda(lambda n, e: 2.0 * n.options["m"]), COST),
             one(_lambda(_batch), COST),
             one(_lambda(lambda n, e: -1.0), COST),
         ),

@@ -73,7 +73,7 @@ def exact_gradient(
         raise ValueError("exact_gradient: x holds no sample, so nothing would be checked")
     blocks = [_Block(net, params, x[s], y[s], _rows(masks, s)) for s in _parts(net, len(x))]
     samples = sum(b.losses for b in blocks)
-    weight = float(np.imag(_reduced(net, samples)) / STEP) / samples
+    weight = float(np.imag(_reduced(net, samples, len(x))) / STEP) / samples
     kinks = sum(b.kinks for b in blocks)
     penalised = weights_of(net)
     found = {}
@@ -293,9 +293,9 @@ def _penalty(net: Model, W: np.ndarray) -> tuple[Uncertain, int]:
     return Uncertain(value, (FUNCTION_ROUNDOFF * value) ** 2, jump), int(at_kink.sum())
 
 
-def _reduced(net: Model, count: int) -> complex:
-    """What the reduction makes of `count` losses that all move by one step."""
-    return complex(reduce(np.full(count, 1j * STEP), net.reduction))
+def _reduced(net: Model, count: int, samples: int) -> complex:
+    """What the reduction makes of `count` losses of so many samples that all move by one step."""
+    return complex(reduce(np.full((samples, count // samples), 1j * STEP), net.reduction))
 
 
 def _parts(net: Model, m: int) -> Iterator[slice]:

@@ -37,7 +37,7 @@ class MLP:
     approximate: str = "none"
     l1: float = 0.0
     l2: float = 0.0
-    m: int = 1
+    m: float = 1
     names: ClassVar[Names] = COURSE
 
     @property

@@ -13,12 +13,22 @@ from torch_parity.compare.judge.judge import judge_traces
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.judge.report import Report
 from torch_parity.compare.sources.arrays.expected import INPUT_GRADIENT, Expected
+from torch_parity.compare.sources.arrays.forms import (
+    averaged_over_samples,
+    momentum_of,
+    with_cancelling_forms,
+    with_velocity,
+)
 from torch_parity.compare.sources.arrays.layout import SAMPLES, Layout, explain, recognise
 from torch_parity.compare.sources.arrays.names import Named, named
 from torch_parity.compare.sources.arrays.start import Given, given
 from torch_parity.compare.sources.arrays.steps import in_step, of_all_steps
 
 CALLED = ("mine", "torch")
+BY_SAMPLES = (
+    "the loss is divided by the number of samples, torch's also by the number of outputs    "
+    "(declare it: Case(reduction='batchmean'))"
+)
 
 
 def check(
@@ -60,11 +70,18 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
     first = steps[0].arrays
     recognised = declared if layout else recognise(first, expected.torch, at.m, declared)
     ours = [{n: recognised.to_ours(n, a, at.m) for n, a in s.arrays.items()} for s in steps]
+    if not layout:
+        momentum = momentum_of(ours[0], expected.torch, at.case.lr, declared)
+        recognised = recognised.model_copy(update={"momentum": momentum})
+    expected = with_velocity(expected, recognised.velocity(at.case.lr))
+    by_samples = averaged_over_samples(expected, ours[0], recognised)
+    expected = by_samples or expected
     wrong = _first_wrong(expected, ours)
     expected = expected.repeated(ours[:wrong])
     trace, made = expected.torch, of_all_steps(ours[:wrong])
     ordered = {n: made[n] for n in [*(n for n in trace if n in made), *made]}
-    side = Trace(expected.start, ordered, expected.nodes)
+    nodes, cancelling = with_cancelling_forms(expected.nodes, expected.start, ordered)
+    side = Trace(expected.start, ordered, nodes)
     other = {n: trace[n] for n in trace if n in made}
     judgement = judge_traces(side, Trace(expected.start, other, expected.nodes), CALLED)
     conventions = (
@@ -72,6 +89,8 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
         *explain(recognised, declared),
         *_flat_outputs(first),
         *_named_otherwise(steps[0], expected),
+        *([BY_SAMPLES] if by_samples else []),
+        *([cancelling] if cancelling else []),
     )
     notes = (*_notes(ordered, trace), *_left_out(len(ours), wrong))
     return Report(

@@ -15,13 +15,16 @@ from pydantic import BaseModel, ConfigDict
 SAMPLES = re.compile(r"(x|y|[zah]\d+|d[zah]\d+|mask\d+)")
 SCALED = re.compile(r"d[zah]\d+")
 WEIGHTS = re.compile(r"d?[vs]?W\d+(_loss)?")
+VELOCITY = re.compile(r"v[Wb]\d+")
 BIASES = re.compile(r"d?[vs]?b\d+")
 
 
 class Layout(BaseModel):
     """samples: one per row or per column. weights: W as (out, in) or as (in, out). biases: (n,),
     (1, n) or (n, 1). mean: the factor 1/m of the mean is in dz (as in the derivative of the loss),
-    or in dW and db, so that dz, da and dh are m times ours."""
+    or in dW and db, so that dz, da and dh are m times ours. momentum: v adds up gradients, and
+    W = W - lr * v; or it holds the step itself, v = momentum * v - lr * dW and W = W + v (steps),
+    or v = momentum * v + lr * dW and W = W - v (negative_steps)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +32,11 @@ class Layout(BaseModel):
     weights: Literal["out_in", "in_out"] = "out_in"
     biases: Literal["vector", "row", "column"] = "vector"
     mean: Literal["dz", "dW"] = "dz"
+    momentum: Literal["gradients", "steps", "negative_steps"] = "gradients"
+
+    def velocity(self, lr: float) -> float:
+        """What v is times, so that it is torch's in this layout."""
+        return {"gradients": 1.0, "steps": -lr, "negative_steps": lr}[self.momentum]
 
     def to_ours(self, name: str, theirs: np.ndarray, m: int) -> np.ndarray:
         """The array in our layout; an array whose shape does not fit this layout stays as it is.
@@ -80,6 +88,7 @@ def recognise(
             "weights": _turned(pairs, WEIGHTS, declared.weights, "out_in", "in_out"),
             "biases": _biases(pairs, declared.biases),
             "mean": _mean(pairs, m, declared),
+            "momentum": declared.momentum,
         }
     )
 
@@ -125,16 +134,20 @@ def _biases(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], declared: str) -
 
 
 def _mean(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], m: int, declared: Layout) -> str:
-    """If dz of the last layer is m times ours, but dW and db are not, then 1/m is in dW and db."""
+    """Whether dz of the last layer is m times what dW and db are: then 1/m is in dW and db."""
     last = max((int(n[2:]) for n in pairs if re.fullmatch(r"dz\d+", n)), default=0)
     factor = {name: _factor(*pairs[name]) for name in pairs if name[0] == "d"}
     of_dz = factor.get(f"dz{last}")
-    rest = [factor[n] for n in (f"dW{last}", f"dW{last}_loss", f"db{last}") if n in factor]
-    if m < 2 or of_dz is None or not rest or any(f is None for f in rest):
+    rest = [factor[n] for n in (f"db{last}", f"dW{last}_loss", f"dW{last}") if factor.get(n)]
+    if m < 2 or of_dz is None or not rest:
         return declared.mean
-    if abs(of_dz / m - 1) < 0.01 and all(f is not None and abs(f / m - 1) > 0.01 for f in rest):
-        return "dW"
-    return "dz" if abs(of_dz - 1) < 0.01 else declared.mean
+    # dW may hold a penalty, so db tells more; a loss that is not divided by the number of outputs
+    # makes all of them greater by the same factor
+    for ratio in (of_dz / (rest[0] or 1), of_dz):
+        for mean, times in (("dW", m), ("dz", 1)):
+            if abs(ratio / times - 1) < 0.01:
+                return mean
+    return declared.mean
 
 
 def _factor(theirs: np.ndarray, ours: np.ndarray) -> float | None:
@@ -162,6 +175,11 @@ def explain(layout: Layout, declared: Layout) -> Iterator[str]:
         "mean": {
             "dW": "1/m is in dW and db, not in dz: dz = yours / m",
             "dz": "1/m is in dz already: dz = yours",
+        },
+        "momentum": {
+            "gradients": "v adds up gradients, W = W - lr * v: v = yours",
+            "steps": "v holds the step, W = W + v: v = -yours / lr",
+            "negative_steps": "v holds the step, W = W - v: v = yours / lr",
         },
     }
     for field, sentences in lines.items():

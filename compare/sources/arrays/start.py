@@ -12,7 +12,7 @@ from torch_parity.compare.bounds.precision import precision, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.sources import pair
-from torch_parity.compare.sources.arrays.layout import Layout
+from torch_parity.compare.sources.arrays.layout import VELOCITY, Layout
 from torch_parity.compare.sources.arrays.own_data import classes_of, own_data
 from torch_parity.compare.sources.recorded import Recorded, record
 from torch_parity.compare.tensors import to_torch
@@ -21,7 +21,8 @@ from torch_parity.torch_ref.ops.dropout import FixedDropout
 
 @dataclass(frozen=True)
 class Given(Mapping[str, np.ndarray]):
-    """A mapping of x, y, W1, b1, mask1, vW1... to arrays, copies in the requested layout.
+    """A mapping of x, y, W1, b1, mask1, vW1... to arrays, copies in the requested layout, and of
+    m_train to the number of training samples, the m that lambda is divided by.
 
     recorded is the step as our two sides computed it, to compare yours with. conventions lists how
     your data differed from our layout; they were converted.
@@ -36,6 +37,11 @@ class Given(Mapping[str, np.ndarray]):
     def __post_init__(self) -> None:
         names = (n for n in self.recorded.start if not n.startswith("previous_"))
         theirs = {n: self.layout.to_theirs(n, self.recorded.start[n]).copy() for n in names}
+        step = self.layout.velocity(self.case.lr)
+        theirs |= {
+            n: (a * step).astype(a.dtype) for n, a in theirs.items() if VELOCITY.fullmatch(n)
+        }
+        theirs["m_train"] = np.asarray(self.m_train)
         object.__setattr__(self, "arrays", theirs)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -53,6 +59,11 @@ class Given(Mapping[str, np.ndarray]):
     def m(self) -> int:
         """The number of samples in the batch."""
         return len(self.recorded.start["x"])
+
+    @property
+    def m_train(self) -> int:
+        """The number of samples in the training set: the m of lambda / (2m)."""
+        return len(self.recorded.pair.targets.y_train)
 
 
 def given(
