@@ -278,7 +278,7 @@ class TestCourse:
         report = check(mine | shifted, at)
         assert report.passed, report.verdict
         assert len(report.conventions) == 1
-        own = {f"dA{k - 1}": a for k, a in shifted.items() if (k := int(k[2:])) > 1}
+        own = {f"dA{k - 1}": shifted[f"dA{k}"] for k in range(2, depth + 1)}
         assert check(mine | own, at).conventions == ()
         if depth > 2:  # one of the names in the other way
             mixed = shifted | {"dA1": own["dA1"]}
@@ -303,10 +303,10 @@ class TestCourse:
     def test_a_penalty_of_the_sum_is_declared_or_named(
         self, penalty: str, m: float, named: str, seed: int
     ) -> None:
-        at = given(moons(seed, l2=0.03, penalty=penalty), layout=COURSE)
+        at = given(moons(seed, l2=0.03, penalty=penalty), layout=COURSE, step=1)
         mine = course_step(at, sigmoid, m_lambda=m, reg=0.03)
         assert check(mine, at).passed
-        report = check(mine, given(moons(seed, l2=0.03), layout=COURSE))
+        report = check(mine, given(moons(seed, l2=0.03), layout=COURSE, step=1))
         assert report.causes == (named,)
         assert penalty in report.verdict
 
@@ -330,7 +330,8 @@ class TestCourse:
         case = Case(
             hidden=(4,), activation="tanh", loss="binary_cross_entropy", p=0, l2=0, bias_scale=0.3
         )
-        at = given(case, x=x.T, y=y.T, layout=COURSE)
+        own = {"x": x.T, "y": y.T, "layout": COURSE, "step": 1}
+        at = given(case, **own)
         mine = course_step(at, sigmoid)
         if handed != "all":
             kept = ("d",) if handed == "gradients" else ("dW", "dZ2")
@@ -339,7 +340,7 @@ class TestCourse:
         assert report.passed, report.verdict
         assert len([c for c in report.conventions if "batchmean" in c]) == 1
         declared = case.model_copy(update={"reduction": "batchmean"})
-        assert check(mine, given(declared, x=x.T, y=y.T, layout=COURSE)).passed
+        assert check(mine, given(declared, **own)).passed
         spoilt = mine | {"dW2": mine["dW2"] * 3}
         assert not check(spoilt, at).passed
 

@@ -83,48 +83,51 @@ def _times(theirs: np.ndarray, ours: np.ndarray, factor: float) -> bool:
     return bool(sizes[1]) and abs(sizes[0] / sizes[1] / factor - 1) < 0.01
 
 
-# Formulas that are right, and lose digits where they subtract.
-CANCELLING: dict[str, tuple[Callable[..., Any], Callable[..., Any], str]] = {
-    "tanh": (
-        lambda f, z: 2 * f["sigmoid"](2 * z) - 1,
-        lambda f, da, z: da * (1 - (2 * f["sigmoid"](2 * z) - 1) ** 2),
-        "2 sigmoid(2z) - 1",
-    ),
-    "sigmoid": (
-        lambda f, z: 0.5 * (1 + f["tanh"](0.5 * z)),
-        lambda f, da, z: (lambda a: da * a * (1 - a))(0.5 * (1 + f["tanh"](0.5 * z))),
-        "(1 + tanh(z/2)) / 2",
-    ),
+# Formulas of an activation that are right, and lose digits where they subtract.
+CANCELLING: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
+    "tanh": {
+        "2 sigmoid(2z) - 1": lambda z: 2 / (1 + np.exp(-2 * z)) - 1,
+        "1 - 2 / (e^(2z) + 1)": lambda z: 1 - 2 / (np.exp(2 * z) + 1),
+        "(e^z - e^-z) / (e^z + e^-z)": lambda z: (
+            (np.exp(z) - np.exp(-z)) / (np.exp(z) + np.exp(-z))
+        ),
+    },
+    "sigmoid": {"(1 + tanh(z/2)) / 2": lambda z: 0.5 * (1 + np.tanh(0.5 * z))},
+}
+SLOPES: Mapping[str, Callable[[Any], Any]] = {
+    "tanh": lambda a: 1 - a * a,
+    "sigmoid": lambda a: a * (1 - a),
 }
 
 
 def with_cancelling_forms(
     nodes: tuple[Node, ...], start: Tensors, mine: Tensors
 ) -> tuple[tuple[Node, ...], str]:
-    """The nodes with such formulas in place of those activations where only they explain what was
-    recorded, and a sentence that says so; the nodes as they are, and "", where they explain
-    nothing more."""
+    """The nodes with such a formula in place of an activation where only it explains what was
+    recorded, and a sentence that says so; the nodes as they are, and "", where none does."""
     wrong = _wrong(nodes, start, mine)
-    if not wrong:
-        return nodes, ""
-    changed = tuple(_cancelling(n) for n in nodes)
-    more = [n for n in wrong if n not in _wrong(changed, start, mine)]
-    if not more:
-        return nodes, ""
-    used = {split(n.operation)[0] for n in nodes} & CANCELLING.keys()
-    formulas = " or ".join(f"{g} as {CANCELLING[g][2]} (or alike)" for g in sorted(used))
-    return changed, (
-        f"{', '.join(more)}: right, but for digits that cancel, as in {formulas}; NumPy's own "
-        "functions keep them"
-    )
+    used = {split(n.operation)[0] for n in nodes}
+    for name in CANCELLING.keys() & used if wrong else ():
+        for said, formula in CANCELLING[name].items():
+            changed = tuple(_by(n, name, formula) for n in nodes)
+            still = _wrong(changed, start, mine)
+            if still < wrong:
+                more = ", ".join(n for n in mine if n in wrong - still)
+                return changed, (
+                    f"{more}: right, but for digits that cancel, as in {name}(z) = {said}"
+                )
+    return nodes, ""
 
 
-def _wrong(nodes: tuple[Node, ...], start: Tensors, mine: Tensors) -> list[str]:
-    return [r.name for r in replay(nodes, start, mine, gaps=True) if r.outcome == "wrong"]
+def _wrong(nodes: tuple[Node, ...], start: Tensors, mine: Tensors) -> set[str]:
+    return {r.name for r in replay(nodes, start, mine, gaps=True) if r.outcome == "wrong"}
 
 
-def _cancelling(node: Node) -> Node:
-    name, suffix = split(node.operation)
-    if node.formula is not None or name not in CANCELLING:
+def _by(node: Node, name: str, formula: Callable[[Any], Any]) -> Node:
+    """An activation by that formula, or its backward with the slope that follows from it."""
+    operation, suffix = split(node.operation)
+    if node.formula is not None or operation != name:
         return node
-    return replace(node, formula=CANCELLING[name][1 if suffix else 0])
+    if suffix:
+        return replace(node, formula=lambda f, da, z: da * SLOPES[name](formula(z)))
+    return replace(node, formula=lambda f, z: formula(z))

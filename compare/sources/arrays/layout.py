@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-SAMPLES = re.compile(r"(x|y|[zah]\d+|d[zah]\d+|mask\d+)")
-SCALED = re.compile(r"d[zah]\d+")
+SAMPLES = re.compile(r"(d?x|y|[zah]\d+(_softmax|_sigmoid)?|d[zah]\d+|mask\d+)")
+SCALED = re.compile(r"d[zah]\d+|dx")
 WEIGHTS = re.compile(r"d?[vs]?W\d+(_loss)?")
 VELOCITY = re.compile(r"v[Wb]\d+")
 BIASES = re.compile(r"d?[vs]?b\d+")
