@@ -79,6 +79,21 @@ def _widths(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """Several names as a command line writes them: relu,tanh."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _each(one_of: OneOf) -> Callable[[str], str]:
+    """A check of several names with commas between."""
+
+    def check(value: str) -> str:
+        names = [name.strip() for name in value.split(",")]
+        return ",".join(one_of.check(name) for name in names)
+
+    return check
+
+
 class Case(BaseModel):
     """What to train, on what, and how.
 
@@ -121,9 +136,10 @@ class Case(BaseModel):
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
         "width, then the inner width of each block",
     )
-    activation: Annotated[str, ACTIVATION, AfterValidator(ACTIVATION.check)] = Field(
-        default="relu", description="of the hidden layers"
-    )
+    activation: Annotated[
+        str, ACTIVATION, BeforeValidator(_listed), AfterValidator(_each(ACTIVATION))
+    ] = Field(default="relu", description="of the hidden layers; or one for each, as relu,tanh")
+    bias: bool = Field(default=True, description="whether the layers of mlp have a bias")
     negative_slope: float = Field(default=0.01, description="slope of leaky_relu for z < 0")
     approximate: Literal["none", "tanh"] = Field(
         default="none", description="form of gelu: exact by erf, or approximated by tanh"
@@ -246,6 +262,18 @@ class Case(BaseModel):
                 "optimizer adam in float16: squares of gradients under 0.0002 are 0 there, and its "
                 "step is no longer Adam's; use --dtype bfloat16, or --optimizer momentum"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _activations_fit_layers(self) -> Self:
+        many = self.activation.count(",") + 1
+        if many > 1 and (self.model != "mlp" or many != len(self.hidden)):
+            raise ValueError(
+                f"activation names {many}, for {len(self.hidden)} hidden layers of {self.model}: "
+                "give one for all, or, of mlp, one for each hidden layer"
+            )
+        if self.model != "mlp" and not self.bias:
+            raise ValueError(f"bias is off, which {self.model} does not offer: use model mlp")
         return self
 
     @model_validator(mode="after")

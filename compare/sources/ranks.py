@@ -99,6 +99,8 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
     net = sides.manual.net
     if not isinstance(net, manual.MLP):
         raise InputError(f"--model {case.model}: ranks train mlp only")
+    if not net.bias:
+        raise InputError("--no-bias: ranks train layers with a bias; leave it out")
     to_rows = sum(rows) / net.m  # a job divides its lambdas by all rows
     return Job(
         sizes=net.sizes,

@@ -16,6 +16,7 @@ from torch_parity.compare.sources.arrays.steps import (
 )
 
 INPUT_GRADIENT = "dx"
+FIRST = ("linear_backward_parameters", "linear_no_bias_backward_parameters")
 APPLIED_BY = {"cross_entropy": "softmax", "binary_cross_entropy_with_logits": "sigmoid"}
 
 
@@ -36,11 +37,11 @@ class Expected:
     def with_input_gradient(self) -> "Expected":
         """The first layer's backward makes the gradient of x as well, which a step does not need
         but many programs compute."""
-        first = next(n for n in self.nodes if n.operation == "linear_backward_parameters")
+        first = next(n for n in self.nodes if n.operation in FIRST)
         assert first.forward is not None
         whole = replace(
             first,
-            operation="linear_backward",
+            operation=first.operation.removesuffix("_parameters"),
             inputs=(*first.inputs, first.forward.inputs[1]),
             outputs=(INPUT_GRADIENT, *first.outputs),
         )
