@@ -105,6 +105,9 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
     net = sides.manual.net
     if not isinstance(net, manual.MLP):
         raise InputError(f"--model {case.model}: ranks train mlp only")
+    if not net.bias:
+        raise InputError("--no-bias: ranks train layers with a bias; leave it out")
+    to_rows = sum(rows) / net.m  # a job divides its lambdas by all rows
     return Job(
         sizes=net.sizes,
         activation=net.activation,
@@ -113,8 +116,8 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
         reduction=cast(Any, net.reduction),
         negative_slope=net.negative_slope,
         p=case.p,
-        l1=net.l1,
-        l2=net.l2,
+        l1=net.l1 * to_rows,
+        l2=net.l2 * to_rows,
         l2_route=case.l2_route,
         optimizer=case.optimizer,
         options=asdict(cast(Any, sides.manual.optimizer)),
