@@ -1,6 +1,6 @@
 """How well two models are told apart: mistakes planted in one of two, and right pairs.
 
-    python -m benchmarks.modules --seeds 1000-1002 --out benchmarks/modules/results.json
+    python -m benchmarks.modules --seeds 1000-1002 --out build/mistakes.jsonl
 
 For each kind of mistake and seed: is it seen, does the first parted call lie where the mistake was
 planted, is it named, is another name given? For each kind of right pair, from both sides: is there
@@ -10,6 +10,7 @@ a difference, or a cause?
 import argparse
 import json
 import os
+import random
 import sys
 import time
 import warnings
@@ -286,16 +287,17 @@ def main() -> None:
         if args.only != "mistakes":
             what = "single" if args.float32 else "pair"
             jobs += [(what, k, seed, None, False) for k in chosen(pairs.KINDS)]
+    random.Random(0).shuffle(jobs)  # what is done so far is a fair sample at any time
     outcomes = []
     with ProcessPoolExecutor(args.jobs, initializer=os.nice, initargs=(15,)) as pool:
         for i, outcome in enumerate(pool.map(_run, jobs, chunksize=1), 1):
             outcomes.append(outcome)
             print(f"\r{i} of {len(jobs)}", end="", file=sys.stderr, flush=True)
+            if args.out:
+                with args.out.open("a") as out:
+                    out.write(json.dumps(asdict(outcome)) + "\n")
     print(file=sys.stderr)
     report(outcomes)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps([asdict(o) for o in outcomes], indent=1) + "\n")
 
 
 def report(outcomes: list[Outcome]) -> None:
