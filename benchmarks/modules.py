@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.places import answers, lies_in, place_of
 from benchmarks.zoo import mistakes, pairs
 from benchmarks.zoo.cases import ZooCase
 from torch_parity.compare.aten import check
@@ -139,63 +140,17 @@ def of_mistake(
         out.crashed = f"{type(error).__name__}: {error}"
         return out
     out.seen = found.wrong
-    places = first_places(found)
+    alignment = found.there.alignment
+    either = place_of(found.there.parting, alignment), place_of(found.back, alignment)
+    places = [p for p in either if p is not None]
     out.first = "; ".join(f"{p.phase} {p.module!r} {p.operation}" for p in places)
-    answers = planted.module, *planted.others
-    out.placed = any(lies_in(p, answers, planted.phase) for p in places)
+    right = answers(planted)
+    out.placed = any(lies_in(p, right, planted.phase) for p in places)
     if len(found.causes) == 1:
         out.causes = tuple(c.name for c in found.causes)
     out.explanations = told(found.causes)
     out.seconds = time.perf_counter() - begun
     return out
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where two models part. An update has no module: it is that of the parameter."""
-
-    phase: str
-    module: str
-    operation: str
-
-
-def first_places(found: Judged) -> list[Place]:
-    """Of the first parted call, from either side."""
-    places = []
-    for parting in (found.there.parting, found.back):
-        call = None if parting is None else parting.call
-        if parting is None or call is None:
-            continue
-        module = call.module
-        if call.phase == "update":
-            name = parting.end.end.name.removeprefix("new ")
-            module = max(
-                (m for m in owners_of(found) if name.startswith(f"{m}.")), key=len, default=""
-            )
-        places.append(Place(call.phase, module, call.operation))
-    return places
-
-
-def owners_of(found: Judged) -> set[str]:
-    """The modules that have parameters."""
-    alignment = found.there.alignment
-    names = {n for r in (alignment.a, alignment.b) for n in r.given}
-    parameters = {n for n in names if not any(n.startswith(f"{m}.") for m in names)}
-    return {n.rpartition(".")[0] for n in parameters}
-
-
-def lies_in(place: Place, answers: tuple[str, ...], phase: str) -> bool:
-    """In one of these modules, inside it, or in the module around it."""
-    if place.phase != phase:
-        return False
-    if phase == "update":
-        return place.module in answers
-    return any(
-        place.module == path
-        or (path and place.module.startswith(f"{path}."))
-        or (path and place.module == path.rpartition(".")[0])
-        for path in answers
-    )
 
 
 def of_single_pair(kind: str, seed: int) -> Outcome:
