@@ -22,14 +22,14 @@ class Layer(nn.Module):
         self.act: nn.Module = nn.GELU()
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        q, k, v = self.qkv(x).chunk(3, -1)
-        x = x + F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
+        q, k, v = self.qkv(x)[:, None].chunk(3, -1)
+        x = x + F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)[:, 0]
         out: Tensor = x + self.proj(self.act(self.fc(x)))
         return out
 
 
 class Model(nn.Module):
-    """Two layers; the mask is made once for both, or nowhere."""
+    """Some layers; the mask is made once for all of them, or nowhere."""
 
     def __init__(self, layers: nn.ModuleList, masked: bool) -> None:
         super().__init__()
@@ -39,8 +39,7 @@ class Model(nn.Module):
         mask = None
         if self.masked:
             places = torch.arange(x.shape[1])
-            mask = torch.zeros(len(places), len(places), dtype=x.dtype)
-            mask = mask.masked_fill(places[None, :] > places[:, None], -torch.inf)
+            mask = places[None, :] <= places[:, None]
         for layer in self.layers:
             x = layer(x, mask)
         return x
@@ -55,7 +54,7 @@ def place(parting: Parting | None) -> tuple[str, str]:
 @pytest.mark.parametrize("masked", [0, 1])
 def test_a_mask_that_the_layers_before_used_rightly_is_not_where_models_part(masked: int) -> None:
     torch.manual_seed(SEED)
-    layers = nn.ModuleList([Layer(), Layer()])
+    layers = nn.ModuleList([Layer(), Layer(), Layer()])
     models = [Model(copy.deepcopy(layers), i == masked) for i in range(2)]
     models[0].layers[1].act = nn.Identity()
     x = torch.randn(2, 5, 6)
