@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.interleaved import machine
 
@@ -28,3 +29,4 @@ def keep(section: str, figures: dict[str, Any]) -> None:
 def one_thread() -> None:
     """NumPy's and torch's pools of threads would slow each other down."""
     torch.set_num_threads(1)
+    threadpool_limits(limits=1)
