@@ -16,13 +16,14 @@ import time
 import warnings
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.places import answers, lies_in, place_of
+from benchmarks.torch_models.results import keep
 from benchmarks.zoo import mistakes, pairs
 from benchmarks.zoo.cases import ZooCase
 from torch_parity.compare.aten import check
@@ -66,6 +67,8 @@ class Outcome:
     what: str
     kind: str
     seed: int
+    asked: str | None = None
+    turned: bool = False
     architecture: str = ""
     cause: str | None = None
     seen: bool = False
@@ -76,6 +79,11 @@ class Outcome:
     explanations: tuple[str, ...] = ()
     crashed: str = ""
     seconds: float = 0.0
+
+    @property
+    def job(self) -> "Job":
+        """What was run."""
+        return self.what, self.kind, self.seed, self.asked, self.turned
 
     @property
     def named(self) -> bool:
@@ -156,7 +164,7 @@ def of_mistake(
 def of_single_pair(kind: str, seed: int) -> Outcome:
     """A right pair in float32, from both sides: compared in float64, and each judged by itself."""
     begun = time.perf_counter()
-    out = Outcome("pair", kind, seed)
+    out = Outcome("single", kind, seed)
     for turned in (False, True):
         both = pairs.pair(kind, seed, torch.float32)
         a, b = (both.b, both.a) if turned else (both.a, both.b)
@@ -206,8 +214,10 @@ def _run(job: Job) -> Outcome:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     if what == "mistake":
-        return of_mistake(kind, seed, architecture, turned)
-    return of_pair(kind, seed) if what == "pair" else of_single_pair(kind, seed)
+        found = of_mistake(kind, seed, architecture, turned)
+    else:
+        found = of_pair(kind, seed) if what == "pair" else of_single_pair(kind, seed)
+    return replace(found, asked=architecture, turned=turned)
 
 
 def seeds_of(text: str) -> list[int]:
@@ -226,7 +236,8 @@ def main() -> None:
     parser.add_argument("--float32", action="store_true", help="right pairs in float32")
     parser.add_argument("--only", choices=["mistakes", "pairs"])
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="what is in there already is not run again")
+    parser.add_argument("--keep", action="store_true", help="the totals, for docs/modules.md")
     args = parser.parse_args()
     wanted = [k for k in args.kinds.split(",") if k]
 
@@ -243,7 +254,9 @@ def main() -> None:
             what = "single" if args.float32 else "pair"
             jobs += [(what, k, seed, None, False) for k in chosen(pairs.KINDS)]
     random.Random(0).shuffle(jobs)  # what is done so far is a fair sample at any time
-    outcomes = []
+    outcomes = [] if args.out is None else read(args.out)
+    done = {o.job for o in outcomes}
+    jobs = [job for job in jobs if job not in done]
     with ProcessPoolExecutor(args.jobs, initializer=os.nice, initargs=(15,)) as pool:
         for i, outcome in enumerate(pool.map(_run, jobs, chunksize=1), 1):
             outcomes.append(outcome)
@@ -253,6 +266,35 @@ def main() -> None:
                     out.write(json.dumps(asdict(outcome)) + "\n")
     print(file=sys.stderr)
     report(outcomes)
+    if args.keep:
+        keep("mistakes", totals(outcomes) | {"seeds": args.seeds})
+
+
+def read(out: Path) -> list[Outcome]:
+    """What an earlier run has done."""
+    lines = out.read_text("utf-8").splitlines() if out.exists() else []
+    lists = "causes", "explanations"
+    parsed = map(json.loads, lines)
+    return [Outcome(**o | {name: tuple(o[name]) for name in lists}) for o in parsed]
+
+
+def totals(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Of the mistakes, for the JSON."""
+    found = [o for o in outcomes if o.what == "mistake"]
+    known = [o for o in found if o.cause in {entry.name for entry in CATALOGUE}]
+    return {
+        "planted": len(found),
+        "kinds": len({o.kind for o in found}),
+        "architectures": len({o.architecture for o in found}),
+        "seen": sum(o.seen for o in found),
+        "placed": sum(o.placed for o in found),
+        "in the catalogue": len(known),
+        "named": sum(o.named for o in known),
+        "misnamed": sum(o.misnamed for o in found),
+        "crashed": sum(bool(o.crashed) for o in found),
+        "elsewhere": [f"{o.kind} in {o.architecture}" for o in found if not o.placed],
+        "not named": [f"{o.kind} in {o.architecture}" for o in known if not o.named],
+    }
 
 
 def report(outcomes: list[Outcome]) -> None:
@@ -288,7 +330,7 @@ def report(outcomes: list[Outcome]) -> None:
         f"the catalogue and {sum(o.named for o in known)} named; {sum(o.misnamed for o in found)} "
         f"misnamed; {sum(bool(o.crashed) for o in outcomes)} crashed"
     )
-    right = [o for o in outcomes if o.what == "pair"]
+    right = [o for o in outcomes if o.what in ("pair", "single")]
     for o in right:
         if o.seen or o.explanations or o.crashed:
             print(f"ALARM {o.kind} {o.seed}: {o.first} {o.explanations} {o.crashed}")

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import click
 import numpy as np
@@ -159,7 +160,8 @@ def judged(kind: str, seed: int, dtype: torch.dtype, wrong: bool) -> Judged:
     if wrong and not changed(exact):
         return Judged(*about, {}, harmless=True)
     torch.manual_seed(0)
-    report = check_steps(a, b, {})
+    with patch("torch_parity.compare.aten.check.why", lambda *_: (None, ())):
+        report = check_steps(a, b, {})  # what the mistake is called does not matter here
     alike = found.alike
     others = {name: not (alike and judge(found)) for name, judge in OTHERS.items()}
     ours = report.outcome == "FAIL"
@@ -199,7 +201,7 @@ def figures(found: list[Judged]) -> dict[str, Any]:
 
 @click.command()
 @click.option("--right", default=200, show_default=True, help="right pairs of each precision")
-@click.option("--wrong", default=100, show_default=True, help="wrong pairs of each precision")
+@click.option("--wrong", default=130, show_default=True, help="wrong pairs of each precision")
 @click.option("--seed", default=8_500_000, show_default=True)
 def main(right: int, wrong: int, seed: int) -> None:
     """Judge right and wrong pairs by four judges; keep the table."""
