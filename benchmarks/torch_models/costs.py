@@ -60,7 +60,8 @@ def mlp(share: float) -> Step:
     return of(model, torch.randn(rows, 1024), F.cross_entropy, torch.randint(10, (rows,)))
 
 
-MODELS: tuple[Callable[[float], Step], ...] = (mlp, lstm, resnet, vit, gpt)
+Maker = Callable[[float], Step]
+MODELS: tuple[Maker, ...] = (mlp, lstm, resnet, vit, gpt)
 
 
 def of(model: nn.Module, x: torch.Tensor, loss: Callable[..., Any], target: torch.Tensor) -> Step:
@@ -82,7 +83,7 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     return perf_counter() - began, found
 
 
-def measured(make: Callable[[float], Step], share: float, rounds: int) -> dict[str, Any]:
+def measured(make: Maker, share: float, rounds: int) -> dict[str, Any]:
     """Medians over the rounds: of the seconds of a step, and of what the others take in steps."""
     torch.manual_seed(0)
     step = make(share)

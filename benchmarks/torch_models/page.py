@@ -159,10 +159,9 @@ def in_short(found: Mapping[str, Any]) -> list[str]:
         sum(row["ours"][1] for name, row in rows if name.startswith(kind))
         for kind in ("false", "misses")
     )
+    pairs = "[pairs of torch models](docs/modules.md#measured)"
     text = (
-        f"On {right} right and {wrong} wrong pairs of torch models, in float32 and float64 "
-        f"([docs/modules.md](docs/modules.md#measured)), false alarms and misses are: "
-        f"{'; '.join(parts)}."
+        f"False alarms and misses on {right} right and {wrong} wrong {pairs}: {', '.join(parts)}."
     )
     return wrapped(text)
 
