@@ -161,7 +161,7 @@ class Case(BaseModel):
     )
     reduction: Literal["mean", "sum", "batchmean"] = Field(
         default="mean",
-        description="what is made of the losses, as in torch: mean over all outputs of all samples; "
+        description="of the losses, as in torch: mean over all outputs of all samples; "
         "batchmean is the mean over the samples of the sum over the outputs",
     )
     p: float = Field(

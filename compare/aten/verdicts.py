@@ -62,6 +62,8 @@ def held(seen: Tensor, expected: Any) -> Held:
     if not value.size:
         return Held(0.0)
     found = to_numpy(seen)
+    if not error.any() and np.array_equal(found, value):  # a copy, a view: nothing is rounded
+        return Held(0.0)
     with np.errstate(all="ignore"):
         found = found.astype(higher(found.dtype) if is_real(found.dtype) else np.float64)
         gap = np.abs(found - value).astype(np.float64)
