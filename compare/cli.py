@@ -26,7 +26,7 @@ RUNS = click.option(
 )
 
 
-CHECKED = {"steps": 3, "log_every": 1}
+CHECKED: dict[str, Any] = {"steps": 3, "log_every": 1}
 """What `parity check` does if it is not told otherwise: every step of a few is judged whole."""
 
 
@@ -77,7 +77,7 @@ def train(
 
 
 @parity.command(short_help="Judge a few steps; show the whole report.")
-@partial(case_options, **CHECKED)
+@partial(case_options, defaults=CHECKED)
 @grid_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(

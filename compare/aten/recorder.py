@@ -97,7 +97,7 @@ class Recorder(TorchDispatchMode):
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Without the recorder; what is written meanwhile into the model's own tensors is seen."""
-        snapshots = self.record.snapshots
+        snapshots = self.snapshots
         self.__exit__(None, None, None)
         try:
             held = {n for t in self.own_tensors if (n := snapshots.before_writing(t)) is not None}

@@ -54,7 +54,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     recorder = Recorder(step.model, draws, snapshots)
     record = recorder.record
     record.given |= {n: recorder.ref(t) for n, t in _given(step)}
-    sums = sums_of(record)
+    sums = sums_of(record, snapshots)
     with compiled_seen(recorder, step.model) as model, recorder:
         output = run_forward(replace(step, model=model))
         _results(recorder, "output", output)
@@ -80,7 +80,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
             with recorder.phase("update"):
                 _run(step, "the optimizer's step", step.optimizer.step)
     record.undrawn = bool(record.compiled) and draws is not None and not draws.all_drawn
-    require_unchanged(record, sums, step.called)
+    require_unchanged(record, snapshots, sums, step.called)
     _updated(recorder, step)
     return record
 
@@ -201,7 +201,7 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
         if isinstance(leaf, Tensor):
             recorder.record.results[at] = recorder.ref(leaf)
         elif is_number(leaf):
-            source = source_of(recorder.record, leaf)
+            source = source_of(recorder.record, recorder.snapshots, leaf)
             if source is None:
                 source = recorder.ref(copied(leaf))
                 recorder.record.outside.add(at)
