@@ -15,6 +15,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, StepLR
 
 from tests.command import parity
+from tests.golden_text import Golden, masked
 from torch_parity import train_modules
 from torch_parity.compare.errors import InputError, ParityError
 from torch_parity.compare.runs import events
@@ -195,6 +196,81 @@ def test_running_statistics_and_gains_that_begin_alike() -> None:
     """Gains and variances are ones, shifts and means zeros: which is which shows after a step."""
     a = normed(nn.BatchNorm1d(6))
     report = train(a, normed(Norm(), a), batches(4))
+    assert report.outcome == "PASS", f"seed {SEED}\n{report}"
+
+
+class OwnAdam(torch.optim.Optimizer):
+    """Its state has names of its own, and a plain number counts its steps."""
+
+    def __init__(self, params: Any, beta: float = 0.9) -> None:
+        super().__init__(params, {"lr": 0.01})
+        self.beta = beta
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for p in self.param_groups[0]["params"]:
+            state = self.state[p]
+            if not state:
+                state |= {"t": 0, "m": torch.zeros_like(p), "v": torch.zeros_like(p)}
+            state["t"] += 1
+            state["m"] = self.beta * state["m"] + (1 - self.beta) * p.grad
+            state["v"] = 0.999 * state["v"] + 0.001 * p.grad**2
+            m, v = (
+                state["m"] / (1 - self.beta ** state["t"]),
+                state["v"] / (1 - 0.999 ** state["t"]),
+            )
+            p -= 0.01 * m / (v.sqrt() + 1e-8)
+
+
+def test_an_optimizer_by_hand() -> None:
+    a = layers()
+    makes = (lambda params: torch.optim.Adam(params, 0.01), OwnAdam)
+    report = train(a, ByHand(a), batches(4), makes)
+    assert report.outcome == "PASS", f"seed {SEED}\n{report}"
+
+
+def test_an_optimizer_by_hand_with_another_beta() -> None:
+    """In the first step the bias correction hides it in the parameters, not in what is kept; which
+    of a's numbers that would be in the second is not known."""
+    a = layers()
+    makes = (lambda params: torch.optim.Adam(params, 0.01), lambda params: OwnAdam(params, 0.8))
+    report = train(a, ByHand(a), batches(4), makes)
+    assert report.outcome == "UNJUDGED", f"seed {SEED}\n{report}"
+    assert (report.judged, report.partly) == (0, (1,))
+    assert report.drift > 1e3 * report.envelope
+
+
+class Joined(nn.Module):
+    """Three layers as one."""
+
+    def __init__(self, of: nn.ModuleList) -> None:
+        super().__init__()
+        self.all = nn.Linear(5, 6)
+        parts = (torch.cat([getattr(layer, n) for layer in of]) for n in ("weight", "bias"))
+        weight, bias = (p.detach() for p in parts)
+        self.all.load_state_dict({"weight": weight, "bias": bias})
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.all(x).chunk(3, 1)
+        return (q * k).tanh() + v
+
+
+class Split(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(5, 2) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (layer(x) for layer in self.parts)
+        return (q * k).tanh() + v
+
+
+@pytest.mark.parametrize("joined_first", [False, True])
+def test_weights_that_are_one_in_the_other(joined_first: bool) -> None:
+    one = Split()
+    both = one, Joined(one.parts)
+    data = [(x, y % 2) for x, y in batches(3)]
+    report = train(*(both[::-1] if joined_first else both), data, adamw)
     assert report.outcome == "PASS", f"seed {SEED}\n{report}"
 
 
@@ -413,6 +489,14 @@ def test_the_folder_has_summary_page_and_report(wrong: TrainingReport) -> None:
     (folder / "report.html").unlink()
     assert parity("report", "tried", "--runs", str(folder.parent)).status == 0
     assert (folder / "report.html").read_text() == page
+
+
+def test_the_wording(wrong: TrainingReport, golden: Golden) -> None:
+    a = layers()
+    left_out = train(a, ByHand(a), batches(8), every=3)
+    lost = train(a, ByHand(a), batches(9), lambda p: SGD(p, 1e30))
+    texts = (str(report) for report in (wrong, left_out, lost))
+    golden.whole("train-modules", "\n\n".join(masked(text) for text in texts) + "\n")
 
 
 def test_a_report_that_pytest_keeps(wrong: TrainingReport, tmp_path: Path) -> None:

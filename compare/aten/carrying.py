@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torch_parity.compare.aten.ends import result_of
+from torch_parity.compare.aten.ends import result_of, split
 from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired
 from torch_parity.compare.aten.model_state import Key, ModelState, keys_of
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.snapshots import unreadable
 from torch_parity.compare.bounds.precision import widened
 from torch_parity.compare.tensors import to_numpy, to_torch
@@ -46,15 +47,22 @@ class Carrier:
         of_a, of_b = _arrays(self._a, starts[0]), _arrays(self._b, starts[1])
         self._pairs = paired(of_a, of_b, hinted(names, self._b))
         self._changed: set[str] = set()
+        self._slots_of_a: dict[str, str] = {}
 
     def saw(self, of_b: Record) -> None:
         """A step of b: what it has changed has to be carried over from now on. What no step changes
         (a mask, a table) stays b's own."""
         self._changed |= {n for n in self._b if result_of(of_b, n, "new ", "") in of_b.results}
 
-    def settle(self, of_a: Record, of_b: Record) -> None:
+    def settle(self, report: ModulesReport) -> None:
         """Of several tensors of a that held the same numbers as one of b's, keep that one whose
-        numbers after the same step are closest; those that are still the same stay."""
+        numbers after the same step are closest; those that are still the same stay. And what the
+        optimizers keep under different names."""
+        for verdict in report.alignment.ends:
+            if verdict.end.slot and verdict.outcome == "right":
+                _, slot, _ = split(verdict.end.name, self._pairs)
+                self._slots_of_a[slot.lstrip(".")] = verdict.end.slot.lstrip(".")
+        of_a, of_b = (model.record for model in report.models)
         for name, pairing in self._pairs.items():
             if not pairing.rivals:
                 continue
@@ -127,12 +135,14 @@ class Carrier:
         sources = [(n, self._a[n], a.optimizer.get(self._a[n], {})) for n in pairing.names]
         found: dict[str, Any] = {}
         for slot, own in b.optimizer[self._b[name]].items():
-            parts = {n: slots[slot] for n, _, slots in sources if slot in slots}
+            theirs = self._slots_of_a.get(slot, slot)
+            parts = {n: slots[theirs] for n, _, slots in sources if theirs in slots}
             if not isinstance(own, Tensor) or own.numel() == 1:  # a counter
-                found[slot] = next(iter(parts.values()), own)
+                found[slot] = _counter(own, next(iter(parts.values()), own))
                 continue
             as_the_parameters = own.shape == shape and all(
-                isinstance(slots.get(slot), Tensor) and slots[slot].shape == a.tensors[key].shape
+                isinstance(slots.get(theirs), Tensor)
+                and slots[theirs].shape == a.tensors[key].shape
                 for _, key, slots in sources
             )
             if not as_the_parameters:
@@ -156,6 +166,13 @@ def _after(record: Record, name: str) -> np.ndarray:
 def _like(own: Tensor, array: np.ndarray) -> Tensor:
     """The numbers in the layout and the precision that b's tensor has."""
     return torch.empty_like(own).copy_(to_torch(array, own.device))
+
+
+def _counter(own: Any, of_a: Any) -> Any:
+    """a's count in the kind that b has; a tensor of its own for each parameter."""
+    if isinstance(own, Tensor):
+        return torch.full_like(own, float(of_a))
+    return type(own)(of_a) if isinstance(own, int | float) else own
 
 
 def _gap(x: np.ndarray, y: np.ndarray) -> float:

@@ -90,17 +90,21 @@ def _large_first(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.nda
 def _as_its_owner(
     name: str, array: np.ndarray, a: Mapping[str, np.ndarray], found: Mapping[str, Pairing]
 ) -> Pairing | None:
-    """What an optimizer keeps for a parameter (fc1.weight.exp_avg) lies as the parameter does."""
+    """What an optimizer keeps for a parameter (fc1.weight.exp_avg) lies as the parameter does; it
+    may have another name in a."""
     owner, _, slot = name.rpartition(".")
     if owner not in found or found[owner].positions.size != array.size:
         return None
     fitting = []
     for choice in (found[owner], *found[owner].rivals):
-        own = replace(choice, names=tuple(f"{n}.{slot}" for n in choice.names), rivals=())
-        pairs = zip(own.names, choice.names, strict=True)
-        there = all(s in a and a[s].shape == a[n].shape for s, n in pairs)
-        if there and np.array_equal(own.taken_from(a, array.shape), array):
-            fitting.append(own)
+        first = f"{choice.names[0]}."
+        others = [n.removeprefix(first) for n in a if n.startswith(first)]
+        for theirs in [slot] if first + slot in a else others:
+            own = replace(choice, names=tuple(f"{n}.{theirs}" for n in choice.names), rivals=())
+            pairs = zip(own.names, choice.names, strict=True)
+            there = all(s in a and a[s].shape == a[n].shape for s, n in pairs)
+            if there and np.array_equal(own.taken_from(a, array.shape), array):
+                fitting.append(own)
     return replace(fitting[0], rivals=tuple(fitting[1:])) if fitting else None
 
 

@@ -101,7 +101,7 @@ class TrainingReport(Required):
             return "the training did not stay finite"
         if not self.judged:
             return "nothing is known to be wrong"
-        return f"{self.called[1]} computes what {self.called[0]} computes, up to rounding"
+        return f"in these {self.called[1]} computes what {self.called[0]} does, up to rounding"
 
     def json(self) -> str:
         """All but the curves, as JSON."""

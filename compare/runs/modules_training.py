@@ -127,7 +127,7 @@ class ModulesTraining:
         a.begin(a.state)
         b.begin(start)
         report = check_steps(*steps, self._names, self._ignore, self._share_draws)
-        self._carrier.settle(*(model.record for model in report.models))
+        self._carrier.settle(report)
         return report
 
     def _run_free(self, steps: tuple[Step, Step]) -> tuple[dict[str, Numbers], dict[str, str]]:
