@@ -163,3 +163,9 @@ class WeakStorage:
             self._held: Any = storage
         else:
             self._held = StorageWeakRef(storage)
+
+    @property
+    def expired(self) -> bool:
+        """Whether the memory is free again."""
+        of_torch = getattr(self._held, "expired", None)
+        return of_torch is not None and bool(of_torch())

@@ -7,7 +7,7 @@ lies in it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ class Snapshots:
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
-        self._storages: list[Any] = []
+        self._storages: list[torch.UntypedStorage] = []
         self._versions: list[int] = []
         self._frozen: dict[tuple[int, int], torch.UntypedStorage] = {}
         self._opaque = 0
@@ -97,7 +97,7 @@ class Snapshots:
         number = self._number(tensor)
         place = number, self._versions[number]
         if place not in self._frozen:
-            self._frozen[place] = self._storages[number].clone()
+            self._frozen[place] = self._storages[number].clone()  # type: ignore[no-untyped-call]
         return number
 
     def after_writing(self, memory: int | None) -> None:
@@ -116,7 +116,7 @@ class Snapshots:
 
     def nbytes_of(self, ref: TensorRef) -> int:
         """The size of the storage that the tensor lies in."""
-        return int(self._storages[ref.storage].nbytes())
+        return self._storages[ref.storage].nbytes()
 
     @property
     def nbytes(self) -> int:
@@ -129,12 +129,9 @@ class Snapshots:
         key = storage._cdata
         if key not in self._numbers:
             self._numbers[key] = len(self._storages)
-            self._storages.append(self._hold(storage))
+            self._storages.append(storage)
             self._versions.append(0)
         return self._numbers[key]
-
-    def _hold(self, storage: torch.UntypedStorage) -> Any:
-        return storage
 
 
 def unreadable(tensor: Tensor) -> str:

@@ -19,6 +19,8 @@ class SpooledSnapshots(Snapshots):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._places: dict[tuple[int, int], tuple[int, int]] = {}  # where it begins, its bytes
+        self._alive: dict[int, tuple[int, WeakStorage]] = {}  # by address: number, storage
+        self._most = 16
         self._end = 0
         try:
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (open as long as this is)
@@ -65,5 +67,14 @@ class SpooledSnapshots(Snapshots):
         self._file.seek(self._places[ref.place][0] + start)
         return self._file.read(count)
 
-    def _hold(self, storage: torch.UntypedStorage) -> object:
-        return WeakStorage(storage)
+    def _number(self, tensor: Tensor) -> int:
+        """A storage is held weakly, until another may get its address."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._alive or self._alive[key][1].expired:
+            if len(self._alive) >= self._most:
+                self._alive = {k: v for k, v in self._alive.items() if not v[1].expired}
+                self._most = 2 * len(self._alive) + 16
+            self._alive[key] = len(self._versions), WeakStorage(storage)
+            self._versions.append(0)
+        return self._alive[key][0]
