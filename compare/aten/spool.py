@@ -1,6 +1,7 @@
 """Recorded tensors on disk: a step whose tensors do not fit into memory can still be judged."""
 
 import tempfile
+import weakref
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ class SpooledSnapshots(Snapshots):
         except OSError as error:
             raise InputError(f"keep: {folder} cannot be written to: {error.strerror}") from None
         self._folder = folder
+        weakref.finalize(self, self._file.close)
 
     def ref(self, tensor: Tensor) -> TensorRef:
         """The tensor as it is now, written to disk."""
