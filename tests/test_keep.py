@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,6 +78,40 @@ def test_the_commands_keep(tmp_path: Path, parity: Callable[..., Ended]) -> None
     assert parity("record", "--module", place, "--out", out, "--keep", str(folder)).status == 0
     assert os.listdir(folder) == []
     assert "keep" in refusal(parity("model", place, "--keep", str(tmp_path / "none")))
+
+
+def test_a_share_of_the_modules_is_no_pass(tmp_path: Path, parity: Callable[..., Ended]) -> None:
+    whole = tp.check_model(Net("none"), X, **step())
+    part = tp.check_model(Net("none"), X, only=["norm", "o*t"], **step())
+    judged = [v for v in part.verdicts if v.outcome == "right"]
+    assert {v.call.module for v in judged} == {"norm", "out"}
+    assert (whole.outcome, part.outcome) == ("PASS", "UNJUDGED")
+    assert (part.calls, part.judged) == (whole.calls, len({v.call.index for v in judged}))
+    assert part.unjudged[0].reason == "its module was left out"
+    with pytest.raises(InputError, match="only: 'nrm' fits no module that made a call; did you"):
+        tp.check_model(Net("none"), X, only=["nrm"], **step())
+    (tmp_path / "nets.py").write_text(NETS, "utf-8")
+    assert parity("model", f"{tmp_path}/nets.py:exact", "--only", "1").status == 3
+
+
+def test_a_mistake_in_a_chosen_module_fails() -> None:
+    class Tripled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+            return g * 3
+
+    class Own(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = Tripled.apply(x)  # type: ignore[no-untyped-call]
+            return out
+
+    net = nn.Sequential(nn.Linear(4, 2), Own())
+    outcomes = [tp.check_model(net, X, only=[o], **step()).outcome for o in ("0", "1")]
+    assert outcomes == ["UNJUDGED", "FAIL"]
 
 
 @pytest.mark.slow
