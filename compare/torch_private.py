@@ -166,6 +166,12 @@ class WeakStorage:
         else:
             self._held = StorageWeakRef(storage)
 
+    @property
+    def expired(self) -> bool:
+        """Whether the memory is free again."""
+        of_torch = getattr(self._held, "expired", None)
+        return of_torch is not None and bool(of_torch())
+
 
 def is_zero_tensor(tensor: torch.Tensor) -> bool:
     """Autograd's stand-in for zeros, which has no memory."""

@@ -11,6 +11,7 @@ import torch
 
 from torch_parity.compare.aten.alignment import Alignment, align
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
+from torch_parity.compare.aten.chosen import chosen_by
 from torch_parity.compare.aten.doubled import halves_of, precisions
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
@@ -50,6 +51,7 @@ def check_model(
     optimizer: torch.optim.Optimizer | None = None,
     called: str = "the model",
     keep: str | Path | None = None,
+    only: Sequence[str] = (),
     **kwargs: Any,
 ) -> ModelReport:
     """Run one step of a model, and judge every ATen call of it on the inputs that the call had.
@@ -64,22 +66,23 @@ def check_model(
 
     model may also be a recording (record_model), or the path of its file; then the inputs, the loss
     and the optimizer are those of the recording. keep is a folder for the tensors of the step, for
-    when they do not fit into memory; nothing is left in it.
+    when they do not fit into memory; nothing is left in it. only are fnmatch patterns of modules
+    (blocks.0, *.attn) that are judged, with all inside them; the rest is UNJUDGED.
 
     Raises:
         InputError (a ValueError): see record_step in step.py; a file that holds no recording; a
-            folder that cannot be written to.
+            folder that cannot be written to; a pattern that fits no module.
     """
     (source,) = sources_of(
         Step(model, inputs, kwargs, loss, target, optimizer, called, folder_of(keep))
     )
-    return check_step(source)
+    return check_step(source, only=only)
 
 
-def check_step(source: Source, watch: Watch = unwatched) -> ModelReport:
+def check_step(source: Source, watch: Watch = unwatched, only: Sequence[str] = ()) -> ModelReport:
     """check_model, of a step."""
     with believed(source):
-        return model_report(own_record(source), source.called, watch)
+        return model_report(own_record(source), source.called, watch, only)
 
 
 def check_modules(
@@ -253,11 +256,14 @@ def why(
     return here.parting, causes
 
 
-def model_report(record: Record, called: str, watch: Watch = unwatched) -> ModelReport:
+def model_report(
+    record: Record, called: str, watch: Watch = unwatched, only: Sequence[str] = ()
+) -> ModelReport:
     """The verdicts on one record."""
+    chosen = chosen_by(record, only)
     tick = watch(f"replaying {called}", len(record.calls))
-    verdicts = tuple(replay(record, tick))
-    return ModelReport(record, verdicts, tuple(judged_functions(record)), called)
+    verdicts = tuple(replay(record, tick, chosen))
+    return ModelReport(record, verdicts, tuple(judged_functions(record, chosen)), called)
 
 
 def _given(record: Record) -> dict[str, np.ndarray]:

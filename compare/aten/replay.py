@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torch_parity.compare.aten.chosen import LEFT_OUT, Chosen, every_module
 from torch_parity.compare.aten.doubled import HALVES
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.record import Call, Record
@@ -24,10 +25,16 @@ UNDERFLOW = 2.0**20
 Find = Callable[[TensorRef], Any]
 
 
-def replay(record: Record, tick: Tick = lambda: None) -> Iterator[CallVerdict]:
-    """The verdicts of the record's calls, in order."""
+def replay(
+    record: Record, tick: Tick = lambda: None, chosen: Chosen = every_module
+) -> Iterator[CallVerdict]:
+    """The verdicts of the record's calls, in order; those of modules that are not chosen are not
+    judged."""
     for call in record.calls:
-        yield from replay_one(record, call)
+        if chosen(call.module):
+            yield from replay_one(record, call)
+        else:
+            yield from _unjudged(call, LEFT_OUT)
         tick()
 
 

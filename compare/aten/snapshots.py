@@ -7,7 +7,7 @@ lies in it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ class Snapshots:
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
-        self._storages: list[Any] = []
+        self._storages: list[torch.UntypedStorage] = []
         self._versions: list[int] = []
         self._frozen: dict[tuple[int, int], torch.UntypedStorage] = {}
         self._opaque = 0
@@ -109,7 +109,7 @@ class Snapshots:
         number = self._number(tensor)
         place = number, self._versions[number]
         if place not in self._frozen:
-            self._frozen[place] = self._storages[number].clone()
+            self._frozen[place] = self._storages[number].clone()  # type: ignore[no-untyped-call]
         return number
 
     def after_writing(self, memory: int | None) -> None:
@@ -148,7 +148,7 @@ class Snapshots:
 
     def nbytes_of(self, ref: TensorRef) -> int:
         """The size of the storage that the tensor lies in."""
-        return int(self._storages[ref.storage].nbytes())
+        return self._storages[ref.storage].nbytes()
 
     def of_array(self, array: np.ndarray, dtype: torch.dtype) -> TensorRef | None:
         """The tensor that an array is a view of; None if its memory is none that was seen."""
@@ -186,12 +186,9 @@ class Snapshots:
         key = storage._cdata
         if key not in self._numbers:
             self._numbers[key] = len(self._storages)
-            self._storages.append(self._hold(storage))
+            self._storages.append(storage)
             self._versions.append(0)
         return self._numbers[key]
-
-    def _hold(self, storage: torch.UntypedStorage) -> Any:
-        return storage
 
 
 def unreadable(tensor: Tensor) -> str:

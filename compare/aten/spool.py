@@ -1,6 +1,7 @@
 """Recorded tensors on disk: a step whose tensors do not fit into memory can still be judged."""
 
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,15 @@ class SpooledSnapshots(Snapshots):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._places: dict[tuple[int, int], tuple[int, int]] = {}  # where it begins, its bytes
+        self._alive: dict[int, tuple[int, WeakStorage]] = {}  # by address: number, storage
+        self._most = 16
         self._end = 0
         try:
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (open as long as this is)
         except OSError as error:
             raise InputError(f"keep: {folder} cannot be written to: {error.strerror}") from None
         self._folder = folder
+        weakref.finalize(self, self._file.close)
 
     def ref(self, tensor: Tensor) -> TensorRef:
         """The tensor as it is now, written to disk."""
@@ -84,5 +88,14 @@ class SpooledSnapshots(Snapshots):
         self._file.seek(self._places[ref.place][0] + start)
         return self._file.read(count)
 
-    def _hold(self, storage: torch.UntypedStorage) -> object:
-        return WeakStorage(storage)
+    def _number(self, tensor: Tensor) -> int:
+        """A storage is held weakly, until another may get its address."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._alive or self._alive[key][1].expired:
+            if len(self._alive) >= self._most:
+                self._alive = {k: v for k, v in self._alive.items() if not v[1].expired}
+                self._most = 2 * len(self._alive) + 16
+            self._alive[key] = len(self._versions), WeakStorage(storage)
+            self._versions.append(0)
+        return self._alive[key][0]

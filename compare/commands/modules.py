@@ -67,8 +67,14 @@ def modules(
 @click.argument("model", metavar="MODEL")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed.")
 @KEEP
+@click.option(
+    "--only",
+    metavar="MODULE",
+    multiple=True,
+    help="Judge only this module (blocks.0, '*.attn') and what is inside it; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def model(model: str, seed: int, keep: Path | None, as_json: bool) -> None:
+def model(model: str, seed: int, keep: Path | None, only: tuple[str, ...], as_json: bool) -> None:
     """Judge every ATen call of one model, each on the inputs that it had.
 
     MODEL is a function in a Python file, FILE.py:NAME, or a file of `parity record --module`, as
@@ -80,7 +86,7 @@ def model(model: str, seed: int, keep: Path | None, as_json: bool) -> None:
 
     with progress_bar() as watch:
         (source,) = sources_of(step_of(model, seed, keep))
-        report = check_step(source, watch=watch)
+        report = check_step(source, watch, only)
     _answer(report, as_json)
 
 
