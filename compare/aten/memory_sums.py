@@ -23,7 +23,7 @@ def sums_of(record: Record) -> Sums:
 
 def _sum(record: Record, storage: int, version: int) -> int:
     memory = record.snapshots.memory(storage, version)
-    return zlib.crc32(torch.empty(0, dtype=torch.uint8).set_(memory).numpy())
+    return zlib.crc32(torch.empty(0, dtype=torch.uint8).set_(memory).numpy().data)
 
 
 def require_unchanged(record: Record, sums: Mapping[tuple[int, int], int], called: str) -> None:
