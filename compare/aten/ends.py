@@ -139,8 +139,9 @@ def _of_given(
     of_a = [a.results.get(result_of(a, n, before, suffix)) for n in pairing.names]
     if None in of_a:
         # an input that only b writes into is no result that a has to have
-        missing = "unpaired" if is_input(name) else "absent"
-        return End(name, ref, phase, partner=partner, missing=missing)
+        if is_input(name):
+            return End(name, ref, phase, partner=partner, missing="unpaired")
+        return End(name, ref, phase, partner=partner, missing="absent")
     unreadable = next((r for r in of_a if r is not None and r.unjudged), None)
     if unreadable is not None:
         return End(name, ref, phase, (), partner, unreadable)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, is_lazy
 
 from torch_parity.compare.aten.step import Step, run_forward
 from torch_parity.compare.aten.unchanged import fresh
@@ -41,11 +41,12 @@ def initialised(step: Step) -> Step:
 
 def _lazy(model: nn.Module) -> list[Any]:
     tensors = [*model.parameters(), *model.buffers()]
-    return [t for t in tensors if isinstance(t, UninitializedTensorMixin)]
+    return [t for t in tensors if is_lazy(t)]
 
 
 def _another(tensor: Any) -> Any:
     """torch copies a lazy parameter, but no lazy buffer."""
     if isinstance(tensor, UninitializedBuffer):
-        return UninitializedBuffer(device=tensor.device, dtype=tensor.dtype)
+        made: Any = UninitializedBuffer
+        return made(device=tensor.device, dtype=tensor.dtype)
     return copy.deepcopy(tensor)

@@ -58,7 +58,8 @@ def same(first: Any, second: Any) -> bool | None:
         return True
     if any(isinstance(x, Tensor) for s in (first, second) for x in (s if _is_set(s) else ())):
         return None  # sets find tensors by identity
-    identity = type(first).__eq__ is object.__eq__ and type(second).__eq__ is object.__eq__
+    by_identity: Any = object.__eq__
+    identity = type(first).__eq__ is by_identity and type(second).__eq__ is by_identity
     if identity and not isinstance(first, UNIQUE) and type(first) is type(second):
         return None
     try:

@@ -79,9 +79,9 @@ class Record:
     given are the tensors that the step began from, by name; results those that it leaves behind
     (outputs, the loss, gradients, the updated parameters, optimizer state), outside those of them
     that no recorded call made (NumPy, Python). others are results that are neither tensors nor real
-    numbers: a string, an object. named are the outputs of the modules and their
-    gradients: fc1, fc1.grad; of a second call fc1@2; of several outputs lstm.0. notes say what a
-    reader has to know.
+    numbers: a string, an object. read are the tensors that a float was last read from. named are
+    the outputs of the modules and their gradients: fc1, fc1.grad; of a second call fc1@2; of
+    several outputs lstm.0. notes say what a reader has to know.
 
     compiled counts the calls of compiled code, which no record sees; graphs and graph_breaks are
     those that were made then. eager_instead says that torch ran the eager form of compiled code;
@@ -95,6 +95,7 @@ class Record:
     results: dict[str, TensorRef] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
     others: dict[str, Any] = field(default_factory=dict)
+    read: dict[float, TensorRef] = field(default_factory=dict)
     named: dict[str, TensorRef] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     compiled: int = 0

@@ -139,6 +139,8 @@ class Recorder(TorchDispatchMode):
     def _keep(
         self, func: Any, args: Any, kwargs: dict[str, Any], out: Any, written: list[Tensor]
     ) -> None:
+        if isinstance(out, float):
+            self.record.read[out] = args[0]
         returned = [t for t in flattened(out) if isinstance(t, Tensor)]
         unreturned = [t for t in written if not any(t is r for r in returned)]
         outputs = tuple(self.snapshots.ref(t) for t in (*returned, *unreturned))

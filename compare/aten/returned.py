@@ -22,12 +22,7 @@ def source_of(record: Record, snapshots: Snapshots, value: Any) -> TensorRef | N
     if isinstance(value, np.ndarray):
         dtype = torch.from_numpy(np.empty(0, value.dtype)).dtype
         return snapshots.of_array(value, dtype)
-    for call in reversed(record.calls):
-        if call.operation == "_local_scalar_dense" and not call.inputs[0].unjudged:
-            read = record.value(call.inputs[0])
-            if read.is_floating_point() and read.numpy(force=True).item() == value:
-                return call.inputs[0]
-    return None
+    return record.read.get(float(value))
 
 
 def copied(value: Any) -> torch.Tensor:

@@ -24,7 +24,8 @@ from torch_parity.compare.bounds.tensors.unbounded import Unbounded
 
 def _sign(x: Bounded) -> Bounded:
     """torch's: 0 of nan."""
-    signs, nan = np.sign(x), np.isnan(x.value)
+    signs: Any = np.sign(x)
+    nan = np.isnan(x.value)
     return x.like(np.where(nan, 0, signs.value), np.where(nan, 0, signs.error))
 
 

@@ -23,6 +23,10 @@ def starts(sample: Any, n: int, size: int, kernel: int) -> np.ndarray:
     return found
 
 
+def _place(found: Any) -> Any:
+    return found.as_computed if isinstance(found, Undetermined) else found
+
+
 def _pool(dims: int) -> None:
     def forward(x: Any, kernel_size: Any, output_size: Any, random_samples: Any) -> Any:
         """The greatest number of each window, and where it stands"""
@@ -46,7 +50,7 @@ def _pool(dims: int) -> None:
             places.append(place)
         shape = (*x.shape[: x.ndim - dims], *output_size)
         doubtful = any(isinstance(p, Undetermined) for p in places)
-        at = torch.stack([p.as_computed if isinstance(p, Undetermined) else p for p in places])
+        at = torch.stack([_place(p) for p in places])
         at = at.reshape(shape)
         return torch.stack(values).reshape(shape), Undetermined(at) if doubtful else at
 
