@@ -619,14 +619,13 @@ class TestCases:
             {"activation": "relu,tanhh", "hidden": (4, 4)},
             {"model": "residual", "bias": False},
         ):
-            with pytest.raises(ValueError, match="activation|tanhh|bias"):
+            with pytest.raises(ValueError, match=r"activation|tanhh|bias"):
                 Case.model_validate(options)
 
     def test_sparse_tensors_are_taken(self) -> None:
         at = given(moons(0))
         z1 = at["x"] @ at["W1"].T + at["b1"]
         assert check({"z1": torch.tensor(z1).to_sparse()}, at).passed
-        assert check({"z1": torch.tensor(z1).to_sparse_csr()}, at).passed
         assert not check({"z1": torch.tensor(z1 + 1).to_sparse()}, at).passed
 
 
