@@ -105,7 +105,7 @@ def _first_wrong(expected: Expected, ours: Sequence[dict[str, np.ndarray]]) -> i
         return 1
     whole, made = expected.repeated(list(ours)), of_all_steps(ours)
     replayed = replay(whole.nodes, whole.start, made, gaps=True)
-    wrong = {r.name for r in replayed if not r.right}
+    wrong = {r.name for r in replayed if r.wrong}
     steps = (k for k, mine in enumerate(ours, 1) if any(in_step(n, k) in wrong for n in mine))
     return next(steps, len(ours))
 
@@ -134,12 +134,12 @@ def assert_parity(
     """check, for a test suite: return the report if it passed.
 
     Raises:
-        ParityError: (an AssertionError) it did not pass; the message says what is wrong first, why,
-            on which side, and what to write instead.
+        ParityError: (an AssertionError) something is wrong, or could not be judged; the message
+            says what is wrong first, why, on which side, and what to write instead.
         InputError: see check.
     """
     __tracebackhide__ = True
-    return check(mine, start, layout=layout, ignore=ignore).require()
+    return check(mine, start, layout=layout, ignore=ignore).require(strict=True)
 
 
 def _flat_outputs(mine: Mapping[str, np.ndarray]) -> Iterator[str]:
