@@ -103,7 +103,7 @@ SLOPES: Mapping[str, Callable[[Any], Any]] = {
 def with_cancelling_forms(
     nodes: tuple[Node, ...], start: Tensors, mine: Tensors
 ) -> tuple[tuple[Node, ...], str]:
-    """The nodes with such a formula in place of an activation where only it explains what was
+    """The nodes; such a formula is right as well for an activation if only it explains what was
     recorded, and a sentence that says so; the nodes as they are, and "", where none does."""
     wrong = _wrong(nodes, start, mine)
     best, found, written = wrong, nodes, ""
@@ -130,5 +130,5 @@ def _by(node: Node, name: str, formula: Callable[[Any], Any]) -> Node:
     if node.formula is not None or operation != name:
         return node
     if suffix:
-        return replace(node, formula=lambda f, da, z: da * SLOPES[name](formula(z)))
-    return replace(node, formula=lambda f, z: formula(z))
+        return replace(node, also=lambda f, da, z: da * SLOPES[name](formula(z)))
+    return replace(node, also=lambda f, z: formula(z))
