@@ -140,7 +140,7 @@ class Case(BaseModel):
         str, ACTIVATION, BeforeValidator(_listed), AfterValidator(_each(ACTIVATION))
     ] = Field(
         default="relu",
-        description="activation of the hidden layers; or one for each, as relu,tanh",
+        description="activation of the hidden layers, or one for each layer of mlp: relu,tanh",
     )
     bias: bool = Field(default=True, description="whether the layers of mlp have a bias")
     negative_slope: float = Field(default=0.01, description="slope of leaky_relu for z < 0")
@@ -161,8 +161,8 @@ class Case(BaseModel):
     )
     reduction: Literal["mean", "sum", "batchmean"] = Field(
         default="mean",
-        description="of the losses, as in torch: mean over all outputs of all samples; "
-        "batchmean is the mean over the samples of the sum over the outputs",
+        description="mean or sum of the samples' losses, as in torch; batchmean divides their sum "
+        "by the number of samples, not also by the number of outputs",
     )
     p: float = Field(
         default=0.2,

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 
-from torch_parity import COURSE, Case, Layout, check, given
+from torch_parity import COURSE, Case, Layout, check, check_gradient, given
 from torch_parity.compare.errors import InputError
 
 SEEDS = range(4)
@@ -383,3 +384,278 @@ class TestCancellingForms:
         assert report.passed, report.verdict
         mine["a1"] = mine["a1"] * np.dtype(dtype).type(1 + 3e-5)
         assert not check({"z1": mine["z1"], "a1": mine["a1"]}, at).passed
+
+
+def adam_update(at: Any, mine: Arrays, lr: float, **change: Any) -> Arrays:
+    """W, v and s after one step of Adam, with some of its details changed."""
+    made: Arrays = {}
+    params = [n for n in ("W1", "b1", "W2", "b2") if n in at]
+    for place, name in enumerate(params):
+        g, t = mine[f"d{name}"], change.get("t", lambda t, place: t)
+        n = t(int(at[f"t{name}"]) + 1, place)
+        v = 0.9 * at[f"v{name}"] + 0.1 * g
+        s = 0.999 * at[f"s{name}"] + 0.001 * g * g
+        v_hat = v / (1 - 0.9**n) if change.get("v_corrected", True) else v
+        s_hat = s / (1 - 0.999**n) if change.get("s_corrected", True) else s
+        made[name] = at[name] - lr * v_hat / (np.sqrt(s_hat) + change.get("eps", 1e-8))
+        stored = change.get("stored", "")
+        made[f"v{name}"] = v_hat if "v" in stored else v
+        made[f"s{name}"] = s_hat if "s" in stored else s
+    return made
+
+
+ADAM: dict[str, dict[str, Any]] = {
+    "adam_second_moment_uncorrected": {"s_corrected": False},
+    "adam_first_moment_uncorrected": {"v_corrected": False},
+    "adam_bias_correction_missing": {"s_corrected": False, "v_corrected": False},
+    "adam_another_epsilon": {"eps": 1e-7},
+    "adam_correction_stored": {"stored": "v"},
+    "adam_step_count_per_parameter": {"t": lambda t, place: t + place},
+    "adam_step_count": {"t": lambda t, place: t + 160},
+    "adam_step_count_frozen": {"t": lambda t, place: 1},
+}
+
+
+class TestNames:
+    """Mistakes met in public code: each is named, and named alone."""
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("name", ADAM)
+    def test_adam(self, name: str, seed: int) -> None:
+        at = given(moons(seed, optimizer="adam", lr=0.01))
+        mine = mlp_step(at, 2)
+        assert check(mine | adam_update(at, mine, 0.01), at).passed
+        report = check(mine | adam_update(at, mine, 0.01, **ADAM[name]), at)
+        assert report.causes == (name,), report.verdict
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_adam_from_zero_cannot_be_told_from_a_counter_that_stands(self, seed: int) -> None:
+        at = given(moons(seed, optimizer="adam", lr=0.01))
+        mine = mlp_step(at, 2)
+        report = check(mine | adam_update(at, mine, 0.01, t=lambda t, place: t - 1), at)
+        names = report.judgement.diagnoses["manual"].names
+        assert set(names) == {
+            frozenset({"adam_step_count_from_zero"}),
+            frozenset({"adam_step_count_frozen"}),
+        }
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("backward_alone", [True, False])
+    def test_a_scale_without_its_mask(self, backward_alone: bool, seed: int) -> None:
+        at = given(moons(seed, p=0.3))
+        h1 = np.tanh(at["x"] @ at["W1"].T + at["b1"]) * (at["mask1"] if backward_alone else 1 / 0.7)
+        a2 = sigmoid(h1 @ at["W2"].T + at["b2"])
+        dz2 = (a2 - at["y"]) / len(a2)
+        report = check({"h1": h1, "a2": a2, "dz2": dz2, "da1": dz2 @ at["W2"] / 0.7}, at)
+        assert report.causes == ("scaled_without_mask",), report.verdict
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("handed", ["all", "without activations"])
+    @pytest.mark.parametrize(
+        ("name", "spoil"),
+        {
+            "bias_gradient_offset": lambda t, at: {"db1": t["db1"] + 0.25},
+            "bias_gradient_before_the_slope": lambda t, at: {
+                "db1": (t["dz2"] @ at["W2"]).sum(axis=0)
+            },
+            "bias_gradient_averaged": lambda t, at: {"db1": t["dz1"].mean(axis=0)},
+            "weight_gradient_transposed": lambda t, at: {
+                "dW1": (at["x"].T @ t["dz1"]).reshape(t["dW1"].shape)
+            },
+            "sign": lambda t, at: {"dW1": -t["dW1"]},
+            "gradient_sign": lambda t, at: {
+                "dz2": (at["y"] - t["a2"]) / len(t["a2"]),
+                "dz1": -t["dz1"],
+                **{n: -t[n] for n in ("dW1", "dW2", "db1", "db2")},
+            },
+        }.items(),
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_gradients(self, name: str, spoil: Any, handed: str, seed: int) -> None:
+        at = given(moons(seed))
+        right = mlp_step(at, 2)
+        mine = right | spoil(right, at)
+        if handed != "all":
+            mine = {n: a for n, a in mine.items() if n not in ("a1", "a2")}
+        report = check(mine, at)
+        assert report.causes == (name,), report.verdict
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("handed", ["all", "without activations"])
+    def test_the_bias_is_subtracted(self, handed: str, seed: int) -> None:
+        at = given(moons(seed))
+        mine = mlp_step({**at, "b1": -at["b1"]}, 2)
+        report = check({n: a for n, a in mine.items() if handed == "all" or n[0] != "a"}, at)
+        assert report.causes == ("bias_subtracted",), report.verdict
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_a_penalty_that_is_subtracted_with_its_numbers(self, seed: int) -> None:
+        at = given(moons(seed, l2=0.7))
+        mine = mlp_step(at, 2)
+        for n in ("W1", "W2"):
+            mine[f"d{n}"] = mine[f"d{n}"] - 0.7 / 320 * at[n]
+        report = check(mine, at)
+        assert report.causes == ("penalty_subtracted",), report.verdict
+        assert "l2 is -0.7 here, expected 0.7." in report.verdict
+        assert "dW = dW_loss + 0.7 / 320 * W" in report.verdict
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("recorded", ["z halved", "a of half of z"])
+    def test_scores_that_are_halved(self, recorded: str, seed: int) -> None:
+        at = given(moons(seed))
+        a1 = np.tanh(at["x"] @ at["W1"].T + at["b1"])
+        z2 = a1 @ at["W2"].T + at["b2"]
+        mine = {"a1": a1, "z2": z2 / 2 if recorded == "z halved" else z2, "a2": sigmoid(z2 / 2)}
+        report = check(mine, at)
+        assert report.causes == ("scores_scaled",), report.verdict
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("recorded", [(), ("z2",), ("z2", "a2")])
+    def test_softmax_twice(self, recorded: Any, seed: int) -> None:
+        x, y = own_data(seed, 3, m=13)
+        labels = y.argmax(axis=1)
+        case = Case(hidden=(4,), activation="tanh", loss="cross_entropy", p=0, l2=0)
+        at = given(case, x=x, y=labels)
+        t: Arrays = {"a1": np.tanh(x @ at["W1"].T + at["b1"])}
+        t["z2"] = t["a2"] = t["a1"] @ at["W2"].T + at["b2"]
+        p = softmax(t["z2"])
+        q = softmax(p)
+        t["loss"] = np.asarray(-np.log(q[range(13), labels]).mean())
+        dp = (q - y) / 13
+        t["dz2"] = p * (dp - (dp * p).sum(axis=1, keepdims=True))
+        report = check({n: t[n] for n in ("a1", "loss", "dz2", *recorded)}, at)
+        assert report.causes == ("softmax_twice",), report.verdict
+
+    @pytest.mark.parametrize("seed", range(8))
+    @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+    def test_decayed_biases_are_no_forgotten_cast(self, optimizer: str, seed: int) -> None:
+        at = given(moons(seed, optimizer=optimizer, l2=0.7, lr=0.05))
+        mine = mlp_step(at, 2)
+        mine |= {f"d{n}": mine[f"d{n}"] + 0.7 / 320 * at[n] for n in ("W1", "W2", "b1", "b2")}
+        report = check(mine, at)
+        assert report.causes == ("biases_decayed",), report.verdict
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_no_other_activation_where_none_was_handed_over(self, seed: int) -> None:
+        at = given(moons(seed))
+        t = mlp_step(at, 2, slope=lambda a: a * (1 - a))
+        report = check({n: a for n, a in t.items() if n not in ("a1", "a2")}, at)
+        assert report.causes == ("slope_of_another_activation",), report.verdict
+        assert "tanh_backward" in report.verdict
+
+
+class TestCases:
+    """What a case can say: several outputs, an activation in each layer, layers without bias."""
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize(
+        ("loss", "output"),
+        [
+            ("mse_loss", "identity"),
+            ("mse_loss", "sigmoid"),
+            ("mse_loss", "softmax"),
+            ("binary_cross_entropy", "sigmoid"),
+            ("binary_cross_entropy", "softmax"),
+        ],
+    )
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_several_outputs(self, loss: str, output: str, bias: bool, seed: int) -> None:
+        rng = np.random.default_rng([seed, 1])
+        x = rng.normal(size=(9, 3))
+        y = rng.normal(size=(9, 2)) if loss == "mse_loss" else rng.integers(0, 2, (9, 2)) * 1.0
+        case = Case(
+            hidden=(5, 4),
+            activation="relu,tanh",
+            loss=loss,
+            output=output,
+            bias=bias,
+            p=0,
+            l2=0,
+            bias_scale=0.3,
+        )
+        at = given(case, x=x, y=y)
+        b = [at[f"b{k}"] if bias else 0.0 for k in (1, 2, 3)]
+        t: Arrays = {"a1": np.maximum(x @ at["W1"].T + b[0], 0)}
+        t["a2"] = np.tanh(t["a1"] @ at["W2"].T + b[1])
+        t["z3"] = t["a2"] @ at["W3"].T + b[2]
+        t["a3"] = a = {"identity": lambda z: z, "sigmoid": sigmoid, "softmax": softmax}[output](
+            t["z3"]
+        )
+        if loss == "mse_loss":
+            t["loss"], da = np.asarray(((a - y) ** 2).mean()), 2 * (a - y) / a.size
+        else:
+            t["loss"] = np.asarray(-(y * np.log(a) + (1 - y) * np.log(1 - a)).mean())
+            da = (a - y) / (a * (1 - a)) / a.size
+        t["dz3"] = {
+            "identity": da,
+            "sigmoid": da * a * (1 - a),
+            "softmax": a * (da - (da * a).sum(axis=1, keepdims=True)),
+        }[output]
+        t["dW3"] = t["dz3"].T @ t["a2"]
+        t["dz2"] = t["dz3"] @ at["W3"] * (1 - t["a2"] ** 2)
+        t["dW1"] = ((t["dz2"] @ at["W2"]) * (t["a1"] > 0)).T @ x
+        report = check(t, at)
+        assert report.passed, report.verdict
+        assert ("b1" in at) == bias
+        assert not check(t | {"dW3": t["dW3"] * 1.01}, at).passed
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_a_batch_that_lacks_the_highest_class(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=(6, 3)), np.array([0, 1, 2, 0, 1, 2])
+        params = {"W1": rng.normal(size=(4, 3)), "W2": rng.normal(size=(5, 4)), "b2": np.ones(5)}
+        case = Case(hidden=(4,), p=0, l2=0)
+        for labels in (y, np.eye(5)[y]):
+            at = given(case, x=x, y=labels, params=params)
+            z2 = np.maximum(x @ params["W1"].T + at["b1"], 0) @ params["W2"].T + 1
+            loss = -np.log(softmax(z2)[range(6), y]).mean()
+            assert check({"z2": z2, "loss": loss}, at).passed
+        with pytest.raises(InputError, match="class 5"):
+            given(case, x=x, y=y + 3, params=params)
+
+    def test_contradictions_are_refused(self) -> None:
+        for options in (
+            {"activation": "relu,tanh", "hidden": (4,)},
+            {"activation": "relu,tanhh", "hidden": (4, 4)},
+            {"model": "residual", "bias": False},
+        ):
+            with pytest.raises(ValueError, match=r"activation|tanhh|bias"):
+                Case.model_validate(options)
+
+    def test_sparse_tensors_are_taken(self) -> None:
+        at = given(moons(0))
+        z1 = at["x"] @ at["W1"].T + at["b1"]
+        assert check({"z1": torch.tensor(z1).to_sparse()}, at).passed
+        assert not check({"z1": torch.tensor(z1 + 1).to_sparse()}, at).passed
+
+
+class TestGradients:
+    """check_gradient of single numbers, and of what squares complex numbers by their modulus."""
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_numbers_without_dimensions(self, seed: int) -> None:
+        w = float(np.random.default_rng(seed).normal())
+        for at in (w, np.array(w), np.float64(w)):
+            right = check_gradient(lambda w: w**3, lambda w: 3 * w * w, {"w": at})
+            assert (right.passed, right.method) == (True, "exact")
+            wrong = check_gradient(lambda w: w**3, lambda w: 3 * w, {"w": at})
+            assert wrong.wrong == ("w",)
+            scaled = check_gradient(lambda w: 2 * w, lambda u, w: 2 * u, {"w": at}, 0.7)
+            assert scaled.passed
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_variances_are_derived_exactly(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        x, u = rng.normal(size=(7, 3)), rng.normal(size=3)
+        var = {"x": x}, u
+        for forward in (lambda x: np.var(x, axis=0), lambda x: x.var(0)):
+            c = check_gradient(forward, lambda u, x: 2 * u * (x - x.mean(0)) / 7, *var)
+            assert (c.passed, c.method) == (True, "exact")
+            c = check_gradient(forward, lambda u, x: 2 * u * (x - x.mean(0)) / 6, *var)
+            assert c.wrong == ("x",)
+        c = check_gradient(
+            lambda x: np.std(x, axis=0, ddof=1),
+            lambda u, x: u * (x - x.mean(0)) / 6 / x.std(0, ddof=1),
+            *var,
+        )
+        assert (c.passed, c.method) == (True, "exact")

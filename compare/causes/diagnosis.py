@@ -15,7 +15,7 @@ from torch_parity.compare.bounds.precision import all_widened, is_real
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.cause import Cause, Effect, Evidence
 from torch_parity.compare.causes.remedies import numbers_of
-from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.nodes import Node, result
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Trace, judged_in
 from torch_parity.compare.judge.replay import carried_through, recorded_inputs, replay_stretch
@@ -236,6 +236,23 @@ def _tries(effect: Effect, node: Node, evidence: Evidence) -> list[Node]:
         return []
 
 
+def _with_makers(changed: tuple[Node, ...], evidence: Evidence) -> tuple[Node, ...]:
+    """The nodes, after those that make what only a changed node reads and nobody recorded."""
+    known = evidence.judged[0]
+    made = {result(n, name) for n in changed for name in n.outputs}
+    ahead = [name for n in changed for name in n.inputs if name not in known and name not in made]
+    if not ahead:
+        return changed
+    makers = {result(n, name): n for n in reversed(evidence.nodes) for name in n.outputs}
+    needed: set[Node] = set()
+    while ahead:
+        maker = makers.get(ahead.pop())
+        if maker is not None and maker not in needed:
+            needed.add(maker)
+            ahead += [name for name in maker.inputs if name not in known and name not in made]
+    return (*(n for n in evidence.nodes if n in needed), *changed)
+
+
 def _right(stretch: tuple[Node, ...], changed: tuple[Node, ...], evidence: Evidence) -> bool:
     """Whether the changed nodes give what was recorded at the end."""
     try:
@@ -243,7 +260,8 @@ def _right(stretch: tuple[Node, ...], changed: tuple[Node, ...], evidence: Evide
             if stretch[-1] not in evidence.memo:
                 evidence.memo[stretch[-1]] = carried_through(stretch, *evidence.judged)
             right = stretch, evidence.memo[stretch[-1]]
-            return all(r.right for r in replay_stretch(changed, *evidence.judged, right))
+            nodes = _with_makers(changed, evidence)
+            return all(r.right for r in replay_stretch(nodes, *evidence.judged, right))
     except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
         return False
 

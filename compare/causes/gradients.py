@@ -146,5 +146,6 @@ CAUSES = (
             one(_negative(1), PARAMETERS),
             one(_negative(2), PARAMETERS),
         ),
+        yields_to="gradient_sign",
     ),
 )

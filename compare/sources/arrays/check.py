@@ -105,7 +105,7 @@ def _first_wrong(expected: Expected, ours: Sequence[dict[str, np.ndarray]]) -> i
         return 1
     whole, made = expected.repeated(list(ours)), of_all_steps(ours)
     replayed = replay(whole.nodes, whole.start, made, gaps=True)
-    wrong = {r.name for r in replayed if not r.right}
+    wrong = {r.name for r in replayed if r.wrong}
     steps = (k for k, mine in enumerate(ours, 1) if any(in_step(n, k) in wrong for n in mine))
     return next(steps, len(ours))
 

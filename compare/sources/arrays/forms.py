@@ -103,20 +103,21 @@ SLOPES: Mapping[str, Callable[[Any], Any]] = {
 def with_cancelling_forms(
     nodes: tuple[Node, ...], start: Tensors, mine: Tensors
 ) -> tuple[tuple[Node, ...], str]:
-    """The nodes with such a formula in place of an activation where only it explains what was
+    """The nodes; such a formula is right as well for an activation if only it explains what was
     recorded, and a sentence that says so; the nodes as they are, and "", where none does."""
     wrong = _wrong(nodes, start, mine)
+    best, found, written = wrong, nodes, ""
     used = {split(n.operation)[0] for n in nodes}
     for name in CANCELLING.keys() & used if wrong else ():
         for said, formula in CANCELLING[name].items():
             changed = tuple(_by(n, name, formula) for n in nodes)
             still = _wrong(changed, start, mine)
-            if still < wrong:
-                more = ", ".join(n for n in mine if n in wrong - still)
-                return changed, (
-                    f"{more}: right, but for digits that cancel, as in {name}(z) = {said}"
-                )
-    return nodes, ""
+            if still < best:
+                best, found, written = still, changed, f"{name}(z) = {said}"
+    if not written:
+        return nodes, ""
+    more = ", ".join(n for n in mine if n in wrong - best)
+    return found, f"{more}: right, but for digits that cancel, as in {written}"
 
 
 def _wrong(nodes: tuple[Node, ...], start: Tensors, mine: Tensors) -> set[str]:
@@ -129,5 +130,5 @@ def _by(node: Node, name: str, formula: Callable[[Any], Any]) -> Node:
     if node.formula is not None or operation != name:
         return node
     if suffix:
-        return replace(node, formula=lambda f, da, z: da * SLOPES[name](formula(z)))
-    return replace(node, formula=lambda f, z: formula(z))
+        return replace(node, also=lambda f, da, z: da * SLOPES[name](formula(z)))
+    return replace(node, also=lambda f, z: formula(z))
