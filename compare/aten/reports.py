@@ -1,54 +1,22 @@
 """What the judge says about one model, or about two: fields to assert, and the verdict in words."""
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self
+from typing import Literal
 
 from torch_parity.compare.aten.alignment import Alignment, EndVerdict
 from torch_parity.compare.aten.parting import Parting, TensorNames, formula
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.verdicts import CallVerdict
-from torch_parity.compare.errors import ParityError
+from torch_parity.compare.judge.outcome import Answer, Required
 
-Answer = Literal["PASS", "FAIL", "UNJUDGED"]
 SHOWN = 6  # lines of a kind
 
 
-class _Required(ABC):
-    """require(), for every report."""
-
-    @property
-    @abstractmethod
-    def outcome(self) -> Answer:
-        """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
-
-    @property
-    @abstractmethod
-    def verdict(self) -> str:
-        """The answer in words."""
-
-    @property
-    def passed(self) -> bool:
-        """Everything was judged, and everything is right."""
-        return self.outcome == "PASS"
-
-    def require(self, strict: bool = False) -> Self:
-        """Itself, if nothing is wrong; if strict, only if everything was judged as well.
-
-        Raises:
-            ParityError: (an AssertionError) something is; the message is the verdict.
-        """
-        __tracebackhide__ = True
-        if self.outcome == "FAIL" or (strict and self.outcome != "PASS"):
-            raise ParityError(self)  # type: ignore[arg-type]  # one of the two below
-        return self
-
-
 @dataclass(frozen=True)
-class ModelReport(_Required):
+class ModelReport(Required):
     """One model on one step: was every ATen call of it right, on the inputs that it had?
 
     verdicts has an entry for each output of each call. functions are the custom autograd Functions
@@ -112,8 +80,10 @@ class ModelReport(_Required):
         return "\n".join(self._sentences())
 
     def _counted(self) -> Iterator[str]:
-        share = f"{self.judged} of {self.calls} ATen calls of {self.called} judged"
-        yield f"{self.outcome} {share}, each on the inputs that it had"
+        share = f"{self.judged} of {self.calls} operations (ATen calls) of {self.called} judged"
+        wrong = len({v.call.index for v in self.wrong})
+        found = f"; {wrong} of them {'is' if wrong == 1 else 'are'} wrong" if wrong else ""
+        yield f"{self.outcome} {share}, each on the inputs that it had{found}"
 
     def _sentences(self) -> Iterator[str]:
         yield from self._counted()
@@ -128,8 +98,8 @@ class ModelReport(_Required):
         yield from not_judged(self.unjudged)
         if self.outcome == "PASS":
             yield (
-                f"The greatest share of its bound that an output used is {self.greatest_use:.0%}; "
-                "up to 100% is rounding."
+                f"The largest error is {self.greatest_use:.0%} of what rounding can cause in its "
+                "place; above 100% an operation is wrong."
             )
         yield from self.record.notes
 
@@ -167,7 +137,7 @@ class FunctionVerdict:
 
 
 @dataclass(frozen=True)
-class ModulesReport(_Required):
+class ModulesReport(Required):
     """Two models on the same step: do they compute the same?
 
     alignment is in the precision named by `precision` (float64 where both could be copied to it),
@@ -236,8 +206,8 @@ class ModulesReport(_Required):
         right = sum(e.outcome == "right" for e in self.alignment.ends)
         total = len(self.alignment.ends)
         yield (
-            f"{self.outcome} {right} of {total} results of {second} are those of {first}, "
-            f"up to the rounding of {self.precision}"
+            f"{self.outcome} {right} of {total} results of {second} (outputs, loss, gradients, new "
+            f"values) agree with {first} up to the rounding of {self.precision}"
         )
         yield from self.differing
         if self.lacking:
@@ -279,7 +249,7 @@ class ModulesReport(_Required):
         ):
             names = TensorNames(record)
             if calls:
-                yield f"From the last tensors that both have, {side} computes"
+                yield f"From the last tensors on which the two agree, {side} computes"
                 yield from (f"  {formula(c, names)}   {where(c)}" for c in calls[:3])
                 if len(calls) > 3:
                     yield f"  and {len(calls) - 3} more calls"

@@ -66,7 +66,7 @@ def diagnose(
     What was given may hold batch (the full batch size) and previous_dW1... (the gradients of the
     step before); other is what the other side made. They only serve causes that need them.
     """
-    faulty = [r for r in replayed if not r.right and r.outcome != "not judged"]
+    faulty = [r for r in replayed if r.wrong]
     wrong = {r.name: i for i, r in enumerate(faulty)}
     if not wrong:
         return None

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.judge.outcome import STATUS
 
 if TYPE_CHECKING:
     from torch_parity.compare.aten.reports import ModelReport, ModulesReport
     from torch_parity.compare.aten.step import Step
     from torch_parity.compare.aten.watch import Watch
 
-STATUS = {"PASS": 0, "FAIL": 1, "UNJUDGED": 3}
 FORM = (
     "expected a model, or (model, inputs), (model, inputs, loss) or (model, inputs, loss, "
     "optimizer); loss is a function of the model's output"
 )
 
 
-@click.command()
+@click.command(short_help="Judge whether two torch models agree.")
 @click.argument("a", metavar="FILE.py:A")
 @click.argument("b", metavar="FILE.py:B")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed of both.")
@@ -54,7 +54,7 @@ def modules(a: str, b: str, seed: int, ignored: tuple[str, ...], as_json: bool) 
     _answer(report, as_json)
 
 
-@click.command()
+@click.command(short_help="Judge each operation of a torch model.")
 @click.argument("model", metavar="FILE.py:MODEL")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

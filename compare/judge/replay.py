@@ -137,7 +137,9 @@ class _Replay:
         if inner:
             through = " and ".join([", ".join(inner[:-1]), inner[-1]] if inner[1:] else inner)
             were = "were" if inner[1:] else "was"
-            seen = replace(seen, detail=f"computed through {through}, which {were} not recorded")
+            seen = replace(
+                seen, detail=f"{through} {were} not recorded, so the mistake may be before it"
+            )
         return seen
 
     def _by(

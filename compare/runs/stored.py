@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.outcome import Answer
 from torch_parity.manual.bias_variance import Diagnosis
 
 Number = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None else v)]
@@ -32,6 +33,11 @@ class StoredDifference(Stored):
     def passed(self) -> bool:
         """As Difference.passed."""
         return self.verdict in ("match", "rounding")
+
+    @property
+    def failed(self) -> bool:
+        """As Difference.failed."""
+        return not self.passed and self.verdict != "unjudged"
 
 
 class StoredReplay(Stored):
@@ -66,6 +72,7 @@ class StoredSummary(Stored):
     use: dict[str, dict[str, Number]]
     replays: int
     failure: StoredFailure | None
+    unjudged: dict[str, int] = {}
     steps: int
     drift: Number
     envelope: Number
@@ -114,7 +121,7 @@ class StoredLesson(Stored):
 class StoredReport(Stored):
     """report.json of a failed assertion, kept by --parity-report."""
 
-    passed: bool
+    outcome: Answer
     called: tuple[str, str]
     conventions: tuple[str, ...]
     notes: tuple[str, ...]

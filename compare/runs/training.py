@@ -21,6 +21,7 @@ from torch_parity.compare.flow.law import flow
 from torch_parity.compare.flow.nodes import Node, active_masks
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import Fault, Judgement, Side, first_not_finite, judge
+from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.runs.units import inactive_units
 from torch_parity.compare.sources.pair import Pair
 from torch_parity.compare.sources.recorded import previous
@@ -64,9 +65,14 @@ class StepRecord:
         return self.judgement.finite and not self.lost
 
     @property
+    def outcome(self) -> Answer:
+        """That of the judged step; FAIL where a free-running copy is no longer finite."""
+        return "FAIL" if self.lost else self.judgement.outcome
+
+    @property
     def passed(self) -> bool:
-        """The judged step is right on both sides, and both free-running copies are finite."""
-        return self.judgement.passed and not self.lost
+        """Whether it is a PASS."""
+        return self.outcome == "PASS"
 
 
 @dataclass(frozen=True)

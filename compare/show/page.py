@@ -11,7 +11,8 @@ from markupsafe import Markup
 from torch_parity.compare import case
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.judge import SIDES
-from torch_parity.compare.judge.verdict import free_running, matches
+from torch_parity.compare.judge.outcome import STATUS
+from torch_parity.compare.judge.verdict import free_running, matches, no_bound
 from torch_parity.compare.runs import events, stored
 from torch_parity.compare.runs.events import Picture
 from torch_parity.compare.runs.stored import (
@@ -23,7 +24,7 @@ from torch_parity.compare.runs.stored import (
 from torch_parity.compare.show import charts
 from torch_parity.manual.bias_variance import Diagnosis
 
-Status = Literal["PASS", "FAIL", "UNFINISHED", "NO VERDICT"]
+Status = Literal["PASS", "FAIL", "UNJUDGED", "UNFINISHED", "NO VERDICT"]
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,14 @@ def _verdict(
         return "FAIL", f"In step {summary.failure.step}: {first}", tuple(rest)
     if gradients and not gradients.passed:
         return "FAIL", f"Gradients: {gradients.failure or 'nothing was checked'}", ()
-    bad = [name for name, worst in summary.worst.items() if not worst.difference.passed]
-    if bad or not summary.worst or not summary.passed:
+    bad = [name for name, worst in summary.worst.items() if worst.difference.failed]
+    if bad or not summary.worst:
         return "FAIL", f"Tensors that do not match: {', '.join(bad) or 'none was judged'}.", ()
+    if summary.unjudged:
+        begins = min(summary.unjudged.values())
+        return "UNJUDGED", f"{no_bound(summary.unjudged)} (first in step {begins}).", ()
+    if not summary.passed:
+        return "FAIL", "The run was not finished.", ()
     if summary.steps != steps:
         return "UNFINISHED", f"Only {summary.steps} of {steps} steps were judged.", ()
     exactly = (
@@ -169,7 +175,8 @@ def _row(
     wrong: Sequence[str],
     step: int | None = None,
 ) -> Row:
-    verdict = f"{' and '.join(wrong)} wrong" if wrong else d.verdict
+    agrees = "match" if d.passed else d.verdict
+    verdict = f"{' and '.join(wrong)} wrong" if wrong else agrees
     return Row(d, uses, verdict, bool(wrong) or not d.passed, step)
 
 
@@ -194,7 +201,7 @@ def _of_lesson(folder: Path) -> Page:
 def _of_report(folder: Path) -> Page:
     report = stored.read(folder / "report.json", stored.StoredReport)
     lines = stored.text(folder / "report.txt").splitlines()
-    begins = next((i for i, line in enumerate(lines) if line.startswith(("PASS ", "FAIL "))), None)
+    begins = next((i for i, line in enumerate(lines) if line.startswith((*STATUS,))), None)
     if begins is None:
         raise InputError(f"{folder / 'report.txt'} holds no verdict; run the test again")
     first, *rest = lines[begins:]
@@ -203,12 +210,12 @@ def _of_report(folder: Path) -> Page:
     for d in report.differences:
         replays = [by_name.get(side, {}).get(d.name) for side in SIDES]
         named = zip(report.called, replays, strict=True)
-        wrong = [called for called, r in named if r and r.outcome != "right"]
+        wrong = [called for called, r in named if r and r.outcome not in ("right", "not judged")]
         rows.append(_row(d, tuple(r.use if r and r.use == r.use else None for r in replays), wrong))
     return Page(
         folder.name,
-        "PASS" if report.passed else "FAIL",
-        first[len("PASS ") :],
+        report.outcome,
+        first[len(report.outcome) + 1 :],
         tuple(rest),
         report.conventions,
         sides=report.called,

@@ -20,6 +20,7 @@ from torch_parity.compare.flow.law import flow
 from torch_parity.compare.flow.sharded import of_all_ranks, sharded_flow
 from torch_parity.compare.flow.trace import Tensors, Trace
 from torch_parity.compare.judge.judge import judge_traces
+from torch_parity.compare.judge.outcome import SEVERITY, Answer
 from torch_parity.compare.judge.report import Report
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.files.trace_file import load
@@ -52,9 +53,14 @@ class RankedStep:
         return Report(judge_traces(*self.whole, called), called)
 
     @property
+    def outcome(self) -> Answer:
+        """PASS if all three compute the same step."""
+        return max((self.by_hand.outcome, self.one_process.outcome), key=SEVERITY.index)
+
+    @property
     def passed(self) -> bool:
-        """All three compute the same step."""
-        return self.by_hand.passed and self.one_process.passed
+        """Whether it is a PASS."""
+        return self.outcome == "PASS"
 
 
 def judge_run(folder: Path) -> Iterator[RankedStep]:

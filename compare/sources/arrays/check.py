@@ -67,12 +67,12 @@ def assert_parity(
     """check, for a test suite: return the report if it passed.
 
     Raises:
-        ParityError: (an AssertionError) it did not pass; the message says what is wrong first, why,
-            on which side, and what to write instead.
+        ParityError: (an AssertionError) something is wrong, or could not be judged; the message
+            says what is wrong first, why, on which side, and what to write instead.
         InputError: see check.
     """
     __tracebackhide__ = True
-    return check(mine, start, layout=layout, ignore=ignore).require()
+    return check(mine, start, layout=layout, ignore=ignore).require(strict=True)
 
 
 def _named(mine: Mapping[str, Any], at: Given, ignore: tuple[str, ...]) -> dict[str, np.ndarray]:
