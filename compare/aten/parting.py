@@ -166,19 +166,20 @@ def settled(record: Record, known: Collection[Place], ends: Collection[Place]) -
     """The forward calls, by index, out of which the forward made something that both have. Behind
     a result nothing is settled: if it is wrong, what is computed from it goes on with the other's
     numbers."""
-    writers = {p: call for p, call in writers_of(record).items() if call.phase == "forward"}
-    stop = {*known, *ends}
-    made = (writers[place] for place in known if place in writers)
-    todo = [r.place for call in made if call.operation not in SHAPED for r in call.inputs]
-    seen: set[Place] = set()
+    writers = {
+        place: call
+        for place, call in writers_of(record).items()
+        if call.phase == "forward" and call.operation not in SHAPED
+    }
+    todo = [r.place for place in known if place in writers for r in writers[place].inputs]
+    seen = {*known, *ends}
     found = set()
     while todo:
         place = todo.pop()
-        if place in seen or place in stop or place not in writers:
-            continue
-        seen.add(place)
-        found.add(writers[place].index)
-        todo += [r.place for r in writers[place].inputs]
+        if place not in seen and place in writers:
+            seen.add(place)
+            found.add(writers[place].index)
+            todo += [r.place for r in writers[place].inputs]
     return frozenset(found)
 
 
