@@ -40,6 +40,12 @@ class Pairing:
         first = int(self.sources[0]) if self.sources.size else 0
         return self.names[first], int(self.positions[0]) if self.positions.size else 0
 
+    @property
+    def straight(self) -> bool:
+        """b's tensor is one of a's as it is."""
+        in_order = np.array_equal(self.positions, np.arange(self.positions.size))
+        return len(self.names) == 1 and in_order
+
     def taken_from(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """b's tensor with a's numbers. The tensors have the shapes of those that were paired."""
         flat = [np.asarray(tensors[name]).reshape(-1) for name in self.names]
@@ -265,7 +271,6 @@ def same_given(a: Record, b: Record, pairs: Mapping[str, Pairing]) -> dict[Tenso
     """b's given tensors that are one of a's as they are."""
     found = {}
     for name, pairing in pairs.items():
-        straight = np.array_equal(pairing.positions, np.arange(pairing.positions.size))
-        if len(pairing.names) == 1 and straight:
+        if pairing.straight:
             found[b.given[name]] = a.given[pairing.names[0]]
     return found

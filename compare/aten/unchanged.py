@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torch_parity.compare.aten.leaves import with_tensors
+
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -30,7 +32,7 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
         with torch.no_grad():
             for tensor, was in values:
                 # writing what is there already would spoil graphs that the caller still holds
-                if not torch.equal(tensor, was):
+                if not _equal(tensor, was):
                     tensor.copy_(was)
         for m, plain in attributes:
             vars(m).update(plain)
@@ -45,6 +47,14 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
 def plain_attributes(module: nn.Module) -> dict[str, Any]:
     """Numbers, texts and modes that a module keeps as attributes of its own."""
     return {name: value for name, value in vars(module).items() if type(value) in PLAIN}
+
+
+def _equal(tensor: Tensor, was: Tensor) -> bool:
+    """Sparse tensors cannot be compared, nor those without memory."""
+    try:
+        return torch.equal(tensor, was)
+    except RuntimeError:  # NotImplementedError is one
+        return False
 
 
 def _copied(state: dict[str, Any]) -> dict[str, Any]:
@@ -66,10 +76,10 @@ def set_generators(on_cpu: Tensor, on_gpus: list[Tensor]) -> None:
 
 def fresh(value: Any) -> Any:
     """Copies of tensors: what is done to them in place, and their gradients, reach nobody else."""
-    if isinstance(value, Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
-    if type(value) is dict:
-        return {key: fresh(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(fresh(item) for item in value)
-    return value
+    return with_tensors(value, _fresh)
+
+
+def _fresh(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x.detach().clone().requires_grad_(x.requires_grad)
+    return x.copy()

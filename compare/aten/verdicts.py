@@ -62,6 +62,8 @@ def held(seen: Tensor, expected: Any) -> Held:
     if not value.size:
         return Held(0.0)
     found = to_numpy(seen)
+    if not error.any() and np.array_equal(found, value):  # a copy, a view: nothing is rounded
+        return Held(0.0)
     with np.errstate(all="ignore"):
         found = found.astype(higher(found.dtype) if is_real(found.dtype) else np.float64)
         gap = np.abs(found - value).astype(np.float64)
@@ -70,7 +72,8 @@ def held(seen: Tensor, expected: Any) -> Held:
         beyond = np.abs(value) + error >= most
         lost = np.isnan(found) & beyond
         same |= lost | (np.isinf(found) & beyond)
-        uses = np.where(same | (gap == 0), 0.0, gap / error)
+        without = ~np.isfinite(error) & np.isfinite(value)  # it may be anything
+        uses = np.where(same | (gap == 0) | without, 0.0, gap / error)
         uses = np.where(np.isnan(uses), np.inf, uses)
         at = np.unravel_index(int(uses.argmax()), uses.shape)
         finite = np.isfinite(value)

@@ -1,9 +1,10 @@
-"""`parity modules` and `parity model`: judge models of a user's own Python file.
+"""`parity modules` and `parity model`: judge models of a user's own Python file, or recordings.
 
 The answer is the exit status: 0 PASS, 1 FAIL, 2 bad input, 3 UNJUDGED.
 """
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,9 +23,17 @@ FORM = (
 )
 
 
+KEEP = click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep the tensors of the step in this folder instead of memory; they are removed.",
+)
+
+
 @click.command(short_help="Judge whether two torch models agree.")
-@click.argument("a", metavar="FILE.py:A")
-@click.argument("b", metavar="FILE.py:B")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed of both.")
 @click.option(
     "--ignore",
@@ -33,37 +42,51 @@ FORM = (
     multiple=True,
     help="Leave out a result of b (loss, 'head.*'); may be repeated.",
 )
+@KEEP
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def modules(a: str, b: str, seed: int, ignored: tuple[str, ...], as_json: bool) -> None:
+def modules(
+    a: str, b: str, seed: int, ignored: tuple[str, ...], keep: Path | None, as_json: bool
+) -> None:
     """Judge whether two models compute the same: forward, backward and update.
 
-    A and B are functions in Python files that return (model, inputs), (model, inputs, loss) or
-    (model, inputs, loss, optimizer). The exit status is 0 if the two agree, 1 if they do not, 2 for
-    bad input, 3 if nothing is wrong but not everything could be judged.
+    A and B are functions in Python files, FILE.py:NAME, that return (model, inputs), (model,
+    inputs, loss) or (model, inputs, loss, optimizer); or files of `parity record --module`. The
+    exit status is 0 if the two agree, 1 if they do not, 2 for bad input, 3 if nothing is wrong but
+    not everything could be judged.
     """
     from torch_parity.compare.aten.check import check_steps
+    from torch_parity.compare.aten.recording import sources_of
 
     with progress_bar() as watch:
-        first, second = (_step(where, seed) for where in (a, b))
+        first, second = sources_of(*(step_of(where, seed, keep) for where in (a, b)))
         report = check_steps(first, second, {}, ignored, watch=watch)
     _answer(report, as_json)
 
 
 @click.command(short_help="Judge each operation of a torch model.")
-@click.argument("model", metavar="FILE.py:MODEL")
+@click.argument("model", metavar="MODEL")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed.")
+@KEEP
+@click.option(
+    "--only",
+    metavar="MODULE",
+    multiple=True,
+    help="Judge only this module (blocks.0, '*.attn') and what is inside it; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def model(model: str, seed: int, as_json: bool) -> None:
+def model(model: str, seed: int, keep: Path | None, only: tuple[str, ...], as_json: bool) -> None:
     """Judge every ATen call of one model, each on the inputs that it had.
 
-    MODEL is a function in a Python file, as for `parity modules`. The exit status is 0 if every
-    call is right, 1 if one is not, 2 for bad input, 3 if nothing is wrong but not everything could
-    be judged.
+    MODEL is a function in a Python file, FILE.py:NAME, or a file of `parity record --module`, as
+    for `parity modules`. The exit status is 0 if every call is right, 1 if one is not, 2 for bad
+    input, 3 if nothing is wrong but not everything could be judged.
     """
     from torch_parity.compare.aten.check import check_step
+    from torch_parity.compare.aten.recording import sources_of
 
     with progress_bar() as watch:
-        report = check_step(_step(model, seed), watch=watch)
+        (source,) = sources_of(step_of(model, seed, keep))
+        report = check_step(source, watch, only)
     _answer(report, as_json)
 
 
@@ -77,20 +100,23 @@ def _answer(report: "ModelReport | ModulesReport", as_json: bool) -> None:
     sys.exit(STATUS[report.outcome])
 
 
-def _step(where: str, seed: int) -> "Step":
-    """The step that a function of a user's file describes."""
+def step_of(where: str, seed: int, keep: Path | None = None) -> "Step":
+    """The step that a function of a user's file describes; of a recording, its file as the
+    model."""
     from torch_parity.compare.aten.step import Step
 
+    file = Path(where)
+    if file.suffix == ".safetensors" or (file.suffix != ".py" and file.is_file()):
+        return Step(file, called=file.stem)
     parts = made_by(where, seed)
     if not 1 <= len(parts) <= 4 or not callable(parts[0]):
         raise InputError(f"{where} returned {described(parts)}; {FORM}")
     whole: list[Any] = [*parts, *[None] * (4 - len(parts))]
     network, inputs, loss, optimizer = whole
     name = where.rpartition(":")[2]
-    if inputs is None:
+    keywords = inputs if isinstance(inputs, dict) else {}
+    if inputs is None or isinstance(inputs, dict):
         inputs = ()
-    elif isinstance(inputs, dict):
-        return Step(network, (), inputs, loss, None, optimizer, name)
-    return Step(
-        network, inputs if isinstance(inputs, tuple) else (inputs,), {}, loss, None, optimizer, name
-    )
+    elif not isinstance(inputs, tuple):
+        inputs = (inputs,)
+    return Step(network, inputs, keywords, loss, None, optimizer, name, keep)

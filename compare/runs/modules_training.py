@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.carrying import Carrier, NotCarried
-from torch_parity.compare.aten.check import check_steps, is_ignored, with_own_inputs
+from torch_parity.compare.aten.check import check_steps, is_ignored
 from torch_parity.compare.aten.ends import phase_of
 from torch_parity.compare.aten.model_state import ModelState
 from torch_parity.compare.aten.not_finite import first_not_finite
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.recording import with_own_inputs
 from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.unchanged import generators, set_generators

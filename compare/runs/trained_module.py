@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torch_parity.compare.aten.check import with_own_inputs
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.model_state import ModelState
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.recording import with_own_inputs
 from torch_parity.compare.aten.step import Step, record_step
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs.perturbed_copy import perturbed

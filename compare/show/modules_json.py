@@ -47,6 +47,12 @@ def _model(report: ModelReport) -> dict[str, Any]:
             for v in report.unjudged
         ],
         "functions": [vars(f) for f in report.functions],
+        "compiled": {
+            "calls": report.record.compiled,
+            "graphs": report.record.graphs,
+            "graph_breaks": report.record.graph_breaks,
+            "eager_instead": report.record.eager_instead,
+        },
         "notes": report.record.notes,
     }
 
@@ -76,6 +82,7 @@ def _modules(report: ModulesReport) -> dict[str, Any]:
         "lacking": list(report.lacking),
         "unpaired": list(report.unpaired),
         "differing": list(report.differing),
+        "others": [vars(o) for o in report.others],
         "parting": None
         if parting is None
         else {
