@@ -79,6 +79,21 @@ def _widths(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """Several names as a command line writes them: relu,tanh."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _each(one_of: OneOf) -> Callable[[str], str]:
+    """A check of several names with commas between."""
+
+    def check(value: str) -> str:
+        names = [name.strip() for name in value.split(",")]
+        return ",".join(one_of.check(name) for name in names)
+
+    return check
+
+
 class Case(BaseModel):
     """What to train, on what, and how.
 
@@ -121,26 +136,33 @@ class Case(BaseModel):
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
         "width, then the inner width of each block",
     )
-    activation: Annotated[str, ACTIVATION, AfterValidator(ACTIVATION.check)] = Field(
-        default="relu", description="of the hidden layers"
+    activation: Annotated[
+        str, ACTIVATION, BeforeValidator(_listed), AfterValidator(_each(ACTIVATION))
+    ] = Field(
+        default="relu",
+        description="activation of the hidden layers, or one for each layer of mlp: relu,tanh",
     )
+    bias: bool = Field(default=True, description="whether the layers of mlp have a bias")
     negative_slope: float = Field(default=0.01, description="slope of leaky_relu for z < 0")
     approximate: Literal["none", "tanh"] = Field(
         default="none", description="form of gelu: exact by erf, or approximated by tanh"
     )
     branch_scale: float = Field(
-        default=1.0, description="of residual: factor of each block's branch before it is added"
+        default=1.0, description="with residual: factor of each block's branch before it is added"
     )
     output: Annotated[str, OUTPUT, AfterValidator(OUTPUT.check)] = Field(
-        default="auto", description="activation of the last layer; auto: what the loss asks for"
+        default="auto",
+        description="activation of the last layer; auto: the one for the loss",
     )
     loss: Annotated[str, LOSS, AfterValidator(LOSS.check)] = Field(
         default="auto",
         description="auto: binary_cross_entropy for 2 classes, cross_entropy for more, mse_loss "
         "for targets that are not whole numbers",
     )
-    reduction: Literal["mean", "sum"] = Field(
-        default="mean", description="over the batch, as in torch"
+    reduction: Literal["mean", "sum", "batchmean"] = Field(
+        default="mean",
+        description="mean or sum of the samples' losses, as in torch; batchmean divides their sum "
+        "by the number of samples, not also by the number of outputs",
     )
     p: float = Field(
         default=0.2,
@@ -150,13 +172,18 @@ class Case(BaseModel):
     )
     l2: float = Field(default=0.7, ge=0, description="lambda of L2 (weights only, divided by 2m)")
     l1: float = Field(default=0.0, ge=0, description="lambda of L1 (weights only, divided by 2m)")
+    penalty: Literal["mean", "half_sum", "sum"] = Field(
+        default="mean",
+        description="what the lambdas are taken of: mean has lambda / (2m) * sum(W^2), m being the "
+        "size of the training set; half_sum lambda / 2 * sum(W^2); sum lambda * sum(W^2)",
+    )
     l2_route: Literal["weight_decay", "loss"] = Field(
         default="weight_decay",
-        description="how torch is told of L2: optimizer option, or term of the loss",
+        description="where torch adds L2: weight_decay of the optimizer, or a term of the loss",
     )
     initializer: Initializer = Field(
         default="kaiming_normal",
-        description="of the weights; kaiming_normal is He's, xavier_course is N(0, 1/n_in)",
+        description="draw of the weights; kaiming_normal is He's, xavier_course N(0, 1/n_in)",
     )
     scale: float = Field(
         default=0.01, ge=0, le=1e100, description="deviation of the initializer normal"
@@ -174,11 +201,14 @@ class Case(BaseModel):
     )
     lr: float = Field(default=0.05, gt=0, description="learning rate")
     momentum: float = Field(
-        default=0.9, ge=0, lt=1, description="of momentum; beta of momentum_course"
+        default=0.9,
+        ge=0,
+        lt=1,
+        description="factor of momentum; beta of momentum_course",
     )
-    beta1: float = Field(default=0.9, ge=0, lt=1, description="of adam")
-    beta2: float = Field(default=0.999, ge=0, lt=1, description="of adam")
-    eps: float = Field(default=1e-8, ge=1e-15, description="of adam, outside the root")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="beta1 of adam")
+    beta2: float = Field(default=0.999, ge=0, lt=1, description="beta2 of adam")
+    eps: float = Field(default=1e-8, ge=1e-15, description="epsilon of adam, outside the root")
     steps: int = Field(default=500, ge=1, description="mini-batches to train on")
     batch: int = Field(
         default=64, ge=1, description="samples in a mini-batch (the last may be short)"
@@ -186,18 +216,18 @@ class Case(BaseModel):
 
     dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
         default="float64",
-        description="of both sides; where it is 16 bits, the hand computes in float32 from the "
-        "very numbers that torch holds",
+        description="precision of both sides; with 16 bits, the NumPy side computes in float32 "
+        "from the numbers that torch has",
     )
-    device: str = Field(default="cpu", description="that torch computes on: cpu, cuda or cuda:1")
+    device: str = Field(default="cpu", description="where torch computes: cpu, cuda or cuda:1")
     seed: int = Field(
-        default=0, ge=0, lt=2**63, description="of data, parameters, batches and masks"
+        default=0, ge=0, lt=2**63, description="seed of the data, parameters, batches and masks"
     )
     threads: int = Field(
         default=1,
         ge=1,
         le=1024,
-        description="for NumPy and for torch; more make the two pools fight on few cores",
+        description="threads for NumPy and for torch; more than one compete for few cores",
     )
     base_error: float = Field(
         default=0.0,
@@ -239,6 +269,18 @@ class Case(BaseModel):
                 "optimizer adam in float16: squares of gradients under 0.0002 are 0 there, and its "
                 "step is no longer Adam's; use --dtype bfloat16, or --optimizer momentum"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _activations_fit_layers(self) -> Self:
+        many = self.activation.count(",") + 1
+        if many > 1 and (self.model != "mlp" or many != len(self.hidden)):
+            raise ValueError(
+                f"activation names {many}, for {len(self.hidden)} hidden layers of {self.model}: "
+                "give one for all, or, of mlp, one for each hidden layer"
+            )
+        if self.model != "mlp" and not self.bias:
+            raise ValueError(f"bias is off, which {self.model} does not offer: use model mlp")
         return self
 
     @model_validator(mode="after")

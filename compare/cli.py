@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,9 @@ from torch_parity.compare.case import load as load_case
 from torch_parity.compare.commands.case_options import case_options, grid_options
 from torch_parity.compare.commands.modules import KEEP, model, modules
 from torch_parity.compare.commands.stopping import exit_on_interrupt
+from torch_parity.compare.commands.train_modules import train_modules
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.outcome import STATUS
 
 RUNS = click.option(
     "--runs",
@@ -23,13 +26,17 @@ RUNS = click.option(
 )
 
 
+CHECKED: dict[str, Any] = {"steps": 3, "log_every": 1}
+"""What `parity check` does if it is not told otherwise: every step of a few is judged whole."""
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="torch-parity")
 def parity() -> None:
     """Train the same network in hand-written NumPy and in torch, and check that they agree."""
 
 
-@parity.command()
+@parity.command(short_help="Train both sides and judge every step.")
 @case_options
 @click.option("--name", help="Name of the run  [default: the name of the data set]")
 @click.option(
@@ -54,8 +61,8 @@ def train(
 ) -> None:
     """Train both sides on the same batches, compare every tensor of every step, draw the curves.
 
-    The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input; 130 if
-    Ctrl-C stopped it, and 143 if SIGTERM did.
+    The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input, 3 if nothing
+    is wrong but not everything could be judged; 130 if Ctrl-C stopped it, and 143 if SIGTERM did.
     """
     if resume is not None and name is not None:
         raise InputError("--resume keeps the run's own name: leave --name out")
@@ -69,8 +76,8 @@ def train(
     sys.exit(train_case(case, name, root, gradcheck))
 
 
-@parity.command()
-@case_options
+@parity.command(short_help="Judge a few steps; show the whole report.")
+@partial(case_options, defaults=CHECKED)
 @grid_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(
@@ -81,10 +88,11 @@ def check(
     out: Path | None,
     **options: Any,
 ) -> None:
-    """Judge a few steps (3 by default, or --steps) and show the whole report.
+    """Judge a few steps and show the whole report of the first that fails, or of the last.
 
     Every operation of both sides is replayed in higher precision from its own inputs. The exit
-    status is 0 if everything is right, 1 if anything is not, 2 for bad input, 130 after Ctrl-C.
+    status is 0 if everything is right, 1 if anything is not, 2 for bad input, 3 if nothing is wrong
+    but not everything could be judged, 130 after Ctrl-C.
     """
     given = {k: v for k, v in options.items() if v is not None}
     if grid is not None:
@@ -95,14 +103,13 @@ def check(
         sys.exit(judge_grid(grid, given, cluster, out, as_json))
     if cluster is not None or out is not None:
         raise InputError(f"--{'cluster' if cluster else 'out'} needs --grid FILE: add it")
-    case = load_case(case_file, **({"steps": 3, "log_every": 1} | given))
+    case = load_case(case_file, **(CHECKED | given))
     from torch_parity.compare.commands.check import check_case
 
-    if not check_case(case, as_json):
-        sys.exit(1)
+    sys.exit(STATUS[check_case(case, as_json)])
 
 
-@parity.command()
+@parity.command(short_help="List the known mistakes, or plant one.")
 @click.argument("name", required=False)
 @click.option("--side", type=click.Choice(["manual", "torch"]), default="manual", show_default=True)
 def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
@@ -117,7 +124,7 @@ def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
         show(Console(), name, side)
 
 
-@parity.command()
+@parity.command(short_help="Open runs in TensorBoard.")
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Show all runs, to sort and compare them.")
 @RUNS
@@ -136,7 +143,7 @@ def board(name: str | None, everything: bool, root: Path, port: int | None) -> N
     serve_board(root, name, everything, port)
 
 
-@parity.command()
+@parity.command(short_help="Write a run as one HTML page.")
 @click.argument("name", required=False)
 @RUNS
 def report(name: str | None, root: Path) -> None:
@@ -150,7 +157,7 @@ def report(name: str | None, root: Path) -> None:
     write_report(root, name)
 
 
-@parity.command()
+@parity.command(short_help="Write one step as a trace file.")
 @case_options
 @click.option("--step", type=click.IntRange(1, 1000), help="Which step to write.  [default: 3]")
 @click.option(
@@ -206,7 +213,7 @@ def record(
     click.echo(write_trace(case, step or 3, side or "torch", out, force))
 
 
-@parity.command()
+@parity.command(short_help="Judge two trace files.")
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option(
@@ -220,15 +227,15 @@ def record(
 def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
     """Judge the trace files A and B (.safetensors or .npz), whichever program wrote them.
 
-    The exit status is 0 if they agree, 1 if they do not, 2 for bad input.
+    The exit status is 0 if they agree, 1 if they do not, 2 for bad input, 3 if nothing is wrong but
+    not everything could be judged.
     """
     from torch_parity.compare.commands.diff import judge_files
 
-    if not judge_files(a, b, ignored, as_json):
-        sys.exit(1)
+    sys.exit(STATUS[judge_files(a, b, ignored, as_json)])
 
 
-@parity.command()
+@parity.command(short_help="Write a case for torchrun to train.")
 @case_options
 @click.option(
     "--shards",
@@ -248,21 +255,21 @@ def shard(case_file: Path | None, shards: str, out: Path, **options: Any) -> Non
     click.echo(write_shards(case, shares_of(shards), out))
 
 
-@parity.command()
+@parity.command(short_help="Judge the steps of a distributed run.")
 @click.argument("folder", type=click.Path(path_type=Path))
 def ranks(folder: Path) -> None:
     """Judge the steps that the ranks of a run recorded with torchrun ... FOLDER --traces 3.
 
     N ranks, the same shards in NumPy, and one process with the whole batch must compute the same
-    step. The exit status is 0 if they do, 1 if they do not, 2 for bad input.
+    step. The exit status is 0 if they do, 1 if they do not, 2 for bad input, 3 if nothing is wrong
+    but not everything could be judged.
     """
     from torch_parity.compare.commands.ranks import judge_ranks
 
-    if not judge_ranks(folder):
-        sys.exit(1)
+    sys.exit(STATUS[judge_ranks(folder)])
 
 
-@parity.command()
+@parity.command(short_help="List the lessons, or run one.")
 @click.argument("name", required=False)
 @click.option(
     "--seed",
@@ -287,7 +294,7 @@ def lesson(name: str | None, seed: int, root: Path) -> None:
         sys.exit(1)
 
 
-@parity.command()
+@parity.command(short_help="Compare gradients with exact derivatives.")
 @case_options
 @click.option("--after", type=click.IntRange(1), help="Check again after this many training steps.")
 @click.option(
@@ -321,6 +328,7 @@ def gradcheck(
 
 parity.add_command(modules)
 parity.add_command(model)
+parity.add_command(train_modules)
 
 
 def main() -> None:

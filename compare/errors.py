@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch_parity.compare.aten.reports import ModelReport, ModulesReport
-    from torch_parity.compare.judge.report import Report
+    from torch_parity.compare.judge.outcome import Required
 
 
 class InputError(ValueError):
@@ -19,7 +18,7 @@ class InputError(ValueError):
 class ParityError(AssertionError):
     """Two sides do not agree; the message is the verdict, and report has all the details."""
 
-    def __init__(self, report: "Report | ModelReport | ModulesReport") -> None:
+    def __init__(self, report: "Required") -> None:
         super().__init__(report.verdict)
         self.report = report
 

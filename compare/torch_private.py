@@ -2,7 +2,9 @@
 (or without a record), and nothing else breaks.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -169,3 +171,59 @@ class WeakStorage:
         """Whether the memory is free again."""
         of_torch = getattr(self._held, "expired", None)
         return of_torch is not None and bool(of_torch())
+
+
+def is_zero_tensor(tensor: torch.Tensor) -> bool:
+    """Autograd's stand-in for zeros, which has no memory."""
+    of_torch = getattr(torch, "_is_zerotensor", None)
+    return of_torch is not None and bool(of_torch(tensor))
+
+
+# ------------------------------------------------------------------------------- torch.compile
+
+
+def compiled_attribute(module: torch.nn.Module) -> str | None:
+    """The attribute that holds a module's compiled code; None if it is not compiled."""
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        return "_compiled_call_impl"
+    return "forward" if hasattr(module, "_orig_mod") and hasattr(module, "dynamo_ctx") else None
+
+
+def is_compiled_function(function: Any) -> bool:
+    """torch.compile made it of another function."""
+    return hasattr(function, "_torchdynamo_orig_callable")
+
+
+def is_compiled_node(node: Any) -> bool:
+    """A node of autograd's graph whose backward is compiled code."""
+    return str(node.name()).startswith("CompiledFunctionBackward")
+
+
+def compile_counts() -> tuple[int, int]:
+    """How many graphs torch.compile has made so far, and how often a graph was broken."""
+    try:
+        from torch._dynamo.utils import counters
+    except ImportError:
+        return 0, 0
+    return counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
+
+
+@contextmanager
+def compiled_entries(entered: Callable[[], None]) -> Iterator[None]:
+    """While open, entered() is called whenever compiled code begins."""
+    frames = sys.modules.get("torch._dynamo.eval_frame")
+    original = getattr(frames, "_callback_from_stance", None)
+    if frames is None or original is None:  # nothing can be compiled yet, or torch does not say
+        yield
+        return
+
+    def callback(of_torch: Any) -> Any:
+        if callable(of_torch):
+            entered()
+        return original(of_torch)
+
+    frames._callback_from_stance = callback  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        frames._callback_from_stance = original  # type: ignore[attr-defined]

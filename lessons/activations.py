@@ -14,14 +14,19 @@ are not sure. At exactly z = 0 relu has no slope; a convention defines one.
 Source: course week 3, "activation functions" and their derivatives.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from matplotlib.figure import Figure
 
+from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import SIDES
+from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.show.curves import STYLE
 from torch_parity.lessons.experiment import slope, value
 from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
 from torch_parity.lessons.pictures import panels
+from torch_parity.manual.recording import input_names
 
 NAMES = ("sigmoid", "tanh", "relu", "leaky_relu")
 POINTS = (-10.0, -1.0, 0.0, 1.0, 10.0)
@@ -48,7 +53,8 @@ def measure(seed: int) -> Measured:
         numbers[f"sigmoid/formula/{side}"] = float(gap)
         gap = np.abs(1 - value(side, "tanh", z) ** 2 - slope(side, "tanh", z)).max()
         numbers[f"tanh/formula/{side}"] = float(gap)
-    numbers |= compared(tensors["manual"], tensors["torch"])
+    given = {"points": points, "z": z, "ones": np.ones_like(points)}
+    numbers |= compared(tensors["manual"], tensors["torch"], given, _nodes())
     tables = (
         _at_points("value", tensors),
         _at_points("slope", tensors),
@@ -136,6 +142,16 @@ def _at_zero(n: Numbers) -> Claim:
         f"在 z = 0 处两边的约定相同，而且几乎没有影响：{found_zh}。",
         f"在 z = 0 处两边的约定不同，或者它有影响：{found_zh}。",
     )
+
+
+def _nodes() -> Iterator[Node]:
+    """What each tensor should be."""
+    for name in NAMES:
+        made = {"da": "ones", "z": "points", "a": f"{name}/value"}
+        backward = tuple(made[asked] for asked in input_names(OPERATIONS[name].backward))
+        yield Node(name, ("points",), (f"{name}/value",))
+        yield Node(f"{name}_backward", backward, (f"{name}/slope",))
+        yield Node(name, ("z",), (f"{name}/drawn",))
 
 
 def _at_points(what: str, tensors: dict[str, dict[str, np.ndarray]]) -> Table:

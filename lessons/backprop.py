@@ -26,6 +26,7 @@ import numpy as np
 
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
+from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.judge.witness import exact_derivative as entry_of
 from torch_parity.compare.sources import pair
@@ -63,7 +64,7 @@ def measure(seed: int) -> Measured:
     exact = {side: {line: exact_derivative(step, side, line) for line in LINES} for side in SIDES}
     descent = train(_case(seed, batch=160, steps=200))
     runs = {"descent": descent}
-    numbers = judged(runs.values()) | compared(step.manual, step.torch)
+    numbers = judged(runs.values()) | compared(step.manual, step.torch, step.start, step.nodes)
     for side in SIDES:
         t, start = step.trace(side), step.start
         losses = descent.curve(side, "loss/train")
@@ -175,7 +176,7 @@ def _one_by_one(seed: int, step: Recorded, side: Side) -> float:
 
 def _gap(a: np.ndarray, b: np.ndarray) -> float:
     """The greatest difference, relative to the largest entry."""
-    return compared({"": a}, {"": b})["tensors/difference"]
+    return compare({"": a}, {"": b})[0].relative
 
 
 def _forward_table(step: Recorded) -> Table:

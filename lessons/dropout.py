@@ -177,7 +177,9 @@ def _one_step(seed: int) -> dict[str, float]:
         torch.manual_seed(seed)
         step = record(sides, loaded.x_train, sides.targets.y_train, count=1)[0]
     dropped = step.start["mask1"] == 0
-    numbers = compared(step.manual, step.torch) | {"dropped": float(dropped.sum())}
+    numbers = compared(step.manual, step.torch, step.start, step.nodes) | {
+        "dropped": float(dropped.sum())
+    }
     for side in SIDES:
         for way, name in (("forward", "h1"), ("backward", "da1")):
             left = np.abs(step.trace(side)[name][dropped]).max()

@@ -12,7 +12,7 @@ Source: course week 3, "computing a network's output" and "vectorizing across
 multiple examples".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
 
@@ -21,6 +21,7 @@ import torch
 from matplotlib.figure import Figure
 
 from torch_parity import manual
+from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES
 from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
@@ -81,14 +82,13 @@ def measure(seed: int) -> Measured:
         for m in (1, 10, 50, SAMPLES):
             looped = _seconds(partial(one_by_one, units, x[:m]), 3)
             times[side, m] = (looped, _seconds(partial(layer, x[:m]), 20))
+    both_ways = {s: _named("alone", alone[s]) | _named("stacked", stacked[s]) for s in SIDES}
     numbers = {
         **{f"gap/{s}": max(d.relative for d in compare(alone[s], stacked[s])) for s in SIDES},
         **{f"ratio/{s}": times[s, SAMPLES][0] / times[s, SAMPLES][1] for s in SIDES},
         "rows of W": W.shape[0],
         "columns of W": W.shape[1],
-        **compared(
-            *({**_named("alone", alone[s]), **_named("stacked", stacked[s])} for s in SIDES)
-        ),
+        **compared(both_ways["manual"], both_ways["torch"], {"x": x, "W": W, "b": b}, _nodes()),
     }
     return Measured(numbers, (_numbers(alone, stacked), _durations(times)), {"times": _draw(times)})
 
@@ -129,6 +129,13 @@ def conclude(n: Numbers) -> tuple[Claim, ...]:
 
 def _named(way: str, tensors: Tensors) -> Tensors:
     return {f"{name} {way}": tensor for name, tensor in tensors.items()}
+
+
+def _nodes() -> Iterator[Node]:
+    """What each tensor should be."""
+    for way in ("alone", "stacked"):
+        yield Node("linear", ("x", "W", "b"), (f"z {way}",))
+        yield Node("sigmoid", (f"z {way}",), (f"a {way}",))
 
 
 def _numbers(alone: dict[str, Tensors], stacked: dict[str, Tensors]) -> Table:

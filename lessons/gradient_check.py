@@ -77,7 +77,7 @@ def measure(seed: int) -> Measured:
     v = {name: rng.standard_normal(p.shape) for name, p in params.items()}
     cost = Cost(step)
     exact = cost.along(params, v)
-    numbers = compared(step.manual, step.torch)
+    numbers = compared(step.manual, step.torch, step.start, step.nodes)
     numbers |= {"parameters": sum(p.size for p in params.values())}
     rows = []
     for side in SIDES:

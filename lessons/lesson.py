@@ -9,10 +9,11 @@ Tables and claims have their text in English and in Chinese, for the pages in bo
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from torch_parity.compare.judge.differences import compare
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.trace import Tensors, Trace
+from torch_parity.compare.judge.judge import judge_traces
 from torch_parity.lessons.experiment import Trained
 
 Numbers = Mapping[str, float]
@@ -90,12 +91,17 @@ def claim(holds: bool, so: str, otherwise: str, so_zh: str = "", otherwise_zh: s
     return Claim(holds, so, so_zh) if holds else Claim(holds, otherwise, otherwise_zh)
 
 
-def compared(manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The judge's comparison of the tensors of both sides, as numbers for `agree`."""
-    found = compare(manual, torch)
+def compared(
+    manual: Tensors, torch: Tensors, given: Tensors, nodes: Iterable[Node]
+) -> dict[str, float]:
+    """The judge's verdict on what both sides made of what was given, as numbers for `agree`."""
+    law = tuple(nodes)
+    judgement = judge_traces(Trace(given, manual, law), Trace(given, torch, law))
+    found = [d for d in judgement.differences if not d.name.startswith("given ")]
+    wrong = {name for names in judgement.wrong.values() for name in names}
     return {
         "tensors": len(found),
-        "tensors/matching": sum(d.passed for d in found),
+        "tensors/matching": sum(d.passed and d.name not in wrong for d in found),
         "tensors/difference": max(d.relative for d in found),
     }
 

@@ -11,15 +11,17 @@ from torch_parity.compare.judge.matches import PIECE
 A = np.random.default_rng(0).normal(size=(5, 3))
 
 
-def verdict(manual: np.ndarray, torch: np.ndarray) -> str:
-    (difference,) = compare({"W1": manual}, {"W1": torch})
+def verdict(manual: np.ndarray, torch: np.ndarray, bound: float = 0.0) -> str:
+    (difference,) = compare({"W1": manual}, {"W1": torch}, bounds={"W1": bound})
     assert difference.passed == (difference.verdict == "match")
     return difference.verdict
 
 
 def test_the_same_numbers_match() -> None:
     assert verdict(A, A.copy()) == "match"
-    assert verdict(A, A * (1 + 1e-15)) == "match"
+    assert verdict(A, A * (1 + 1e-15)) == "differs"
+    assert verdict(A, A * (1 + 1e-15), bound=2e-15) == "match"
+    assert verdict(A, A * (1 + 1e-15), bound=2e-16) == "differs"
     assert verdict(np.zeros((2, 3)), np.zeros((2, 3))) == "match"
 
 

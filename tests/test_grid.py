@@ -255,7 +255,13 @@ class TestVerdict:
         ended = bench.run(text, "--json")
         assert ended.status == 0
         record = json.loads(ended.out)
-        assert record["by_verdict"] == {"passed": 1, "failed": 0, "refused": 3, "error": 0}
+        assert record["by_verdict"] == {
+            "passed": 1,
+            "failed": 0,
+            "unjudged": 0,
+            "refused": 3,
+            "error": 0,
+        }
         reasons = {k["kind"] for k in record["kinds"]}
         assert reasons == {
             "output tanh does not fit loss binary_cross_entropy: use sigmoid or softmax",

@@ -1,6 +1,6 @@
 """Is every call of one model right? Do two models compute the same?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from torch_parity.compare.aten.alignment import Alignment, align, digits
+from torch_parity.compare.aten.alignment import Alignment, align
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
 from torch_parity.compare.aten.chosen import chosen_by
+from torch_parity.compare.aten.doubled import halves_of, precisions
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
-from torch_parity.compare.aten.given_pairs import Pairing, paired, same_given
-from torch_parity.compare.aten.others import others_differ, others_unstored
+from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired, same_given
+from torch_parity.compare.aten.memory import digits
+from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import (
@@ -118,6 +120,10 @@ def check_modules(
     """
     if a is b:
         raise InputError("check_modules: a and b are one model; compare it with a copy.deepcopy")
+    if optimizers is not None and not (
+        isinstance(optimizers, tuple | list) and len(optimizers) == 2
+    ):
+        raise InputError("optimizers: expected two, (that of a, that of b)")
     optimizer_a, optimizer_b = optimizers or (None, None)
     first, second = sources_of(
         Step(a, inputs, kwargs, loss, target, optimizer_a, called[0], folder_of(keep)),
@@ -150,12 +156,21 @@ def _modules_report(
     called = a.called, b.called
     notes: list[str] = []
     own = records_of(a, b, share_draws)
-    differing = tuple(given_differ(own[0], own[1], names, called))
     pair, precision = pair_in_float64(a, b, own, share_draws, notes)
     if share_draws:
         require_same_draws(a, b, pair)
+    differing = (
+        *given_differ(own[0], own[1], names, called),
+        *halves_differ(own, pair, called),
+    )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
+    if any(r.compiled for r in own) and pair is not own:
+        # its kernels for the models' own type are others than those for float64
+        here = compared(own, names, ignore)
+        if here.doubt > there.doubt:
+            there, pair = here, own
+            precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
     back, causes = why(there, pair, names, ignore, called, (settings_of(a), settings_of(b)), bits)
     return ModulesReport(
@@ -166,8 +181,8 @@ def _modules_report(
         there.unpaired,
         tuple(c.name for c in causes) if len(causes) == 1 else (),
         told(causes),
-        differing=(*differing, *others_differ(own[0], own[1], called)),
-        unstored=tuple(others_unstored(*own)),
+        differing=differing,
+        others=tuple(others_of(own[0], own[1], called)),
         notes=tuple(notes),
         called=called,
         precision=precision,
@@ -184,6 +199,14 @@ class Comparison:
     lacking: tuple[str, ...]
     unpaired: tuple[str, ...]
 
+    @property
+    def doubt(self) -> int:
+        """2 where something is wrong, 1 where something is not judged."""
+        outcomes = {e.outcome for e in self.alignment.ends}
+        if self.lacking or outcomes & {"wrong", "absent"}:
+            return 2
+        return int(bool(self.unpaired) or outcomes != {"right"})
+
 
 def compared(
     pair: Sequence[Record],
@@ -194,11 +217,11 @@ def compared(
 ) -> Comparison:
     """The second record, held to the first."""
     a, b = pair
-    pairs = paired(_given(a), _given(b), _hints(names, pair))
+    pairs = paired(_given(a), _given(b), hinted(names, b.given))
     ends = _without(ignore, list(ends_of(a, b, pairs)))
     alignment = align(a, b, ends, same_given(a, b, pairs), tick, bits)
     due, unpaired = (
-        tuple(n for n in found if not _ignored(n, ignore)) for found in unmet(a, ends, pairs)
+        tuple(n for n in found if not is_ignored(n, ignore)) for found in unmet(a, ends, pairs)
     )
     return Comparison(alignment, parting(alignment), due, unpaired)
 
@@ -216,7 +239,7 @@ def why(
     b lacks shows only from there."""
     if there.parting is None and not there.lacking:
         return None, ()
-    of_a = [e.end.partner for e in there.alignment.ends if _ignored(e.end.name, ignore)]
+    of_a = [e.end.partner for e in there.alignment.ends if is_ignored(e.end.name, ignore)]
     other = {of_b: of_a for of_a, of_b in names.items()}
     here = compared(
         (pair[1], pair[0]), other, tuple(n for n in of_a if n in pair[0].results), bits=bits
@@ -250,30 +273,21 @@ def _given(record: Record) -> dict[str, np.ndarray]:
     }
 
 
-def _hints(names: Mapping[str, str], pair: Sequence[Record]) -> dict[str, str]:
-    """{"fc1": "layers.0"} for each tensor of both: b's layers.0.weight is a's fc1.weight."""
-    found = {}
-    for name in pair[1].given:
-        for of_a, of_b in names.items():
-            if name == of_b or name.startswith(f"{of_b}."):
-                found[name] = of_a + name[len(of_b) :]
-    return found
-
-
 def given_differ(
     a: Record, b: Record, names: Mapping[str, str], called: tuple[str, str]
 ) -> list[str]:
     """Weights that should be the same numbers, and are not: same name, same shape, and no
     counterpart anywhere."""
     of_a, of_b = _given(a), _given(b)
-    pairs = paired(of_a, of_b, _hints(names, (a, b)))
+    pairs = paired(of_a, of_b, hinted(names, b.given))
     found = []
     for name, array in of_b.items():
         other = of_a.get(name)
         if name in pairs or other is None or other.shape != array.shape or not array.size:
             continue
         gap = np.abs(other.astype(np.float64) - array.astype(np.float64))
-        at = np.unravel_index(int(np.nanargmax(gap)) if gap.size else 0, gap.shape)
+        gap[np.isnan(other) != np.isnan(array)] = np.inf
+        at = np.unravel_index(int(np.nan_to_num(gap, posinf=np.inf).argmax()), gap.shape)
         index = [int(i) for i in at]
         found.append(
             f"Given differently: {name} at {index} is {other[at]:.9g} in {called[0]} and "
@@ -282,18 +296,29 @@ def given_differ(
     return found
 
 
+def halves_differ(
+    own: Sequence[Record], pair: Sequence[Record], called: tuple[str, str]
+) -> Iterator[str]:
+    """A half that one side alone computes in, and that is gone in float64: autocast."""
+    gone = [halves_of(o) - halves_of(p) for o, p in zip(own, pair, strict=True)]
+    for kind in sorted(gone[0] ^ gone[1]):
+        one, other = called if kind in gone[0] else called[::-1]
+        yield f"{one} computes in {kind} (autocast), and {other} does not."
+
+
 def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
     known = [end.name for end in ends]
     for pattern in ignore:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise InputError(f"ignore: no result is called {pattern!r}; {suggest(pattern, known)}")
-    left = [end for end in ends if not _ignored(end.name, ignore)]
+    left = [end for end in ends if not is_ignored(end.name, ignore)]
     if ignore and not left:
         raise InputError("ignore: no result of the step is left to compare")
     return left
 
 
-def _ignored(name: str, ignore: Sequence[str]) -> bool:
+def is_ignored(name: str, ignore: Sequence[str]) -> bool:
+    """Whether a result of b, by its name, is left out."""
     return any(fnmatchcase(name, pattern) for pattern in ignore)
 
 

@@ -39,6 +39,11 @@ class Draws:
             drawn = record.value(call.outputs[-1]).clone()
             self._left[_key(call.operation, drawn)].append((call.module, drawn))
 
+    @property
+    def all_drawn(self) -> bool:
+        """Each of them was drawn once more."""
+        return not any(self._left.values())
+
     def drawn_again(
         self, func: Any, args: tuple[Any, ...], out: Any, module: str, again: bool
     ) -> Any:

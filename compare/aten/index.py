@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
+from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.precise import higher
@@ -80,6 +81,14 @@ class Index:
         keys = self._keys[key]
         low, high = bisect_left(keys, largest - 2 * slack), bisect_right(keys, largest + 2 * slack)
         yield from self._by_size[key][low:high]
+
+    def near(self, value: np.ndarray, dtype: Any) -> Iterator[Entry]:
+        """Tensors whose largest number shares half of its digits with that of these, as made by
+        another formula; first those that a recorded call made."""
+        most = _largest(value)
+        slack = most * 2.0 ** (-digits(dtype) / 2)
+        found = list(self.like(value, np.array([slack]), dtype))
+        yield from sorted(found, key=lambda e: (e.call is None, e.order))
 
     def exactly(self, tensor: torch.Tensor, ref: TensorRef) -> TensorRef | None:
         """The first tensor with the same integers or truths, of the same shape and type."""

@@ -19,7 +19,7 @@ from torch_parity.compare.aten.custom_functions import functions_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.record import Call, Phase, Record
-from torch_parity.compare.aten.snapshots import Snapshots
+from torch_parity.compare.aten.snapshots import Snapshots, unreadable
 from torch_parity.compare.torch_private import (
     TorchDispatchMode,
     current_node,
@@ -29,7 +29,9 @@ from torch_parity.compare.torch_private import (
     sequence_of,
 )
 
-# Arguments that these write into although their schemas say nothing of it: running statistics.
+# Arguments that these write into in training mode (the sixth argument), although their schemas say
+# nothing of it: running statistics.
+TRAINING = 5
 HIDDEN_WRITES = {
     "aten::native_batch_norm": (3, 4),
     "aten::cudnn_batch_norm": (3, 4),
@@ -64,8 +66,13 @@ class Recorder(TorchDispatchMode):
         self._forward_of: dict[int, int] = {}  # a node's sequence number -> its forward call
         self.functions: list[int] = []  # the custom Functions that are running
         self._hooks = ExitStack()
+        self.is_on = False
+        self.own_tensors: list[Tensor] = []
+        if isinstance(module, nn.Module):
+            self.own_tensors = [*module.parameters(), *module.buffers()]
 
     def __enter__(self) -> "Recorder":
+        self.is_on = True
         enter = register_module_forward_pre_hook(self._enter_module)
         leave = register_module_forward_hook(self._leave_module, always_call=True)
         self._hooks.callback(enter.remove)
@@ -74,6 +81,7 @@ class Recorder(TorchDispatchMode):
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
+        self.is_on = False
         self._hooks.close()
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
@@ -85,6 +93,19 @@ class Recorder(TorchDispatchMode):
             yield
         finally:
             self._phase = before
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Without the recorder; what is written meanwhile into the model's own tensors is seen."""
+        snapshots = self.snapshots
+        self.__exit__(None, None, None)
+        try:
+            held = {n for t in self.own_tensors if (n := snapshots.before_writing(t)) is not None}
+            yield
+            for number in held:
+                snapshots.after_perhaps_writing(number)
+        finally:
+            self.__enter__()
 
     def ref(self, value: Any) -> Any:
         """A tensor's reference; anything else as it is."""
@@ -118,6 +139,8 @@ class Recorder(TorchDispatchMode):
     def _keep(
         self, func: Any, args: Any, kwargs: dict[str, Any], out: Any, written: list[Tensor]
     ) -> None:
+        if isinstance(out, float):
+            self.record.read[out] = args[0]
         returned = [t for t in flattened(out) if isinstance(t, Tensor)]
         unreturned = [t for t in written if not any(t is r for r in returned)]
         outputs = tuple(self.snapshots.ref(t) for t in (*returned, *unreturned))
@@ -174,7 +197,7 @@ class Recorder(TorchDispatchMode):
     def _name(self, name: str, output: Any) -> None:
         """A module's outputs, and their gradients when they arrive."""
         for at, tensor in leaves_of(name, output):
-            if not isinstance(tensor, Tensor):
+            if not isinstance(tensor, Tensor) or unreadable(tensor):
                 continue
             self.record.named[at] = self.ref(tensor)
             if tensor.requires_grad:
@@ -188,6 +211,8 @@ def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> l
     """The tensors that the call writes into, in the order of its schema."""
     schema = func._schema
     hidden = HIDDEN_WRITES.get(schema.name, ())
+    if hidden and len(args) > TRAINING and not args[TRAINING]:
+        hidden = ()
     if not (schema.is_mutable or hidden):
         return []
     found: list[Tensor] = []

@@ -13,6 +13,7 @@ from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.draws import Draws, draws_differ
 from torch_parity.compare.aten.files.load import load_records
 from torch_parity.compare.aten.files.save import save_records
+from torch_parity.compare.aten.lazy import initialised
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step, options_of, record_step
 from torch_parity.compare.aten.unchanged import fresh, unchanged
@@ -93,6 +94,7 @@ def folder_of(keep: str | Path | None) -> Path | None:
 
 def recording_of(step: Step, draws_of: Recording | None = None) -> Recording:
     """record_model, of a step."""
+    step = initialised(step)
     options = options_of(step)
     record = recorded(step, None if draws_of is None else draws_of.record)
     double, reason = None, ""
@@ -147,16 +149,23 @@ def sources_of(*steps: Step) -> list[Source]:
 def _source(step: Step) -> Source:
     model: Any = step.model
     found = load_recording(model) if isinstance(model, str | Path) else model
-    return replace(found, called=step.called) if isinstance(found, Recording) else step
+    if isinstance(found, Recording):
+        return replace(found, called=step.called)
+    return initialised(step)
 
 
 def recorded(step: Step, draws_of: Record | None = None) -> Record:
     """The step's record; the model and the optimizer are left as they were."""
     draws = None if draws_of is None else Draws(draws_of)
-    own = fresh(step.inputs), fresh(dict(step.keywords or {})), fresh(step.target)
-    step = replace(step, inputs=own[0], keywords=own[1], target=own[2])
+    step = with_own_inputs(step)
     with torch.enable_grad(), unchanged(_module(step), step.optimizer):
         return record_step(step, draws)
+
+
+def with_own_inputs(step: Step) -> Step:
+    """The same step on copies of its inputs and its target."""
+    own = fresh(step.inputs), fresh(dict(step.keywords or {})), fresh(step.target)
+    return replace(step, inputs=own[0], keywords=own[1], target=own[2])
 
 
 def recorded_in_float64(step: Step, draws_of: Record | None = None) -> Record:

@@ -3,20 +3,22 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from torch_parity.compare.aten.chosen import LEFT_OUT, Chosen, every_module
+from torch_parity.compare.aten.doubled import HALVES
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.unstored import require_available
 from torch_parity.compare.aten.verdicts import CallVerdict, held
 from torch_parity.compare.aten.watch import Tick
-from torch_parity.compare.bounds.tensors import Unbounded, replay_call
+from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded, replay_call
+from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import mapped
 
-HALVES = (torch.float16, torch.bfloat16)
 # What sums of numbers that vanish may lose, in units of the smallest normal number.
 UNDERFLOW = 2.0**20
 
@@ -79,6 +81,8 @@ def _judged(record: Record, call: Call, i: int, seen: Tensor, expected: Any) -> 
         return CallVerdict(call, i, "given")
     what = held(seen, expected)
     if what.use > 1:
+        if odd := undefined_by(record, call, np.isnan(what.seen) != np.isnan(what.expected)):
+            return CallVerdict(call, i, "unjudged", what, odd)
         return CallVerdict(call, i, "wrong", what)
     if what.unbounded:
         return CallVerdict(call, i, "unjudged", what, f"{call.operation}: an entry has no bound")
@@ -86,6 +90,45 @@ def _judged(record: Record, call: Call, i: int, seen: Tensor, expected: Any) -> 
         reason = f"{call.operation}: its bound is larger than what it computes with"
         return CallVerdict(call, i, "unjudged", what, reason)
     return CallVerdict(call, i, "right", what)
+
+
+def undefined_by(record: Record, call: Call, nan_on_one_side: bool) -> str:
+    """Why a number that is not what the formula gives is no proof; "" if it is.
+
+    What a kernel makes of nan is its own affair (torch.sign makes 0), and so is nan of infinities.
+    """
+    given = [record.value(r) for r in call.inputs if real(r)]
+    if any(bool(torch.isnan(x).any()) for x in given):
+        return f"{call.operation}: its inputs hold nan, of which another kernel makes other numbers"
+    if nan_on_one_side and not all(bool(torch.isfinite(x).all()) for x in given):
+        return f"{call.operation}: its inputs are not finite, and one formula makes nan of them"
+    return ""
+
+
+def require_known_nan(record: Record, call: Call, expected: Iterable[Any]) -> None:
+    """Raises:
+    Unbounded: of numbers that are not finite the call made nan where its formula makes none, or
+        the other way round; or of nan it made another number than its formula.
+    """
+    for ref, tensor in zip(call.outputs, expected, strict=False):
+        if isinstance(tensor, BoundedTensor) and not ref.unjudged:
+            made, value = to_numpy(record.value(ref)), np.asarray(tensor.bounded.value)
+            made = made.astype(value.dtype)
+            odd = ""
+            if (np.isnan(made) != np.isnan(value)).any():
+                odd = undefined_by(record, call, True)
+            elif _far(made, value):
+                odd = undefined_by(record, call, False)
+            if odd:
+                raise Unbounded(odd)
+
+
+def _far(made: np.ndarray, value: np.ndarray) -> bool:
+    """Not even half of the digits of float32 are the same: no rounding, but another formula."""
+    with np.errstate(all="ignore"):
+        gap = np.where(made == value, 0.0, np.abs(made - value))
+    largest = np.abs(value[np.isfinite(value)]).max(initial=0.0)
+    return bool((gap[~np.isnan(gap)] > 2.0**-12 * float(largest)).any())
 
 
 def proves_nothing(bound: float, record: Record, calls: Iterable[Call]) -> bool:

@@ -1,54 +1,23 @@
 """What the judge says about one model, or about two: fields to assert, and the verdict in words."""
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Self
+from typing import Literal
 
 from torch_parity.compare.aten.alignment import Alignment, EndVerdict
+from torch_parity.compare.aten.others import Other
 from torch_parity.compare.aten.parting import Parting, TensorNames, formula
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.verdicts import CallVerdict
-from torch_parity.compare.errors import ParityError
+from torch_parity.compare.judge.outcome import Answer, Required
 
-Answer = Literal["PASS", "FAIL", "UNJUDGED"]
 SHOWN = 6  # lines of a kind
 
 
-class _Required(ABC):
-    """require(), for every report."""
-
-    @property
-    @abstractmethod
-    def outcome(self) -> Answer:
-        """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
-
-    @property
-    @abstractmethod
-    def verdict(self) -> str:
-        """The answer in words."""
-
-    @property
-    def passed(self) -> bool:
-        """Everything was judged, and everything is right."""
-        return self.outcome == "PASS"
-
-    def require(self, strict: bool = False) -> Self:
-        """Itself, if nothing is wrong; if strict, only if everything was judged as well.
-
-        Raises:
-            ParityError: (an AssertionError) something is; the message is the verdict.
-        """
-        __tracebackhide__ = True
-        if self.outcome == "FAIL" or (strict and self.outcome != "PASS"):
-            raise ParityError(self)  # type: ignore[arg-type]  # one of the two below
-        return self
-
-
 @dataclass(frozen=True)
-class ModelReport(_Required):
+class ModelReport(Required):
     """One model on one step: was every ATen call of it right, on the inputs that it had?
 
     verdicts has an entry for each output of each call. functions are the custom autograd Functions
@@ -90,8 +59,17 @@ class ModelReport(_Required):
         """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
         if self.wrong or any(f.outcome == "wrong" for f in self.functions):
             return "FAIL"
-        doubtful = self.unjudged or any(f.outcome == "unjudged" for f in self.functions)
-        return "UNJUDGED" if doubtful or not self.verdicts else "PASS"
+        unseen = self.record.compiled or not self.verdicts
+        return "UNJUDGED" if self.doubtful or unseen else "PASS"
+
+    @property
+    def doubtful(self) -> bool:
+        """Something that was recorded could not be judged."""
+        return (
+            bool(self.unjudged)
+            or any(f.outcome == "unjudged" for f in self.functions)
+            or self.record.eager_instead
+        )
 
     @property
     def first(self) -> CallVerdict | None:
@@ -112,8 +90,10 @@ class ModelReport(_Required):
         return "\n".join(self._sentences())
 
     def _counted(self) -> Iterator[str]:
-        share = f"{self.judged} of {self.calls} ATen calls of {self.called} judged"
-        yield f"{self.outcome} {share}, each on the inputs that it had"
+        share = f"{self.judged} of {self.calls} operations (ATen calls) of {self.called} judged"
+        wrong = len({v.call.index for v in self.wrong})
+        found = f"; {wrong} of them {'is' if wrong == 1 else 'are'} wrong" if wrong else ""
+        yield f"{self.outcome} {share}, each on the inputs that it had{found}"
 
     def _sentences(self) -> Iterator[str]:
         yield from self._counted()
@@ -126,10 +106,11 @@ class ModelReport(_Required):
             if f.outcome != "right":
                 yield f.sentence
         yield from not_judged(self.unjudged)
+        yield from compiled_code(self.record, self.called)
         if self.outcome == "PASS":
             yield (
-                f"The greatest share of its bound that an output used is {self.greatest_use:.0%}; "
-                "up to 100% is rounding."
+                f"The largest error is {self.greatest_use:.0%} of what rounding can cause in its "
+                "place; above 100% an operation is wrong."
             )
         yield from self.record.notes
 
@@ -167,16 +148,15 @@ class FunctionVerdict:
 
 
 @dataclass(frozen=True)
-class ModulesReport(_Required):
+class ModulesReport(Required):
     """Two models on the same step: do they compute the same?
 
     alignment is in the precision named by `precision` (float64 where both could be copied to it),
     models are the reports on the two as they are. lacking are results of a that b has the tensors
     for and does not make (a gradient that does not arrive); unpaired are those that belong to
     nothing of b. causes are the known mistakes that explain where the two part, in the words of
-    explanations; none is named where several fit. unstored are returned values that a file could
-    not hold. back is where the two part as seen from b: a's
-    first call that b has no counterpart for.
+    explanations; none is named where several fit. back is where the two part as seen from b: a's
+    first call that b has no counterpart for. others are results that are no tensors.
     """
 
     alignment: Alignment
@@ -187,7 +167,7 @@ class ModulesReport(_Required):
     causes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
-    unstored: tuple[str, ...] = ()
+    others: tuple[Other, ...] = ()
     notes: tuple[str, ...] = ()
     called: tuple[str, str] = ("a", "b")
     precision: str = "float64"
@@ -210,11 +190,14 @@ class ModulesReport(_Required):
             self.wrong
             or self.differing
             or self.lacking
+            or any(o.outcome == "differs" for o in self.others)
             or any(m.outcome == "FAIL" for m in self.models)
         ):
             return "FAIL"
-        doubtful = self.unjudged or self.unpaired or self.unstored or not self.alignment.ends
-        if doubtful or any(m.outcome == "UNJUDGED" for m in self.models):
+        doubtful = self.unjudged or self.unpaired or not (self.alignment.ends or self.others)
+        doubtful = doubtful or any(o.outcome == "unjudged" for o in self.others)
+        # what compiled code made was held to the other model; one that makes no call is right
+        if doubtful or any(m.doubtful for m in self.models):
             return "UNJUDGED"
         return "PASS"
 
@@ -236,12 +219,14 @@ class ModulesReport(_Required):
     def _sentences(self) -> Iterator[str]:
         first, second = self.called
         right = sum(e.outcome == "right" for e in self.alignment.ends)
-        total = len(self.alignment.ends)
+        right += sum(o.outcome == "same" for o in self.others)
+        total = len(self.alignment.ends) + len(self.others)
         yield (
-            f"{self.outcome} {right} of {total} results of {second} are those of {first}, "
-            f"up to the rounding of {self.precision}"
+            f"{self.outcome} {right} of {total} results of {second} (outputs, loss, gradients, new "
+            f"values) agree with {first} up to the rounding of {self.precision}"
         )
         yield from self.differing
+        yield from (o.sentence for o in self.others if o.sentence)
         if self.lacking:
             yield f"{second} does not make {_listed(self.lacking)}, which {first} makes."
         if self.parting is not None:
@@ -258,11 +243,10 @@ class ModulesReport(_Required):
         if self.unpaired:
             which = _listed(self.unpaired)
             yield f"Not judged: {second} has no counterpart for {which} of {first}."
-        for name in self.unstored:
-            yield f"Not judged: {name}, which a file cannot hold."
         for model in self.models:
             if model.outcome == "UNJUDGED":
                 yield from not_judged(model.unjudged, f" of {model.called}")
+                yield from compiled_code(model.record, model.called, compared=True)
         yield from self.notes
 
     def _parted(self, parting: Parting) -> Iterator[str]:
@@ -283,7 +267,7 @@ class ModulesReport(_Required):
         ):
             names = TensorNames(record)
             if calls:
-                yield f"From the last tensors that both have, {side} computes"
+                yield f"From the last tensors on which the two agree, {side} computes"
                 yield from (f"  {formula(c, names)}   {where(c)}" for c in calls[:3])
                 if len(calls) > 3:
                     yield f"  and {len(calls) - 3} more calls"
@@ -310,6 +294,26 @@ def _wrong_call(v: CallVerdict, names: TensorNames) -> Iterator[str]:
     yield f"  {where(call)}"
     came = f"it gave {h.seen:.9g}, expected {h.expected:.9g} within {h.bound:.2g}"
     yield f"  at {list(h.index)} {came}"
+
+
+def compiled_code(record: Record, called: str, compared: bool = False) -> Iterator[str]:
+    """What compiled code means for the verdict."""
+    if record.compiled:
+        times = "once" if record.compiled == 1 else f"{record.compiled} times"
+        made = ""
+        if record.graphs:
+            broken = f", graph breaks: {record.graph_breaks}" if record.graph_breaks else ""
+            made = f" (graphs compiled: {record.graphs}{broken})"
+        yield f"{called} runs compiled code {times}{made}, whose calls cannot be recorded: " + (
+            "what it makes is held to twice the bound of the other model's calls."
+            if compared
+            else "not judged; compare it with its eager form by check_modules."
+        )
+    if record.eager_instead:
+        yield (
+            f"Not judged: compiled code that {called} calls in a function: while it is recorded, "
+            "torch runs the eager form; compile a module instead."
+        )
 
 
 def not_judged(verdicts: tuple[CallVerdict, ...], of: str = "") -> Iterator[str]:

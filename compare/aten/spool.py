@@ -4,12 +4,13 @@ import tempfile
 import weakref
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from torch_parity.compare.aten.snapshots import Snapshots, TensorRef, tensor_from
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.torch_private import WeakStorage
+from torch_parity.compare.torch_private import WeakStorage, is_zero_tensor
 
 
 class SpooledSnapshots(Snapshots):
@@ -34,13 +35,28 @@ class SpooledSnapshots(Snapshots):
         """The tensor as it is now, written to disk."""
         ref = super().ref(tensor)
         if not ref.unjudged and ref.place not in self._places:
-            self._write(ref.place, tensor.untyped_storage())
+            if is_zero_tensor(tensor):
+                self._write_bytes(ref.place, memoryview(bytes(tensor.numel() * ref.dtype.itemsize)))
+            else:
+                self._write(ref.place, tensor.untyped_storage())
         return ref
 
     def before_writing(self, tensor: Tensor) -> int | None:
         """What is there was written to disk when it was seen."""
         ref = self.ref(tensor)
         return None if ref.unjudged else ref.storage
+
+    def after_perhaps_writing(self, memory: int) -> None:
+        """As if it were written: what it held may be gone, so it cannot be compared."""
+        self.after_writing(memory)
+
+    def is_on_cpu(self, ref: TensorRef) -> bool:
+        """False: the model may have freed it."""
+        return False
+
+    def of_array(self, array: np.ndarray, dtype: torch.dtype) -> TensorRef | None:
+        """None: addresses in memory are not kept."""
+        return None
 
     def value(self, ref: TensorRef) -> Tensor:
         """A copy of the numbers that the tensor had, on the CPU."""
@@ -55,15 +71,18 @@ class SpooledSnapshots(Snapshots):
     def _write(self, place: tuple[int, int], storage: torch.UntypedStorage) -> None:
         n = storage.nbytes()
         flat = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage, 0, (n,), (1,))
+        self._write_bytes(place, flat.cpu().numpy().data)
+
+    def _write_bytes(self, place: tuple[int, int], data: memoryview) -> None:
         try:
             self._file.seek(self._end)
-            self._file.write(flat.cpu().numpy().data)
+            self._file.write(data)
         except OSError as error:
             raise InputError(
                 f"keep: {self._folder} cannot be written to: {error.strerror}"
             ) from None
-        self._places[place] = self._end, n
-        self._end += n
+        self._places[place] = self._end, data.nbytes
+        self._end += data.nbytes
 
     def _read(self, ref: TensorRef, start: int, count: int) -> bytes:
         self._file.seek(self._places[ref.place][0] + start)

@@ -4,6 +4,7 @@ from rich.console import Console
 
 from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
+from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.runs import training
 from torch_parity.compare.runs.training import StepRecord
 from torch_parity.compare.show import terminal
@@ -12,8 +13,8 @@ from torch_parity.compare.show.terminal import show_case, show_judgement
 from torch_parity.compare.sources import pair
 
 
-def check_case(case: Case, as_json: bool) -> bool:
-    """Judge every step; report the first that fails, else the last -> whether all passed.
+def check_case(case: Case, as_json: bool) -> Answer:
+    """Judge every step; report the first that fails, else the last -> the answer.
 
     Raises:
         InputError: the case or its data cannot be used.
@@ -28,11 +29,14 @@ def check_case(case: Case, as_json: bool) -> bool:
                 break
     assert last is not None, "a case has at least one step"
     if as_json:
-        console.print_json(to_json(last.judgement, step=last.step, passed=last.passed))
+        answer = {"outcome": last.outcome, "passed": last.passed}
+        console.print_json(to_json(last.judgement, step=last.step, **answer))
     else:
         show_case(console, case, loaded, sides)
         terminal.show_step(console, last.step, case.steps)
         show_judgement(console, last.judgement)
+        if last.passed and last.step > 1:
+            console.print(f"Each of the {last.step} steps passed; the table shows the last.")
         terminal.show_lost(console, last)
         terminal.show_cost(console, last)
-    return last.passed
+    return last.outcome

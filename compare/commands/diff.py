@@ -12,17 +12,22 @@ from rich.console import Console
 from torch_parity.compare import threads
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.flow.trace import Trace
-from torch_parity.compare.judge.differences import BOUND
 from torch_parity.compare.judge.judge import Judgement, judge_traces
+from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.judge.report import Report
 from torch_parity.compare.show.judgement_json import to_json
 from torch_parity.compare.sources.files.stored import BROKEN, Stored
 from torch_parity.compare.sources.files.streamed import compare_stored
 from torch_parity.compare.sources.files.trace_file import GIVEN, MADE, TraceFile, load
 
+_NO_NODES = (
+    "Neither file says which operation computed which tensor, so nothing was replayed and only "
+    "equal tensors match."
+)
 
-def judge_files(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> bool:
-    """Judge two files and print the report -> whether they agree.
+
+def judge_files(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> Answer:
+    """Judge two files and print the report -> the answer.
 
     Raises:
         InputError: see diff.
@@ -35,7 +40,7 @@ def judge_files(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> bo
         console.print_json(to_json(report.judgement, **sides))
     else:
         report.show(console)
-    return report.passed
+    return report.outcome
 
 
 def diff(a: Path, b: Path, ignored: Iterable[str] = ()) -> Report:
@@ -63,25 +68,22 @@ def diff(a: Path, b: Path, ignored: Iterable[str] = ()) -> Report:
 
 
 def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgement, list[str]]:
-    """Nodes are replayed in memory; files without nodes are only compared, tensor by tensor.
+    """Nodes are replayed in memory; a file without nodes is judged by the other's. Where neither
+    has any, the tensors are only compared.
 
     Files with an empty tensor are only compared as well: they fail, and a product of an empty
     tensor can be of any size.
     """
-    notes = [
-        f"{name} does not say which operation computed which tensor, so none of it was replayed."
-        for name, trace in zip(called, (a, b), strict=True)
-        if not trace.nodes
-    ]
+    without = [name for name, t in zip(called, (a, b), strict=True) if not t.nodes]
     stored = _one_mapping(a), _one_mapping(b)
     empty = any(e.size == 0 for s in stored for e in s.entries.values())
-    if empty or not (a.nodes or b.nodes):
-        bounds = ", ".join(f"{bound:.1e} in {dtype}" for dtype, bound in BOUND.items())
-        notes.append(
-            f"A match is a difference of at most this share of the largest entry: {bounds}."
-        )
+    if empty or len(without) == 2:
+        notes = ["Nothing was replayed, so only equal tensors match."] if empty else [_NO_NODES]
         return Judgement(compare_stored(*stored, called)), notes
-    in_memory = [Trace(dict(t.given), dict(t.made), t.nodes) for t in (a, b)]
+    notes = [
+        f"{name} names no operations; it was judged by those of the other." for name in without
+    ]
+    in_memory = [Trace(dict(t.given), dict(t.made), t.nodes or a.nodes or b.nodes) for t in (a, b)]
     try:
         with np.errstate(all="ignore"):
             return judge_traces(in_memory[0], in_memory[1], called), notes

@@ -23,6 +23,7 @@ from torch_parity.compare.grid.outcome import Outcome
 from torch_parity.compare.grid.results import Results
 from torch_parity.compare.grid.table import Rate, Totals
 from torch_parity.compare.grid.workers import Workers
+from torch_parity.compare.judge.outcome import STATUS
 
 CHUNK = 8  # cases sent to a worker at a time: half a second of work, so that sending costs little
 
@@ -31,7 +32,8 @@ def judge_grid(
     file: Path, given: dict[str, Any], address: str | None, out: Path | None, as_json: bool
 ) -> int:
     """Judge the cases that the results file does not have, then show all -> the exit status: 0 if
-    every case passed or contradicts itself, 1 if any failed, 128 plus the signal that stopped it.
+    every case passed or contradicts itself, 1 if any failed, 3 if any could not be judged, 128 plus
+    the signal that stopped it.
 
     Raises:
         InputError: the grid, the result file or the cluster cannot be used, or a worker was killed.
@@ -60,7 +62,7 @@ def judge_grid(
     _show(found, path, as_json)
     if status:
         Console(stderr=True).print(escape(how_to_resume()), highlight=False, soft_wrap=True)
-    return status or (0 if found.passed else 1)
+    return status or STATUS[found.outcome]
 
 
 def _sweep(known: Results, address: str | None) -> Rate | None:

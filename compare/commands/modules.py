@@ -3,24 +3,20 @@
 The answer is the exit status: 0 PASS, 1 FAIL, 2 bad input, 3 UNJUDGED.
 """
 
-import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.commands.user_file import described, made_by, progress_bar
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.outcome import STATUS
 
 if TYPE_CHECKING:
     from torch_parity.compare.aten.reports import ModelReport, ModulesReport
     from torch_parity.compare.aten.step import Step
-    from torch_parity.compare.aten.watch import Watch
 
-STATUS = {"PASS": 0, "FAIL": 1, "UNJUDGED": 3}
 FORM = (
     "expected a model, or (model, inputs), (model, inputs, loss) or (model, inputs, loss, "
     "optimizer); loss is a function of the model's output"
@@ -35,7 +31,7 @@ KEEP = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Judge whether two torch models agree.")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed of both.")
@@ -67,7 +63,7 @@ def modules(
     _answer(report, as_json)
 
 
-@click.command()
+@click.command(short_help="Judge each operation of a torch model.")
 @click.argument("model", metavar="MODEL")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed.")
 @KEEP
@@ -104,75 +100,23 @@ def _answer(report: "ModelReport | ModulesReport", as_json: bool) -> None:
     sys.exit(STATUS[report.outcome])
 
 
-@contextmanager
-def progress_bar() -> Iterator["Watch"]:
-    """A progress bar on standard error, if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-
-        def watch(what: str, total: int) -> Any:
-            task = bar.add_task(what, total=total)
-            return lambda: bar.advance(task)
-
-        yield watch
-
-
 def step_of(where: str, seed: int, keep: Path | None = None) -> "Step":
     """The step that a function of a user's file describes; of a recording, its file as the
     model."""
-    import torch
-
     from torch_parity.compare.aten.step import Step
 
     file = Path(where)
     if file.suffix == ".safetensors" or (file.suffix != ".py" and file.is_file()):
         return Step(file, called=file.stem)
-    path, colon, name = where.rpartition(":")
-    if not colon or not path or not name:
-        raise InputError(
-            f"{where}: expected FILE.py:NAME, a function in a Python file, or a file of "
-            "`parity record --module`"
-        )
-    function = _function(_loaded(Path(path)), path, name)
-    torch.manual_seed(seed)
-    try:
-        made = function()
-    except Exception as error:
-        raise InputError(f"{where} raised {type(error).__name__}: {error}") from error
-    parts = made if isinstance(made, tuple) else (made,)
+    parts = made_by(where, seed)
     if not 1 <= len(parts) <= 4 or not callable(parts[0]):
-        raise InputError(f"{where} returned {type(made).__name__}; {FORM}")
+        raise InputError(f"{where} returned {described(parts)}; {FORM}")
     whole: list[Any] = [*parts, *[None] * (4 - len(parts))]
     network, inputs, loss, optimizer = whole
+    name = where.rpartition(":")[2]
     keywords = inputs if isinstance(inputs, dict) else {}
     if inputs is None or isinstance(inputs, dict):
         inputs = ()
     elif not isinstance(inputs, tuple):
         inputs = (inputs,)
     return Step(network, inputs, keywords, loss, None, optimizer, name, keep)
-
-
-def _loaded(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: expected a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"{path} raised {type(error).__name__}: {error}") from error
-    return module
-
-
-def _function(module: ModuleType, path: str, name: str) -> Any:
-    found = getattr(module, name, None)
-    if not callable(found):
-        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise InputError(f"{path} has no function {name!r}; {suggest(name, known)}")
-    return found

@@ -6,13 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 from torch_parity.compare import threads
+from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.judge.report import Report
 from torch_parity.compare.show.terminal import show_judgement
 from torch_parity.compare.sources.ranks import RankedStep, judge_run
 
 
-def judge_ranks(folder: Path) -> bool:
-    """Judge every recorded step, show them up to the first failing one -> whether all passed.
+def judge_ranks(folder: Path) -> Answer:
+    """Judge every recorded step, show them up to the first failing one -> the answer.
 
     Raises:
         InputError: see judge_run.
@@ -37,11 +38,11 @@ def judge_ranks(folder: Path) -> bool:
             highlight=False,
             soft_wrap=True,
         )
-        return True
+        return "PASS"
     failed = last.one_process if last.by_hand.passed else last.by_hand
     console.print(f"step {last.step}:", highlight=False)
     show_judgement(console, failed.judgement, wrong_only=True, called=failed.names)
-    return False
+    return last.outcome
 
 
 def _cells(report: Report) -> tuple[str, ...]:

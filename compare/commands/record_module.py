@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from torch_parity.compare.aten.recording import load_recording, recording_of
-from torch_parity.compare.commands.modules import progress_bar, step_of
+from torch_parity.compare.commands.modules import step_of
+from torch_parity.compare.commands.user_file import progress_bar
 from torch_parity.compare.errors import InputError
 
 

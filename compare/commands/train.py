@@ -16,6 +16,7 @@ from torch_parity.compare.commands.stopping import StopRequest, listening
 from torch_parity.compare.data import Data
 from torch_parity.compare.gradients import train_gradcheck
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
+from torch_parity.compare.judge.outcome import STATUS, Answer
 from torch_parity.compare.progress import Progress
 from torch_parity.compare.runs import atomic, event_file, training
 from torch_parity.compare.runs import folder as runs
@@ -33,8 +34,8 @@ STORE_EVERY = 100  # steps between two checkpoints, which cost some milliseconds
 
 
 def train_case(case: Case, name: str | None, root: Path, gradcheck: int | None = None) -> int:
-    """Train, log, report -> the exit status: 0 if every tensor of every step agreed, 1 if not, 128
-    plus the signal number if a signal stopped it.
+    """Train, log, report -> the exit status: 0 if every tensor of every step agreed, 1 if not, 3
+    if some could not be judged, 128 plus the signal number if a signal stopped it.
 
     gradcheck = N also compares the gradients of every Nth step with the exact ones.
 
@@ -92,8 +93,8 @@ class TrainingRun:
                 summary = self.tally.summary(self.case.steps, stopped, self._made_with, self.notes)
                 with self.lock.writing():
                     dashboard.finish(steps.manual.params, summary)
-            passed = self._report(console, stopped, summary)
-        return request.status if stopped else 0 if passed else 1
+            answer = self._report(console, stopped, summary)
+        return request.status if stopped else STATUS[answer]
 
     def _take(self, steps: Training, dashboard: TrainDashboard, request: StopRequest) -> bool:
         """Every step that is left and can be judged -> whether a signal stopped it before that."""
@@ -146,9 +147,8 @@ class TrainingRun:
             with self.lock.explained():
                 dashboard.close()
 
-    def _report(self, console: Console, stopped: bool, summary: Summary) -> bool:
-        """On the terminal and as files; the run is finished once summary.json says so -> whether
-        all was right."""
+    def _report(self, console: Console, stopped: bool, summary: Summary) -> Answer:
+        """On the terminal and as files; the run is finished once summary.json says so."""
         folder, seen = self.lock.folder, self.exactly.seen if self.exactly else None
         with self.lock.writing():
             if seen and not stopped:
@@ -159,4 +159,4 @@ class TrainingRun:
             seen.show(console, perf_counter() - self._began)
         if stopped:
             terminal.show_how_to_resume(console, folder)
-        return summary.passed and (seen is None or seen.passed)
+        return "FAIL" if seen and not seen.passed else summary.outcome

@@ -33,7 +33,7 @@ class Outcome(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     case: int
-    verdict: Literal["passed", "failed", "refused", "error"]
+    verdict: Literal["passed", "failed", "unjudged", "refused", "error"]
     seconds: float = 0.0
     step: int | None = None
     operation: str | None = None
@@ -81,7 +81,7 @@ def _outcome(number: int, case: Case) -> Outcome:
     root = judgement.root
     return Outcome(
         case=number,
-        verdict="failed",
+        verdict="failed" if judgement.outcome == "FAIL" else "unjudged",
         seconds=seconds,
         step=step,
         operation=root.found.operation if root else None,

@@ -13,9 +13,10 @@ from rich.table import Table
 
 from torch_parity.compare.grid.cases import Grid, rerun
 from torch_parity.compare.grid.outcome import Outcome
+from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.numbers import json_safe
 
-VERDICTS = ("passed", "failed", "refused", "error")
+VERDICTS = ("passed", "failed", "unjudged", "refused", "error")
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,18 @@ class Totals:
         return sum(self.by_verdict.values())
 
     @property
+    def outcome(self) -> Answer:
+        """PASS if at least one case passed, and every other one contradicts itself."""
+        count = self.by_verdict
+        some_judged = count["passed"] + count["unjudged"] > 0
+        if count["failed"] or count["error"] or not some_judged or self.judged < self.cases:
+            return "FAIL"
+        return "UNJUDGED" if count["unjudged"] else "PASS"
+
+    @property
     def passed(self) -> bool:
-        """At least one case passed, and every other one contradicts itself."""
-        return self.by_verdict["passed"] + self.by_verdict["refused"] == self.cases and bool(
-            self.by_verdict["passed"]
-        )
+        """Whether it is a PASS."""
+        return self.outcome == "PASS"
 
 
 def totals(grid: Grid, outcomes: dict[int, Outcome], rate: Rate | None) -> Totals:
@@ -83,7 +91,12 @@ def totals(grid: Grid, outcomes: dict[int, Outcome], rate: Rate | None) -> Total
 
 def to_json(found: Totals) -> str:
     """The report as JSON."""
-    record = {"passed": found.passed, "judged": found.judged, **asdict(found)}
+    record = {
+        "outcome": found.outcome,
+        "passed": found.passed,
+        "judged": found.judged,
+        **asdict(found),
+    }
     if found.rate:
         record["rate"]["per_second_and_core"] = found.rate.per_second_and_core
     return json.dumps(json_safe(record))
@@ -97,7 +110,7 @@ def show(console: Console, found: Totals) -> None:
     t.add_row(*(f"{n:,}" for n in (found.cases, *found.by_verdict.values())))
     console.print(t)
     for k in found.kinds:
-        colour = "yellow" if k.verdict == "refused" else "red"
+        colour = "yellow" if k.verdict in ("unjudged", "refused") else "red"
         lines = [f"[{colour}]{k.verdict}[/] {k.cases:,}: {escape(k.kind)}"]
         if k.detail and k.detail != k.kind:
             lines.append(f"  {escape(k.detail)}")
@@ -115,11 +128,13 @@ def show(console: Console, found: Totals) -> None:
 
 def verdict(found: Totals) -> str:
     """The verdict in one line."""
-    passed, failed, refused, errors = found.by_verdict.values()
+    passed, failed, unjudged, refused, errors = found.by_verdict.values()
     if found.judged < found.cases:
         return f"[bold yellow]INTERRUPTED[/] after {found.judged:,} of {found.cases:,} cases"
     if failed or errors:
         return f"[bold red]FAIL[/] {failed + errors:,} of {found.cases:,} cases did not pass"
+    if unjudged:
+        return f"[bold yellow]UNJUDGED[/] {unjudged:,} of {found.cases:,} cases"
     also = f"; {refused:,} contradict themselves and were not judged" if refused else ""
     return f"[bold green]PASS[/] {passed:,} cases, all steps right{also}"
 

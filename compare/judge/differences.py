@@ -1,37 +1,43 @@
 """Compare two traces: every tensor is paired by name, and a tensor that is skipped cannot pass.
 
-One number per tensor, cheap enough for every step. A large difference is only a doubt: where sums
-cancel, two right sides differ by more. replay.py decides the doubtful ones. Half-precision tensors
-must be widened before they are compared here, and are always replayed.
+One number per tensor, cheap enough for every step. Nothing is let through here but equal entries
+and gaps that the caller's bounds allow: whether a larger gap is rounding, a replay decides.
+Half-precision tensors must be widened before they are compared here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from torch_parity.compare.bounds.precision import is_real, precision
 from torch_parity.compare.judge.matches import greatest
 
 Verdict = Literal[
-    "match", "rounding", "differs", "shape", "dtype", "not finite", "empty", "no manual", "no torch"
+    "match",
+    "rounding",
+    "unjudged",
+    "differs",
+    "options",
+    "shape",
+    "dtype",
+    "not finite",
+    "empty",
+    "no manual",
+    "no torch",
 ]
-
-# In float64 two right sides usually agree to about 1e-15, so a gap over 1e-12 needs an explanation;
-# float32 gets the same number of ulps. Anything else (a step counter) has to be equal.
-BOUND = {
-    np.dtype(np.float64): 1e-12,
-    np.dtype(np.float32): 1e-12 * float(np.finfo(np.float32).eps / np.finfo(np.float64).eps),
-}
 
 
 @dataclass(frozen=True)
 class Difference:
     """One tensor on both sides.
 
+    bound is the relative difference up to which it is a match; 0 where only equal entries are.
     absolute is the greatest |manual - torch|, at index if it is not a match; relative is absolute
     divided by the tensor's largest entry on either side. Both are NaN where they do not exist, for
-    example for tensors of different shapes.
+    example for tensors of different shapes. A difference is unjudged where no bound on its rounding
+    is known; "options" says that the sides made it with different options.
     """
 
     name: str
@@ -47,15 +53,22 @@ class Difference:
         """Whether it is within the bound, or over it only by rounding (which a replay decides)."""
         return self.verdict in ("match", "rounding")
 
+    @property
+    def failed(self) -> bool:
+        """Whether it is known to be more than rounding."""
+        return not self.passed and self.verdict != "unjudged"
+
 
 def compare(
     manual: Mapping[str, np.ndarray],
     torch: Mapping[str, np.ndarray],
     called: tuple[str, str] = ("manual", "torch"),
+    bounds: Mapping[str, float] | None = None,
 ) -> tuple[Difference, ...]:
     """One Difference per name, in flow order (manual's; names that only torch has come last).
 
-    called has the names of the two sides in the details.
+    called has the names of the two sides in the details; bounds the relative difference up to which
+    a tensor is a match, for those where it is not 0.
 
     Raises:
         ValueError: there is nothing to compare.
@@ -63,19 +76,21 @@ def compare(
     names = list(dict.fromkeys([*manual, *torch]))
     if not names:
         raise ValueError("compare: both traces are empty, so there is nothing to compare")
-    quick = _matches(manual, torch)
+    bounds = bounds or {}
+    quick = _matches(manual, torch, bounds)
     return tuple(
-        quick.get(name) or difference(name, manual.get(name), torch.get(name), called)
+        quick.get(name)
+        or difference(name, manual.get(name), torch.get(name), called, bounds.get(name, 0.0))
         for name in names
     )
 
 
 def _matches(
-    manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray]
+    manual: Mapping[str, np.ndarray], torch: Mapping[str, np.ndarray], bounds: Mapping[str, float]
 ) -> dict[str, Difference]:
     """The float tensors that match. Most tensors do, so they are compared together."""
     found: dict[str, Difference] = {}
-    for dtype, bound in BOUND.items():
+    for dtype in (np.dtype(np.float64), np.dtype(np.float32)):
         pairs = {
             name: (a, b)
             for name, a in manual.items()
@@ -86,6 +101,7 @@ def _matches(
         }
         for name, (absolute, size) in greatest(pairs).items():
             relative = absolute / size if size else 0.0
+            bound = bounds.get(name, 0.0)
             if (
                 absolute <= bound * size < np.inf
             ):  # then both sides have the same largest entry, to rounding
@@ -94,7 +110,11 @@ def _matches(
 
 
 def difference(
-    name: str, manual: np.ndarray | None, torch: np.ndarray | None, called: tuple[str, str]
+    name: str,
+    manual: np.ndarray | None,
+    torch: np.ndarray | None,
+    called: tuple[str, str],
+    bound: float = 0.0,
 ) -> Difference:
     """Compare a single tensor, with any verdict."""
     first, second = called
@@ -102,7 +122,6 @@ def difference(
         return Difference(name, "no manual", 0.0, detail=f"only {second} has {name}")
     if torch is None:
         return Difference(name, "no torch", 0.0, detail=f"only {first} has {name}")
-    bound = BOUND.get(manual.dtype, 0.0)
     if manual.shape != torch.shape:
         detail = f"{first} {manual.shape}, {second} {torch.shape}"
         return Difference(name, "shape", bound, detail=detail)
@@ -134,6 +153,14 @@ def _by_value(
         return Difference(name, "match", bound, absolute, relative, index)
     detail = f"at {list(index)} {called[0]} {manual[index]:.9g}, {called[1]} {torch[index]:.9g}"
     return Difference(name, "differs", bound, absolute, relative, index, detail)
+
+
+def without_bound(d: Difference, dtype: np.dtype) -> Difference:
+    """A difference that no replay has explained: whether it is rounding is not known, but for one
+    in more than half of the digits, and for numbers that are not rounded at all."""
+    if d.verdict != "differs" or not is_real(dtype) or d.relative > precision(dtype).eps ** 0.5:
+        return d
+    return replace(d, verdict="unjudged")
 
 
 def _gaps(manual: np.ndarray, torch: np.ndarray) -> np.ndarray:

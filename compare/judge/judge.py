@@ -1,21 +1,31 @@
 """The verdict on one step: do the two sides compute the same, and if not, who is wrong, where, why.
 
-Cheap comparison first; where it doubts, each side's operations are replayed on the inputs that side
-recorded. A gap between two sides whose operations are all right is rounding, however wide.
+Each side's operations are replayed on the inputs that side recorded. A gap between two sides that
+should have done the same with the same, and whose operations are all right, is rounding, however
+wide. Where that cannot be said the tensor is unjudged, unless the two are equal. A training
+compares cheaply first (quick.py), and replays what is in doubt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from torch_parity.compare.bounds.precision import all_widened, is_half, is_real, widened
 from torch_parity.compare.causes.diagnosis import Diagnosis, diagnose
+from torch_parity.compare.flow.expressions import (
+    different_operations,
+    different_options,
+    expressions,
+)
 from torch_parity.compare.flow.nodes import Node, is_private, result
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Tensors, Trace, judged_in
-from torch_parity.compare.judge.differences import Difference, compare, largest
+from torch_parity.compare.judge.differences import Difference, compare, largest, without_bound
+from torch_parity.compare.judge.outcome import Answer
+from torch_parity.compare.judge.quick import explained, small_differences
 from torch_parity.compare.judge.replay import recorded_inputs, replay, replay_stretch
 from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.judge.witness import exact_derivative
@@ -50,15 +60,28 @@ class Judgement:
     diagnoses: dict[Side, Diagnosis] = field(default_factory=dict)
 
     @property
+    def outcome(self) -> Answer:
+        """FAIL if a tensor differs by more than rounding, is missing, or is wrong on a side;
+        UNJUDGED if that cannot be said of every one."""
+        if any(d.failed for d in self.differences) or any(self.wrong.values()):
+            return "FAIL"
+        return "UNJUDGED" if self.unjudged else "PASS"
+
+    @property
     def passed(self) -> bool:
-        """Every tensor is there on both sides and agrees, up to rounding; every replay is right."""
-        return all(d.passed for d in self.differences) and not any(self.wrong.values())
+        """Every tensor is there on both sides and agrees, up to rounding; no replay is wrong."""
+        return self.outcome == "PASS"
+
+    @cached_property
+    def unjudged(self) -> tuple[Difference, ...]:
+        """The tensors that differ, nobody knows whether by rounding."""
+        return tuple(d for d in self.differences if d.verdict == "unjudged")
 
     @property
     def wrong(self) -> dict[Side, tuple[str, ...]]:
         """The tensors of each side that its own inputs do not explain, in flow order."""
         return {
-            side: tuple(r.name for r in replays if not r.right)
+            side: tuple(r.name for r in replays if r.wrong)
             for side, replays in self.replays.items()
         }
 
@@ -118,19 +141,25 @@ def judge(
 
     nodes says what the step should compute (flow.py); start holds x, y, parameters,
     optimizer state and masks, and may hold batch and previous_... (see diagnosis.py).
-    Replaying costs about two steps, so it is done in doubt, or on request. Halves are always in
-    doubt; where the start is in half precision, the hand began from the same numbers in float32.
+    A replay of all costs about ten steps, so it is done in doubt, or on request. Halves are always
+    in doubt; where the start is in half precision, the hand began from the same numbers in float32.
     """
     whole = all(name in manual or is_private(name) for node in nodes for name in node.outputs)
-    half = is_half(judged_in(start, torch))
-    differences = compare(manual, all_widened(torch) if half else torch)
-    if whole and all(d.passed for d in differences) and not (always_replay or half):
-        return Judgement(differences)
     sides: dict[Side, Trace] = {
         "manual": Trace(all_widened(start), manual, nodes),
         "torch": Trace(start, torch, nodes),
     }
-    return _judge(differences, sides, gaps=False)
+    if is_half(judged_in(start, torch)):
+        return _judge(compare(manual, all_widened(torch)), sides, gaps=False)
+    if not whole or always_replay:
+        return _judge(compare(manual, torch), sides, gaps=False)
+    small = small_differences(nodes, recorded_inputs(start, manual), manual)
+    differences = compare(manual, torch, bounds=small)
+    doubted = {d.name for d in differences if not d.passed}
+    alike = all(d.verdict == "differs" for d in differences if d.name in doubted)
+    if not doubted or (alike and explained(sides.values(), doubted)):
+        return Judgement(_as_rounding(differences, doubted))
+    return _judge(compare(manual, torch), sides, gaps=False)
 
 
 def judge_traces(
@@ -146,6 +175,7 @@ def judge_traces(
     given = [{f"given {n}": widened(a) for n, a in t.given.items()} for t in sides.values()]
     if any(given) and manual.given is not torch.given:
         differences = (*compare(given[0], given[1], called), *differences)
+    differences = _with_nodes(differences, sides, called)
     return _judge(differences, sides, gaps=True)
 
 
@@ -155,7 +185,7 @@ def _judge(
     """gaps: whether a side may have left some of its tensors out."""
     replays = {side: replay(t.nodes, t.given, t.made, gaps) for side, t in sides.items()}
     differences = _settled(differences, sides, replays)
-    if all(r.right for replayed in replays.values() for r in replayed):
+    if not any(r.wrong for replayed in replays.values() for r in replayed):
         return Judgement(differences, replays)
     diagnoses = {
         side: found
@@ -170,36 +200,54 @@ def _settled(
     sides: Mapping[Side, Trace],
     replays: Mapping[Side, tuple[Replayed, ...]],
 ) -> tuple[Difference, ...]:
-    """A gap between two sides that are both right is rounding, if both should have done the same
-    with the same, and no mistake has reached it."""
+    """What each difference is. A gap between two sides that are both right is rounding, if both
+    should have done the same with the same, and no mistake has reached it."""
     if not all(d.passed for d in differences if d.name.startswith("given ")):
-        return differences
-    if all(d.verdict != "differs" for d in differences):
-        return differences
-    first, second = (_recipes(trace) for trace in sides.values())
-    same = {name for name, recipe in first.items() if recipe == second.get(name)}
-    same -= _reached(sides, replays)
-    return tuple(
-        replace(d, verdict="rounding") if d.verdict == "differs" and d.name in same else d
-        for d in differences
-    )
+        return differences  # everything else may follow from what was given
+    first, second = expressions(*(trace.nodes for trace in sides.values()))
+    same = {name for name, made in first.items() if second.get(name) == made}
+    right = set.intersection(*({r.name for r in of if r.right} for of in replays.values()))
+    reached = _reached(sides, replays)
+
+    def settled(d: Difference) -> Difference:
+        if d.verdict != "differs" or d.name in reached:
+            return d
+        if d.name in same:
+            return replace(d, verdict="rounding" if d.name in right else "unjudged")
+        return without_bound(d, sides["torch"].made[d.name].dtype)
+
+    return tuple(settled(d) for d in differences)
 
 
-def _recipes(trace: Trace) -> dict[str, list[tuple[object, ...]]]:
-    """By which operations each recorded tensor should have been made of which others."""
-    known = recorded_inputs(trace.given, trace.made)
-    return {
-        name: [(n.operation, n.inputs, dict(n.options)) for n in stretch]
-        for node, stretch in stretches(trace.nodes, known, trace.made).items()
-        for name in node.outputs
-    }
+def _with_nodes(
+    differences: tuple[Difference, ...], sides: Mapping[Side, Trace], called: tuple[str, str]
+) -> tuple[Difference, ...]:
+    """What the nodes of the two sides say of a difference. Options are no rounded numbers: where
+    the sides name different ones, they differ, even if it shows in no number of this step."""
+    nodes = [trace.nodes for trace in sides.values()]
+    options, operations = different_options(*nodes), different_operations(*nodes)
+
+    def told(d: Difference) -> Difference:
+        if d.name in options and d.verdict in ("match", "differs"):
+            return replace(d, verdict="options", detail=options[d.name].format(*called))
+        if d.name in operations and d.verdict == "differs":
+            return replace(d, detail=f"{operations[d.name].format(*called)}; {d.detail}")
+        return d
+
+    return tuple(told(d) for d in differences)
+
+
+def _as_rounding(
+    differences: tuple[Difference, ...], names: Collection[str]
+) -> tuple[Difference, ...]:
+    return tuple(replace(d, verdict="rounding") if d.name in names else d for d in differences)
 
 
 def _reached(sides: Mapping[Side, Trace], replays: Mapping[Side, tuple[Replayed, ...]]) -> set[str]:
     """The tensors that are wrong on a side, and all that follows from them."""
     reached: set[str] = set()
     for side, trace in sides.items():
-        wrong = {r.name for r in replays[side] if not r.right}
+        wrong = {r.name for r in replays[side] if r.wrong}
         known: set[str] = set()  # as later nodes call them
         for node in trace.nodes:
             follows = not known.isdisjoint(node.inputs)
@@ -217,7 +265,7 @@ def _root(sides: Mapping[Side, Trace], replays: Mapping[Side, tuple[Replayed, ..
             for name in node.outputs:
                 order.setdefault(name, len(order))
     side, found = min(
-        ((s, r) for s in SIDES for r in replays[s] if not r.right),
+        ((s, r) for s in SIDES for r in replays[s] if r.wrong),
         key=lambda fault: order[fault[1].name],
     )
     if found.outcome not in ("wrong", "not finite"):

@@ -37,6 +37,11 @@ class Replayed:
         """Within its bound."""
         return self.outcome == "right"
 
+    @property
+    def wrong(self) -> bool:
+        """Not what its inputs give; false as well where that could not be judged."""
+        return self.outcome not in ("right", "not judged")
+
 
 def numeric(array: np.ndarray) -> bool:
     """Real numbers of any precision; no booleans, objects or text."""

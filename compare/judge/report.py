@@ -2,24 +2,24 @@
 
 import io
 from dataclasses import dataclass
-from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
 
-from torch_parity.compare.errors import ParityError
 from torch_parity.compare.judge.judge import Judgement
-from torch_parity.compare.judge.verdict import Names, powerless, sentences, short
+from torch_parity.compare.judge.outcome import Answer, Required
+from torch_parity.compare.judge.verdict import Names, powerless, sentences, short, unseen
 from torch_parity.compare.show.terminal import show_judgement
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Required):
     """The judgement on two sides, and the names of the sides.
 
     conventions are differences in how a side writes the same numbers (columns for rows); they are
     not mistakes, and are converted before judging. notes say what was not judged, and why.
     explanations are causes that follow from the sides' settings rather than from the arrays.
+    unshown names known mistakes with which every tensor handed over would have been the same.
     """
 
     judgement: Judgement
@@ -27,11 +27,13 @@ class Report:
     conventions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
+    unshown: tuple[str, ...] = ()
 
     @property
-    def passed(self) -> bool:
-        """Whether every tensor agrees up to rounding, and every replayed operation is right."""
-        return self.judgement.passed
+    def outcome(self) -> Answer:
+        """PASS if every tensor agrees up to rounding and no operation is wrong; UNJUDGED if it is
+        not known whether some differ by more."""
+        return self.judgement.outcome
 
     @property
     def names(self) -> Names:
@@ -49,36 +51,25 @@ class Report:
         """One line: the verdict, and for a failure the operation, the cause and the side."""
         if self.passed:
             return f"PASS {len(self.judgement.differences)} tensors match"
-        return f"FAIL {short(self.judgement, self.names)}"
+        return f"{self.outcome} {short(self.judgement, self.names)}"
 
     @property
     def verdict(self) -> str:
         """The verdict in words, a line each: what is wrong first, who, why, what to write."""
         if self.passed:
-            return "\n".join([self.short, *powerless(self.judgement.zeros)])
-        return "\n".join(["FAIL", *sentences(self.judgement, self.names), *self._causes])
+            return "\n".join([self.short, *powerless(self.judgement.zeros), *unseen(self.unshown)])
+        return "\n".join([self.outcome, *sentences(self.judgement, self.names), *self._causes])
 
     @property
     def _causes(self) -> list[str]:
         return [f"Cause: {sentence}" for sentence in self.explanations]
-
-    def require(self) -> Self:
-        """Itself, if it passed.
-
-        Raises:
-            ParityError: (an AssertionError) it did not; the message is the verdict.
-        """
-        __tracebackhide__ = True
-        if not self.passed:
-            raise ParityError(self)
-        return self
 
     def show(self, console: Console) -> None:
         """The whole report, on a terminal."""
         for line in self.conventions:
             console.print(f"[bold cyan]CONVENTION[/] {escape(line)}", highlight=False)
         show_judgement(console, self.judgement, called=self.names)
-        for line in (*self._causes, *self.notes):
+        for line in (*self._causes, *unseen(self.unshown), *self.notes):
             console.print(escape(line), highlight=False, soft_wrap=True)
 
     def __str__(self) -> str:

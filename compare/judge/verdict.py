@@ -1,9 +1,10 @@
 """A judgement in words: what is wrong first, who, why, and what to write instead."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from torch_parity.compare.causes.diagnosis import Diagnosis
+from torch_parity.compare.judge.differences import Difference
 from torch_parity.compare.judge.judge import SIDES, Fault, Judgement, Side
 
 Names = Mapping[Side, str]
@@ -16,12 +17,19 @@ def sentences(j: Judgement, called: Names = CALLED) -> Iterator[str]:
     """The findings of a judgement that did not pass, the most important first, under the names in
     called."""
     if not j.root:
-        bad = [d for d in j.differences if not d.passed]
-        yield f"{bad[0].name}: {bad[0].detail}."
+        bad = [d for d in j.differences if d.failed]
+        if apart := [d for d in bad if d.name.startswith("given ")]:
+            yield (
+                f"The two do not begin from the same numbers: {len(apart)} of the given tensors "
+                "are not equal."
+            )
+            bad = apart
+        if bad:
+            yield f"{bad[0].name}: {bad[0].detail}."
         if more := bad[1:]:
-            names = ", ".join(d.name for d in more[:8]) + (", ..." if more[8:] else "")
             noun, verb = ("tensor", "differs") if len(more) == 1 else ("tensors", "differ")
-            yield f"{len(more)} more {noun} {verb}: {names}."
+            yield f"{len(more)} more {noun} {verb}: {_listed(more)}."
+        yield from unjudged(j, called)
         if j.replays:
             yield _replayed(j, called)
         return
@@ -42,13 +50,41 @@ def sentences(j: Judgement, called: Names = CALLED) -> Iterator[str]:
             yield from _why(called[at], j.diagnoses[at])
 
 
+def unjudged(j: Judgement, called: Names = CALLED) -> Iterator[str]:
+    """The tensors that differ, by how much, and why it is not known whether that is rounding."""
+    if not j.unjudged:
+        return
+    worst = max(j.unjudged, key=lambda d: d.relative)
+    noun, verb = ("tensor", "differs") if len(j.unjudged) == 1 else ("tensors", "differ")
+    yield (
+        f"Not judged: {len(j.unjudged)} {noun} {verb}, by at most {worst.relative:.1e} of the "
+        f"largest entry ({worst.name}): {_listed(j.unjudged)}."
+    )
+    details = {
+        f"{called[side]}'s {r.name}: {r.detail}"
+        for side in SIDES
+        for r in j.replays.get(side, ())
+        if r.outcome == "not judged" and any(d.name == r.name for d in j.unjudged)
+    }
+    yield from (f"{detail}." for detail in sorted(details)[:3])
+    if not details:
+        yield (
+            "Both sides do not name one and the same way to compute them, so what rounding may do "
+            "to them is not known."
+        )
+
+
+def _listed(differences: Sequence[Difference]) -> str:
+    return ", ".join(d.name for d in differences[:8]) + (", ..." if differences[8:] else "")
+
+
 def _replayed(j: Judgement, called: Names) -> str:
-    """How many tensors were replayed, of how many, where every replay is right."""
+    """How many tensors were replayed, of how many, where no replay is wrong."""
     recorded = [d for d in j.differences if not d.name.startswith("given ")]
     counts = {}
     for side in SIDES:
         names = {d.name for d in recorded if d.verdict != f"no {side}"}
-        replayed = names & {r.name for r in j.replays.get(side, ())}
+        replayed = names & {r.name for r in j.replays.get(side, ()) if r.right}
         counts[side] = (len(replayed), len(names))
     if not any(done for done, _ in counts.values()):
         return "No operation could be replayed, so which side is right is not known."
@@ -57,10 +93,10 @@ def _replayed(j: Judgement, called: Names) -> str:
         return (
             f"Replayed: {said}. Each of these is right on its own inputs; the rest is not judged."
         )
-    return (
-        f"Replayed: {said}. Every operation is right on its own inputs: the two sides compute "
-        "different things."
-    )
+    same_start = not any(d.failed and d.name.startswith("given ") for d in j.differences)
+    apart = j.outcome == "FAIL" and same_start
+    different = ": the two sides compute different things" if apart else ""
+    return f"Replayed: {said}. Every operation is right on its own inputs{different}."
 
 
 def short(j: Judgement, called: Names = CALLED) -> str:
@@ -113,6 +149,15 @@ def matches(tensors: int, steps: int, replays: int) -> str:
     )
 
 
+def no_bound(names: Iterable[str]) -> str:
+    """Which tensors of a run could not be judged."""
+    listed = [*names]
+    return (
+        f"Not judged: {', '.join(listed[:8])}{', ...' if listed[8:] else ''} differ, and what "
+        "rounding may do to them is not known"
+    )
+
+
 def free_running(drift: float, envelope: float) -> str:
     """How far the sides drift when each trains on its own, beside what rounding alone does."""
     return (
@@ -130,6 +175,17 @@ def powerless(zeros: Iterable[str]) -> Iterator[str]:
         yield (
             f"The check had no power over {listed}: every entry is 0, so a wrong or missing factor "
             "would not have been noticed. Judge a case in which they are not 0."
+        )
+
+
+def unseen(mistakes: Iterable[str]) -> Iterator[str]:
+    """What a PASS does not show about an update: mistakes that leave the record as it is."""
+    names = list(mistakes)
+    if names:
+        yield (
+            f"Not shown by what you handed over: {', '.join(names)}. With any of these mistakes it "
+            "would be the same, up to rounding. Hand over what the optimizer remembers as well, or "
+            "check several steps: check([step_1, step_2], start)."
         )
 
 
@@ -155,7 +211,7 @@ def _numbers(j: Judgement) -> str:
     at = f" at {list(r.index)}" if r.index else ""
     detail = f"; {r.detail}" if r.detail else ""
     return (
-        f"which{at} is {r.came:.9g}, but its own inputs give {r.expected:.9g} "
+        f"which{at} is {r.came + 0:.9g}, but its own inputs give {r.expected + 0:.9g} "
         f"({times} times what rounding allows){detail}"
     )
 
@@ -169,10 +225,10 @@ def _who(j: Judgement, called: Names) -> str:
         who += "; their losses differ"
     if j.root is not None and j.root.witness is not None:
         side, other = called[j.root.side], called[_other(j.root.side)]
-        seen = f", {other} has {j.root.other:.9g}" if j.root.other is not None else ""
+        seen = f", {other} has {j.root.other + 0:.9g}" if j.root.other is not None else ""
         who += (
             ". Third witness (the exact derivative of the forward formula, computed without either "
-            f"backward): {j.root.witness:.9g} ({side} has {j.root.found.came:.9g}{seen})"
+            f"backward): {j.root.witness + 0:.9g} ({side} has {j.root.found.came + 0:.9g}{seen})"
         )
     return who + "."
 
@@ -185,9 +241,11 @@ def _why(side: str, d: Diagnosis) -> Iterator[str]:
         c = explanation.cause
         where = ", ".join(explanation.tensors[:6]) + (", ..." if explanation.tensors[6:] else "")
         label = "Cause" if not d.unexplained else "Possible cause of a part of it"
-        yield f"{label} ({side}): {c.name}, seen in {where}. {c.sentence}"
-        yield f"  Right in NumPy: {c.manual}"
-        yield f"  Right in torch: {c.torch}"
+        numbers = f" {explanation.numbers}" if explanation.numbers else ""
+        manual, torch = explanation.remedy
+        yield f"{label} ({side}): {c.name}, seen in {where}. {c.sentence}{numbers}"
+        yield f"  Right in NumPy: {manual}"
+        yield f"  Right in torch: {torch}"
     if d.unexplained:
         yield (
             f"Cause ({side}) unknown: no known mistake explains {', '.join(d.unexplained[:6])}"

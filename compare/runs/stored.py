@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.judge.outcome import Answer
 from torch_parity.manual.bias_variance import Diagnosis
 
 Number = Annotated[float, BeforeValidator(lambda v: float("nan") if v is None else v)]
@@ -32,6 +33,11 @@ class StoredDifference(Stored):
     def passed(self) -> bool:
         """As Difference.passed."""
         return self.verdict in ("match", "rounding")
+
+    @property
+    def failed(self) -> bool:
+        """As Difference.failed."""
+        return not self.passed and self.verdict != "unjudged"
 
 
 class StoredReplay(Stored):
@@ -66,12 +72,36 @@ class StoredSummary(Stored):
     use: dict[str, dict[str, Number]]
     replays: int
     failure: StoredFailure | None
+    unjudged: dict[str, int] = {}
     steps: int
     drift: Number
     envelope: Number
     score: str
     scores: dict[str, dict[str, Number]]
     diagnosis: Diagnosis | None
+
+
+class StoredWorstResult(Stored):
+    """The greatest share of its bound that a result of a module used."""
+
+    use: Number
+    step: int
+
+
+class StoredModules(Stored):
+    """modules.json of `train_modules`: what is trained, and how."""
+
+    about: dict[str, str]
+
+
+class StoredTraining(Stored):
+    """summary.json of `train_modules`; verdict is a line each."""
+
+    outcome: Literal["PASS", "FAIL", "UNJUDGED"]
+    verdict: tuple[str, ...]
+    steps: int
+    worst: dict[str, StoredWorstResult]
+    made_with: dict[str, str]
 
 
 class StoredGradcheck(Stored):
@@ -114,7 +144,7 @@ class StoredLesson(Stored):
 class StoredReport(Stored):
     """report.json of a failed assertion, kept by --parity-report."""
 
-    passed: bool
+    outcome: Answer
     called: tuple[str, str]
     conventions: tuple[str, ...]
     notes: tuple[str, ...]

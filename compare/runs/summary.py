@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torch_parity.compare.judge.differences import Difference
 from torch_parity.compare.judge.judge import Side
+from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.judge.verdict import lost, powerless, sentences
 from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs.training import StepRecord
@@ -39,7 +40,8 @@ class Summary:
     each side used in a replay, replays the number of replayed steps; drift is how far the two sides
     ended apart when trained on their own, envelope how far a perturbed copy did; scores are
     score/train and score/dev of each side. planned is the number of steps of the case: a run that
-    was stopped or diverged has fewer. made_with holds the versions, and notes say what changed
+    was stopped or diverged has fewer. unjudged has the first step in which a tensor could not be
+    judged. made_with holds the versions, and notes say what changed
     during the run and what a PASS does not cover.
     """
 
@@ -47,6 +49,7 @@ class Summary:
     use: dict[Side, dict[str, float]]
     replays: int
     failure: Failure | None
+    unjudged: dict[str, int]
     steps: int
     drift: float
     envelope: float
@@ -59,14 +62,20 @@ class Summary:
     notes: tuple[str, ...]
 
     @property
+    def outcome(self) -> Answer:
+        """PASS only if at least one step was judged, and every tensor of every step agreed."""
+        if self.failure or not self.steps:
+            return "FAIL"
+        return "UNJUDGED" if self.unjudged else "PASS"
+
+    @property
     def passed(self) -> bool:
-        """True only if at least one step was judged, every tensor of every step agreed, and no step
-        is left to take."""
-        return self.steps > 0 and self.failure is None and not self.interrupted
+        """Whether it is a PASS and no step is left to take."""
+        return self.outcome == "PASS" and not self.interrupted
 
     def json(self) -> str:
         """The whole record as JSON."""
-        record = {"passed": self.passed, **dataclasses.asdict(self)}
+        record = {"outcome": self.outcome, "passed": self.passed, **dataclasses.asdict(self)}
         return json.dumps(json_safe(record), indent=1)
 
 
@@ -82,6 +91,7 @@ class Tally:
     replays: int = 0
     zeros: list[str] = field(default_factory=list)
     failure: Failure | None = None
+    unjudged: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     drift: float = 0.0
     envelope: float = 0.0
@@ -106,9 +116,11 @@ class Tally:
             uses = self.use.setdefault(side, {})
             for r in replays:
                 uses[r.name] = max(uses.get(r.name, 0.0), r.use if r.use == r.use else float("inf"))
-        if self.failure is None and not record.passed:
-            failed = next((d for d in judgement.differences if not d.passed), None)
-            words = lost(record.lost) if judgement.passed else sentences(judgement)
+        for d in judgement.unjudged:
+            self.unjudged.setdefault(d.name, record.step)
+        if self.failure is None and record.outcome == "FAIL":
+            failed = next((d for d in judgement.differences if d.failed), None)
+            words = sentences(judgement) if judgement.outcome == "FAIL" else lost(record.lost)
             self.failure = Failure(record.step, failed, tuple(words))
 
     def summary(
@@ -120,6 +132,7 @@ class Tally:
             use=self.use,
             replays=self.replays,
             failure=self.failure,
+            unjudged=self.unjudged,
             steps=self.steps,
             drift=self.drift,
             envelope=self.envelope,
@@ -158,7 +171,7 @@ def worst_of(group: Iterable[Worst]) -> Worst:
     return max(group, key=lambda w: _severity(w.difference))
 
 
-def _severity(d: Difference) -> tuple[bool, float]:
+def _severity(d: Difference) -> tuple[bool, bool, float]:
     """A failure outweighs any number, and so does a gap that does not exist (NaN would lose every
     comparison, so it must not be compared)."""
-    return not d.passed, d.relative if d.relative == d.relative else float("inf")
+    return d.failed, not d.passed, d.relative if d.relative == d.relative else float("inf")

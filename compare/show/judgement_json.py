@@ -11,6 +11,7 @@ from torch_parity.compare.numbers import json_safe
 def to_json(j: Judgement, **more: Any) -> str:
     """The judgement as JSON, with additional fields in front."""
     record: dict[str, Any] = {
+        "outcome": j.outcome,
         "passed": j.passed,
         **more,
         "wrong_sides": list(j.wrong_sides),

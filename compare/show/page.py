@@ -11,7 +11,8 @@ from markupsafe import Markup
 from torch_parity.compare import case
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.judge import SIDES
-from torch_parity.compare.judge.verdict import free_running, matches
+from torch_parity.compare.judge.outcome import STATUS
+from torch_parity.compare.judge.verdict import free_running, matches, no_bound
 from torch_parity.compare.runs import events, stored
 from torch_parity.compare.runs.events import Picture
 from torch_parity.compare.runs.stored import (
@@ -23,7 +24,7 @@ from torch_parity.compare.runs.stored import (
 from torch_parity.compare.show import charts
 from torch_parity.manual.bias_variance import Diagnosis
 
-Status = Literal["PASS", "FAIL", "UNFINISHED", "NO VERDICT"]
+Status = Literal["PASS", "FAIL", "UNJUDGED", "UNFINISHED", "NO VERDICT"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Page:
-    """status and headline are the verdict in one line, words the rest of it, a line each."""
+    """status and headline are the verdict in one line, words the rest of it, a line each. kind says
+    what the page is about, legend what the lines of the charts are."""
 
     name: str
     status: Status
@@ -51,6 +53,10 @@ class Page:
     score: str = ""
     scores: Mapping[str, Mapping[str, float]] | None = None
     diagnosis: Diagnosis | None = None
+    kind: str = "Parity of manual NumPy and PyTorch"
+    legend: str = (
+        "The thick pale line is manual, the thin one over it torch; solid is train, dotted dev."
+    )
     curves: tuple[tuple[str, tuple[Markup, ...]], ...] = ()
     sides: tuple[str, ...] = SIDES
     rows: tuple[Row, ...] = ()
@@ -68,6 +74,8 @@ def of(folder: Path) -> Page:
     """
     if (folder / "case.toml").is_file():
         return _of_training(folder)
+    if (folder / "modules.json").is_file():
+        return _of_modules(folder)
     if (folder / "lesson.json").is_file():
         return _of_lesson(folder)
     if (folder / "report.json").is_file():
@@ -77,8 +85,8 @@ def of(folder: Path) -> Page:
             folder.name, "NO VERDICT", "This folder holds only pictures.", pictures=pictures
         )
     raise InputError(
-        f"{folder} is not a run: it has no case.toml, lesson.json, report.json or picture; a "
-        "lesson writes them when it ends"
+        f"{folder} is not a run: it has no case.toml, modules.json, lesson.json, report.json or "
+        "picture; a lesson writes them when it ends"
     )
 
 
@@ -121,6 +129,45 @@ def _of_training(folder: Path) -> Page:
     )
 
 
+def _of_modules(folder: Path) -> Page:
+    drawn, last = charts.of_modules(folder)
+    about: dict[str, Any] = {
+        "kind": "Two modules, trained side by side",
+        "curves": (("", drawn),),
+        "pictures": _pictures(folder),
+        "case": stored.read(folder / "modules.json", stored.StoredModules).about,
+        "legend": "The thick pale line is a, the thin one over it b.",
+    }
+    if not (folder / "summary.json").exists():
+        headline = (
+            "The run is not finished or was stopped: it has no summary.json. Its curves end at "
+            f"step {last}."
+        )
+        return Page(folder.name, "UNFINISHED", headline, **about)
+    summary = stored.read(folder / "summary.json", stored.StoredTraining)
+    first, *words = summary.verdict or ("",)
+    notes = (f"The curves end at step {last} of {summary.steps}.",) * (last < summary.steps)
+    worst = (
+        (name, f"{found.use:.0%}" if found.use < 10 else "over", str(found.step))
+        for name, found in summary.worst.items()
+    )
+    table = StoredTable(
+        title="Every result of b: the greatest share of its rounding bound that it used",
+        columns=("result", "of bound", "step"),
+        rows=tuple(worst),
+    )
+    return Page(
+        folder.name,
+        summary.outcome,
+        first.removeprefix(summary.outcome).strip(),
+        tuple(words),
+        notes,
+        tables=(table,),
+        made_with=summary.made_with,
+        **about,
+    )
+
+
 def _gradcheck(folder: Path) -> stored.StoredGradcheck | None:
     file = folder / "gradcheck.json"
     return stored.read(file, stored.StoredGradcheck) if file.exists() else None
@@ -135,9 +182,14 @@ def _verdict(
         return "FAIL", f"In step {summary.failure.step}: {first}", tuple(rest)
     if gradients and not gradients.passed:
         return "FAIL", f"Gradients: {gradients.failure or 'nothing was checked'}", ()
-    bad = [name for name, worst in summary.worst.items() if not worst.difference.passed]
-    if bad or not summary.worst or not summary.passed:
+    bad = [name for name, worst in summary.worst.items() if worst.difference.failed]
+    if bad or not summary.worst:
         return "FAIL", f"Tensors that do not match: {', '.join(bad) or 'none was judged'}.", ()
+    if summary.unjudged:
+        begins = min(summary.unjudged.values())
+        return "UNJUDGED", f"{no_bound(summary.unjudged)} (first in step {begins}).", ()
+    if not summary.passed:
+        return "FAIL", "The run was not finished.", ()
     if summary.steps != steps:
         return "UNFINISHED", f"Only {summary.steps} of {steps} steps were judged.", ()
     exactly = (
@@ -169,7 +221,8 @@ def _row(
     wrong: Sequence[str],
     step: int | None = None,
 ) -> Row:
-    verdict = f"{' and '.join(wrong)} wrong" if wrong else d.verdict
+    agrees = "match" if d.passed else d.verdict
+    verdict = f"{' and '.join(wrong)} wrong" if wrong else agrees
     return Row(d, uses, verdict, bool(wrong) or not d.passed, step)
 
 
@@ -194,7 +247,7 @@ def _of_lesson(folder: Path) -> Page:
 def _of_report(folder: Path) -> Page:
     report = stored.read(folder / "report.json", stored.StoredReport)
     lines = stored.text(folder / "report.txt").splitlines()
-    begins = next((i for i, line in enumerate(lines) if line.startswith(("PASS ", "FAIL "))), None)
+    begins = next((i for i, line in enumerate(lines) if line.startswith((*STATUS,))), None)
     if begins is None:
         raise InputError(f"{folder / 'report.txt'} holds no verdict; run the test again")
     first, *rest = lines[begins:]
@@ -203,12 +256,12 @@ def _of_report(folder: Path) -> Page:
     for d in report.differences:
         replays = [by_name.get(side, {}).get(d.name) for side in SIDES]
         named = zip(report.called, replays, strict=True)
-        wrong = [called for called, r in named if r and r.outcome != "right"]
+        wrong = [called for called, r in named if r and r.outcome not in ("right", "not judged")]
         rows.append(_row(d, tuple(r.use if r and r.use == r.use else None for r in replays), wrong))
     return Page(
         folder.name,
-        "PASS" if report.passed else "FAIL",
-        first[len("PASS ") :],
+        report.outcome,
+        first[len(report.outcome) + 1 :],
         tuple(rest),
         report.conventions,
         sides=report.called,

@@ -19,6 +19,7 @@ from torch_parity.compare.judge.verdict import (
     free_running,
     lost,
     matches,
+    no_bound,
     powerless,
     sentences,
 )
@@ -28,13 +29,13 @@ from torch_parity.compare.runs.training import StepRecord
 from torch_parity.compare.sources.pair import Pair
 
 OF_BOUND = (
-    "of bound: the bound is the most that rounding alone may have moved a number; up to 100% of it "
-    "is right, more is a fault"
+    "of bound: the error, as a share of the largest error that rounding can cause; above 100% the "
+    "operation is wrong"
 )
 LEGEND = (
     f"{OF_BOUND}\n"
-    "smallest fault (the check's power): the smallest mistake it would have noticed, relative to "
-    "the tensor's largest entry"
+    "smallest fault: the smallest error that is noticed, relative to the tensor's largest entry; "
+    "any: every error is"
 )
 
 
@@ -111,7 +112,7 @@ def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:
                 d.name,
                 str(w.step),
                 *(_use(uses, names) for uses in summary.use.values()),
-                d.verdict,
+                _told(d.verdict, CALLED),
             ),
         )
 
@@ -148,6 +149,9 @@ def verdict(summary: Summary) -> str:
         return f"{failed}\n{stopped}" if summary.interrupted else failed
     if not summary.steps:
         return "[bold red]FAIL[/] no step was judged"
+    if summary.unjudged:
+        said = f"[bold yellow]UNJUDGED[/] {escape(no_bound(summary.unjudged))}."
+        return f"{said}\n{stopped}" if summary.interrupted else said
     seen = matches(len(summary.worst), summary.steps, summary.replays)
     return f"{stopped}: so far {seen}" if summary.interrupted else f"[bold green]PASS[/] {seen}"
 
@@ -184,7 +188,7 @@ def show_lost(console: Console, record: StepRecord) -> None:
 def show_cost(console: Console, record: StepRecord) -> None:
     """The time that judging took, beside the time of the two steps."""
     console.print(
-        f"Judging this step took {record.judging * 1e3:.0f} ms, its two steps "
+        f"Judging this step took {record.judging * 1e3:.0f} ms, computing it in NumPy and in torch "
         f"{record.stepping * 1e3:.0f} ms.",
         highlight=False,
     )
@@ -215,7 +219,7 @@ def show_judgement(
         )
     for d in (d for d in j.differences if d not in same):
         replays = [by_hand.get(d.name), by_torch.get(d.name)]
-        right = all(r is None or r.right for r in replays)
+        right = not any(r and r.wrong for r in replays)
         if wrong_only and right and (d.passed or any(replays)):
             continue
         verdict = _told(d.verdict, called) if right else _blame(replays, called)
@@ -233,7 +237,8 @@ def show_judgement(
             console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
         console.print(f"[bold green]PASS[/] {len(j.differences)} tensors match", highlight=False)
         return
-    console.print("[bold red]FAIL[/]", end=" ")
+    colour = "red" if j.outcome == "FAIL" else "yellow"
+    console.print(f"[bold {colour}]{j.outcome}[/]", end=" ")
     for sentence in sentences(j, called):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
 
@@ -261,11 +266,13 @@ def _power(replays: list[Replayed | None], compared: float) -> str:
 
 
 def _told(verdict: str, called: Names) -> str:
-    """The verdict, with the side's own name where the tensor is missing."""
+    """The verdict as a table says it, with the side's own name where the tensor is missing."""
+    if verdict == "rounding":
+        return "match"
     missing = next((s for s in SIDES if verdict == f"no {s}"), None)
     return f"not in {called[missing]}" if missing else verdict
 
 
 def _blame(replays: list[Replayed | None], called: Names) -> str:
-    wrong = [side for side, r in zip(SIDES, replays, strict=True) if r and not r.right]
+    wrong = [side for side, r in zip(SIDES, replays, strict=True) if r and r.wrong]
     return "both wrong" if len(wrong) == 2 else f"{called[wrong[0]]} wrong"

@@ -4,8 +4,9 @@ For code of your own, `given(case)` is what a step begins from, `check(mine, cas
 made of it, and `assert_parity` does so in a test. Of any torch model `check_model(model, x)` judges
 every ATen call; `check_modules(a, b, x)` says whether two models compute the same, and
 `check_module(module, mine, x)` whether arrays by hand are a module's. `record_model(model, x)`
-keeps a step, for a file that the first two take in the place of a model. For a function and a
-backward of your own there is `check_gradient(forward, backward, inputs, upstream)`.
+keeps a step, for a file that the first two take in the place of a model. `train_modules(a, b,
+batches)` trains two models side by side, and judges each step. For a function and a backward of
+your own there is `check_gradient(forward, backward, inputs, upstream)`.
 
 Inside are the network by hand (`torch_parity.manual`), in torch (`torch_parity.torch_ref`), and
 the judge (`torch_parity.compare`).
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch_parity.compare.sources.arrays.check import assert_parity, check
     from torch_parity.compare.sources.arrays.layout import COURSE, Layout
     from torch_parity.compare.sources.arrays.start import given
+    from torch_parity.compare.train_modules import train_modules
 
     __version__: str
 
@@ -42,6 +44,7 @@ __all__ = [
     "given",
     "load_recording",
     "record_model",
+    "train_modules",
 ]
 
 _HOMES = {
@@ -58,6 +61,7 @@ _HOMES = {
     "Recording": "aten.recording",
     "load_recording": "aten.recording",
     "record_model": "aten.recording",
+    "train_modules": "train_modules",
 }
 
 

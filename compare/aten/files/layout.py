@@ -72,9 +72,15 @@ class RecordData(_Strict):
     functions: list[FunctionData] = []
     given: dict[Text, Number] = {}
     results: dict[Text, Number] = {}
+    outside: list[Text] = []
     others: dict[Text, Any] = {}
     named: dict[Text, Number] = {}
     notes: list[Text] = []
+    compiled: Number = 0
+    graphs: Number = 0
+    graph_breaks: Number = 0
+    eager_instead: bool = False
+    undrawn: bool = False
 
 
 class FileData(_Strict):

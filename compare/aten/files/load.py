@@ -135,7 +135,11 @@ def _record(said: RecordData, entries: Mapping[Place, Entry], most: int) -> Reco
     record.results |= _named(said.results, tensors)
     record.named |= _named(said.named, tensors)
     record.others |= {name: read(value, tensors) for name, value in said.others.items()}
+    record.outside |= {*said.outside}
     record.notes += said.notes
+    record.compiled, record.graphs = said.compiled, said.graphs
+    record.graph_breaks = said.graph_breaks
+    record.eager_instead, record.undrawn = said.eager_instead, said.undrawn
     return record
 
 

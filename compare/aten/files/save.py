@@ -205,8 +205,14 @@ def _record(record: Record, tensors: _Tensors) -> RecordData:
         functions=[_function(call, tensors) for call in record.functions],
         results=tensors.named(record.results),
         named=tensors.named(record.named),
+        outside=sorted(record.outside),
         others={name: written(value, tensors.number) for name, value in record.others.items()},
         notes=record.notes,
+        compiled=record.compiled,
+        graphs=record.graphs,
+        graph_breaks=record.graph_breaks,
+        eager_instead=record.eager_instead,
+        undrawn=record.undrawn,
         tensors=[],
     )
     said.tensors = [_tensor(ref) for ref in tensors.numbers]
