@@ -141,6 +141,38 @@ def sequence_of(node: Any) -> int | None:
     return None if of_node is None else int(of_node())
 
 
+def dispatched_overload(space: str, function: str, overload: str) -> Any:
+    """The overload of an operation that torch's dispatcher knows; None if there is none. (torch.ops
+    holds TorchScript's functions as well, which write files and print.)"""
+    packet: Any = getattr(getattr(torch.ops, space), function, None)
+    if type(packet).__name__ != "OpOverloadPacket":
+        return None
+    found = getattr(packet, overload, None) if overload in packet.overloads() else None
+    known = getattr(torch._C, "_dispatch_has_kernel", None)
+    if found is None or known is None or not known(overload_name(found)):
+        return None
+    return found
+
+
+class WeakStorage:
+    """Keeps a storage's address from being used again, but not its memory. On a torch that has no
+    such reference it keeps the memory as well."""
+
+    def __init__(self, storage: Any) -> None:
+        try:
+            from torch.multiprocessing.reductions import StorageWeakRef
+        except ImportError:
+            self._held: Any = storage
+        else:
+            self._held = StorageWeakRef(storage)
+
+    @property
+    def expired(self) -> bool:
+        """Whether the memory is free again."""
+        of_torch = getattr(self._held, "expired", None)
+        return of_torch is not None and bool(of_torch())
+
+
 def is_zero_tensor(tensor: torch.Tensor) -> bool:
     """Autograd's stand-in for zeros, which has no memory."""
     of_torch = getattr(torch, "_is_zerotensor", None)

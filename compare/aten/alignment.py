@@ -419,6 +419,8 @@ class _Walk:
         unknown = end.ref.place in self._tainted or end.ref.storage in self._replaced
         if unknown and verdict.outcome == "wrong":
             return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
+        if end.slot and verdict.outcome == "wrong":
+            return EndVerdict(end, "unpaired")  # a keeps something else, which says nothing of b's
         exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(end.ref.dtype))
         self._memory.write(end.ref, BoundedTensor(exact, end.ref.dtype))
         return verdict

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from torch_parity.compare.aten.alignment import align, writers_of
-from torch_parity.compare.aten.check import model_report, recorded
-from torch_parity.compare.aten.doubled import in_float64, precisions
+from torch_parity.compare.aten.check import model_report
+from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
 from torch_parity.compare.aten.lazy import initialised
 from torch_parity.compare.aten.parting import Parting
 from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.recording import recorded, recorded_in_float64
 from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.snapshots import Snapshots, TensorRef, unreadable
 from torch_parity.compare.aten.step import Step
@@ -87,8 +88,7 @@ def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:
 def _in_float64(step: Step, record: Record) -> Record:
     if precisions(record) <= {"float64"}:
         return record
-    with in_float64(step) as copy:
-        return recorded(copy)
+    return recorded_in_float64(step)
 
 
 def _end(name: str, array: np.ndarray, record: Record) -> End:

@@ -70,8 +70,10 @@ def halves_of(record: Record) -> set[str]:
 
 
 def _state(value: Any, p: Any) -> Any:
-    """Counters are float32 in any model."""
-    return _double(value) if isinstance(value, Tensor) and value.shape == p.shape else value
+    """Counters are float32 in any model; the step advances a copy of them."""
+    if not isinstance(value, Tensor):
+        return value
+    return _double(value) if value.shape == p.shape else value.clone()
 
 
 def _double(tensor: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ class End:
     missing says that a has nothing to compare with: "" if it has, "unpaired" where b's given tensor
     is none of a's, "absent" where the partner is known and has no such result. outside says that
     either number was made by no recorded call (by NumPy, or in Python), so that nothing says what
-    rounding may have changed.
+    rounding may have changed. slot is what a's optimizer calls it (.exp_avg), where b's has another
+    name for it and the numbers have to say.
     """
 
     name: str
@@ -33,6 +34,7 @@ class End:
     a_ref: TensorRef | None = None
     missing: Literal["", "unpaired", "absent"] = ""
     outside: bool = False
+    slot: str = ""
 
     @property
     def unreadable(self) -> str:
@@ -56,6 +58,8 @@ def ends_of(a: Record, b: Record, pairs: Mapping[str, Pairing]) -> Iterator[End]
             yield End(name, ref, phase, wanted, partner, a_ref, outside=outside)
         else:
             end = _of_given(name, ref, phase, a, pairs)
+            if end.missing == "absent" and not ref.unjudged:
+                end = _of_another_slot(end, a, b, pairs) or end
             if not (end.missing and is_counter(name, ref)):
                 yield end
 
@@ -66,6 +70,7 @@ def unmet(a: Record, ends: list[End], pairs: Mapping[str, Pairing]) -> tuple[lis
     met = {end.partner for end in ends if not end.missing}
     for end in ends:
         base, suffix, before = split(end.name, pairs)
+        suffix = end.slot or suffix
         if base is not None and not end.missing:
             places = pairs[base], *pairs[base].rivals
             met |= {f"{before}{n}{suffix}" for pairing in places for n in pairing.names}
@@ -149,6 +154,28 @@ def _of_given(
 def is_input(name: str) -> bool:
     """What the step leaves in an input that it was given: new input, new input.mask."""
     return name.removeprefix("new ").partition(".")[0] == "input" and name.startswith("new ")
+
+
+def _of_another_slot(end: End, a: Record, b: Record, pairs: Mapping[str, Pairing]) -> End | None:
+    """What b's optimizer keeps for a parameter, held to the nearest of what a's keeps for it by a
+    name that b's does not have."""
+    base, suffix, before = split(end.name, pairs)
+    if base is None or not suffix or not before or end.ref.shape != b.given[base].shape:
+        return None
+    first = pairs[base].names[0]
+    slots = [n[len(f"new {first}") :] for n in a.results if n.startswith(f"new {first}.")]
+    found: list[tuple[float, End]] = []
+    for slot in slots:
+        partner = result_of(a, first, before, slot)
+        if f"new {base}{slot}" in b.results or a.results[partner].shape != a.given[first].shape:
+            continue
+        for numbers in _numbers(pairs[base], a, slot, before, end.ref):
+            gap = np.abs(numbers - to_numpy(b.value(end.ref))).max(initial=0.0)
+            ref = a.results[partner]
+            found.append(
+                (float(gap), End(end.name, end.ref, end.phase, (numbers,), partner, ref, slot=slot))
+            )
+    return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def result_of(record: Record, name: str, before: str, suffix: str) -> str:

@@ -20,6 +20,7 @@ from torch_parity.compare.tensors import to_numpy
 
 MOST_DIMENSIONS = 4
 MOST_ENTRIES = 1 << 16  # of a table
+MOST_HELD = 1 << 26  # bytes of tensors that stay in memory
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Index:
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        self._values: dict[TensorRef, np.ndarray] = {}
+        self._values: dict[TensorRef, np.ndarray] = {}  # those that were read last
+        self._held = 0
         self._by_size: dict[tuple[int, Any], list[Entry]] = defaultdict(list)
         self._contents: dict[TensorRef, tuple[Any, ...]] = {}
         self._by_content: dict[tuple[Any, ...], list[TensorRef]] = defaultdict(list)
@@ -59,11 +61,16 @@ class Index:
 
     def value(self, ref: TensorRef) -> np.ndarray:
         """The numbers, in the precision that the judge computes in."""
-        if ref not in self._values:
-            found = to_numpy(self._record.value(ref))
-            with np.errstate(invalid="ignore"):  # memory that nothing was written into
-                self._values[ref] = found.astype(higher(found.dtype))
-        return self._values[ref]
+        if ref in self._values:
+            return self._values[ref]
+        found = to_numpy(self._record.value(ref))
+        with np.errstate(invalid="ignore"):  # memory that nothing was written into
+            found = found.astype(higher(found.dtype))
+        self._values[ref] = found
+        self._held += found.nbytes
+        while self._held > MOST_HELD and len(self._values) > 1:
+            self._held -= self._values.pop(next(iter(self._values))).nbytes
+        return found
 
     def like(self, value: np.ndarray, error: np.ndarray, dtype: Any) -> Iterator[Entry]:
         """Tensors that may hold these numbers, in any order: the largest is as large."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.unstored import Unstored
 
 # Of these every value exists once, so that two are equal if they are the same object.
 UNIQUE = (Enum, type, torch.dtype, torch.layout, torch.memory_format, type(None))
@@ -32,6 +33,11 @@ def others_of(a: Record, b: Record, called: tuple[str, str]) -> Iterator[Other]:
             yield Other(name, "differs", f"Only {side} returns {name}.")
             continue
         first, second = a.others[name], b.others[name]
+        lost = next((v for v in (first, second) if isinstance(v, Unstored)), None)
+        if lost is not None:
+            said = f"Not judged: {name}: it is of the type {lost.kind}, which a file cannot hold."
+            yield Other(name, "unjudged", said)
+            continue
         alike = same(first, second)
         if alike is None:
             kind = type(first).__name__

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
+from torch_parity.compare.aten.snapshots import TensorRef, Values
 from torch_parity.compare.torch_private import flattened
 
 Phase = Literal["forward", "backward", "update"]
@@ -88,7 +88,7 @@ class Record:
     undrawn that random numbers to be drawn again were not.
     """
 
-    snapshots: Snapshots
+    snapshots: Values
     calls: list[Call] = field(default_factory=list)
     functions: list[FunctionCall] = field(default_factory=list)
     given: dict[str, TensorRef] = field(default_factory=dict)

@@ -51,9 +51,12 @@ class Recorder(TorchDispatchMode):
     draws are the random numbers of another record, to be drawn again here.
     """
 
-    def __init__(self, module: Any, draws: Draws | None = None) -> None:
+    def __init__(
+        self, module: Any, draws: Draws | None = None, snapshots: Snapshots | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.record = Record(Snapshots())
+        self.snapshots = snapshots or Snapshots()
+        self.record = Record(self.snapshots)
         self._draws = draws
         self._phase: Phase = "forward"
         named = module.named_modules() if isinstance(module, nn.Module) else ()
@@ -94,7 +97,7 @@ class Recorder(TorchDispatchMode):
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Without the recorder; what is written meanwhile into the model's own tensors is seen."""
-        snapshots = self.record.snapshots
+        snapshots = self.snapshots
         self.__exit__(None, None, None)
         try:
             held = {n for t in self.own_tensors if (n := snapshots.before_writing(t)) is not None}
@@ -106,7 +109,7 @@ class Recorder(TorchDispatchMode):
 
     def ref(self, value: Any) -> Any:
         """A tensor's reference; anything else as it is."""
-        return self.record.snapshots.ref(value) if isinstance(value, Tensor) else value
+        return self.snapshots.ref(value) if isinstance(value, Tensor) else value
 
     def __torch_dispatch__(
         self,
@@ -118,7 +121,7 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if func.namespace == "profiler":
             return func(*args, **kwargs)
-        snapshots = self.record.snapshots
+        snapshots = self.snapshots
         written = written_by(func, args, kwargs)
         seen_args, seen_kwargs = mapped(self.ref, args), mapped(self.ref, kwargs)
         # one storage may be written through several arguments, but only once by one call
@@ -140,7 +143,7 @@ class Recorder(TorchDispatchMode):
             self.record.read[out] = args[0]
         returned = [t for t in flattened(out) if isinstance(t, Tensor)]
         unreturned = [t for t in written if not any(t is r for r in returned)]
-        outputs = tuple(self.record.snapshots.ref(t) for t in (*returned, *unreturned))
+        outputs = tuple(self.snapshots.ref(t) for t in (*returned, *unreturned))
         call = Call(len(self.record.calls), func, args, kwargs, outputs, self._phase)
         call.function = self.functions[-1] if self.functions else None
         self._place(call)

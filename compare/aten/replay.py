@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torch_parity.compare.aten.chosen import LEFT_OUT, Chosen, every_module
 from torch_parity.compare.aten.doubled import HALVES
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.unstored import require_available
 from torch_parity.compare.aten.verdicts import CallVerdict, held
 from torch_parity.compare.aten.watch import Tick
 from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded, replay_call
@@ -23,10 +25,16 @@ UNDERFLOW = 2.0**20
 Find = Callable[[TensorRef], Any]
 
 
-def replay(record: Record, tick: Tick = lambda: None) -> Iterator[CallVerdict]:
-    """The verdicts of the record's calls, in order."""
+def replay(
+    record: Record, tick: Tick = lambda: None, chosen: Chosen = every_module
+) -> Iterator[CallVerdict]:
+    """The verdicts of the record's calls, in order; those of modules that are not chosen are not
+    judged."""
     for call in record.calls:
-        yield from replay_one(record, call)
+        if chosen(call.module):
+            yield from replay_one(record, call)
+        else:
+            yield from _unjudged(call, LEFT_OUT)
         tick()
 
 
@@ -57,7 +65,8 @@ def _held_to(record: Record, call: Call, tier: str) -> list[CallVerdict]:
     if opaque:
         return _unjudged(call, opaque)
     try:
-        expected = expected_of(call, record.value, tier)
+        accelerator = any(ref.device != "cpu" for ref in call.inputs)
+        expected = expected_of(call, record.value, tier, accelerator)
     except Unbounded as error:
         return _unjudged(call, str(error))
     found = []
@@ -146,19 +155,20 @@ def largest(tensor: Tensor) -> float:
     return float(sizes.max()) if sizes.numel() else 0.0
 
 
-def expected_of(call: Call, find: Find, tier: str = "walk") -> list[Any]:
+def expected_of(call: Call, find: Find, tier: str = "walk", accelerator: bool = False) -> list[Any]:
     """What the call's outputs may be, from the tensors that find gives; see replay_call.
 
     Raises:
         Unbounded: no bound can be derived.
     """
+    require_available(call.overload, (call.args, call.kwargs))
     args, kwargs = mapped(
         lambda x: find(x) if isinstance(x, TensorRef) else x, (call.args, call.kwargs)
     )
     try:
         if call.operation == "cudnn_batch_norm":
             return _batch_norm_of_cudnn(args, tier)
-        outputs = replay_call(call.overload, args, kwargs, tier)
+        outputs = replay_call(call.overload, args, kwargs, tier, accelerator)
     except Unbounded:
         raise
     except (NotImplementedError, RuntimeError, TypeError, ValueError, IndexError) as error:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from torch_parity.compare.aten.record import Record
-from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
 
 
 def is_number(value: Any) -> bool:
@@ -16,12 +16,12 @@ def is_number(value: Any) -> bool:
     return isinstance(value, float)
 
 
-def source_of(record: Record, value: Any) -> TensorRef | None:
+def source_of(record: Record, snapshots: Snapshots, value: Any) -> TensorRef | None:
     """The recorded tensor that an array shares its memory with (Tensor.numpy), or that a float was
     read from (Tensor.item); None where no recorded call made the number."""
     if isinstance(value, np.ndarray):
         dtype = torch.from_numpy(np.empty(0, value.dtype)).dtype
-        return record.snapshots.of_array(value, dtype)
+        return snapshots.of_array(value, dtype)
     return record.read.get(float(value))
 
 

@@ -5,7 +5,9 @@ A storage is copied only when something is about to write into it, and only if a
 lies in it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,7 +26,8 @@ READ = {
 class TensorRef:
     """A recorded tensor: which storage, how often that had been written, and where in it.
 
-    unjudged says why its numbers cannot be read: a sparse tensor, one without memory.
+    unjudged says why its numbers cannot be read: a sparse tensor, one without memory. device is
+    where it was: "cpu", "cuda".
     """
 
     storage: int
@@ -34,11 +37,38 @@ class TensorRef:
     offset: int
     dtype: torch.dtype
     unjudged: str = ""
+    device: str = "cpu"
 
     @property
     def place(self) -> tuple[int, int]:
         """The memory, at a time."""
         return self.storage, self.version
+
+
+def span(ref: TensorRef) -> int:
+    """How many entries of the storage lie from the tensor's first one to its last."""
+    if not all(ref.shape):
+        return 0
+    return 1 + sum((side - 1) * step for side, step in zip(ref.shape, ref.stride, strict=True))
+
+
+def tensor_from(ref: TensorRef, read: Callable[[TensorRef, int, int], bytes]) -> Tensor:
+    """The tensor, of bytes of its storage: read(ref, start, count)."""
+    count, size = span(ref), ref.dtype.itemsize
+    if not count:
+        return torch.empty_strided(ref.shape, ref.stride, dtype=ref.dtype)
+    data = bytearray(read(ref, ref.offset * size, count * size))
+    return torch.frombuffer(data, dtype=ref.dtype).as_strided(ref.shape, ref.stride)
+
+
+class Values(Protocol):
+    """Where the numbers of recorded tensors are."""
+
+    def value(self, ref: TensorRef) -> Tensor:
+        """The numbers that the tensor had."""
+
+    def nbytes_of(self, ref: TensorRef) -> int:
+        """The size of the storage that the tensor lies in."""
 
 
 class Snapshots:
@@ -58,7 +88,8 @@ class Snapshots:
         if reason := unreadable(tensor):
             self._opaque -= 1
             shape = () if tensor.is_nested else tuple(tensor.shape)
-            return TensorRef(self._opaque, 0, shape, (), 0, tensor.dtype, reason)
+            device = tensor.device.type
+            return TensorRef(self._opaque, 0, shape, (), 0, tensor.dtype, reason, device)
         number = self._number(tensor)
         return TensorRef(
             number,
@@ -67,6 +98,7 @@ class Snapshots:
             tensor.stride(),
             int(tensor.storage_offset()),
             tensor.dtype,
+            device=tensor.device.type,
         )
 
     def before_writing(self, tensor: Tensor) -> int | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from torch_parity.compare.aten.memory_sums import require_unchanged, sums_of
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recorder import Recorder
 from torch_parity.compare.aten.returned import copied, is_number, source_of
+from torch_parity.compare.aten.snapshots import Snapshots
+from torch_parity.compare.aten.spool import SpooledSnapshots
 from torch_parity.compare.errors import InputError
 
 
@@ -25,16 +28,18 @@ class Step:
     target; then backward from it, and the optimizer's step.
 
     model is an nn.Module or any callable. loss returns one number, or several (a list, a dict):
-    backward is taken from each in turn. called is the model's name in messages.
+    backward is taken from each in turn. called is the model's name in messages. keep is a folder
+    for the recorded tensors; None keeps them in memory.
     """
 
-    model: Callable[..., Any]
+    model: Any
     inputs: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] | None = None
     loss: Callable[..., Any] | None = None
     target: Any = None
     optimizer: torch.optim.Optimizer | None = None
     called: str = "the model"
+    keep: Path | None = None
 
 
 def record_step(step: Step, draws: Draws | None = None) -> Record:
@@ -45,10 +50,11 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
             or loss that raises, a loss that is no number, a model that returns nothing.
     """
     _require_whole(step)
-    recorder = Recorder(step.model, draws)
+    snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
+    recorder = Recorder(step.model, draws, snapshots)
     record = recorder.record
     record.given |= {n: recorder.ref(t) for n, t in _given(step)}
-    sums = sums_of(record)
+    sums = sums_of(record, snapshots)
     with compiled_seen(recorder, step.model) as model, recorder:
         output = run_forward(replace(step, model=model))
         _results(recorder, "output", output)
@@ -74,7 +80,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
             with recorder.phase("update"):
                 _run(step, "the optimizer's step", step.optimizer.step)
     record.undrawn = bool(record.compiled) and draws is not None and not draws.all_drawn
-    require_unchanged(record, sums, step.called)
+    require_unchanged(record, snapshots, sums, step.called)
     _updated(recorder, step)
     return record
 
@@ -195,7 +201,7 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
         if isinstance(leaf, Tensor):
             recorder.record.results[at] = recorder.ref(leaf)
         elif is_number(leaf):
-            source = source_of(recorder.record, leaf)
+            source = source_of(recorder.record, recorder.snapshots, leaf)
             if source is None:
                 source = recorder.ref(copied(leaf))
                 recorder.record.outside.add(at)
@@ -216,4 +222,4 @@ def _updated(recorder: Recorder, step: Step) -> None:
         if was is None or was.place != ref.place:
             record.results[f"new {name}"] = ref
             # whoever puts the model back writes into this memory
-            record.snapshots.after_writing(record.snapshots.before_writing(tensor))
+            recorder.snapshots.after_writing(recorder.snapshots.before_writing(tensor))
