@@ -13,7 +13,7 @@ from tests.small_models import SEED, squares, x_of
 from torch_parity.compare.aten.check import check_model, check_modules
 from torch_parity.compare.aten.reports import ModulesReport
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute")  # inside torch's compiler
 BACKENDS = [
     "eager",
     "aot_eager",

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -190,6 +191,11 @@ FORMS: dict[str, tuple[Forward, Forward, tuple[int, ...]]] = {
         (4, 5),
     ),
     "autocast on both": (in_bfloat16, in_bfloat16, (4, 5)),
+    "by NumPy": (
+        lambda m, x: m.second(m.fc(x).detach().tanh()),
+        lambda m, x: m.second(torch.from_numpy(np.tanh(m.fc(x).detach().numpy()))),
+        (4, 5),
+    ),
     "fx": (plain, lambda m, x: torch.fx.symbolic_trace(m.fc)(x).relu(), (4, 5)),
 }
 
@@ -207,6 +213,16 @@ def test_torch_func_vmap_is_unjudged_where_it_has_no_bound_and_fails_where_it_is
     assert check_modules(Applied(layer), right, x_of(), loss=squares).outcome != "FAIL"
     wrong = Applied(lambda m, x: torch.vmap(lambda z: 1.1 * m.fc(z))(x))
     assert check_modules(Applied(layer), wrong, x_of(), loss=squares).outcome == "FAIL"
+
+
+def test_another_function_of_numpy_fails() -> None:
+    right, wrong = (
+        Applied(lambda m, x, f=f: torch.from_numpy(f(m.fc(x).detach().numpy())))
+        for f in (np.tanh, np.arctan)
+    )
+    by_torch = Applied(lambda m, x: m.fc(x).detach().tanh())
+    assert check_modules(by_torch, right, x_of()).outcome == "PASS"
+    assert check_modules(by_torch, wrong, x_of()).outcome == "FAIL"
 
 
 def test_autocast_on_one_side_fails() -> None:

@@ -228,7 +228,7 @@ class _Walk:
                 return
 
     def _match_unseen(self, ref: TensorRef) -> None:
-        """a's tensor that compiled code has made, within the bound of a's calls."""
+        """a's tensor that no recorded call of b has made, within the bound of a's calls."""
         if not ref.dtype.is_floating_point or not ref.shape:
             return
         b = BoundedTensor.exact(self.alignment.b.value(ref)).bounded
@@ -239,8 +239,8 @@ class _Walk:
                 return
 
     def _bound_of(self, of_a: TensorRef, b: Bounded) -> Bounded | None:
-        """What compiled code may make of a's tensor: a's formula, with the bound of a's calls once
-        for the rounding of either side; None if there is none."""
+        """What compiled code or NumPy may make of a's tensor: a's formula, with the bound of a's
+        calls once for the rounding of either side; None if there is none."""
         if self._own.of(of_a, self.alignment.known_of_a) is None:
             return None
         found = self._own.computed[of_a]
@@ -257,12 +257,12 @@ class _Walk:
         self._memory.write(ref, BoundedTensor(exact, ref.dtype))
 
     def _held_unseen(self, end: End, b: Bounded) -> EndVerdict:
-        """A result that compiled code has made."""
+        """A result that no recorded call has made."""
         bound = None if end.a_ref is None else self._bound_of(end.a_ref, b)
         if end.a_ref is None or bound is None or end.a_ref.place in self.alignment.a.unseen:
             if any(np.array_equal(w.reshape(b.shape), b.value) for w in end.wanted):
                 return EndVerdict(end, "right")
-            reason = "compiled code made it, and no bound can be derived from the other model"
+            reason = "no recorded call made it, and no bound can be derived from the other model"
             return EndVerdict(end, "unjudged", reason=reason)
         # told from b's numbers to what they have to be
         turned = _verdict(end, _use(b.value, bound, 0.0), b.value, bound)
@@ -383,7 +383,8 @@ class _Walk:
         b = found.bounded
         if end.outside:
             return _made_outside(end, alike[0].astype(b.value.dtype).reshape(b.shape), b)
-        if end.ref.place in self.alignment.b.unseen:
+        known = end.a_ref is not None and end.a_ref.place not in self.alignment.a.unseen
+        if end.ref.place in self.alignment.b.unseen and (known or self.alignment.b.compiled):
             return self._held_unseen(end, b)
         best: tuple[float, np.ndarray] | None = None
         vague = False

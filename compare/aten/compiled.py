@@ -4,6 +4,7 @@ While it runs, the recorder steps aside, as torch would otherwise run its eager 
 has no recorded call; alignment.py holds it to the bound of the other model's calls.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -39,7 +40,9 @@ def compiled_seen(recorder: "Recorder", model: Any) -> Iterator[Any]:
     if not modules and is_compiled_function(model):
         model = partial(_aside, recorder, model)
     try:
-        with compiled_entries(lambda: _entered(recorder)):
+        with compiled_entries(lambda: _entered(recorder)), warnings.catch_warnings():
+            # of the recorder's own hooks, which are off while compiled code runs
+            warnings.filterwarnings("ignore", ".*there are global hooks on modules")
             yield model
     finally:
         for module, name, original in replaced:

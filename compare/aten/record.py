@@ -110,9 +110,8 @@ class Record:
 
     @cached_property
     def unseen(self) -> frozenset[tuple[int, int]]:
-        """Memory that compiled code wrote: neither given nor written by a recorded call."""
-        if not self.compiled:
-            return frozenset()
+        """Memory that was neither given nor written by a recorded call: compiled code wrote it, or
+        NumPy, or it is a constant of the program."""
         known = {ref.place for ref in self.given.values()}
         read = [ref for call in self.calls for ref in call.inputs]
         written = {
