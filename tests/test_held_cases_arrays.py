@@ -481,6 +481,28 @@ class TestNames:
         assert report.causes == (name,), report.verdict
 
     @pytest.mark.parametrize("seed", SEEDS)
+    @pytest.mark.parametrize("handed", [("dz2", "db2"), ("dz2", "db2", "dW2"), ("a2", "db2")])
+    @pytest.mark.parametrize("layout", [Layout(), COURSE], ids=["torch's", "course's"])
+    def test_a_mean_in_the_last_db_is_no_layout(
+        self, layout: Layout, handed: Any, seed: int
+    ) -> None:
+        at = given(moons(seed), layout=layout)
+        if layout == COURSE:
+            mine = course_step(at, sigmoid)
+            mine = {n.lower().replace("w", "W").replace("al", "a2"): a for n, a in mine.items()}
+        else:
+            mine = mlp_step(at, 2)
+        mine["db2"] = mine["db2"] / at.m
+        for start in (at, given(moons(seed))):
+            report = check({n: mine[n] for n in handed}, start)
+            names = set(report.judgement.diagnoses["manual"].names)
+            alone = {frozenset({"bias_gradient_averaged"})}
+            both = alone | {
+                frozenset({"averaged_twice"})
+            }  # of dW as well, which is not handed over
+            assert names == (alone if "dW2" in handed else both), report.verdict
+
+    @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("handed", ["all", "without activations"])
     def test_the_bias_is_subtracted(self, handed: str, seed: int) -> None:
         at = given(moons(seed))
