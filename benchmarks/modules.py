@@ -1,6 +1,6 @@
 """How well two models are told apart: mistakes planted in one of two, and right pairs.
 
-    python -m benchmarks.modules --seeds 1000-1002 --out benchmarks/modules/results.json
+    python -m benchmarks.modules --seeds 1000-1002 --out build/mistakes.jsonl
 
 For each kind of mistake and seed: is it seen, does the first parted call lie where the mistake was
 planted, is it named, is another name given? For each kind of right pair, from both sides: is there
@@ -10,17 +10,20 @@ a difference, or a cause?
 import argparse
 import json
 import os
+import random
 import sys
 import time
 import warnings
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.places import answers, lies_in, place_of
+from benchmarks.torch_models.results import keep
 from benchmarks.zoo import mistakes, pairs
 from benchmarks.zoo.cases import ZooCase
 from torch_parity.compare.aten import check
@@ -64,6 +67,8 @@ class Outcome:
     what: str
     kind: str
     seed: int
+    asked: str | None = None
+    turned: bool = False
     architecture: str = ""
     cause: str | None = None
     seen: bool = False
@@ -74,6 +79,11 @@ class Outcome:
     explanations: tuple[str, ...] = ()
     crashed: str = ""
     seconds: float = 0.0
+
+    @property
+    def job(self) -> "Job":
+        """What was run."""
+        return self.what, self.kind, self.seed, self.asked, self.turned
 
     @property
     def named(self) -> bool:
@@ -138,10 +148,12 @@ def of_mistake(
         out.crashed = f"{type(error).__name__}: {error}"
         return out
     out.seen = found.wrong
-    places = first_places(found)
+    alignment = found.there.alignment
+    either = place_of(found.there.parting, alignment), place_of(found.back, alignment)
+    places = [p for p in either if p is not None]
     out.first = "; ".join(f"{p.phase} {p.module!r} {p.operation}" for p in places)
-    answers = planted.module, *planted.others
-    out.placed = any(lies_in(p, answers, planted.phase) for p in places)
+    right = answers(planted)
+    out.placed = any(lies_in(p, right, planted.phase) for p in places)
     if len(found.causes) == 1:
         out.causes = tuple(c.name for c in found.causes)
     out.explanations = told(found.causes)
@@ -149,58 +161,10 @@ def of_mistake(
     return out
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where two models part. An update has no module: it is that of the parameter."""
-
-    phase: str
-    module: str
-    operation: str
-
-
-def first_places(found: Judged) -> list[Place]:
-    """Of the first parted call, from either side."""
-    places = []
-    for parting in (found.there.parting, found.back):
-        call = None if parting is None else parting.call
-        if parting is None or call is None:
-            continue
-        module = call.module
-        if call.phase == "update":
-            name = parting.end.end.name.removeprefix("new ")
-            module = max(
-                (m for m in owners_of(found) if name.startswith(f"{m}.")), key=len, default=""
-            )
-        places.append(Place(call.phase, module, call.operation))
-    return places
-
-
-def owners_of(found: Judged) -> set[str]:
-    """The modules that have parameters."""
-    alignment = found.there.alignment
-    names = {n for r in (alignment.a, alignment.b) for n in r.given}
-    parameters = {n for n in names if not any(n.startswith(f"{m}.") for m in names)}
-    return {n.rpartition(".")[0] for n in parameters}
-
-
-def lies_in(place: Place, answers: tuple[str, ...], phase: str) -> bool:
-    """In one of these modules, inside it, or in the module around it."""
-    if place.phase != phase:
-        return False
-    if phase == "update":
-        return place.module in answers
-    return any(
-        place.module == path
-        or (path and place.module.startswith(f"{path}."))
-        or (path and place.module == path.rpartition(".")[0])
-        for path in answers
-    )
-
-
 def of_single_pair(kind: str, seed: int) -> Outcome:
     """A right pair in float32, from both sides: compared in float64, and each judged by itself."""
     begun = time.perf_counter()
-    out = Outcome("pair", kind, seed)
+    out = Outcome("single", kind, seed)
     for turned in (False, True):
         both = pairs.pair(kind, seed, torch.float32)
         a, b = (both.b, both.a) if turned else (both.a, both.b)
@@ -250,8 +214,10 @@ def _run(job: Job) -> Outcome:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     if what == "mistake":
-        return of_mistake(kind, seed, architecture, turned)
-    return of_pair(kind, seed) if what == "pair" else of_single_pair(kind, seed)
+        found = of_mistake(kind, seed, architecture, turned)
+    else:
+        found = of_pair(kind, seed) if what == "pair" else of_single_pair(kind, seed)
+    return replace(found, asked=architecture, turned=turned)
 
 
 def seeds_of(text: str) -> list[int]:
@@ -270,7 +236,8 @@ def main() -> None:
     parser.add_argument("--float32", action="store_true", help="right pairs in float32")
     parser.add_argument("--only", choices=["mistakes", "pairs"])
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="what is in there already is not run again")
+    parser.add_argument("--keep", action="store_true", help="the totals, for docs/modules.md")
     args = parser.parse_args()
     wanted = [k for k in args.kinds.split(",") if k]
 
@@ -286,16 +253,48 @@ def main() -> None:
         if args.only != "mistakes":
             what = "single" if args.float32 else "pair"
             jobs += [(what, k, seed, None, False) for k in chosen(pairs.KINDS)]
-    outcomes = []
+    random.Random(0).shuffle(jobs)  # what is done so far is a fair sample at any time
+    outcomes = [] if args.out is None else read(args.out)
+    done = {o.job for o in outcomes}
+    jobs = [job for job in jobs if job not in done]
     with ProcessPoolExecutor(args.jobs, initializer=os.nice, initargs=(15,)) as pool:
         for i, outcome in enumerate(pool.map(_run, jobs, chunksize=1), 1):
             outcomes.append(outcome)
             print(f"\r{i} of {len(jobs)}", end="", file=sys.stderr, flush=True)
+            if args.out:
+                with args.out.open("a") as out:
+                    out.write(json.dumps(asdict(outcome)) + "\n")
     print(file=sys.stderr)
     report(outcomes)
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps([asdict(o) for o in outcomes], indent=1) + "\n")
+    if args.keep:
+        keep("mistakes", totals(outcomes) | {"seeds": args.seeds})
+
+
+def read(out: Path) -> list[Outcome]:
+    """What an earlier run has done."""
+    lines = out.read_text("utf-8").splitlines() if out.exists() else []
+    lists = "causes", "explanations"
+    parsed = map(json.loads, lines)
+    return [Outcome(**o | {name: tuple(o[name]) for name in lists}) for o in parsed]
+
+
+def totals(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Of the mistakes, for the JSON."""
+    found = [o for o in outcomes if o.what == "mistake"]
+    known = [o for o in found if o.cause in {entry.name for entry in CATALOGUE}]
+    return {
+        "planted": len(found),
+        "kinds": len({o.kind for o in found}),
+        "architectures": len({o.architecture for o in found}),
+        "seen": sum(o.seen for o in found),
+        "placed": sum(o.placed for o in found),
+        "in the catalogue": len(known),
+        "named": sum(o.named for o in known),
+        "misnamed": sum(o.misnamed for o in found),
+        "crashed": sum(bool(o.crashed) for o in found),
+        "elsewhere": [f"{o.kind} in {o.architecture}" for o in found if not o.placed],
+        "not named": [f"{o.kind} in {o.architecture}" for o in known if not o.named],
+    }
 
 
 def report(outcomes: list[Outcome]) -> None:
@@ -331,7 +330,7 @@ def report(outcomes: list[Outcome]) -> None:
         f"the catalogue and {sum(o.named for o in known)} named; {sum(o.misnamed for o in found)} "
         f"misnamed; {sum(bool(o.crashed) for o in outcomes)} crashed"
     )
-    right = [o for o in outcomes if o.what == "pair"]
+    right = [o for o in outcomes if o.what in ("pair", "single")]
     for o in right:
         if o.seen or o.explanations or o.crashed:
             print(f"ALARM {o.kind} {o.seed}: {o.first} {o.explanations} {o.crashed}")

@@ -18,17 +18,21 @@ CONSTANTS = {
     "arange", "eye", "full", "full_like", "linspace", "new_full", "new_ones", "new_zeros", "ones",
     "ones_like", "scalar_tensor", "zeros", "zeros_like",
 }  # fmt: skip
+# Calls that read nothing but a shape.
+SHAPED = CONSTANTS | UNINITIALISED
 PHASES = ("forward", "backward", "update")
 
 
 @dataclass(frozen=True)
 class Parting:
     """The first result that differs, and the calls of each side that lead to it from the last
-    tensors that both have, in order. The first of them is where the sides part."""
+    tensors that both have, in order. settled are calls, by index, out of which something was made
+    that both have: a mask that the layers before used and came out right."""
 
     end: EndVerdict
     of_a: tuple[Call, ...]
     of_b: tuple[Call, ...]
+    settled: frozenset[int] = frozenset()
 
     @property
     def call(self) -> Call | None:
@@ -38,14 +42,29 @@ class Parting:
         another way came out right. A gradient that does not arrive was cut before the first call
         that a lacks, which is the last to read what was cut off.
         """
-        calls = self.of_b or self.of_a
-        if not calls:
-            return None
-        own = [c for c in calls if c.phase == calls[-1].phase]
-        if self.end.outcome == "absent" and calls[-1].phase == "backward":
+        own = self._own
+        if self.end.outcome == "absent" and own and own[0].phase == "backward":
             made = {r.place for r in own[0].outputs}
             own = [c for c in own[1:] if any(r.place in made for r in c.inputs)] or own
-        return own[0]
+        return own[0] if own else None
+
+    @property
+    def _own(self) -> list[Call]:
+        """The calls of the phase that makes the result, without those that are settled, if there
+        are others."""
+        calls = self.of_b or self.of_a
+        own = [c for c in calls if c.phase == calls[-1].phase]
+        return [c for c in own if c.index not in self.settled] or own
+
+    @property
+    def order(self) -> tuple[int, int, bool, int]:
+        """In order of computation: by the phase that makes the result, and where its calls begin
+        there. Of those that begin alike a gradient that does not arrive says most, then the
+        shortest."""
+        own = self._own
+        phase, begin = (own[0].phase, own[0].index) if own else (self.end.end.phase, 0)
+        length = len(self.of_a) + len(self.of_b)
+        return PHASES.index(phase), begin, self.end.outcome != "absent", length
 
 
 def parting(alignment: Alignment) -> Parting | None:
@@ -53,6 +72,10 @@ def parting(alignment: Alignment) -> Parting | None:
     found = []
     known_b = alignment.known
     known_a = alignment.known_of_a
+    done_a = settled(
+        alignment.a, known_a, {v.end.a_ref.place for v in alignment.ends if v.end.a_ref}
+    )
+    done_b = settled(alignment.b, known_b, {v.end.ref.place for v in alignment.ends})
     for verdict in alignment.ends:
         if verdict.outcome not in ("wrong", "absent"):
             continue
@@ -62,17 +85,16 @@ def parting(alignment: Alignment) -> Parting | None:
         of_a = (
             () if a_ref is None else tuple(leading_to(alignment.a, a_ref, known_a - {a_ref.place}))
         )
-        found.append(Parting(verdict, of_a, of_b))
-    first = min(found, key=_order, default=None)
+        found.append(Parting(verdict, of_a, of_b, done_b if of_b else done_a))
+    first = min(found, key=lambda p: _order(p, alignment), default=None)
     return None if first is None else with_views(first, alignment)
 
 
-def _order(found: Parting) -> tuple[int, int, int]:
-    """By the phase that makes the result, and where its calls begin there; of those that begin
-    alike the shortest."""
-    call = found.call
-    phase = call.phase if call is not None else found.end.end.phase
-    return PHASES.index(phase), call.index if call else 0, len(found.of_a) + len(found.of_b)
+def _order(found: Parting, alignment: Alignment) -> tuple[int, int, bool, int]:
+    """What compiled code has made comes before what is computed from it."""
+    if found.end.end.ref.place in alignment.b.unseen:
+        return PHASES.index(found.end.end.phase), -1, False, len(found.of_a)
+    return found.order
 
 
 def with_views(found: Parting, alignment: Alignment) -> Parting:
@@ -137,7 +159,28 @@ def leading_to(record: Record, ref: TensorRef, known: Collection[Place]) -> list
         if place[1]:
             todo.append((place[0], place[1] - 1))
     calls = [record.calls[i] for i in sorted(found)]
-    return [c for c in calls if c.operation not in CONSTANTS | UNINITIALISED] or calls
+    return [c for c in calls if c.operation not in SHAPED] or calls
+
+
+def settled(record: Record, known: Collection[Place], ends: Collection[Place]) -> frozenset[int]:
+    """The forward calls, by index, out of which the forward made something that both have. Behind
+    a result nothing is settled: if it is wrong, what is computed from it goes on with the other's
+    numbers."""
+    writers = {
+        place: call
+        for place, call in writers_of(record).items()
+        if call.phase == "forward" and call.operation not in SHAPED
+    }
+    todo = [r.place for place in known if place in writers for r in writers[place].inputs]
+    seen = {*known, *ends}
+    found = set()
+    while todo:
+        place = todo.pop()
+        if place not in seen and place in writers:
+            seen.add(place)
+            found.add(writers[place].index)
+            todo += [r.place for r in writers[place].inputs]
+    return frozenset(found)
 
 
 class TensorNames:

@@ -43,7 +43,7 @@ def _product(a: "Bounded", b: "Bounded", doubt: np.ndarray | None) -> "Bounded":
     doubt says of the entries whether they are given their drift; if a has a doubt that is of
     another tensor, each entry is given the worst.
     """
-    values = [x.value.astype(np.float64) for x in (a, b)]
+    values = [x.value.astype(np.float64, copy=False) for x in (a, b)]
     sizes_a, sizes_b = (np.abs(x) for x in values)
     n, inner = a.shape[-1], a.inner
     drift: float | np.ndarray = 0.0 if a.doubt is None else np.inf
@@ -58,10 +58,13 @@ def _product(a: "Bounded", b: "Bounded", doubt: np.ndarray | None) -> "Bounded":
             drift[tuple(p[some] for p in at)] = a.drift(terms.T, inner.eps)
     units = a.sum_units(n, drift, a.inner_u)
     carried: Any = 0.0
-    if a.error.any() or b.error.any():
+    if b.error.any():
         carried = a.error @ (sizes_b + b.error) + sizes_a @ b.error
-    lost_a, lost_b = (np.where(x < inner.tiny, x, 0.0) for x in (sizes_a, sizes_b))
-    if lost_a.any() or lost_b.any():  # AVX-512's products of bfloat16 read such numbers as 0
+    elif a.error.any():
+        carried = a.error @ sizes_b
+    if any(_is_less(x, inner.tiny) for x in (sizes_a, sizes_b)):
+        # AVX-512's products of bfloat16 read such numbers as 0
+        lost_a, lost_b = (np.where(x < inner.tiny, x, 0.0) for x in (sizes_a, sizes_b))
         carried = carried + lost_a @ sizes_b + sizes_a @ lost_b
     rounded = units * (sizes_a @ sizes_b)
     value, imprecise = precise_product(a.value, b.value, rounded, IMPRECISE * rounded)
@@ -69,6 +72,12 @@ def _product(a: "Bounded", b: "Bounded", doubt: np.ndarray | None) -> "Bounded":
     product = a.like(value, np.asarray(error + a.rounded_once(value)))
     product.begun = units
     return product
+
+
+def _is_less(sizes: np.ndarray, tiny: float) -> bool:
+    """Whether one of them is smaller, and not 0."""
+    small = sizes < tiny
+    return bool(small.any() and sizes[small].any())
 
 
 def tensordot(b: "Bounded", x: Any, y: Any, axes: Any = 2) -> Any:

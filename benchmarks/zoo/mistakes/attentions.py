@@ -410,6 +410,7 @@ def positions_from_one(spot: Spot) -> str:
 def positions_missing(spot: Spot) -> str:
     if isinstance(spot.model, gpt.GPT):
         override(spot.model, embed=lambda self, ids: self.drop(self.wte(ids)))
+        spot.others.append("wpe")
         return ""
     override(spot.at("positions"), forward=lambda self, x: x)
     return "positions"
