@@ -20,12 +20,14 @@ ROOT = Path(__file__).parent.parent
 KINDS = {
     "data": "Data",
     "precision": "Precision",
-    "linear": "The linear layer and its gradients",
+    "linear": "The linear layer",
+    "gradients": "Gradients of weights and biases",
     "activation": "Activations",
     "dropout": "Dropout",
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",
     "optimizer": "Optimizers",
+    "adam": "Adam",
     "sums": "Sums and shortcuts",
     "distributed": "Many ranks",
 }

@@ -79,6 +79,21 @@ def _widths(value: Any) -> Any:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """Several names as a command line writes them: relu,tanh."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _each(one_of: OneOf) -> Callable[[str], str]:
+    """A check of several names with commas between."""
+
+    def check(value: str) -> str:
+        names = [name.strip() for name in value.split(",")]
+        return ",".join(one_of.check(name) for name in names)
+
+    return check
+
+
 class Case(BaseModel):
     """What to train, on what, and how.
 
@@ -121,9 +136,13 @@ class Case(BaseModel):
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
         "width, then the inner width of each block",
     )
-    activation: Annotated[str, ACTIVATION, AfterValidator(ACTIVATION.check)] = Field(
-        default="relu", description="activation of the hidden layers"
+    activation: Annotated[
+        str, ACTIVATION, BeforeValidator(_listed), AfterValidator(_each(ACTIVATION))
+    ] = Field(
+        default="relu",
+        description="activation of the hidden layers, or one for each layer of mlp: relu,tanh",
     )
+    bias: bool = Field(default=True, description="whether the layers of mlp have a bias")
     negative_slope: float = Field(default=0.01, description="slope of leaky_relu for z < 0")
     approximate: Literal["none", "tanh"] = Field(
         default="none", description="form of gelu: exact by erf, or approximated by tanh"
@@ -140,8 +159,10 @@ class Case(BaseModel):
         description="auto: binary_cross_entropy for 2 classes, cross_entropy for more, mse_loss "
         "for targets that are not whole numbers",
     )
-    reduction: Literal["mean", "sum"] = Field(
-        default="mean", description="mean or sum of the samples' losses, as in torch"
+    reduction: Literal["mean", "sum", "batchmean"] = Field(
+        default="mean",
+        description="mean or sum of the samples' losses, as in torch; batchmean divides their sum "
+        "by the number of samples, not also by the number of outputs",
     )
     p: float = Field(
         default=0.2,
@@ -151,6 +172,11 @@ class Case(BaseModel):
     )
     l2: float = Field(default=0.7, ge=0, description="lambda of L2 (weights only, divided by 2m)")
     l1: float = Field(default=0.0, ge=0, description="lambda of L1 (weights only, divided by 2m)")
+    penalty: Literal["mean", "half_sum", "sum"] = Field(
+        default="mean",
+        description="what the lambdas are taken of: mean has lambda / (2m) * sum(W^2), m being the "
+        "size of the training set; half_sum lambda / 2 * sum(W^2); sum lambda * sum(W^2)",
+    )
     l2_route: Literal["weight_decay", "loss"] = Field(
         default="weight_decay",
         description="where torch adds L2: weight_decay of the optimizer, or a term of the loss",
@@ -243,6 +269,18 @@ class Case(BaseModel):
                 "optimizer adam in float16: squares of gradients under 0.0002 are 0 there, and its "
                 "step is no longer Adam's; use --dtype bfloat16, or --optimizer momentum"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _activations_fit_layers(self) -> Self:
+        many = self.activation.count(",") + 1
+        if many > 1 and (self.model != "mlp" or many != len(self.hidden)):
+            raise ValueError(
+                f"activation names {many}, for {len(self.hidden)} hidden layers of {self.model}: "
+                "give one for all, or, of mlp, one for each hidden layer"
+            )
+        if self.model != "mlp" and not self.bias:
+            raise ValueError(f"bias is off, which {self.model} does not offer: use model mlp")
         return self
 
     @model_validator(mode="after")

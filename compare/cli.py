@@ -10,8 +10,9 @@ import click
 
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.commands.case_options import case_options, grid_options
-from torch_parity.compare.commands.modules import model, modules
+from torch_parity.compare.commands.modules import KEEP, model, modules
 from torch_parity.compare.commands.stopping import exit_on_interrupt
+from torch_parity.compare.commands.train_modules import train_modules
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
 
@@ -25,7 +26,7 @@ RUNS = click.option(
 )
 
 
-CHECKED = {"steps": 3, "log_every": 1}
+CHECKED: dict[str, Any] = {"steps": 3, "log_every": 1}
 """What `parity check` does if it is not told otherwise: every step of a few is judged whole."""
 
 
@@ -76,7 +77,7 @@ def train(
 
 
 @parity.command(short_help="Judge a few steps; show the whole report.")
-@partial(case_options, **CHECKED)
+@partial(case_options, defaults=CHECKED)
 @grid_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(
@@ -158,27 +159,58 @@ def report(name: str | None, root: Path) -> None:
 
 @parity.command(short_help="Write one step as a trace file.")
 @case_options
-@click.option("--step", type=click.IntRange(1, 1000), default=3, show_default=True)
-@click.option("--side", type=click.Choice(["manual", "torch"]), default="torch", show_default=True)
+@click.option("--step", type=click.IntRange(1, 1000), help="Which step to write.  [default: 3]")
+@click.option(
+    "--side",
+    type=click.Choice(["manual", "torch"]),
+    help="Which side to write.  [default: torch]",
+)
+@click.option(
+    "--module",
+    metavar="FILE.py:NAME",
+    help="Record any torch model instead: a function in a Python file, as for `parity modules`. Of "
+    "the other options it takes --seed, --draws, --keep, --out and --force.",
+)
+@click.option(
+    "--draws",
+    type=click.Path(path_type=Path),
+    help="Draw the random numbers of this recorded model.",
+)
+@KEEP
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 def record(
     case_file: Path | None,
-    step: int,
-    side: Literal["manual", "torch"],
+    step: int | None,
+    side: Literal["manual", "torch"] | None,
+    module: str | None,
+    draws: Path | None,
+    keep: Path | None,
     out: Path,
     force: bool,
     **options: Any,
 ) -> None:
-    """Write one step of one side as a trace file, to judge other implementations against.
+    """Write one step as a file, to judge other implementations against.
 
-    By default it is the third step on the case's first batch: in the first, mistakes in the state
-    of momentum and Adam do not show. docs/trace-format.md describes the file.
+    Without --module it is a trace of one side of a case, for `parity diff`: the third step on the
+    first batch, since in the first step mistakes in the state of momentum and Adam do not show.
+    docs/trace-format.md describes the file. With --module it is a recording of one step of any
+    torch model, for `parity modules` and `parity model`; docs/modules.md describes it.
     """
-    case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    given = {k: v for k, v in options.items() if v is not None}
+    if module is not None:
+        from torch_parity.compare.commands.record_module import write_recording
+
+        unwanted = {"case": case_file, "step": step, "side": side}
+        click.echo(write_recording(module, {**unwanted, **given}, draws, keep, out, force))
+        return
+    if draws is not None or keep is not None:
+        flag = "draws" if draws is not None else "keep"
+        raise InputError(f"--{flag} needs --module FILE.py:NAME: add it")
+    case = load_case(case_file, **given)
     from torch_parity.compare.commands.record import write_trace
 
-    click.echo(write_trace(case, step, side, out, force))
+    click.echo(write_trace(case, step or 3, side or "torch", out, force))
 
 
 @parity.command(short_help="Judge two trace files.")
@@ -296,6 +328,7 @@ def gradcheck(
 
 parity.add_command(modules)
 parity.add_command(model)
+parity.add_command(train_modules)
 
 
 def main() -> None:

@@ -37,16 +37,15 @@ def pytest_runtest_makereport(
     found = yield
     folder: Path | None = item.config.getoption("--parity-report")
     if folder is not None and call.excinfo and isinstance(call.excinfo.value, ParityError):
-        from torch_parity.compare.aten.reports import ModelReport, ModulesReport
         from torch_parity.compare.judge.report import Report
         from torch_parity.compare.show.dashboard import write_report
-        from torch_parity.compare.show.modules_json import write_model_report
+        from torch_parity.compare.show.modules_json import Reports, write_model_report
 
         kept = folder / re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
         report = call.excinfo.value.report
         if isinstance(report, Report):
             write_report(kept, report)
-        elif isinstance(report, ModelReport | ModulesReport):
+        elif isinstance(report, Reports):
             write_model_report(kept, report)
         found.sections.append(("parity report", str(kept)))
     return found

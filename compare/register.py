@@ -18,6 +18,7 @@ from torch_parity.compare.bounds import kernels
 from torch_parity.compare.register_parts import (
     Draw,
     dropout_twin,
+    linear_no_bias_twin,
     linear_twin,
     normal,
     penalty_twin,
@@ -145,7 +146,7 @@ def _activation(
 
 def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
     of = input_names(forward)[0]
-    reductions = ({"reduction": "mean"}, {"reduction": "sum"})
+    reductions = tuple({"reduction": r} for r in ("mean", "sum", "batchmean"))
     return Operation(forward, "loss", samples, (of,), ("loss",), reductions, module=module)
 
 
@@ -155,6 +156,10 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             manual.linear, "layer", normal(x=(6, 5), W=(3, 5), b=(3,)), ("x", "W", "b"), ("z",),
             module="Linear", torch=linear_twin,
+        ),
+        Operation(
+            manual.linear_no_bias, "layer", normal(x=(6, 5), W=(3, 5)), ("x", "W"), ("z",),
+            torch=linear_no_bias_twin,
         ),
         Operation(
             manual.dropout, "dropout", units_and_mask, ("a",), ("h",),

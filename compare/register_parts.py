@@ -68,6 +68,17 @@ def linear_twin() -> Callable[..., Any]:
     return apply
 
 
+def linear_no_bias_twin() -> Callable[..., Any]:
+    """nn.Linear without a bias, on given weights."""
+    import torch
+
+    def apply(x: Any, W: Any) -> Any:
+        module = twin_module(manual.linear_no_bias).linear_no_bias(W.shape[1], W.shape[0])
+        return torch.func.functional_call(module, {"weight": W}, (x,))
+
+    return apply
+
+
 def dropout_twin() -> Callable[..., Any]:
     """nn.Dropout, whose generator draws the mask of the samples."""
     import torch
@@ -80,6 +91,6 @@ def dropout_twin() -> Callable[..., Any]:
     return apply
 
 
-def penalty_twin(l1: float, l2: float, m: int) -> Callable[..., Any]:
+def penalty_twin(l1: float, l2: float, m: float) -> Callable[..., Any]:
     """The penalty of torch_ref."""
     return lambda *weights: twin_module(manual.penalty).Penalty(l1, l2, m).value(list(weights))

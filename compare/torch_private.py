@@ -2,7 +2,9 @@
 (or without a record), and nothing else breaks.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -137,3 +139,91 @@ def sequence_of(node: Any) -> int | None:
     """The number of a node of autograd's graph; None if torch does not say."""
     of_node = getattr(node, "_sequence_nr", None)
     return None if of_node is None else int(of_node())
+
+
+def dispatched_overload(space: str, function: str, overload: str) -> Any:
+    """The overload of an operation that torch's dispatcher knows; None if there is none. (torch.ops
+    holds TorchScript's functions as well, which write files and print.)"""
+    packet: Any = getattr(getattr(torch.ops, space), function, None)
+    if type(packet).__name__ != "OpOverloadPacket":
+        return None
+    found = getattr(packet, overload, None) if overload in packet.overloads() else None
+    known = getattr(torch._C, "_dispatch_has_kernel", None)
+    if found is None or known is None or not known(overload_name(found)):
+        return None
+    return found
+
+
+class WeakStorage:
+    """Keeps a storage's address from being used again, but not its memory. On a torch that has no
+    such reference it keeps the memory as well."""
+
+    def __init__(self, storage: Any) -> None:
+        try:
+            from torch.multiprocessing.reductions import StorageWeakRef
+        except ImportError:
+            self._held: Any = storage
+        else:
+            self._held = StorageWeakRef(storage)
+
+    @property
+    def expired(self) -> bool:
+        """Whether the memory is free again."""
+        of_torch = getattr(self._held, "expired", None)
+        return of_torch is not None and bool(of_torch())
+
+
+def is_zero_tensor(tensor: torch.Tensor) -> bool:
+    """Autograd's stand-in for zeros, which has no memory."""
+    of_torch = getattr(torch, "_is_zerotensor", None)
+    return of_torch is not None and bool(of_torch(tensor))
+
+
+# ------------------------------------------------------------------------------- torch.compile
+
+
+def compiled_attribute(module: torch.nn.Module) -> str | None:
+    """The attribute that holds a module's compiled code; None if it is not compiled."""
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        return "_compiled_call_impl"
+    return "forward" if hasattr(module, "_orig_mod") and hasattr(module, "dynamo_ctx") else None
+
+
+def is_compiled_function(function: Any) -> bool:
+    """torch.compile made it of another function."""
+    return hasattr(function, "_torchdynamo_orig_callable")
+
+
+def is_compiled_node(node: Any) -> bool:
+    """A node of autograd's graph whose backward is compiled code."""
+    return str(node.name()).startswith("CompiledFunctionBackward")
+
+
+def compile_counts() -> tuple[int, int]:
+    """How many graphs torch.compile has made so far, and how often a graph was broken."""
+    try:
+        from torch._dynamo.utils import counters
+    except ImportError:
+        return 0, 0
+    return counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
+
+
+@contextmanager
+def compiled_entries(entered: Callable[[], None]) -> Iterator[None]:
+    """While open, entered() is called whenever compiled code begins."""
+    frames = sys.modules.get("torch._dynamo.eval_frame")
+    original = getattr(frames, "_callback_from_stance", None)
+    if frames is None or original is None:  # nothing can be compiled yet, or torch does not say
+        yield
+        return
+
+    def callback(of_torch: Any) -> Any:
+        if callable(of_torch):
+            entered()
+        return original(of_torch)
+
+    frames._callback_from_stance = callback  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        frames._callback_from_stance = original  # type: ignore[attr-defined]

@@ -82,16 +82,13 @@ def measure(seed: int) -> Measured:
         for m in (1, 10, 50, SAMPLES):
             looped = _seconds(partial(one_by_one, units, x[:m]), 3)
             times[side, m] = (looped, _seconds(partial(layer, x[:m]), 20))
+    both_ways = {s: _named("alone", alone[s]) | _named("stacked", stacked[s]) for s in SIDES}
     numbers = {
         **{f"gap/{s}": max(d.relative for d in compare(alone[s], stacked[s])) for s in SIDES},
         **{f"ratio/{s}": times[s, SAMPLES][0] / times[s, SAMPLES][1] for s in SIDES},
         "rows of W": W.shape[0],
         "columns of W": W.shape[1],
-        **compared(
-            *({**_named("alone", alone[s]), **_named("stacked", stacked[s])} for s in SIDES),
-            {"x": x, "W": W, "b": b},
-            _nodes(),
-        ),
+        **compared(both_ways["manual"], both_ways["torch"], {"x": x, "W": W, "b": b}, _nodes()),
     }
     return Measured(numbers, (_numbers(alone, stacked), _durations(times)), {"times": _draw(times)})
 

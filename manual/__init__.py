@@ -74,6 +74,7 @@ from torch_parity.manual.ops.gelu import gelu, gelu_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
 from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
 from torch_parity.manual.ops.linear import linear, linear_backward
+from torch_parity.manual.ops.linear_no_bias import linear_no_bias, linear_no_bias_backward
 from torch_parity.manual.ops.relu import relu, relu_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
@@ -140,6 +141,8 @@ __all__ = [
     "leaky_relu_backward",
     "linear",
     "linear_backward",
+    "linear_no_bias",
+    "linear_no_bias_backward",
     "momentum",
     "momentum_course",
     "mse_loss",

@@ -25,8 +25,8 @@ from torch_parity.manual.models.step import (
 
 
 def shares(rows: Sequence[int], reduction: Reduction) -> list[float]:
-    """The weight of each rank's gradient: m_r / m for "mean", 1 for "sum"."""
-    return [m_r / sum(rows) if reduction == "mean" else 1.0 for m_r in rows]
+    """The weight of each rank's gradient: m_r / m for a mean, 1 for "sum"."""
+    return [m_r / sum(rows) if reduction != "sum" else 1.0 for m_r in rows]
 
 
 def all_reduce(parts: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:

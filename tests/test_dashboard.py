@@ -19,10 +19,11 @@ from torch_parity.compare.case import load
 from torch_parity.compare.commands.train import train_case
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.runs.units import inactive_units
+from torch_parity.compare.show.event_logs import markdown
 from torch_parity.compare.show.histograms import histogram
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
 from torch_parity.compare.show.scalars_layout import LAYOUT
-from torch_parity.compare.show.train_dashboard import markdown, moments
+from torch_parity.compare.show.train_dashboard import moments
 from torch_parity.compare.sources import pair
 
 STEPS = 40

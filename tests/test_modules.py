@@ -560,3 +560,19 @@ def test_a_random_right_pair_never_fails(seed: int) -> None:
         task["loss"](net(x), task["target"]).backward()
         optimizer.step()
         net.zero_grad()
+
+
+def test_the_optimizers_counters_stay_as_they_were() -> None:
+    torch.manual_seed(SEED)
+    pair = [nn.Linear(3, 2) for _ in range(2)]
+    pair[1].load_state_dict(pair[0].state_dict())
+    x = torch.randn(4, 3)
+    adams = [torch.optim.Adam(m.parameters(), 0.01) for m in pair]
+    for m, adam in zip(pair, adams, strict=True):
+        m(x).square().mean().backward()
+        adam.step()
+    loss = lambda out: out.square().mean()  # noqa: E731
+    report = check_modules(*pair, x, loss=loss, optimizers=(adams[0], adams[1]))
+    assert (report.outcome, report.precision) == ("PASS", "float64")
+    for adam in adams:
+        assert all(float(s["step"]) == 1 for s in adam.state.values())

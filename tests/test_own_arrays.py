@@ -72,7 +72,7 @@ def test_what_is_given_comes_in_the_layout_asked_for(layout: Layout) -> None:
         np.testing.assert_array_equal(layout.to_ours(name, at[name], 1), ours, err_msg=name)
 
 
-def test_a_square_network_is_recognised_by_its_numbers() -> None:
+def test_a_square_array_follows_the_others_of_its_kind() -> None:
     square = Case(data="moons", hidden=(2, 2), activation="tanh", batch=2, p=0, bias_scale=0.3)
     at = given(square)
     for layout in LAYOUTS:
@@ -186,7 +186,7 @@ def test_data_parameters_and_masks_of_ones_own() -> None:
     rng = np.random.default_rng(77)
     case = Case(hidden=(3,), activation="relu", loss="cross_entropy", optimizer="sgd")
     x, y = rng.normal(size=(5, 2)), np.array([0, 2, 1, 1, 0])
-    W1, mask1 = rng.normal(size=(3, 2)), (rng.random((5, 3)) < 0.6) / 0.6
+    W1, mask1 = rng.normal(size=(3, 2)), (rng.random((5, 3)) < 0.8) / 0.8
     one_hot = np.eye(3)[y]
     for labels in (y, one_hot):
         at = given(case, x=x, y=labels, params={"W1": W1}, masks={"mask1": mask1})

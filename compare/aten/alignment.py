@@ -21,9 +21,15 @@ import torch
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.ends import End
 from torch_parity.compare.aten.index import MOST_ENTRIES, Entry, Index, ordered, tables_of
-from torch_parity.compare.aten.memory import BoundedMemory, Place, numpy_dtype
+from torch_parity.compare.aten.memory import BoundedMemory, Place, digits, numpy_dtype
 from torch_parity.compare.aten.record import Call, Record
-from torch_parity.compare.aten.replay import expected_of, largest, proves_nothing, real
+from torch_parity.compare.aten.replay import (
+    expected_of,
+    largest,
+    proves_nothing,
+    real,
+    require_known_nan,
+)
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precise import higher
@@ -115,11 +121,16 @@ class _Walk:
         self._replaced: set[int] = set()
         self._lowered: set[Place] = set()
         self._tables = tables_of(b)
+        self._unseen = set(b.unseen)
         for end in ends:
             self._memory.keep(end.ref)
 
     def compute(self, call: Call) -> None:
         """The call's outputs from what is known, and their counterparts in a."""
+        for ref in call.inputs:
+            if ref.place in self._unseen:
+                self._unseen.discard(ref.place)
+                self._match_unseen(ref)
         if is_view(call):
             return
         outputs = self._outputs(call)
@@ -157,6 +168,7 @@ class _Walk:
             if opaque:
                 raise Unbounded(f"{call.operation}: {opaque}")
             outputs = expected_of(call, self._memory.read)
+            require_known_nan(self.alignment.b, call, outputs)
         except Unbounded as error:
             self.alignment.unbounded[call.index] = str(error)
             of_a = self._same_call(call)
@@ -178,7 +190,7 @@ class _Walk:
             shapes = [r.shape for r in other.outputs]
             alike = other.overload is call.overload
             alike = alike and shapes == [r.shape for r in call.outputs]
-            if alike and flattened((other.args, dict(other.kwargs))) == wanted:
+            if alike and _same_arguments(flattened((other.args, dict(other.kwargs))), wanted):
                 return [None if r.unjudged else a.value(r) for r in other.outputs]
         return None
 
@@ -214,6 +226,51 @@ class _Walk:
                 exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(ref.dtype))
                 self._memory.write(ref, BoundedTensor(exact, ref.dtype))
                 return
+
+    def _match_unseen(self, ref: TensorRef) -> None:
+        """a's tensor that compiled code has made, within the bound of a's calls."""
+        if not ref.dtype.is_floating_point or not ref.shape:
+            return
+        b = BoundedTensor.exact(self.alignment.b.value(ref)).bounded
+        for entry in self._index.near(b.value, ref.dtype):
+            bound = self._bound_of(entry.ref, b)
+            if bound is not None and _known(bound) and _use(b.value, bound, 0.0) <= 1:
+                self._take(ref, entry.ref, self._index.value(entry.ref).reshape(b.shape))
+                return
+
+    def _bound_of(self, of_a: TensorRef, b: Bounded) -> Bounded | None:
+        """What compiled code may make of a's tensor: a's formula, with the bound of a's calls once
+        for the rounding of either side; None if there is none."""
+        if self._own.of(of_a, self.alignment.known_of_a) is None:
+            return None
+        found = self._own.computed[of_a]
+        if found.size != b.size:
+            return None
+        error = 2 * found.error.reshape(b.shape)
+        return Bounded(found.value.reshape(b.shape), error, found.judged)
+
+    def _take(self, ref: TensorRef, of_a: TensorRef, numbers: np.ndarray) -> None:
+        """b has a's tensor, and its numbers stand for b's."""
+        self.share(ref, of_a)
+        self.alignment.known.add(ref.place)
+        exact = Bounded(numbers.copy(), np.zeros(numbers.shape), numpy_dtype(ref.dtype))
+        self._memory.write(ref, BoundedTensor(exact, ref.dtype))
+
+    def _held_unseen(self, end: End, b: Bounded) -> EndVerdict:
+        """A result that compiled code has made."""
+        bound = None if end.a_ref is None else self._bound_of(end.a_ref, b)
+        if end.a_ref is None or bound is None or end.a_ref.place in self.alignment.a.unseen:
+            if any(np.array_equal(w.reshape(b.shape), b.value) for w in end.wanted):
+                return EndVerdict(end, "right")
+            reason = "compiled code made it, and no bound can be derived from the other model"
+            return EndVerdict(end, "unjudged", reason=reason)
+        # told from b's numbers to what they have to be
+        turned = _verdict(end, _use(b.value, bound, 0.0), b.value, bound)
+        verdict = replace(turned, of_a=turned.of_b, of_b=turned.of_a)
+        if verdict.outcome == "right":
+            numbers = end.wanted[0].astype(b.value.dtype).reshape(b.shape)
+            self._take(end.ref, end.a_ref, numbers)
+        return verdict
 
     def _match_exactly(self, ref: TensorRef, tensor: torch.Tensor) -> None:
         """a's tensor of the same integers or truths, if there is one."""
@@ -291,6 +348,9 @@ class _Walk:
         b, known = self.alignment.b, self.alignment.known
         for end in ends:
             verdict = self._held(end)
+            if verdict.outcome == "wrong" and b.undrawn:
+                reason = "compiled code draws random numbers of its own"
+                verdict = replace(verdict, outcome="unjudged", reason=reason)
             doubtful = verdict.outcome == "right" and verdict.power >= 1
             if doubtful and proves_nothing(verdict.reach, b, stretch(b, end.ref, known)):
                 reason = "its bound is larger than what it is computed with"
@@ -304,24 +364,34 @@ class _Walk:
     def _held(self, end: End) -> EndVerdict:
         if end.missing:
             return EndVerdict(end, end.missing)
-        if end.ref.unjudged:
-            return EndVerdict(end, "unjudged", reason=end.ref.unjudged)
+        if end.unreadable:
+            return EndVerdict(end, "unjudged", reason=f"a {end.unreadable} is not read")
         found = self._memory.read(end.ref)
+        alike = [w for w in end.wanted if _fits(end, w)]
+        if not alike:
+            shapes = ", ".join(str(w.shape) for w in end.wanted)
+            reason = f"shape {end.ref.shape}, expected {shapes}"
+            return EndVerdict(end, "wrong", np.inf, reason=reason)
         if not found.numel():
-            return EndVerdict(end, "unjudged", reason="it has no entries")
-        if not isinstance(found, BoundedTensor):
-            same = any(
-                np.array_equal(w.reshape(-1), to_numpy(found).reshape(-1)) for w in end.wanted
+            shown = end.name.partition(".")[0] != "output"
+            return EndVerdict(
+                end, "right" if shown else "unjudged", reason="" if shown else "it has no entries"
             )
+        if not isinstance(found, BoundedTensor):
+            same = any(np.array_equal(w.reshape(-1), to_numpy(found).reshape(-1)) for w in alike)
             return EndVerdict(end, "right" if same else "wrong", 0.0 if same else np.inf)
         b = found.bounded
+        if end.outside:
+            return _made_outside(end, alike[0].astype(b.value.dtype).reshape(b.shape), b)
+        if end.ref.place in self.alignment.b.unseen:
+            return self._held_unseen(end, b)
         best: tuple[float, np.ndarray] | None = None
         vague = False
-        for wanted in end.wanted:
-            if wanted.size != b.size:
-                continue
+        for wanted in alike:
             numbers = wanted.astype(higher(wanted.dtype)).reshape(b.shape)
             use = _use(numbers, b, 0.0)
+            if end.a_ref is not None and end.a_ref.place in self.alignment.a.unseen:
+                use /= 2  # the bound once for the rounding of either side
             if 1 < use < self._own.worth_it and end.a_ref is not None:
                 own = self._own.of(end.a_ref, self.alignment.known_of_a)
                 if own is not None:
@@ -329,14 +399,13 @@ class _Walk:
                     use = min(use, _use(numbers, b, min(own, self._most(b))))
             if best is None or use < best[0]:
                 best = use, numbers
-        if best is None:
-            shapes = ", ".join(str(w.shape) for w in end.wanted)
-            return EndVerdict(end, "wrong", np.inf, reason=f"shape {b.shape}, expected {shapes}")
+        assert best is not None  # alike is not empty
         use, numbers = best
         verdict = _verdict(end, use, numbers, b)
         if end.ref.place in self._lowered and verdict.outcome == "right" and end.a_ref is not None:
             theirs = self._index.made_by.get(end.a_ref)
-            if not _is_lowered(Entry(end.a_ref, theirs, 0.0, 0)) and use > 0:
+            kept = not _is_lowered(Entry(end.a_ref, theirs, 0.0, 0))
+            if kept and (use > 0 or _lost(to_numpy(self.alignment.b.value(end.ref)), numbers)):
                 reason = "it is computed in a lower precision"
                 verdict = replace(verdict, outcome="wrong", reason=reason)
         if vague and verdict.outcome == "wrong":
@@ -349,9 +418,43 @@ class _Walk:
         unknown = end.ref.place in self._tainted or end.ref.storage in self._replaced
         if unknown and verdict.outcome == "wrong":
             return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
+        if end.slot and verdict.outcome == "wrong":
+            return EndVerdict(end, "unpaired")  # a keeps something else, which says nothing of b's
         exact = Bounded(numbers.copy(), np.zeros(b.shape), numpy_dtype(end.ref.dtype))
         self._memory.write(end.ref, BoundedTensor(exact, end.ref.dtype))
         return verdict
+
+
+def _lost(recorded: np.ndarray, numbers: np.ndarray) -> bool:
+    """More than half of the digits of float64."""
+    gap = np.abs(recorded.astype(np.float64) - numbers.astype(np.float64))
+    most = np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)
+    return bool((gap[np.isfinite(gap)] > 2.0**-26.5 * float(most)).any())
+
+
+def _fits(end: End, wanted: np.ndarray) -> bool:
+    """What a model returns has a's shape; of anything else the layout may be another."""
+    if end.name.partition(".")[0] == "output" and end.phase == "forward":
+        return wanted.shape == end.ref.shape
+    return wanted.size == int(np.prod(end.ref.shape, dtype=np.int64))
+
+
+def _made_outside(end: End, numbers: np.ndarray, b: Bounded) -> EndVerdict:
+    """Numbers that no recorded call made have no bound: they are the same, or share half of their
+    digits, which rounding may explain, or are others."""
+    if np.array_equal(numbers, b.value, equal_nan=True):
+        return EndVerdict(end, "right")
+    with np.errstate(all="ignore"):
+        gap = np.nan_to_num(np.abs(numbers - b.value).astype(np.float64), nan=0.0, posinf=np.inf)
+        gap = np.where(np.isnan(numbers) != np.isnan(b.value), np.inf, gap)
+        finite = np.abs(b.value[np.isfinite(b.value)])
+        allowed = 2.0 ** (-digits(end.ref.dtype) / 2) * float(finite.max(initial=0.0))
+    index = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
+    told = (index, float(numbers[index]), float(b.value[index]))
+    if gap[index] > allowed:
+        return EndVerdict(end, "wrong", np.inf, 0.0, *told)
+    reason = "no torch call made it (NumPy or Python did), so it has no bound, and it is not equal"
+    return EndVerdict(end, "unjudged", 0.0, 0.0, *told, reason=reason)
 
 
 class OwnBounds:
@@ -434,17 +537,17 @@ def writers_of(record: Record) -> dict[Place, Call]:
     return found
 
 
+def _same_arguments(first: list[Any], second: list[Any]) -> bool:
+    try:
+        return first == second
+    except Exception:  # an object that cannot be compared, such as packed quantized weights
+        return False
+
+
 def is_view(call: Call) -> bool:
     """It returns memory that it was given, unchanged."""
     given = {ref.place for ref in call.inputs}
     return bool(call.outputs) and all(ref.place in given for ref in call.outputs)
-
-
-def digits(dtype: torch.dtype) -> int:
-    """The bits of a type's numbers; 99 of integers, which lose nothing."""
-    if not dtype.is_floating_point:
-        return 99
-    return {torch.float64: 53, torch.float32: 24, torch.float16: 11}.get(dtype, 8)
 
 
 def _is_lowered(entry: Entry) -> bool:
@@ -466,7 +569,8 @@ def _use(numbers: np.ndarray, b: Bounded, more: float) -> float:
     with np.errstate(all="ignore"):
         same = (numbers == b.value) | (np.isnan(numbers) & np.isnan(b.value))
         gap = np.abs(numbers - b.value).astype(np.float64)
-        settled = same | (gap == 0) | ~np.isfinite(b.error)  # an entry without a bound is no proof
+        # an entry without a bound is no proof; one that has to be nan is
+        settled = same | (gap == 0) | (~np.isfinite(b.error) & ~np.isnan(b.value))
         uses = np.where(settled, 0.0, gap / (b.error + more))
     uses = np.where(np.isnan(uses), np.inf, uses)
     return float(uses.max(initial=0.0))
@@ -484,7 +588,9 @@ def _same_multiset(numbers: np.ndarray, b: Bounded) -> bool:
 def _verdict(end: End, use: float, numbers: np.ndarray, b: Bounded) -> EndVerdict:
     with np.errstate(all="ignore"):
         gap = np.where(numbers == b.value, 0.0, np.abs(numbers - b.value).astype(np.float64))
-        uses = np.where((gap == 0) | ~np.isfinite(b.error), 0.0, gap / b.error)
+        settled = (gap == 0) | (np.isnan(numbers) & np.isnan(b.value))
+        settled |= ~np.isfinite(b.error) & ~np.isnan(b.value)
+        uses = np.where(settled, 0.0, gap / b.error)
     uses = np.where(np.isnan(uses), np.inf, uses)
     at = np.unravel_index(int(uses.argmax()), uses.shape)
     largest = float(np.abs(b.value[np.isfinite(b.value)]).max(initial=0.0))

@@ -1,27 +1,41 @@
 """Is every call of one model right? Do two models compute the same?"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from torch_parity.compare.aten.alignment import Alignment, align, digits
+from torch_parity.compare.aten.alignment import Alignment, align
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
-from torch_parity.compare.aten.doubled import in_float64, precisions
-from torch_parity.compare.aten.draws import Draws
+from torch_parity.compare.aten.chosen import chosen_by
+from torch_parity.compare.aten.doubled import halves_of, precisions
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
-from torch_parity.compare.aten.given_pairs import Pairing, paired, same_given
+from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired, same_given
+from torch_parity.compare.aten.memory import digits
+from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.recording import (
+    Recording,
+    Source,
+    believed,
+    folder_of,
+    own_record,
+    pair_in_float64,
+    recorded,
+    records_of,
+    require_same_draws,
+    settings_of,
+    sources_of,
+)
 from torch_parity.compare.aten.replay import replay
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
-from torch_parity.compare.aten.step import Step, options_of, record_step
-from torch_parity.compare.aten.unchanged import fresh, unchanged
+from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.tensors import to_numpy
@@ -30,12 +44,14 @@ Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
 
 
 def check_model(
-    model: Callable[..., Any],
+    model: Callable[..., Any] | Recording | str | Path,
     *inputs: Any,
     loss: Callable[..., Any] | None = None,
     target: Any = None,
     optimizer: torch.optim.Optimizer | None = None,
     called: str = "the model",
+    keep: str | Path | None = None,
+    only: Sequence[str] = (),
     **kwargs: Any,
 ) -> ModelReport:
     """Run one step of a model, and judge every ATen call of it on the inputs that the call had.
@@ -48,20 +64,30 @@ def check_model(
     be derived for is UNJUDGED, by name. A custom autograd.Function is held to the derivative of its
     own forward besides.
 
+    model may also be a recording (record_model), or the path of its file; then the inputs, the loss
+    and the optimizer are those of the recording. keep is a folder for the tensors of the step, for
+    when they do not fit into memory; nothing is left in it. only are fnmatch patterns of modules
+    (blocks.0, *.attn) that are judged, with all inside them; the rest is UNJUDGED.
+
     Raises:
-        InputError (a ValueError): see record_step in step.py.
+        InputError (a ValueError): see record_step in step.py; a file that holds no recording; a
+            folder that cannot be written to; a pattern that fits no module.
     """
-    return check_step(Step(model, inputs, kwargs, loss, target, optimizer, called))
+    (source,) = sources_of(
+        Step(model, inputs, kwargs, loss, target, optimizer, called, folder_of(keep))
+    )
+    return check_step(source, only=only)
 
 
-def check_step(step: Step, watch: Watch = unwatched) -> ModelReport:
+def check_step(source: Source, watch: Watch = unwatched, only: Sequence[str] = ()) -> ModelReport:
     """check_model, of a step."""
-    return model_report(recorded(step), step.called, watch)
+    with believed(source):
+        return model_report(own_record(source), source.called, watch, only)
 
 
 def check_modules(
-    a: Callable[..., Any],
-    b: Callable[..., Any],
+    a: Callable[..., Any] | Recording | str | Path,
+    b: Callable[..., Any] | Recording | str | Path,
     *inputs: Any,
     loss: Callable[..., Any] | None = None,
     target: Any = None,
@@ -70,6 +96,7 @@ def check_modules(
     ignore: Sequence[str] = (),
     called: tuple[str, str] = ("a", "b"),
     share_draws: bool = True,
+    keep: str | Path | None = None,
     **kwargs: Any,
 ) -> ModulesReport:
     """Run one step of both on copies of the same inputs, and judge whether they compute the same.
@@ -82,39 +109,70 @@ def check_modules(
     hold the same numbers. ignore are fnmatch patterns of results, by b's names, that are not
     compared. With share_draws b draws the random numbers that a drew. Both are left as they were.
 
+    Either may be a recording (record_model), or the path of its file, with the inputs, the loss and
+    the optimizer that it was recorded with; the other one has those that are given here. keep is a
+    folder for the tensors of both, as for check_model.
+
     Raises:
         InputError (a ValueError): see record_step in step.py; ignore that fits nothing, or leaves
-            nothing; one model as both.
+            nothing; one model as both; a file that holds no recording; two recordings that drew
+            different random numbers.
     """
     if a is b:
         raise InputError("check_modules: a and b are one model; compare it with a copy.deepcopy")
+    if optimizers is not None and not (
+        isinstance(optimizers, tuple | list) and len(optimizers) == 2
+    ):
+        raise InputError("optimizers: expected two, (that of a, that of b)")
     optimizer_a, optimizer_b = optimizers or (None, None)
-    steps = [
-        Step(m, inputs, kwargs, loss, target, o, c)
-        for m, o, c in ((a, optimizer_a, called[0]), (b, optimizer_b, called[1]))
-    ]
-    return check_steps(steps[0], steps[1], names or {}, ignore, share_draws)
+    first, second = sources_of(
+        Step(a, inputs, kwargs, loss, target, optimizer_a, called[0], folder_of(keep)),
+        Step(b, inputs, kwargs, loss, target, optimizer_b, called[1], folder_of(keep)),
+    )
+    return check_steps(first, second, names or {}, ignore, share_draws)
 
 
 def check_steps(
-    a: Step,
-    b: Step,
+    a: Source,
+    b: Source,
     names: Mapping[str, str],
     ignore: Sequence[str] = (),
     share_draws: bool = True,
     watch: Watch = unwatched,
 ) -> ModulesReport:
     """check_modules, of two steps that may have inputs and losses of their own."""
+    with believed(a, b):
+        return _modules_report(a, b, names, ignore, share_draws, watch)
+
+
+def _modules_report(
+    a: Source,
+    b: Source,
+    names: Mapping[str, str],
+    ignore: Sequence[str],
+    share_draws: bool,
+    watch: Watch,
+) -> ModulesReport:
     called = a.called, b.called
     notes: list[str] = []
-    own = [recorded(a)]
-    own.append(recorded(b, own[0] if share_draws else None))
-    differing = tuple(given_differ(own[0], own[1], names, called))
-    pair, precision = _in_float64(a, b, own, share_draws, notes)
+    own = records_of(a, b, share_draws)
+    pair, precision = pair_in_float64(a, b, own, share_draws, notes)
+    if share_draws:
+        require_same_draws(a, b, pair)
+    differing = (
+        *given_differ(own[0], own[1], names, called),
+        *halves_differ(own, pair, called),
+    )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
+    if any(r.compiled for r in own) and pair is not own:
+        # its kernels for the models' own type are others than those for float64
+        here = compared(own, names, ignore)
+        if here.doubt > there.doubt:
+            there, pair = here, own
+            precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
-    back, causes = why(there, pair, names, ignore, called, (options_of(a), options_of(b)), bits)
+    back, causes = why(there, pair, names, ignore, called, (settings_of(a), settings_of(b)), bits)
     return ModulesReport(
         there.alignment,
         there.parting,
@@ -123,7 +181,8 @@ def check_steps(
         there.unpaired,
         tuple(c.name for c in causes) if len(causes) == 1 else (),
         told(causes),
-        differing=(*differing, *others_differ(own[0], own[1], called)),
+        differing=differing,
+        others=tuple(others_of(own[0], own[1], called)),
         notes=tuple(notes),
         called=called,
         precision=precision,
@@ -140,6 +199,14 @@ class Comparison:
     lacking: tuple[str, ...]
     unpaired: tuple[str, ...]
 
+    @property
+    def doubt(self) -> int:
+        """2 where something is wrong, 1 where something is not judged."""
+        outcomes = {e.outcome for e in self.alignment.ends}
+        if self.lacking or outcomes & {"wrong", "absent"}:
+            return 2
+        return int(bool(self.unpaired) or outcomes != {"right"})
+
 
 def compared(
     pair: Sequence[Record],
@@ -150,11 +217,11 @@ def compared(
 ) -> Comparison:
     """The second record, held to the first."""
     a, b = pair
-    pairs = paired(_given(a), _given(b), _hints(names, pair))
+    pairs = paired(_given(a), _given(b), hinted(names, b.given))
     ends = _without(ignore, list(ends_of(a, b, pairs)))
     alignment = align(a, b, ends, same_given(a, b, pairs), tick, bits)
     due, unpaired = (
-        tuple(n for n in found if not _ignored(n, ignore)) for found in unmet(a, ends, pairs)
+        tuple(n for n in found if not is_ignored(n, ignore)) for found in unmet(a, ends, pairs)
     )
     return Comparison(alignment, parting(alignment), due, unpaired)
 
@@ -172,7 +239,7 @@ def why(
     b lacks shows only from there."""
     if there.parting is None and not there.lacking:
         return None, ()
-    of_a = [e.end.partner for e in there.alignment.ends if _ignored(e.end.name, ignore)]
+    of_a = [e.end.partner for e in there.alignment.ends if is_ignored(e.end.name, ignore)]
     other = {of_b: of_a for of_a, of_b in names.items()}
     here = compared(
         (pair[1], pair[0]), other, tuple(n for n in of_a if n in pair[0].results), bits=bits
@@ -189,43 +256,14 @@ def why(
     return here.parting, causes
 
 
-def recorded(step: Step, draws_of: Record | None = None) -> Record:
-    """The step's record; the model and the optimizer are left as they were."""
-    draws = None if draws_of is None else Draws(draws_of)
-    own = fresh(step.inputs), fresh(dict(step.keywords or {})), fresh(step.target)
-    step = replace(step, inputs=own[0], keywords=own[1], target=own[2])
-    with torch.enable_grad(), unchanged(_module(step), step.optimizer):
-        return record_step(step, draws)
-
-
-def model_report(record: Record, called: str, watch: Watch = unwatched) -> ModelReport:
+def model_report(
+    record: Record, called: str, watch: Watch = unwatched, only: Sequence[str] = ()
+) -> ModelReport:
     """The verdicts on one record."""
+    chosen = chosen_by(record, only)
     tick = watch(f"replaying {called}", len(record.calls))
-    verdicts = tuple(replay(record, tick))
-    return ModelReport(record, verdicts, tuple(judged_functions(record)), called)
-
-
-def _module(step: Step) -> nn.Module:
-    """Of a function nothing can be put back but the generators."""
-    return step.model if isinstance(step.model, nn.Module) else nn.Module()
-
-
-def _in_float64(
-    a: Step, b: Step, own: list[Record], share_draws: bool, notes: list[str]
-) -> tuple[list[Record], str]:
-    """Both records in float64, or as they are."""
-    kinds = precisions(own[0]) | precisions(own[1])
-    precision = " and ".join(sorted(kinds)) or "float64"
-    if kinds <= {"float64"}:
-        return own, "float64"
-    try:
-        with in_float64(a) as step:
-            first = recorded(step)
-        with in_float64(b) as step:
-            return [first, recorded(step, first if share_draws else None)], "float64"
-    except InputError as error:
-        notes.append(f"Compared in {precision}: in float64 {error}.")
-        return own, precision
+    verdicts = tuple(replay(record, tick, chosen))
+    return ModelReport(record, verdicts, tuple(judged_functions(record, chosen)), called)
 
 
 def _given(record: Record) -> dict[str, np.ndarray]:
@@ -235,30 +273,21 @@ def _given(record: Record) -> dict[str, np.ndarray]:
     }
 
 
-def _hints(names: Mapping[str, str], pair: Sequence[Record]) -> dict[str, str]:
-    """{"fc1": "layers.0"} for each tensor of both: b's layers.0.weight is a's fc1.weight."""
-    found = {}
-    for name in pair[1].given:
-        for of_a, of_b in names.items():
-            if name == of_b or name.startswith(f"{of_b}."):
-                found[name] = of_a + name[len(of_b) :]
-    return found
-
-
 def given_differ(
     a: Record, b: Record, names: Mapping[str, str], called: tuple[str, str]
 ) -> list[str]:
     """Weights that should be the same numbers, and are not: same name, same shape, and no
     counterpart anywhere."""
     of_a, of_b = _given(a), _given(b)
-    pairs = paired(of_a, of_b, _hints(names, (a, b)))
+    pairs = paired(of_a, of_b, hinted(names, b.given))
     found = []
     for name, array in of_b.items():
         other = of_a.get(name)
         if name in pairs or other is None or other.shape != array.shape or not array.size:
             continue
         gap = np.abs(other.astype(np.float64) - array.astype(np.float64))
-        at = np.unravel_index(int(np.nanargmax(gap)) if gap.size else 0, gap.shape)
+        gap[np.isnan(other) != np.isnan(array)] = np.inf
+        at = np.unravel_index(int(np.nan_to_num(gap, posinf=np.inf).argmax()), gap.shape)
         index = [int(i) for i in at]
         found.append(
             f"Given differently: {name} at {index} is {other[at]:.9g} in {called[0]} and "
@@ -267,27 +296,14 @@ def given_differ(
     return found
 
 
-def others_differ(a: Record, b: Record, called: tuple[str, str]) -> Iterator[str]:
-    """What the models return besides tensors: numbers, strings, arrays."""
-    for name in dict.fromkeys([*a.others, *b.others]):
-        if name not in a.others or name not in b.others:
-            side = called[0] if name in a.others else called[1]
-            yield f"Only {side} returns {name}."
-            continue
-        first, second = a.others[name], b.others[name]
-        if not _same(first, second):
-            yield f"{name} is {_brief(first)} in {called[0]} and {_brief(second)} in {called[1]}."
-
-
-def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return np.array_equal(np.asarray(first), np.asarray(second))
-    return bool(first == second) or (first != first and second != second)
-
-
-def _brief(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def halves_differ(
+    own: Sequence[Record], pair: Sequence[Record], called: tuple[str, str]
+) -> Iterator[str]:
+    """A half that one side alone computes in, and that is gone in float64: autocast."""
+    gone = [halves_of(o) - halves_of(p) for o, p in zip(own, pair, strict=True)]
+    for kind in sorted(gone[0] ^ gone[1]):
+        one, other = called if kind in gone[0] else called[::-1]
+        yield f"{one} computes in {kind} (autocast), and {other} does not."
 
 
 def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
@@ -295,14 +311,15 @@ def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
     for pattern in ignore:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise InputError(f"ignore: no result is called {pattern!r}; {suggest(pattern, known)}")
-    left = [end for end in ends if not _ignored(end.name, ignore)]
+    left = [end for end in ends if not is_ignored(end.name, ignore)]
     if ignore and not left:
         raise InputError("ignore: no result of the step is left to compare")
     return left
 
 
-def _ignored(name: str, ignore: Sequence[str]) -> bool:
+def is_ignored(name: str, ignore: Sequence[str]) -> bool:
+    """Whether a result of b, by its name, is left out."""
     return any(fnmatchcase(name, pattern) for pattern in ignore)
 
 
-__all__ = ["Pairing", "check_model", "check_modules", "check_steps"]
+__all__ = ["Pairing", "check_model", "check_modules", "check_steps", "recorded"]

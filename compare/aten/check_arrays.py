@@ -11,14 +11,17 @@ import torch
 from torch import Tensor
 
 from torch_parity.compare.aten.alignment import align, writers_of
-from torch_parity.compare.aten.check import model_report, recorded
-from torch_parity.compare.aten.doubled import in_float64, precisions
+from torch_parity.compare.aten.check import model_report
+from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
+from torch_parity.compare.aten.lazy import initialised
 from torch_parity.compare.aten.parting import Parting
 from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.recording import recorded, recorded_in_float64
 from torch_parity.compare.aten.reports import ModulesReport
-from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
+from torch_parity.compare.aten.snapshots import Snapshots, TensorRef, unreadable
 from torch_parity.compare.aten.step import Step
+from torch_parity.compare.bounds.precision import is_real
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.tensors import to_numpy
 
@@ -56,8 +59,8 @@ def check_module(
     if not mine:
         raise InputError("check_module: mine is empty, and an empty comparison proves nothing")
     theirs = {of: name for name, of in (names or {}).items()}
-    arrays = {theirs.get(name, name): _array(value) for name, value in mine.items()}
-    step = Step(module, inputs, kwargs, loss, target, optimizer, called[1])
+    arrays = {theirs.get(name, name): _array(name, value) for name, value in mine.items()}
+    step = initialised(Step(module, inputs, kwargs, loss, target, optimizer, called[1]))
     record = recorded(step)
     report = model_report(record, called[1])
     real = [x for x in arrays.values() if x.dtype.kind == "f"]
@@ -85,8 +88,7 @@ def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:
 def _in_float64(step: Step, record: Record) -> Record:
     if precisions(record) <= {"float64"}:
         return record
-    with in_float64(step) as copy:
-        return recorded(copy)
+    return recorded_in_float64(step)
 
 
 def _end(name: str, array: np.ndarray, record: Record) -> End:
@@ -106,5 +108,16 @@ def _known(record: Record) -> dict[str, TensorRef]:
     return record.named | changed | record.results
 
 
-def _array(value: Any) -> np.ndarray:
-    return to_numpy(value) if isinstance(value, Tensor) else np.asarray(value)
+def _array(name: str, value: Any) -> np.ndarray:
+    if isinstance(value, Tensor):
+        if reason := unreadable(value):
+            raise InputError(f"check_module: {name} is a {reason}; expected an array of numbers")
+        return to_numpy(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"check_module: {name}: expected an array of numbers: {error}") from error
+    if array.dtype.kind not in "fiub" and not is_real(array.dtype):
+        kind = type(value).__name__ if array.dtype == object else array.dtype
+        raise InputError(f"check_module: {name} is of {kind}; expected an array of real numbers")
+    return array

@@ -1,17 +1,20 @@
 """The same step in float64: two models that compute the same differ by 1e-15 there, and a mistake
 that float32's rounding hides is plain to see."""
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from torch_parity.compare.aten.leaves import with_tensors
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step
+
+HALVES = (torch.float16, torch.bfloat16)
 
 
 @contextmanager
@@ -60,9 +63,17 @@ def precisions(record: Record) -> set[str]:
     return {str(kind).removeprefix("torch.") for kind in kinds}
 
 
+def halves_of(record: Record) -> set[str]:
+    """The types of two bytes that a call computes in."""
+    kinds = {r.dtype for call in record.calls for r in call.outputs if r.dtype in HALVES}
+    return {str(kind).removeprefix("torch.") for kind in kinds}
+
+
 def _state(value: Any, p: Any) -> Any:
-    """Counters are float32 in any model."""
-    return _double(value) if isinstance(value, Tensor) and value.shape == p.shape else value
+    """Counters are float32 in any model; the step advances a copy of them."""
+    if not isinstance(value, Tensor):
+        return value
+    return _double(value) if value.shape == p.shape else value.clone()
 
 
 def _double(tensor: Tensor) -> Tensor:
@@ -72,19 +83,11 @@ def _double(tensor: Tensor) -> Tensor:
 
 
 def doubled(value: Any) -> Any:
-    """The same nested value with its tensors of real numbers in float64."""
-    if isinstance(value, Tensor):
-        return _double(value)
-    if isinstance(value, Mapping) and hasattr(value, "copy"):
-        changed = copy.copy(value)
-        for key in value:
-            changed[key] = doubled(value[key])  # type: ignore[index]
-        return changed
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(doubled(v) for v in value))
-    if isinstance(value, list | tuple):
-        return type(value)(doubled(v) for v in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        own = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
-        return replace(value, **{name: doubled(item) for name, item in own.items()})
-    return value
+    """The same nested value with its tensors and arrays of real numbers in float64."""
+    return with_tensors(value, _doubled)
+
+
+def _doubled(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return _double(x)
+    return x.astype(np.float64) if x.dtype.kind == "f" else x.copy()

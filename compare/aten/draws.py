@@ -4,12 +4,13 @@ Two models that both drop out agree only if they drop the same units. Numbers ar
 module, operation and shape, in the order in which they were drawn.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
 
-from torch_parity.compare.aten.record import Record, operation_of
+from torch_parity.compare.aten.record import Call, Record, operation_of
 from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import flattened
 
@@ -34,11 +35,14 @@ class Draws:
     def __init__(self, record: Record) -> None:
         self._left: dict[Key, list[tuple[str, Tensor]]] = defaultdict(list)
         self._replaced: dict[tuple[Key, bytes], Tensor] = {}
-        for call in record.calls:
-            drawing = call.operation in RANDOM or call.operation == DROPOUT
-            if drawing and call.phase == "forward":
-                drawn = record.value(call.outputs[-1]).clone()
-                self._left[_key(call.operation, drawn)].append((call.module, drawn))
+        for call in _drawing(record):
+            drawn = record.value(call.outputs[-1]).clone()
+            self._left[_key(call.operation, drawn)].append((call.module, drawn))
+
+    @property
+    def all_drawn(self) -> bool:
+        """Each of them was drawn once more."""
+        return not any(self._left.values())
 
     def drawn_again(
         self, func: Any, args: tuple[Any, ...], out: Any, module: str, again: bool
@@ -69,6 +73,34 @@ class Draws:
             x, p = args[0], float(args[1])
             tensors[0].copy_(x * tensors[1] * (1 / (1 - p) if p < 1 else 0.0))
         return out
+
+
+def draws_differ(a: Record, b: Record) -> str:
+    """Which random numbers of b are not those of a, though a drew some of the kind: such as
+    "bernoulli of (4, 8)". "" if all that both drew are the same."""
+    of_a, of_b = _drawn(a), _drawn(b)
+    for key, numbers in of_b.items():
+        others = of_a.get(key, Counter())
+        if not (numbers <= others or others <= numbers):
+            return f"{key[0]} of {key[1]}"
+    return ""
+
+
+def _drawn(record: Record) -> dict[Key, Counter[bytes]]:
+    """The numbers that the forward drew, and how often."""
+    found: dict[Key, Counter[bytes]] = defaultdict(Counter)
+    for call in _drawing(record):
+        drawn = record.value(call.outputs[-1])
+        found[_key(call.operation, drawn)][to_numpy(drawn).tobytes()] += 1
+    return found
+
+
+def _drawing(record: Record) -> Iterator[Call]:
+    """The calls of the forward that draw random numbers."""
+    for call in record.of_phase("forward"):
+        drawing = call.operation in RANDOM or call.operation == DROPOUT
+        if drawing and call.outputs and not call.outputs[-1].unjudged:
+            yield call
 
 
 def _key(operation: str, drawn: Tensor) -> Key:

@@ -20,7 +20,10 @@ class End:
     tensors with the same numbers were given under several names.
 
     missing says that a has nothing to compare with: "" if it has, "unpaired" where b's given tensor
-    is none of a's, "absent" where the partner is known and has no such result.
+    is none of a's, "absent" where the partner is known and has no such result. outside says that
+    either number was made by no recorded call (by NumPy, or in Python), so that nothing says what
+    rounding may have changed. slot is what a's optimizer calls it (.exp_avg), where b's has another
+    name for it and the numbers have to say.
     """
 
     name: str
@@ -30,6 +33,13 @@ class End:
     partner: str = ""
     a_ref: TensorRef | None = None
     missing: Literal["", "unpaired", "absent"] = ""
+    outside: bool = False
+    slot: str = ""
+
+    @property
+    def unreadable(self) -> str:
+        """Why the numbers of either cannot be read; "" if they can."""
+        return self.ref.unjudged or (self.a_ref.unjudged if self.a_ref is not None else "")
 
 
 def ends_of(a: Record, b: Record, pairs: Mapping[str, Pairing]) -> Iterator[End]:
@@ -43,9 +53,13 @@ def ends_of(a: Record, b: Record, pairs: Mapping[str, Pairing]) -> Iterator[End]
                 yield End(name, ref, phase, missing="absent")
                 continue
             a_ref = a.results[partner]
-            yield End(name, ref, phase, (to_numpy(a.value(a_ref)),), partner, a_ref)
+            wanted = () if a_ref.unjudged else (to_numpy(a.value(a_ref)),)
+            outside = partner in a.outside or name in b.outside
+            yield End(name, ref, phase, wanted, partner, a_ref, outside=outside)
         else:
             end = _of_given(name, ref, phase, a, pairs)
+            if end.missing == "absent" and not ref.unjudged:
+                end = _of_another_slot(end, a, b, pairs) or end
             if not (end.missing and is_counter(name, ref)):
                 yield end
 
@@ -56,12 +70,17 @@ def unmet(a: Record, ends: list[End], pairs: Mapping[str, Pairing]) -> tuple[lis
     met = {end.partner for end in ends if not end.missing}
     for end in ends:
         base, suffix, before = split(end.name, pairs)
+        suffix = end.slot or suffix
         if base is not None and not end.missing:
             places = pairs[base], *pairs[base].rivals
             met |= {f"{before}{n}{suffix}" for pairing in places for n in pairing.names}
     left = [n for n, ref in a.results.items() if n not in met and not is_counter(n, ref)]
     known = {n for pairing in pairs.values() for n in pairing.names}
-    due = [name for name in left if phase_of(name) == "forward" or _owner(name, known)]
+    due = [
+        name
+        for name in left
+        if phase_of(name) == "forward" or (_owner(name, known) and not is_input(name))
+    ]
     return due, [name for name in left if name not in due]
 
 
@@ -117,10 +136,46 @@ def _of_given(
         return End(name, ref, phase, missing="unpaired")
     pairing = pairs[base]
     partner = result_of(a, pairing.names[0], before, suffix)
-    wanted = list(_numbers(pairing, a, suffix, before, ref))
-    if not wanted:
+    of_a = [a.results.get(result_of(a, n, before, suffix)) for n in pairing.names]
+    if None in of_a:
+        # an input that only b writes into is no result that a has to have
+        if is_input(name):
+            return End(name, ref, phase, partner=partner, missing="unpaired")
         return End(name, ref, phase, partner=partner, missing="absent")
-    return End(name, ref, phase, tuple(wanted), partner, a.results[partner])
+    unreadable = next((r for r in of_a if r is not None and r.unjudged), None)
+    if unreadable is not None:
+        return End(name, ref, phase, (), partner, unreadable)
+    wanted = tuple(_numbers(pairing, a, suffix, before, ref))
+    if not wanted:
+        return End(name, ref, phase, partner=partner, missing="unpaired")
+    return End(name, ref, phase, wanted, partner, a.results[partner])
+
+
+def is_input(name: str) -> bool:
+    """What the step leaves in an input that it was given: new input, new input.mask."""
+    return name.removeprefix("new ").partition(".")[0] == "input" and name.startswith("new ")
+
+
+def _of_another_slot(end: End, a: Record, b: Record, pairs: Mapping[str, Pairing]) -> End | None:
+    """What b's optimizer keeps for a parameter, held to the nearest of what a's keeps for it by a
+    name that b's does not have."""
+    base, suffix, before = split(end.name, pairs)
+    if base is None or not suffix or not before or end.ref.shape != b.given[base].shape:
+        return None
+    first = pairs[base].names[0]
+    slots = [n[len(f"new {first}") :] for n in a.results if n.startswith(f"new {first}.")]
+    found: list[tuple[float, End]] = []
+    for slot in slots:
+        partner = result_of(a, first, before, slot)
+        if f"new {base}{slot}" in b.results or a.results[partner].shape != a.given[first].shape:
+            continue
+        for numbers in _numbers(pairs[base], a, slot, before, end.ref):
+            gap = np.abs(numbers - to_numpy(b.value(end.ref))).max(initial=0.0)
+            ref = a.results[partner]
+            found.append(
+                (float(gap), End(end.name, end.ref, end.phase, (numbers,), partner, ref, slot=slot))
+            )
+    return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def result_of(record: Record, name: str, before: str, suffix: str) -> str:
@@ -137,16 +192,22 @@ def result_of(record: Record, name: str, before: str, suffix: str) -> str:
 def _numbers(
     pairing: Pairing, a: Record, suffix: str, before: str, ref: TensorRef
 ) -> Iterator[np.ndarray]:
-    """a's results for the paired tensors; then those for each rival."""
+    """a's results for the paired tensors, in b's layout; then those for each rival. Of what has
+    another shape than the tensor that it belongs to (Adafactor's rows) the layout is known only
+    where the tensors are the same."""
     for choice in (pairing, *pairing.rivals):
-        results = [result_of(a, n, before, suffix) for n in choice.names]
-        if any(r not in a.results for r in results):
-            if choice is pairing:
-                return
+        refs = {n: a.results.get(result_of(a, n, before, suffix)) for n in choice.names}
+        found = {n: r for n, r in refs.items() if r is not None and not r.unjudged}
+        if len(found) < len(refs):
             continue
-        of_a = zip(choice.names, results, strict=True)
-        arrays = {n: to_numpy(a.value(a.results[r])) for n, r in of_a}
+        arrays = {n: to_numpy(a.value(r)) for n, r in found.items()}
         if all(x.size == 1 for x in arrays.values()) and ref.shape in ((), (1,)):
             yield next(iter(arrays.values())).reshape(ref.shape)  # a counter: Adam's step
-            continue
-        yield choice.taken_from(arrays, ref.shape)
+        elif all(x.size == _size(a.given[n]) for n, x in arrays.items()):
+            yield choice.taken_from(arrays, ref.shape)
+        elif choice.straight:
+            yield arrays[choice.names[0]]
+
+
+def _size(ref: TensorRef) -> int:
+    return int(np.prod(ref.shape, dtype=np.int64))

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from torch_parity.compare.aten.chosen import LEFT_OUT, Chosen, every_module
 from torch_parity.compare.aten.record import FunctionCall, Record
 from torch_parity.compare.aten.reports import FunctionVerdict
 from torch_parity.compare.aten.snapshots import TensorRef
@@ -18,11 +19,17 @@ from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
 from torch_parity.compare.torch_private import flattened, mapped
 
 
-def judged_functions(record: Record) -> Iterator[FunctionVerdict]:
-    """A verdict for each call of a custom Function whose backward ran."""
+def judged_functions(record: Record, chosen: Chosen = every_module) -> Iterator[FunctionVerdict]:
+    """A verdict for each call of a custom Function whose backward ran; those of modules that are
+    not chosen are not judged."""
     for call in record.functions:
-        if call.gradients is not None and call.upstream is not None:
+        if call.gradients is None or call.upstream is None:
+            continue
+        if chosen(call.module):
             yield _judged(record, call)
+        else:
+            about = call.name, call.module, call.line
+            yield FunctionVerdict(*about, "unjudged", reason=LEFT_OUT)
 
 
 def _judged(record: Record, call: FunctionCall) -> FunctionVerdict:

@@ -7,7 +7,7 @@ optimizer state) is then compared entry by entry in the same way.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
@@ -40,6 +40,12 @@ class Pairing:
         first = int(self.sources[0]) if self.sources.size else 0
         return self.names[first], int(self.positions[0]) if self.positions.size else 0
 
+    @property
+    def straight(self) -> bool:
+        """b's tensor is one of a's as it is."""
+        in_order = np.array_equal(self.positions, np.arange(self.positions.size))
+        return len(self.names) == 1 and in_order
+
     def taken_from(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """b's tensor with a's numbers. The tensors have the shapes of those that were paired."""
         flat = [np.asarray(tensors[name]).reshape(-1) for name in self.names]
@@ -57,7 +63,8 @@ def paired(
     found: dict[str, Pairing] = {}
     taken: set[tuple[str, int]] = set()
     for name, array in _large_first(b):
-        pairing = _whole(name, array, a, hints, taken) or _beside(name, array, a, found)
+        pairing = _as_its_owner(name, array, a, found) or _whole(name, array, a, hints, taken)
+        pairing = pairing or _beside(name, array, a, found)
         pairing = pairing or _by_rows(array, a, taken) or _by_runs(array, a)
         if pairing is not None:
             found[name] = pairing
@@ -65,9 +72,40 @@ def paired(
     return {name: found[name] for name in b if name in found}
 
 
+def hinted(names: Mapping[str, str], of_b: Iterable[str]) -> dict[str, str]:
+    """{"fc1": "layers.0"} for each tensor of both: b's layers.0.weight is a's fc1.weight."""
+    found = {}
+    for name in of_b:
+        for of_a, meant in names.items():
+            if name == meant or name.startswith(f"{meant}."):
+                found[name] = of_a + name[len(meant) :]
+    return found
+
+
 def _large_first(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
     """Matrices before vectors: where a weight lies says which bias is its own."""
     yield from sorted(arrays.items(), key=lambda item: -item[1].ndim)
+
+
+def _as_its_owner(
+    name: str, array: np.ndarray, a: Mapping[str, np.ndarray], found: Mapping[str, Pairing]
+) -> Pairing | None:
+    """What an optimizer keeps for a parameter (fc1.weight.exp_avg) lies as the parameter does; it
+    may have another name in a."""
+    owner, _, slot = name.rpartition(".")
+    if owner not in found or found[owner].positions.size != array.size:
+        return None
+    fitting = []
+    for choice in (found[owner], *found[owner].rivals):
+        first = f"{choice.names[0]}."
+        others = [n.removeprefix(first) for n in a if n.startswith(first)]
+        for theirs in [slot] if first + slot in a else others:
+            own = replace(choice, names=tuple(f"{n}.{theirs}" for n in choice.names), rivals=())
+            pairs = zip(own.names, choice.names, strict=True)
+            there = all(s in a and a[s].shape == a[n].shape for s, n in pairs)
+            if there and np.array_equal(own.taken_from(a, array.shape), array):
+                fitting.append(own)
+    return replace(fitting[0], rivals=tuple(fitting[1:])) if fitting else None
 
 
 def _whole(
@@ -233,7 +271,6 @@ def same_given(a: Record, b: Record, pairs: Mapping[str, Pairing]) -> dict[Tenso
     """b's given tensors that are one of a's as they are."""
     found = {}
     for name, pairing in pairs.items():
-        straight = np.array_equal(pairing.positions, np.arange(pairing.positions.size))
-        if len(pairing.names) == 1 and straight:
+        if pairing.straight:
             found[b.given[name]] = a.given[pairing.names[0]]
     return found

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
+from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.precise import higher
@@ -19,6 +20,7 @@ from torch_parity.compare.tensors import to_numpy
 
 MOST_DIMENSIONS = 4
 MOST_ENTRIES = 1 << 16  # of a table
+MOST_HELD = 1 << 26  # bytes of tensors that stay in memory
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Index:
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        self._values: dict[TensorRef, np.ndarray] = {}
+        self._values: dict[TensorRef, np.ndarray] = {}  # those that were read last
+        self._held = 0
         self._by_size: dict[tuple[int, Any], list[Entry]] = defaultdict(list)
         self._contents: dict[TensorRef, tuple[Any, ...]] = {}
         self._by_content: dict[tuple[Any, ...], list[TensorRef]] = defaultdict(list)
@@ -58,11 +61,16 @@ class Index:
 
     def value(self, ref: TensorRef) -> np.ndarray:
         """The numbers, in the precision that the judge computes in."""
-        if ref not in self._values:
-            found = to_numpy(self._record.value(ref))
-            with np.errstate(invalid="ignore"):  # memory that nothing was written into
-                self._values[ref] = found.astype(higher(found.dtype))
-        return self._values[ref]
+        if ref in self._values:
+            return self._values[ref]
+        found = to_numpy(self._record.value(ref))
+        with np.errstate(invalid="ignore"):  # memory that nothing was written into
+            found = found.astype(higher(found.dtype))
+        self._values[ref] = found
+        self._held += found.nbytes
+        while self._held > MOST_HELD and len(self._values) > 1:
+            self._held -= self._values.pop(next(iter(self._values))).nbytes
+        return found
 
     def like(self, value: np.ndarray, error: np.ndarray, dtype: Any) -> Iterator[Entry]:
         """Tensors that may hold these numbers, in any order: the largest is as large."""
@@ -73,6 +81,14 @@ class Index:
         keys = self._keys[key]
         low, high = bisect_left(keys, largest - 2 * slack), bisect_right(keys, largest + 2 * slack)
         yield from self._by_size[key][low:high]
+
+    def near(self, value: np.ndarray, dtype: Any) -> Iterator[Entry]:
+        """Tensors whose largest number shares half of its digits with that of these, as made by
+        another formula; first those that a recorded call made."""
+        most = _largest(value)
+        slack = most * 2.0 ** (-digits(dtype) / 2)
+        found = list(self.like(value, np.array([slack]), dtype))
+        yield from sorted(found, key=lambda e: (e.call is None, e.order))
 
     def exactly(self, tensor: torch.Tensor, ref: TensorRef) -> TensorRef | None:
         """The first tensor with the same integers or truths, of the same shape and type."""

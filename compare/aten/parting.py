@@ -86,8 +86,15 @@ def parting(alignment: Alignment) -> Parting | None:
             () if a_ref is None else tuple(leading_to(alignment.a, a_ref, known_a - {a_ref.place}))
         )
         found.append(Parting(verdict, of_a, of_b, done_b if of_b else done_a))
-    first = min(found, key=lambda p: p.order, default=None)
+    first = min(found, key=lambda p: _order(p, alignment), default=None)
     return None if first is None else with_views(first, alignment)
+
+
+def _order(found: Parting, alignment: Alignment) -> tuple[int, int, bool, int]:
+    """What compiled code has made comes before what is computed from it."""
+    if found.end.end.ref.place in alignment.b.unseen:
+        return PHASES.index(found.end.end.phase), -1, False, len(found.of_a)
+    return found.order
 
 
 def with_views(found: Parting, alignment: Alignment) -> Parting:

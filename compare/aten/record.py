@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 
-from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
+from torch_parity.compare.aten.snapshots import TensorRef, Values
 from torch_parity.compare.torch_private import flattened
 
 Phase = Literal["forward", "backward", "update"]
@@ -76,24 +77,52 @@ class Record:
     """One step: its calls in order, the tensors, and what the named ones are called.
 
     given are the tensors that the step began from, by name; results those that it leaves behind
-    (outputs, the loss, gradients, the updated parameters, optimizer state). others are results
-    that are no tensors: a float, a string. named are the outputs of the modules and their
-    gradients: fc1, fc1.grad; of a second call fc1@2; of several outputs lstm.0. notes say what a
-    reader has to know.
+    (outputs, the loss, gradients, the updated parameters, optimizer state), outside those of them
+    that no recorded call made (NumPy, Python). others are results that are neither tensors nor real
+    numbers: a string, an object. read are the tensors that a float was last read from. named are
+    the outputs of the modules and their gradients: fc1, fc1.grad; of a second call fc1@2; of
+    several outputs lstm.0. notes say what a reader has to know.
+
+    compiled counts the calls of compiled code, which no record sees; graphs and graph_breaks are
+    those that were made then. eager_instead says that torch ran the eager form of compiled code;
+    undrawn that random numbers to be drawn again were not.
     """
 
-    snapshots: Snapshots
+    snapshots: Values
     calls: list[Call] = field(default_factory=list)
     functions: list[FunctionCall] = field(default_factory=list)
     given: dict[str, TensorRef] = field(default_factory=dict)
     results: dict[str, TensorRef] = field(default_factory=dict)
+    outside: set[str] = field(default_factory=set)
     others: dict[str, Any] = field(default_factory=dict)
+    read: dict[float, TensorRef] = field(default_factory=dict)
     named: dict[str, TensorRef] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    compiled: int = 0
+    graphs: int = 0
+    graph_breaks: int = 0
+    eager_instead: bool = False
+    undrawn: bool = False
 
     def value(self, ref: TensorRef) -> torch.Tensor:
         """The tensor, as it was then."""
         return self.snapshots.value(ref)
+
+    @cached_property
+    def unseen(self) -> frozenset[tuple[int, int]]:
+        """Memory that compiled code wrote: neither given nor written by a recorded call."""
+        if not self.compiled:
+            return frozenset()
+        known = {ref.place for ref in self.given.values()}
+        read = [ref for call in self.calls for ref in call.inputs]
+        written = {
+            ref.place
+            for call in self.calls
+            for ref in call.outputs
+            if all(ref.place != r.place for r in call.inputs)
+        }
+        places = {ref.place for ref in (*read, *self.results.values()) if not ref.unjudged}
+        return frozenset(places - known - written)
 
     def of_phase(self, phase: Phase) -> Iterator[Call]:
         """The calls of one phase."""

@@ -19,7 +19,7 @@ from torch_parity.compare.aten.custom_functions import functions_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.record import Call, Phase, Record
-from torch_parity.compare.aten.snapshots import Snapshots
+from torch_parity.compare.aten.snapshots import Snapshots, unreadable
 from torch_parity.compare.torch_private import (
     TorchDispatchMode,
     current_node,
@@ -29,7 +29,9 @@ from torch_parity.compare.torch_private import (
     sequence_of,
 )
 
-# Arguments that these write into although their schemas say nothing of it: running statistics.
+# Arguments that these write into in training mode (the sixth argument), although their schemas say
+# nothing of it: running statistics.
+TRAINING = 5
 HIDDEN_WRITES = {
     "aten::native_batch_norm": (3, 4),
     "aten::cudnn_batch_norm": (3, 4),
@@ -49,9 +51,12 @@ class Recorder(TorchDispatchMode):
     draws are the random numbers of another record, to be drawn again here.
     """
 
-    def __init__(self, module: Any, draws: Draws | None = None) -> None:
+    def __init__(
+        self, module: Any, draws: Draws | None = None, snapshots: Snapshots | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.record = Record(Snapshots())
+        self.snapshots = snapshots or Snapshots()
+        self.record = Record(self.snapshots)
         self._draws = draws
         self._phase: Phase = "forward"
         named = module.named_modules() if isinstance(module, nn.Module) else ()
@@ -61,8 +66,13 @@ class Recorder(TorchDispatchMode):
         self._forward_of: dict[int, int] = {}  # a node's sequence number -> its forward call
         self.functions: list[int] = []  # the custom Functions that are running
         self._hooks = ExitStack()
+        self.is_on = False
+        self.own_tensors: list[Tensor] = []
+        if isinstance(module, nn.Module):
+            self.own_tensors = [*module.parameters(), *module.buffers()]
 
     def __enter__(self) -> "Recorder":
+        self.is_on = True
         enter = register_module_forward_pre_hook(self._enter_module)
         leave = register_module_forward_hook(self._leave_module, always_call=True)
         self._hooks.callback(enter.remove)
@@ -71,6 +81,7 @@ class Recorder(TorchDispatchMode):
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
+        self.is_on = False
         self._hooks.close()
         super().__exit__(*error)  # type: ignore[no-untyped-call]
 
@@ -83,9 +94,22 @@ class Recorder(TorchDispatchMode):
         finally:
             self._phase = before
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Without the recorder; what is written meanwhile into the model's own tensors is seen."""
+        snapshots = self.snapshots
+        self.__exit__(None, None, None)
+        try:
+            held = {n for t in self.own_tensors if (n := snapshots.before_writing(t)) is not None}
+            yield
+            for number in held:
+                snapshots.after_perhaps_writing(number)
+        finally:
+            self.__enter__()
+
     def ref(self, value: Any) -> Any:
         """A tensor's reference; anything else as it is."""
-        return self.record.snapshots.ref(value) if isinstance(value, Tensor) else value
+        return self.snapshots.ref(value) if isinstance(value, Tensor) else value
 
     def __torch_dispatch__(
         self,
@@ -97,7 +121,7 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if func.namespace == "profiler":
             return func(*args, **kwargs)
-        snapshots = self.record.snapshots
+        snapshots = self.snapshots
         written = written_by(func, args, kwargs)
         seen_args, seen_kwargs = mapped(self.ref, args), mapped(self.ref, kwargs)
         # one storage may be written through several arguments, but only once by one call
@@ -115,9 +139,11 @@ class Recorder(TorchDispatchMode):
     def _keep(
         self, func: Any, args: Any, kwargs: dict[str, Any], out: Any, written: list[Tensor]
     ) -> None:
+        if isinstance(out, float):
+            self.record.read[out] = args[0]
         returned = [t for t in flattened(out) if isinstance(t, Tensor)]
         unreturned = [t for t in written if not any(t is r for r in returned)]
-        outputs = tuple(self.record.snapshots.ref(t) for t in (*returned, *unreturned))
+        outputs = tuple(self.snapshots.ref(t) for t in (*returned, *unreturned))
         call = Call(len(self.record.calls), func, args, kwargs, outputs, self._phase)
         call.function = self.functions[-1] if self.functions else None
         self._place(call)
@@ -171,7 +197,7 @@ class Recorder(TorchDispatchMode):
     def _name(self, name: str, output: Any) -> None:
         """A module's outputs, and their gradients when they arrive."""
         for at, tensor in leaves_of(name, output):
-            if not isinstance(tensor, Tensor):
+            if not isinstance(tensor, Tensor) or unreadable(tensor):
                 continue
             self.record.named[at] = self.ref(tensor)
             if tensor.requires_grad:
@@ -185,6 +211,8 @@ def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> l
     """The tensors that the call writes into, in the order of its schema."""
     schema = func._schema
     hidden = HIDDEN_WRITES.get(schema.name, ())
+    if hidden and len(args) > TRAINING and not args[TRAINING]:
+        hidden = ()
     if not (schema.is_mutable or hidden):
         return []
     found: list[Tensor] = []

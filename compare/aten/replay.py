@@ -3,28 +3,38 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from torch_parity.compare.aten.chosen import LEFT_OUT, Chosen, every_module
+from torch_parity.compare.aten.doubled import HALVES
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.unstored import require_available
 from torch_parity.compare.aten.verdicts import CallVerdict, held
 from torch_parity.compare.aten.watch import Tick
-from torch_parity.compare.bounds.tensors import Unbounded, replay_call
+from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded, replay_call
+from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import mapped
 
-HALVES = (torch.float16, torch.bfloat16)
 # What sums of numbers that vanish may lose, in units of the smallest normal number.
 UNDERFLOW = 2.0**20
 
 Find = Callable[[TensorRef], Any]
 
 
-def replay(record: Record, tick: Tick = lambda: None) -> Iterator[CallVerdict]:
-    """The verdicts of the record's calls, in order."""
+def replay(
+    record: Record, tick: Tick = lambda: None, chosen: Chosen = every_module
+) -> Iterator[CallVerdict]:
+    """The verdicts of the record's calls, in order; those of modules that are not chosen are not
+    judged."""
     for call in record.calls:
-        yield from replay_one(record, call)
+        if chosen(call.module):
+            yield from replay_one(record, call)
+        else:
+            yield from _unjudged(call, LEFT_OUT)
         tick()
 
 
@@ -55,7 +65,8 @@ def _held_to(record: Record, call: Call, tier: str) -> list[CallVerdict]:
     if opaque:
         return _unjudged(call, opaque)
     try:
-        expected = expected_of(call, record.value, tier)
+        accelerator = any(ref.device != "cpu" for ref in call.inputs)
+        expected = expected_of(call, record.value, tier, accelerator)
     except Unbounded as error:
         return _unjudged(call, str(error))
     found = []
@@ -70,6 +81,8 @@ def _judged(record: Record, call: Call, i: int, seen: Tensor, expected: Any) -> 
         return CallVerdict(call, i, "given")
     what = held(seen, expected)
     if what.use > 1:
+        if odd := undefined_by(record, call, np.isnan(what.seen) != np.isnan(what.expected)):
+            return CallVerdict(call, i, "unjudged", what, odd)
         return CallVerdict(call, i, "wrong", what)
     if what.unbounded:
         return CallVerdict(call, i, "unjudged", what, f"{call.operation}: an entry has no bound")
@@ -77,6 +90,45 @@ def _judged(record: Record, call: Call, i: int, seen: Tensor, expected: Any) -> 
         reason = f"{call.operation}: its bound is larger than what it computes with"
         return CallVerdict(call, i, "unjudged", what, reason)
     return CallVerdict(call, i, "right", what)
+
+
+def undefined_by(record: Record, call: Call, nan_on_one_side: bool) -> str:
+    """Why a number that is not what the formula gives is no proof; "" if it is.
+
+    What a kernel makes of nan is its own affair (torch.sign makes 0), and so is nan of infinities.
+    """
+    given = [record.value(r) for r in call.inputs if real(r)]
+    if any(bool(torch.isnan(x).any()) for x in given):
+        return f"{call.operation}: its inputs hold nan, of which another kernel makes other numbers"
+    if nan_on_one_side and not all(bool(torch.isfinite(x).all()) for x in given):
+        return f"{call.operation}: its inputs are not finite, and one formula makes nan of them"
+    return ""
+
+
+def require_known_nan(record: Record, call: Call, expected: Iterable[Any]) -> None:
+    """Raises:
+    Unbounded: of numbers that are not finite the call made nan where its formula makes none, or
+        the other way round; or of nan it made another number than its formula.
+    """
+    for ref, tensor in zip(call.outputs, expected, strict=False):
+        if isinstance(tensor, BoundedTensor) and not ref.unjudged:
+            made, value = to_numpy(record.value(ref)), np.asarray(tensor.bounded.value)
+            made = made.astype(value.dtype)
+            odd = ""
+            if (np.isnan(made) != np.isnan(value)).any():
+                odd = undefined_by(record, call, True)
+            elif _far(made, value):
+                odd = undefined_by(record, call, False)
+            if odd:
+                raise Unbounded(odd)
+
+
+def _far(made: np.ndarray, value: np.ndarray) -> bool:
+    """Not even half of the digits of float32 are the same: no rounding, but another formula."""
+    with np.errstate(all="ignore"):
+        gap = np.where(made == value, 0.0, np.abs(made - value))
+    largest = np.abs(value[np.isfinite(value)]).max(initial=0.0)
+    return bool((gap[~np.isnan(gap)] > 2.0**-12 * float(largest)).any())
 
 
 def proves_nothing(bound: float, record: Record, calls: Iterable[Call]) -> bool:
@@ -103,19 +155,20 @@ def largest(tensor: Tensor) -> float:
     return float(sizes.max()) if sizes.numel() else 0.0
 
 
-def expected_of(call: Call, find: Find, tier: str = "walk") -> list[Any]:
+def expected_of(call: Call, find: Find, tier: str = "walk", accelerator: bool = False) -> list[Any]:
     """What the call's outputs may be, from the tensors that find gives; see replay_call.
 
     Raises:
         Unbounded: no bound can be derived.
     """
+    require_available(call.overload, (call.args, call.kwargs))
     args, kwargs = mapped(
         lambda x: find(x) if isinstance(x, TensorRef) else x, (call.args, call.kwargs)
     )
     try:
         if call.operation == "cudnn_batch_norm":
             return _batch_norm_of_cudnn(args, tier)
-        outputs = replay_call(call.overload, args, kwargs, tier)
+        outputs = replay_call(call.overload, args, kwargs, tier, accelerator)
     except Unbounded:
         raise
     except (NotImplementedError, RuntimeError, TypeError, ValueError, IndexError) as error:

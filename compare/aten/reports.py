@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 from torch_parity.compare.aten.alignment import Alignment, EndVerdict
+from torch_parity.compare.aten.others import Other
 from torch_parity.compare.aten.parting import Parting, TensorNames, formula
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.verdicts import CallVerdict
@@ -58,8 +59,17 @@ class ModelReport(Required):
         """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
         if self.wrong or any(f.outcome == "wrong" for f in self.functions):
             return "FAIL"
-        doubtful = self.unjudged or any(f.outcome == "unjudged" for f in self.functions)
-        return "UNJUDGED" if doubtful or not self.verdicts else "PASS"
+        unseen = self.record.compiled or not self.verdicts
+        return "UNJUDGED" if self.doubtful or unseen else "PASS"
+
+    @property
+    def doubtful(self) -> bool:
+        """Something that was recorded could not be judged."""
+        return (
+            bool(self.unjudged)
+            or any(f.outcome == "unjudged" for f in self.functions)
+            or self.record.eager_instead
+        )
 
     @property
     def first(self) -> CallVerdict | None:
@@ -96,6 +106,7 @@ class ModelReport(Required):
             if f.outcome != "right":
                 yield f.sentence
         yield from not_judged(self.unjudged)
+        yield from compiled_code(self.record, self.called)
         if self.outcome == "PASS":
             yield (
                 f"The largest error is {self.greatest_use:.0%} of what rounding can cause in its "
@@ -145,7 +156,7 @@ class ModulesReport(Required):
     for and does not make (a gradient that does not arrive); unpaired are those that belong to
     nothing of b. causes are the known mistakes that explain where the two part, in the words of
     explanations; none is named where several fit. back is where the two part as seen from b: a's
-    first call that b has no counterpart for.
+    first call that b has no counterpart for. others are results that are no tensors.
     """
 
     alignment: Alignment
@@ -156,6 +167,7 @@ class ModulesReport(Required):
     causes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
+    others: tuple[Other, ...] = ()
     notes: tuple[str, ...] = ()
     called: tuple[str, str] = ("a", "b")
     precision: str = "float64"
@@ -178,11 +190,14 @@ class ModulesReport(Required):
             self.wrong
             or self.differing
             or self.lacking
+            or any(o.outcome == "differs" for o in self.others)
             or any(m.outcome == "FAIL" for m in self.models)
         ):
             return "FAIL"
-        doubtful = self.unjudged or self.unpaired or not self.alignment.ends
-        if doubtful or any(m.outcome == "UNJUDGED" for m in self.models):
+        doubtful = self.unjudged or self.unpaired or not (self.alignment.ends or self.others)
+        doubtful = doubtful or any(o.outcome == "unjudged" for o in self.others)
+        # what compiled code made was held to the other model; one that makes no call is right
+        if doubtful or any(m.doubtful for m in self.models):
             return "UNJUDGED"
         return "PASS"
 
@@ -204,12 +219,14 @@ class ModulesReport(Required):
     def _sentences(self) -> Iterator[str]:
         first, second = self.called
         right = sum(e.outcome == "right" for e in self.alignment.ends)
-        total = len(self.alignment.ends)
+        right += sum(o.outcome == "same" for o in self.others)
+        total = len(self.alignment.ends) + len(self.others)
         yield (
             f"{self.outcome} {right} of {total} results of {second} (outputs, loss, gradients, new "
             f"values) agree with {first} up to the rounding of {self.precision}"
         )
         yield from self.differing
+        yield from (o.sentence for o in self.others if o.sentence)
         if self.lacking:
             yield f"{second} does not make {_listed(self.lacking)}, which {first} makes."
         if self.parting is not None:
@@ -229,6 +246,7 @@ class ModulesReport(Required):
         for model in self.models:
             if model.outcome == "UNJUDGED":
                 yield from not_judged(model.unjudged, f" of {model.called}")
+                yield from compiled_code(model.record, model.called, compared=True)
         yield from self.notes
 
     def _parted(self, parting: Parting) -> Iterator[str]:
@@ -276,6 +294,26 @@ def _wrong_call(v: CallVerdict, names: TensorNames) -> Iterator[str]:
     yield f"  {where(call)}"
     came = f"it gave {h.seen:.9g}, expected {h.expected:.9g} within {h.bound:.2g}"
     yield f"  at {list(h.index)} {came}"
+
+
+def compiled_code(record: Record, called: str, compared: bool = False) -> Iterator[str]:
+    """What compiled code means for the verdict."""
+    if record.compiled:
+        times = "once" if record.compiled == 1 else f"{record.compiled} times"
+        made = ""
+        if record.graphs:
+            broken = f", graph breaks: {record.graph_breaks}" if record.graph_breaks else ""
+            made = f" (graphs compiled: {record.graphs}{broken})"
+        yield f"{called} runs compiled code {times}{made}, whose calls cannot be recorded: " + (
+            "what it makes is held to twice the bound of the other model's calls."
+            if compared
+            else "not judged; compare it with its eager form by check_modules."
+        )
+    if record.eager_instead:
+        yield (
+            f"Not judged: compiled code that {called} calls in a function: while it is recorded, "
+            "torch runs the eager form; compile a module instead."
+        )
 
 
 def not_judged(verdicts: tuple[CallVerdict, ...], of: str = "") -> Iterator[str]:

@@ -2,17 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from torch_parity.compare.aten.compiled import backward_aside, compiled_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
+from torch_parity.compare.aten.memory_sums import require_unchanged, sums_of
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recorder import Recorder
+from torch_parity.compare.aten.returned import copied, is_number, source_of
+from torch_parity.compare.aten.snapshots import Snapshots
+from torch_parity.compare.aten.spool import SpooledSnapshots
 from torch_parity.compare.errors import InputError
 
 
@@ -22,16 +28,18 @@ class Step:
     target; then backward from it, and the optimizer's step.
 
     model is an nn.Module or any callable. loss returns one number, or several (a list, a dict):
-    backward is taken from each in turn. called is the model's name in messages.
+    backward is taken from each in turn. called is the model's name in messages. keep is a folder
+    for the recorded tensors; None keeps them in memory.
     """
 
-    model: Callable[..., Any]
+    model: Any
     inputs: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] | None = None
     loss: Callable[..., Any] | None = None
     target: Any = None
     optimizer: torch.optim.Optimizer | None = None
     called: str = "the model"
+    keep: Path | None = None
 
 
 def record_step(step: Step, draws: Draws | None = None) -> Record:
@@ -42,13 +50,13 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
             or loss that raises, a loss that is no number, a model that returns nothing.
     """
     _require_whole(step)
-    recorder = Recorder(step.model, draws)
+    snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
+    recorder = Recorder(step.model, draws, snapshots)
     record = recorder.record
     record.given |= {n: recorder.ref(t) for n, t in _given(step)}
-    with recorder:
-        output = _run(
-            step, "the forward", lambda: step.model(*step.inputs, **(step.keywords or {}))
-        )
+    sums = sums_of(record, snapshots)
+    with compiled_seen(recorder, step.model) as model, recorder:
+        output = run_forward(replace(step, model=model))
         _results(recorder, "output", output)
         if not record.results and not record.others and step.loss is None:
             raise InputError(f"{step.called} returned nothing, so there is nothing to judge")
@@ -58,20 +66,32 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
             for i, loss in enumerate(losses):
                 more = i + 1 < len(losses)
                 if loss.requires_grad:
+                    backward_aside(recorder, loss)
                     _run(step, "the backward", partial(loss.backward, retain_graph=more))
         params = _parameters(step)
         before = {n: recorder.ref(p.grad) for n, p in params.items() if p.grad is not None}
         record.results |= {f"{n}.grad": ref for n, ref in before.items()}
         record.results |= {
             f"{n}.grad": recorder.ref(t.grad)
-            for n, t in leaves_of("input", _arguments(step))
-            if isinstance(t, Tensor) and t.is_leaf and t.requires_grad and t.grad is not None
+            for n, t in _inputs(step)
+            if t.is_leaf and t.requires_grad and t.grad is not None
         }
         if step.optimizer is not None:
             with recorder.phase("update"):
                 _run(step, "the optimizer's step", step.optimizer.step)
+    record.undrawn = bool(record.compiled) and draws is not None and not draws.all_drawn
+    require_unchanged(record, snapshots, sums, step.called)
     _updated(recorder, step)
     return record
+
+
+def run_forward(step: Step) -> Any:
+    """What the model returns.
+
+    Raises:
+        InputError: it raises.
+    """
+    return _run(step, "the forward", lambda: step.model(*step.inputs, **(step.keywords or {})))
 
 
 def _require_whole(step: Step) -> None:
@@ -132,8 +152,8 @@ def _arguments(step: Step) -> Any:
 
 def _given(step: Step) -> Iterator[tuple[str, Tensor]]:
     """What the step begins from: inputs, target, parameters, buffers, the optimizer's state."""
-    for name, value in (("input", _arguments(step)), ("target", step.target)):
-        yield from ((n, t) for n, t in leaves_of(name, value) if isinstance(t, Tensor))
+    yield from _inputs(step)
+    yield from ((n, t) for n, t in leaves_of("target", step.target) if isinstance(t, Tensor))
     if isinstance(step.model, nn.Module):
         yield from step.model.named_parameters(remove_duplicate=False)
         yield from step.model.named_buffers(remove_duplicate=False)
@@ -141,6 +161,10 @@ def _given(step: Step) -> Iterator[tuple[str, Tensor]]:
         if p.grad is not None:
             yield f"{n}.grad before", p.grad
     yield from _state(step)
+
+
+def _inputs(step: Step) -> Iterator[tuple[str, Tensor]]:
+    yield from ((n, t) for n, t in leaves_of("input", _arguments(step)) if isinstance(t, Tensor))
 
 
 def _parameters(step: Step) -> dict[str, nn.Parameter]:
@@ -176,6 +200,12 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
     for at, leaf in leaves_of(name, value):
         if isinstance(leaf, Tensor):
             recorder.record.results[at] = recorder.ref(leaf)
+        elif is_number(leaf):
+            source = source_of(recorder.record, recorder.snapshots, leaf)
+            if source is None:
+                source = recorder.ref(copied(leaf))
+                recorder.record.outside.add(at)
+            recorder.record.results[at] = source
         elif leaf is not None:
             recorder.record.others[at] = leaf
 
@@ -183,7 +213,7 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
 def _updated(recorder: Recorder, step: Step) -> None:
     """What the step has changed: parameters, buffers, the optimizer's state."""
     record = recorder.record
-    named = [*_state(step)]
+    named = [*_state(step), *_inputs(step)]
     if isinstance(step.model, nn.Module):
         named += [*step.model.named_parameters(), *step.model.named_buffers()]
     for name, tensor in named:
@@ -192,4 +222,4 @@ def _updated(recorder: Recorder, step: Step) -> None:
         if was is None or was.place != ref.place:
             record.results[f"new {name}"] = ref
             # whoever puts the model back writes into this memory
-            record.snapshots.after_writing(record.snapshots.before_writing(tensor))
+            recorder.snapshots.after_writing(recorder.snapshots.before_writing(tensor))

@@ -7,17 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torch_parity.compare.aten.leaves import with_tensors
+
+PLAIN = (bool, int, float, str, type(None))
+
 
 @contextmanager
 def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Iterator[None]:
-    """Parameters, buffers, gradients, modes, optimizer state and generators as they were, also when
-    the body raises."""
+    """Parameters, buffers, gradients, modes, plain attributes (a counter), optimizer state and
+    generators as they were, also when the body raises."""
     values = [(t, t.detach().clone()) for t in (*module.parameters(), *module.buffers())]
     buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
-    modes = [(m, m.training) for m in module.modules()]
+    attributes = [(m, plain_attributes(m)) for m in module.modules()]
     gradients = [(p, p.grad) for p in module.parameters()]
     state = None if optimizer is None else {p: _copied(s) for p, s in optimizer.state.items()}
-    generators = _generators()
+    drawn = generators()
     for p, gradient in gradients:
         p.grad = None if gradient is None else gradient.clone()  # backward adds to it in place
     try:
@@ -28,28 +32,43 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
         with torch.no_grad():
             for tensor, was in values:
                 # writing what is there already would spoil graphs that the caller still holds
-                if not torch.equal(tensor, was):
+                if not _equal(tensor, was):
                     tensor.copy_(was)
-        for m, training in modes:
-            m.training = training
+        for m, plain in attributes:
+            vars(m).update(plain)
         for p, gradient in gradients:
             p.grad = gradient
         if optimizer is not None and state is not None:
             optimizer.state.clear()
             optimizer.state.update(state)
-        _set_generators(*generators)
+        set_generators(*drawn)
+
+
+def plain_attributes(module: nn.Module) -> dict[str, Any]:
+    """Numbers, texts and modes that a module keeps as attributes of its own."""
+    return {name: value for name, value in vars(module).items() if type(value) in PLAIN}
+
+
+def _equal(tensor: Tensor, was: Tensor) -> bool:
+    """Sparse tensors cannot be compared, nor those without memory."""
+    try:
+        return torch.equal(tensor, was)
+    except RuntimeError:  # NotImplementedError is one
+        return False
 
 
 def _copied(state: dict[str, Any]) -> dict[str, Any]:
     return {key: v.clone() if isinstance(v, Tensor) else v for key, v in state.items()}
 
 
-def _generators() -> tuple[Tensor, list[Tensor]]:
+def generators() -> tuple[Tensor, list[Tensor]]:
+    """The states of torch's generators: the CPU's, and those of the GPUs."""
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return torch.get_rng_state(), torch.cuda.get_rng_state_all() if started else []
 
 
-def _set_generators(on_cpu: Tensor, on_gpus: list[Tensor]) -> None:
+def set_generators(on_cpu: Tensor, on_gpus: list[Tensor]) -> None:
+    """Put them back."""
     torch.set_rng_state(on_cpu)
     if on_gpus:
         torch.cuda.set_rng_state_all(on_gpus)
@@ -57,10 +76,10 @@ def _set_generators(on_cpu: Tensor, on_gpus: list[Tensor]) -> None:
 
 def fresh(value: Any) -> Any:
     """Copies of tensors: what is done to them in place, and their gradients, reach nobody else."""
-    if isinstance(value, Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
-    if type(value) is dict:
-        return {key: fresh(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(fresh(item) for item in value)
-    return value
+    return with_tensors(value, _fresh)
+
+
+def _fresh(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x.detach().clone().requires_grad_(x.requires_grad)
+    return x.copy()

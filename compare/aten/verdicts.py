@@ -50,7 +50,8 @@ def held(seen: Tensor, expected: Any) -> Held:
     """Hold a recorded tensor to what it may be.
 
     A number that is not finite on both sides is the same; an infinity where the exact number is
-    within its bound of the largest one has overflowed, which is right.
+    within its bound of the largest one has overflowed, which is right. NaN there may come from
+    sums that overflowed to either side, so such an entry has no bound.
     """
     if not isinstance(expected, BoundedTensor):
         return _equal(seen, torch.as_tensor(expected))
@@ -68,12 +69,15 @@ def held(seen: Tensor, expected: Any) -> Held:
         gap = np.abs(found - value).astype(np.float64)
         same = (found == value) | (np.isnan(found) & np.isnan(value))
         most = precision(b.judged).most * NEAR_OVERFLOW
-        same |= np.isinf(found) & (np.abs(value) + error >= most)
-        uses = np.where(same | (gap == 0), 0.0, gap / error)
+        beyond = np.abs(value) + error >= most
+        lost = np.isnan(found) & beyond
+        same |= lost | (np.isinf(found) & beyond)
+        without = ~np.isfinite(error) & np.isfinite(value)  # it may be anything
+        uses = np.where(same | (gap == 0) | without, 0.0, gap / error)
         uses = np.where(np.isnan(uses), np.inf, uses)
         at = np.unravel_index(int(uses.argmax()), uses.shape)
         finite = np.isfinite(value)
-        unbounded = bool((~np.isfinite(error) & finite).any())
+        unbounded = bool((lost | (~np.isfinite(error) & finite)).any())
         largest = float(np.abs(np.where(finite, value, 0.0)).max())
         reach = float(np.where(finite, error, 0.0).max())
     power = reach / largest if largest else (0.0 if reach == 0 else float("inf"))

@@ -277,9 +277,10 @@ class Bounded(NDArrayOperatorsMixin):
 
     def cut(self, to: str) -> Self:
         """The same number with the digits that a lower precision has for it, and judged as before:
-        where it is recorded, these are known exactly."""
+        they are known exactly, unless the two ends of what it may be are cut to different ones."""
         value = rounded(self.value, to)
-        error = np.where(self.error > 0, self.error + np.abs(self.value - value), 0.0)
+        ends = (rounded(self.value + side * self.error, to) for side in (1, -1))
+        error = np.max([np.abs(end - value) for end in ends], axis=0)
         return self.like(value, error.astype(np.float64))
 
     def like(self, value: np.ndarray, error: np.ndarray) -> Self:

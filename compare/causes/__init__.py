@@ -2,9 +2,11 @@
 
 from torch_parity.compare.causes import (
     activation,
+    adam,
     data,
     distributed,
     dropout,
+    gradients,
     linear,
     loss,
     optimizer,
@@ -20,11 +22,13 @@ CATALOGUE: dict[str, Cause] = {
         data,
         precision,
         linear,
+        gradients,
         activation,
         dropout,
         loss,
         penalty,
         optimizer,
+        adam,
         distributed,
         sums,
     )

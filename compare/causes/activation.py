@@ -18,6 +18,7 @@ from torch_parity.compare.causes.cause import (
     on,
     one,
 )
+from torch_parity.compare.causes.remedies import of_activation, of_slope
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS, of_kind
 
@@ -137,6 +138,18 @@ def _twice(name: str, loss: str) -> tuple[Effect, ...]:
     )
 
 
+def _twice_in_the_loss(name: str, loss: str) -> tuple[Effect, ...]:
+    """The output is recorded as it is, and the loss is taken of g(z)."""
+
+    def forward(f: Any, z: Any, y: Any, **options: Any) -> Any:
+        return f[loss](f[name](z), y, **options)
+
+    def backward(f: Any, z: Any, y: Any, **options: Any) -> Any:
+        return f[f"{name}_backward"](f[f"{loss}_backward"](f[name](z), y, **options), z)
+
+    return Effect(on(loss), by(forward)), Effect(on(f"{loss}_backward"), by(backward))
+
+
 def _twice_hidden(name: str) -> tuple[Effect, ...]:
     """a = g(g(z)) in the layer itself; the slope by the chain rule."""
     back = name + "_backward"
@@ -169,14 +182,22 @@ CAUSES = (
         "Softmax is applied before cross_entropy, which brings its own (or twice in a layer).",
         "loss = cross_entropy(z, y)  # raw z",
         "nn.CrossEntropyLoss()(z, y)  # raw z, no nn.Softmax before it",
-        (_twice("softmax", "cross_entropy"), _twice_hidden("softmax")),
+        (
+            _twice("softmax", "cross_entropy"),
+            _twice_in_the_loss("softmax", "cross_entropy"),
+            _twice_hidden("softmax"),
+        ),
     ),
     Cause(
         "sigmoid_twice",
         "Sigmoid is applied before binary_cross_entropy_with_logits (or twice in a layer).",
         "loss = binary_cross_entropy_with_logits(z, y)  # raw z",
         "nn.BCEWithLogitsLoss()(z, y)  # raw z, no nn.Sigmoid before it",
-        (_twice("sigmoid", "binary_cross_entropy_with_logits"), _twice_hidden("sigmoid")),
+        (
+            _twice("sigmoid", "binary_cross_entropy_with_logits"),
+            _twice_in_the_loss("sigmoid", "binary_cross_entropy_with_logits"),
+            _twice_hidden("sigmoid"),
+        ),
     ),
     Cause(
         "activation_missing",
@@ -189,6 +210,7 @@ CAUSES = (
                 Effect(_sloped(backward), into("identity_backward")),
             ),
         ),
+        remedy=of_activation,
     ),
     Cause(
         "another_activation",
@@ -196,6 +218,7 @@ CAUSES = (
         "a = g(z)  # g is the activation that the case names",
         "g()  # nn.ReLU, nn.Tanh...: the one that the case names",
         ((Effect(forward, _another("")), Effect(backward, _another("_backward"))),),
+        remedy=of_activation,
     ),
     Cause(
         "slope_of_another_activation",
@@ -207,6 +230,7 @@ CAUSES = (
             one(_formula_in_a("sigmoid", lambda a: a * (1 - a)), backward),
             one(_formula_in_a("tanh", lambda a: 1 - a * a), backward),
         ),
+        remedy=of_slope,
     ),
     Cause(
         "slope_missing",
@@ -214,6 +238,7 @@ CAUSES = (
         "dz = tanh_backward(da, z)  # or the backward of the layer's own activation",
         "a = torch.tanh(z)  # or the layer's own; without detach() or .data",
         (one(into("identity_backward"), _sloped(backward)),),
+        remedy=of_slope,
     ),
     Cause(
         "slope_at_the_wrong_place",
@@ -225,6 +250,7 @@ CAUSES = (
             one(by(_z_taken_for_a), on("sigmoid_backward")),
             one(by(_z_taken_for_tanh), on("tanh_backward")),
         ),
+        remedy=of_slope,
     ),
     Cause(
         "leaky_slope",

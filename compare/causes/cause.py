@@ -42,6 +42,7 @@ class Evidence:
     rng: np.random.Generator | None = None
     drawn: dict[str, Any] = field(default_factory=dict)
     read: dict[str, list[float]] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)  # what the diagnosis has computed already
 
     def number(
         self,
@@ -93,7 +94,8 @@ class Cause:
     """One known mistake.
 
     ways are the forms it takes; a way is a tuple of effects that all show, in each layer that it
-    touches. manual and torch are the remedy as a line of code on either side. tuned marks a mistake
+    touches. manual and torch are the remedy as a line of code on either side; remedy gives both for
+    the operation at hand, where they depend on it. tuned marks a mistake
     with a number read off the record: it yields to one that explains as much without. yields_to is
     a mistake whose traces all look like this one's. dtype is that of a case that can have it.
     """
@@ -106,6 +108,7 @@ class Cause:
     tuned: bool = False
     yields_to: str = ""
     dtype: Literal["float64", "float32"] = "float64"
+    remedy: Callable[[Node], tuple[str, str]] | None = None
 
 
 def on(*operations: str) -> Where:

@@ -14,10 +14,11 @@ import numpy as np
 from torch_parity.compare.bounds.precision import all_widened, is_real
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.cause import Cause, Effect, Evidence
-from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.causes.remedies import numbers_of
+from torch_parity.compare.flow.nodes import Node, result
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Trace, judged_in
-from torch_parity.compare.judge.replay import recorded_inputs, replay_stretch
+from torch_parity.compare.judge.replay import carried_through, recorded_inputs, replay_stretch
 from torch_parity.compare.judge.replayed import Replayed
 
 Stretches = Mapping[Node, tuple[Node, ...]]
@@ -25,12 +26,30 @@ Stretches = Mapping[Node, tuple[Node, ...]]
 MOST = 3  # causes in one step; more are reported as unknown
 
 
+Changed = tuple[Node, Node]  # an operation, and what the mistake makes of it
+
+
 @dataclass(frozen=True)
 class Explanation:
-    """A cause, and the wrong tensors that it explains, in flow order."""
+    """A cause, the wrong tensors that it explains, in flow order, and the first operation with what
+    the mistake made of it."""
 
     cause: Cause
     tensors: tuple[str, ...]
+    changed: Changed | None = None
+
+    @property
+    def remedy(self) -> tuple[str, str]:
+        """The right line of this operation, in NumPy and in torch."""
+        cause = self.cause
+        if cause.remedy is None or self.changed is None:
+            return cause.manual, cause.torch
+        return cause.remedy(self.changed[0])
+
+    @property
+    def numbers(self) -> str:
+        """The numbers of the mistake beside the right ones, where it has any."""
+        return numbers_of(*self.changed) if self.changed else ""
 
 
 @dataclass(frozen=True)
@@ -85,10 +104,12 @@ def diagnose(
     leading = stretches(nodes, recorded, trace)
     found: list[Explanation] = []
     for cause in CATALOGUE.values():
-        ways = (_explained(w, evidence, leading, wrong) for w in cause.ways)
-        explained = set(chain.from_iterable(ways))
+        explained: dict[str, Changed] = {}
+        for way in cause.ways:
+            explained |= _explained(way, evidence, leading, wrong) | explained
         if explained:
-            found.append(Explanation(cause, tuple(sorted(explained, key=wrong.__getitem__))))
+            tensors = tuple(sorted(explained, key=wrong.__getitem__))
+            found.append(Explanation(cause, tensors, explained[tensors[0]]))
     return _smallest(found, sorted(wrong, key=wrong.__getitem__))
 
 
@@ -105,30 +126,31 @@ def _explained(
     evidence: Evidence,
     leading: Stretches,
     wrong: Mapping[str, int],
-) -> set[str]:
-    """The wrong tensors that this form of a mistake accounts for.
+) -> dict[str, Changed]:
+    """The wrong tensors that this form of a mistake accounts for, each with the operation that it
+    changes.
 
     A way with several effects (forward and backward, say) has to show them all: in each layer that
     it touches, and wherever it touches the network as a whole.
     """
     status = [_shown(effect, way, evidence, leading, wrong) for effect in way]
     if any(s is None for s in status):
-        return set()
+        return {}
     shown = [s for s in status if s]
     layers = {n.layer for s in shown for n, explains in s.items() if explains}
     if len(way) > 1:
         for s in shown:
             if any(explains is None for n, explains in s.items() if n.layer == 0):
-                return set()
+                return {}
             layers -= {n.layer for n, explains in s.items() if n.layer and explains is None}
         if not all(any(n.layer in layers | {0} for n in s) for s in shown):
-            return set()
+            return {}
     return {
-        name
+        name: changed
         for s in shown
         for n, explains in s.items()
         if n.layer in layers
-        for name in explains or ()
+        for name, changed in (explains or {}).items()
     }
 
 
@@ -138,22 +160,25 @@ def _shown(
     evidence: Evidence,
     leading: Stretches,
     wrong: Mapping[str, int],
-) -> dict[Node, set[str] | None] | None:
+) -> dict[Node, dict[str, Changed] | None] | None:
     """Which wrong tensors the effect explains, by the node that it touches; None where it does not
     hold. None altogether if it touches nothing.
 
     A node that is right needs a look only where the mistake has several effects.
     """
     touched = [node for node in evidence.nodes if effect.on(node, evidence)]
-    status: dict[Node, set[str] | None] = {}
+    status: dict[Node, dict[str, Changed] | None] = {}
     for node in touched:
         for end, stretch in leading.items():
             if node not in stretch:
                 continue
             explains = {name for name in end.outputs if name in wrong}
             if explains or len(way) > 1:
-                holds = _holds(stretch, node, way, effect, evidence)
-                status[node] = (status.get(node) or set()) | explains if holds else status.get(node)
+                new = _holds(stretch, node, way, effect, evidence)
+                found = status.get(node)
+                if new is not None:
+                    found = (found or {}) | dict.fromkeys(explains, (node, new))
+                status[node] = found
     return status if touched else None
 
 
@@ -163,40 +188,82 @@ def _holds(
     way: tuple[Effect, ...],
     effect: Effect,
     evidence: Evidence,
-) -> bool:
-    """Whether the stretch, with the node changed, gives what was recorded at its end.
+) -> Node | None:
+    """The changed node with which the stretch gives what was recorded at its end.
 
     Within a stretch the mistake may have been made in this node alone, or wherever it can be made.
-    A record of the wrong shape or type may not even let it be tried; then it does not hold.
     """
-    try:
-        with np.errstate(all="ignore"):
-            return any(
-                all(r.right for r in replay_stretch(changed, *evidence.judged))
-                for changed in _changed(stretch, node, way, effect, evidence)
-            )
-    except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
-        return False
+    for new in _tries(effect, node, evidence):
+        if _right(stretch, tuple(new if n is node else n for n in stretch), evidence):
+            return new
+    everywhere = _holds_everywhere(stretch, way, evidence)
+    return everywhere[stretch.index(node)] if everywhere else None
 
 
-def _changed(
-    stretch: tuple[Node, ...],
-    node: Node,
-    way: tuple[Effect, ...],
-    effect: Effect,
-    evidence: Evidence,
+def _holds_everywhere(
+    stretch: tuple[Node, ...], way: tuple[Effect, ...], evidence: Evidence
+) -> tuple[Node, ...]:
+    """The stretch with the mistake made wherever it can be, if that holds; else nothing."""
+    key = (id(way), stretch[-1])
+    if key not in evidence.memo:
+        changed = _changed_everywhere(stretch, way, evidence)
+        held = (nodes for nodes in changed if _right(stretch, nodes, evidence))
+        evidence.memo[key] = next(held, ())
+    found: tuple[Node, ...] = evidence.memo[key]
+    return found
+
+
+def _changed_everywhere(
+    stretch: tuple[Node, ...], way: tuple[Effect, ...], evidence: Evidence
 ) -> Iterator[tuple[Node, ...]]:
-    for new in effect.change(node, evidence):
-        yield tuple(new if n is node else n for n in stretch)
-    if len(stretch) == 1:
+    if sum(any(e.on(n, evidence) for e in way) for n in stretch) < 2:
         return
-    everywhere = [
-        [new for e in way if e.on(n, evidence) for new in e.change(n, evidence)] or [n]
+    each = [
+        [new for e in way if e.on(n, evidence) for new in _tries(e, n, evidence)] or [n]
         for n in stretch
     ]
-    if sum(any(e.on(n, evidence) for e in way) for n in stretch) > 1:
-        for i in range(max(map(len, everywhere))):
-            yield tuple(options[min(i, len(options) - 1)] for options in everywhere)
+    for i in range(max(map(len, each))):
+        yield tuple(options[min(i, len(options) - 1)] for options in each)
+
+
+def _tries(effect: Effect, node: Node, evidence: Evidence) -> list[Node]:
+    """The node as the mistake may have changed it; nothing where a record of the wrong shape or
+    type does not even let it be tried."""
+    try:
+        with np.errstate(all="ignore"):
+            return list(effect.change(node, evidence))
+    except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
+        return []
+
+
+def _with_makers(changed: tuple[Node, ...], evidence: Evidence) -> tuple[Node, ...]:
+    """The nodes, after those that make what only a changed node reads and nobody recorded."""
+    known = evidence.judged[0]
+    made = {result(n, name) for n in changed for name in n.outputs}
+    ahead = [name for n in changed for name in n.inputs if name not in known and name not in made]
+    if not ahead:
+        return changed
+    makers = {result(n, name): n for n in reversed(evidence.nodes) for name in n.outputs}
+    needed: set[Node] = set()
+    while ahead:
+        maker = makers.get(ahead.pop())
+        if maker is not None and maker not in needed:
+            needed.add(maker)
+            ahead += [name for name in maker.inputs if name not in known and name not in made]
+    return (*(n for n in evidence.nodes if n in needed), *changed)
+
+
+def _right(stretch: tuple[Node, ...], changed: tuple[Node, ...], evidence: Evidence) -> bool:
+    """Whether the changed nodes give what was recorded at the end."""
+    try:
+        with np.errstate(all="ignore"):
+            if stretch[-1] not in evidence.memo:
+                evidence.memo[stretch[-1]] = carried_through(stretch, *evidence.judged)
+            right = stretch, evidence.memo[stretch[-1]]
+            nodes = _with_makers(changed, evidence)
+            return all(r.right for r in replay_stretch(nodes, *evidence.judged, right))
+    except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
+        return False
 
 
 def _smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:

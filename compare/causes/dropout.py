@@ -62,6 +62,11 @@ def _not_dropped(node: Node, e: Evidence) -> Iterable[Node]:
     return [_fixed_mask(node, np.ones(()))]
 
 
+def _scaled_alone(node: Node, e: Evidence) -> Iterable[Node]:
+    was = _scale_of(node, e)
+    return [] if was is None else [_fixed_mask(node, np.full((), was))]
+
+
 def _another_mask(node: Node, e: Evidence) -> Iterable[Node]:
     """A mask of the right scale that drops other units, as the record shows it."""
     was = _scale_of(node, e)
@@ -73,8 +78,8 @@ def _another_mask(node: Node, e: Evidence) -> Iterable[Node]:
         other = np.where(e.rng.random(mask.shape) < 1 / was, was, 0).astype(mask.dtype)
         return [_fixed_mask(node, other)]
     shown = _shown_mask(node, e, was)
-    if shown is None or (FORWARD(node, e) and np.array_equal(shown, mask)):
-        return []
+    if shown is None or shown.all() or (FORWARD(node, e) and np.array_equal(shown, mask)):
+        return []  # a draw that keeps every unit is no draw
     return [_fixed_mask(node, shown)]
 
 
@@ -162,6 +167,13 @@ CAUSES = (
         "da = dh * mask",
         "nn.Dropout(p)  # leave its backward to autograd",
         (one(_not_dropped, BACKWARD),),
+    ),
+    Cause(
+        "scaled_without_mask",
+        "The gradient (or the activation as well) is scaled by 1/(1-p), but no unit is dropped.",
+        "da = dh * mask  # the mask holds the 1/(1-p) and the 0",
+        "nn.Dropout(p)  # leave its backward to autograd",
+        (one(_scaled_alone, BACKWARD), _both(_scaled_alone)),
     ),
     Cause(
         "fresh_mask_backward",

@@ -1,15 +1,26 @@
 """Mistakes around weights and biases: layout, axes, and which version of them is used."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from torch_parity.compare.causes.cause import Cause, Effect, Evidence, by, on, one, read_also
+from torch_parity.compare.causes.cause import (
+    Cause,
+    Change,
+    Effect,
+    Evidence,
+    by,
+    is_loss,
+    on,
+    one,
+    read_also,
+)
+from torch_parity.compare.causes.gradients import PARAMETERS, parts
 from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.register import OPERATIONS
 
 LINEAR = on("linear")
 BACKWARD = on("linear_backward")
-PARAMETERS = on("linear_backward", "linear_backward_parameters")
 
 
 def _not_transposed(f: Any, x: Any, W: Any, b: Any) -> Any:
@@ -20,18 +31,6 @@ def _not_transposed(f: Any, x: Any, W: Any, b: Any) -> Any:
 def _dx_transposed(f: Any, dz: Any, x: Any, W: Any) -> Any:
     _, dW, db = f["linear_backward"](dz, x, W)
     return dz @ W.T.reshape((W.shape[0], W.shape[1])), dW, db
-
-
-def _changed(change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Callable[..., Any]:
-    """dW, db -> change(dz, x, dW, db), dx (if there is one) as it is."""
-
-    def formula(f: Any, dz: Any, x: Any, *rest: Any, **options: Any) -> Any:
-        if rest:
-            dx, dW, db = f["linear_backward"](dz, x, *rest)
-            return (dx, *change(dz, x, dW, db))
-        return change(dz, x, *f["linear_backward_parameters"](dz, x))
-
-    return formula
 
 
 def _bias_over_samples_less_one(dz: Any, x: Any, dW: Any, db: Any) -> tuple[Any, Any]:
@@ -48,6 +47,60 @@ def _before_dropout(node: Node, e: Evidence) -> Iterable[Node]:
     if a not in e.known and e.rng is None:
         return []
     return [replace(node, inputs=(node.inputs[0], a, *node.inputs[2:]))]
+
+
+def _makes_scores(node: Node, e: Evidence) -> bool:
+    """The layer whose z the output's activation, or the loss, reads."""
+    read = e.graph.readers(node.outputs[0])
+    return LINEAR(node, e) and any(is_loss(n, e) or e.graph.feeds_the_loss(n) for n in read)
+
+
+def _reads_scores(node: Node, e: Evidence) -> bool:
+    """What makes the probabilities or the loss of the scores; a plain copy of them does not."""
+    if node.operation == "identity" or node.forward is not None:
+        return False
+    return e.graph.feeds_the_loss(node) if e.graph.activates(node) else _of_scores(node, e)
+
+
+def _of_scores(loss: Node, e: Evidence) -> bool:
+    """Whether a loss takes scores."""
+    return is_loss(loss, e) and OPERATIONS[loss.operation].inputs[0] == "z"
+
+
+def _back_to_scores(node: Node, e: Evidence) -> bool:
+    return node.forward is not None and _reads_scores(node.forward, e)
+
+
+def _times(factor: float) -> Change:
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        def formula(f: Any, x: Any, W: Any, b: Any, factor: float) -> Any:
+            return (x @ W.T + b) * factor
+
+        return [replace(node, formula=formula, options={"factor": factor})]
+
+    return change
+
+
+def _read_scaled(factor: float) -> Change:
+    """The operation at factor * z; its gradient without the factor that the chain rule brings."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        at = node.inputs.index((node.forward or node).inputs[0])
+
+        def formula(f: Any, *inputs: Any, factor: float, **options: Any) -> Any:
+            scaled = (x * factor if i == at else x for i, x in enumerate(inputs))
+            return f[node.operation](*scaled, **options)
+
+        def by_the_chain_rule(f: Any, *inputs: Any, factor: float, **options: Any) -> Any:
+            return formula(f, *inputs, factor=factor, **options) * factor
+
+        options = {**node.options, "factor": factor}
+        found = [replace(node, formula=formula, options=options)]
+        if node.forward is not None:
+            found = [replace(node, formula=by_the_chain_rule, options=options), *found]
+        return found
+
+    return change
 
 
 def _updated_weights(node: Node, e: Evidence) -> Iterable[Node]:
@@ -106,18 +159,41 @@ CAUSES = (
         (one(by(lambda f, x, W, b: x @ W.T), LINEAR),),
     ),
     Cause(
+        "bias_subtracted",
+        "The bias is subtracted instead of added.",
+        "z = x @ W.T + b",
+        "nn.Linear(n_in, n_out, bias=True)  # adds it",
+        (one(by(lambda f, x, W, b: x @ W.T - b), LINEAR),),
+    ),
+    Cause(
+        "scores_scaled",
+        "The last layer's scores z are halved or doubled before they are used.",
+        "z = x @ W.T + b  # and the loss, or the output's activation, takes z as it is",
+        "criterion(z, y)  # without a temperature",
+        (
+            one(_times(0.5), _makes_scores),
+            one(_times(2.0), _makes_scores),
+            *(
+                (Effect(_reads_scores, _read_scaled(x)), Effect(_back_to_scores, _read_scaled(x)))
+                for x in (0.5, 2.0)
+            ),
+            *(one(_read_scaled(x), _reads_scores) for x in (0.5, 2.0)),
+            *(one(_read_scaled(x), _back_to_scores) for x in (0.5, 2.0)),
+        ),
+    ),
+    Cause(
         "bias_gradient_over_the_wrong_axis",
         "The bias gradient is summed over the units instead of over the samples.",
         "db = dz.sum(axis=0)",
         "b.grad  # autograd sums over the batch, dim 0",
-        (one(by(_changed(lambda dz, x, dW, db: (dW, dz.sum(axis=1)))), PARAMETERS),),
+        (one(by(parts(lambda dz, x, dW, db: (dW, dz.sum(axis=1)))), PARAMETERS),),
     ),
     Cause(
         "bias_gradient_over_m_minus_1",
         "The bias gradient is averaged over m - 1 samples instead of m.",
         "db = dz.sum(axis=0)  # dz carries 1/m",
         "b.grad  # autograd needs no degrees of freedom",
-        (one(by(_changed(_bias_over_samples_less_one)), PARAMETERS),),
+        (one(by(parts(_bias_over_samples_less_one)), PARAMETERS),),
     ),
     Cause(
         "gradient_before_dropout",

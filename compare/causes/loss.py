@@ -16,13 +16,14 @@ from torch_parity.compare.causes.cause import (
     on,
     one,
 )
+from torch_parity.compare.causes.remedies import Remedy, of_loss, of_loss_gradient
 from torch_parity.compare.flow.nodes import Node
 
 LINEAR_BACKWARD = on("linear_backward", "linear_backward_parameters")
 
 
 def _other_reduction(node: Node, e: Evidence) -> Iterable[Node]:
-    other = {"mean": "sum", "sum": "mean"}[node.options["reduction"]]
+    other = "mean" if node.options["reduction"] == "sum" else "sum"
     return [replace(node, options={**node.options, "reduction": other})]
 
 
@@ -59,7 +60,7 @@ def _full_batch(node: Node, e: Evidence) -> float | None:
 
 
 def _averages(e: Evidence) -> bool:
-    return any(n.options.get("reduction") == "mean" for n in e.graph.losses)
+    return any(n.options.get("reduction") in ("mean", "batchmean") for n in e.graph.losses)
 
 
 def _one_more_m(node: Node, e: Evidence) -> float | None:
@@ -68,6 +69,18 @@ def _one_more_m(node: Node, e: Evidence) -> float | None:
 
 def _parameters_over_m(node: Node, e: Evidence) -> Iterable[Node]:
     return [replace(node, formula=_averaged_again)] if _averages(e) else []
+
+
+def _not_averaged(node: Node, e: Evidence) -> Iterable[Node]:
+    """dW and db without the 1/m that dz does not carry either, as the course writes them."""
+    return [replace(node, formula=_summed)] if _averages(e) else []
+
+
+def _summed(functions: Any, dz: Any, *inputs: Any) -> Any:
+    name = "linear_backward" if len(inputs) == 2 else "linear_backward_parameters"
+    *dx, dW, db = functions[name](dz, *inputs)
+    m = dz.shape[0]
+    return (*dx, dW * m, db * m)
 
 
 def _averaged_again(functions: Any, dz: Any, *inputs: Any) -> Any:
@@ -90,7 +103,7 @@ def _log_epsilon(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 def _log_loss(f: Any, a: Any, y: Any, reduction: str, epsilon: float) -> Any:
-    size = int(np.prod(a.shape)) if reduction == "mean" else 1
+    size = {"mean": int(np.prod(a.shape)), "batchmean": len(a)}.get(reduction, 1)
     losses = (y - 1) * f["log"](1 - a + epsilon) - y * f["log"](a + epsilon)
     return losses.sum() * (1 / size)
 
@@ -146,6 +159,21 @@ def _both(change: Change, backward: Change | None = None) -> tuple[Effect, ...]:
     return (Effect(is_loss, change), Effect(is_loss_backward, backward or change))
 
 
+def _once(node: Node) -> Remedy:
+    """1/m stands once: in the gradient of the loss, or, as in the course, in dW and db."""
+    if node.forward is not None and node.forward.operation == "linear":
+        return (
+            "dW = dz.T @ h, db = dz.sum(axis=0), where dz carries 1/m; both divided by m, where it "
+            "does not",
+            "loss.backward()  # no further loss / m",
+        )
+    return of_loss_gradient(node)
+
+
+def _squared_error(node: Node) -> Remedy:
+    return of_loss_gradient(node) if node.forward is not None else of_loss(node)
+
+
 CAUSES = (
     Cause(
         "reduction",
@@ -153,13 +181,15 @@ CAUSES = (
         'cross_entropy(z, y, reduction="mean")',
         'nn.CrossEntropyLoss(reduction="mean")',
         (_both(_other_reduction),),
+        remedy=of_loss,
     ),
     Cause(
         "gradient_not_averaged",
         "The loss is averaged, its gradient is not: 1/m is missing (or the other way round).",
         "dz = (a - y) / m",
         "loss = criterion(output, y)  # reduction='mean', then loss.backward()",
-        (one(_other_reduction, is_loss_backward),),
+        (one(_other_reduction, is_loss_backward), one(_not_averaged, LINEAR_BACKWARD)),
+        remedy=_once,
     ),
     Cause(
         "averaged_twice",
@@ -170,6 +200,7 @@ CAUSES = (
             one(_parameters_over_m, LINEAR_BACKWARD),
             one(scaled(_one_more_m), is_loss_backward),
         ),
+        remedy=_once,
     ),
     Cause(
         "averaged_over_samples_only",
@@ -177,6 +208,7 @@ CAUSES = (
         "loss = ((a - y) ** 2).sum() / a.size",
         "nn.MSELoss()  # its mean runs over every entry",
         (_both(scaled(_entries_per_sample)),),
+        remedy=of_loss,
     ),
     Cause(
         "short_batch_as_full",
@@ -191,6 +223,7 @@ CAUSES = (
         "dz = (a - y) / m",
         "loss = criterion(output, y)  # not its negative",
         (one(scaled(lambda n, e: -1.0), is_loss_backward),),
+        remedy=of_loss_gradient,
     ),
     Cause(
         "half_squared_error",
@@ -204,6 +237,7 @@ CAUSES = (
             ),
             one(scaled(lambda n, e: 0.5), on("mse_loss_backward")),
         ),
+        remedy=_squared_error,
     ),
     Cause(
         "log_clamp",

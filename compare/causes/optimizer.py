@@ -18,12 +18,13 @@ from torch_parity.compare.causes.cause import (
     on,
     one,
 )
+from torch_parity.compare.causes.remedies import of_step
 from torch_parity.compare.flow.functions import FUNCTIONS
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
 
 MOMENTA = on("momentum", "momentum_course")
-ADAM, COUNT, UPDATE = on("adam"), on("count"), on(*OPTIMIZERS)
+COUNT, UPDATE = on("count"), on(*OPTIMIZERS)
 
 
 def _decay(node: Node) -> float:
@@ -75,39 +76,6 @@ def _no_memory(f: Any, W: Any, dW: Any, v: Any, lr: float, **decay: float) -> An
     return dW * 1, W - lr * dW
 
 
-def _adam(
-    corrected: bool = True, inside: bool = False, first: bool = False
-) -> Callable[..., tuple[Any, ...]]:
-    """Adam with one of its details changed."""
-
-    def formula(
-        f: Any,
-        W: Any,
-        dW: Any,
-        v: Any,
-        s: Any,
-        t: Any,
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-    ) -> Any:
-        n = 1 if first else int(t)
-        v = beta1 * v + (1 - beta1) * dW
-        s = beta2 * s + (1 - beta2) * dW**2
-        step = v / (1 - beta1**n) if corrected else v
-        size = s / (1 - beta2**n) if corrected else s
-        root = f["sqrt"](size + eps) if inside else f["sqrt"](size) + eps
-        return v, s, W - lr * step / root
-
-    return formula
-
-
-def _betas_swapped(node: Node, e: Evidence) -> Iterable[Node]:
-    o = node.options
-    return [replace(node, options={**o, "beta1": o["beta2"], "beta2": o["beta1"]})]
-
-
 def _step_scaled(draw: Callable[[np.random.Generator], float], sign: float) -> Change:
     """The factor is what this side's step is to the right one, at the step's greatest entry."""
 
@@ -127,7 +95,7 @@ def _step_ratio(node: Node, e: Evidence) -> float | None:
     if made is None or not all(name in e.known for name in node.inputs):
         return None
     W = e.known[node.inputs[0]]
-    given = (e.judged[0][name] for name in node.inputs)
+    given = (e.judged[0].get(name, e.known[name]) for name in node.inputs)
     bounded = [Bounded.exact(a) if is_real(a.dtype) else a for a in given]
     result = FUNCTIONS[node.operation](*bounded, **node.options)
     right = result[-1] if isinstance(result, tuple) else result
@@ -166,6 +134,7 @@ CAUSES = (
         "v = beta * v + dW  # torch; the course: beta * v + (1 - beta) * dW",
         "SGD(lr=lr * (1 - beta), momentum=beta)  # is the course's average",
         (one(_other_convention, MOMENTA),),
+        remedy=of_step,
     ),
     Cause(
         "dampening",
@@ -174,6 +143,7 @@ CAUSES = (
         "SGD(..., momentum=0.9, dampening=0)",
         (one(_dampened, MOMENTA),),
         tuned=True,
+        remedy=of_step,
     ),
     Cause(
         "nesterov",
@@ -181,6 +151,7 @@ CAUSES = (
         "W = W - lr * v",
         "SGD(..., momentum=0.9, nesterov=False)",
         (one(by(_nesterov), MOMENTA),),
+        remedy=of_step,
     ),
     Cause(
         "momentum_missing",
@@ -188,37 +159,7 @@ CAUSES = (
         "v = momentum * v + dW",
         "SGD(..., momentum=0.9)",
         (one(by(_no_memory), MOMENTA),),
-    ),
-    Cause(
-        "adam_epsilon_inside_the_root",
-        "Adam's epsilon stands inside the square root.",
-        "np.sqrt(s_corrected) + eps",
-        "torch.optim.Adam(eps=1e-8)  # adds it outside",
-        (one(by(_adam(inside=True)), ADAM),),
-    ),
-    Cause(
-        "adam_bias_correction_missing",
-        "Adam's moments are not corrected for their start at 0.",
-        "v / (1 - beta1**t), s / (1 - beta2**t)",
-        "torch.optim.Adam(...)  # corrects both",
-        (one(by(_adam(corrected=False)), ADAM),),
-    ),
-    Cause(
-        "adam_step_count_frozen",
-        "Adam's step counter does not move, so its correction stays that of an early step.",
-        "t = t + 1  # before the update, every step",
-        "torch.optim.Adam(...)  # one optimizer for the whole run, not a new one a step",
-        (
-            one(by(lambda f, t: t * 1), COUNT),
-            one(by(_adam(first=True)), ADAM),
-        ),
-    ),
-    Cause(
-        "adam_betas_swapped",
-        "beta1 and beta2 have changed places.",
-        "adam(..., beta1=0.9, beta2=0.999)",
-        "torch.optim.Adam(betas=(0.9, 0.999))",
-        (one(_betas_swapped, ADAM),),
+        remedy=of_step,
     ),
     Cause(
         "ascent",
@@ -226,6 +167,7 @@ CAUSES = (
         "W = W - lr * dW",
         "torch.optim.SGD(..., maximize=False)",
         (one(_descent, UPDATE),),
+        remedy=of_step,
     ),
     Cause(
         "learning_rate",
@@ -234,6 +176,7 @@ CAUSES = (
         "torch.optim.SGD(params, lr=lr)",
         (one(_step_scaled(lambda rng: float(rng.uniform(1.1, 3)), 1.0), UPDATE),),
         tuned=True,
+        remedy=of_step,
     ),
     Cause(
         "frozen_layer",

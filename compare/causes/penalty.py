@@ -17,6 +17,7 @@ from torch_parity.compare.causes.cause import (
     one,
     read_also,
 )
+from torch_parity.compare.causes.remedies import of_penalty
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
 
@@ -140,6 +141,7 @@ CAUSES = (
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)",
         scaled_everywhere(lambda n, e: 2.0),
+        remedy=of_penalty,
     ),
     Cause(
         "lambda_halved",
@@ -147,13 +149,23 @@ CAUSES = (
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)",
         scaled_everywhere(lambda n, e: 0.5),
+        remedy=of_penalty,
     ),
     Cause(
         "lambda_not_divided_by_m",
-        "lambda itself is used where lambda/m is meant.",
-        "dW = dW_loss + lambd / m * W",
-        "SGD(..., weight_decay=lambd / m)  # not weight_decay=lambd",
+        "lambda itself is used where lambda/m is meant. If lambda/2 * sum(W^2) is meant, it is the "
+        'case\'s penalty="half_sum".',
+        "dW = dW_loss + lambd / m * W  # or Case(penalty='half_sum'), for lambd * W",
+        "SGD(..., weight_decay=lambd / m)  # or weight_decay=lambd",
         scaled_everywhere(lambda n, e: float(n.options["m"])),
+    ),
+    Cause(
+        "penalty_of_the_plain_sum",
+        "The penalty is lambda * sum(W^2), without 1/(2m): if that is meant, it is the case's "
+        'penalty="sum".',
+        "dW = dW_loss + lambd / m * W  # or Case(penalty='sum'), for 2 * lambd * W",
+        "SGD(..., weight_decay=lambd / m)  # or weight_decay=2 * lambd",
+        scaled_everywhere(lambda n, e: 2.0 * n.options["m"]),
     ),
     Cause(
         "lambda_divided_by_the_batch",
@@ -161,6 +173,15 @@ CAUSES = (
         "dW = dW_loss + lambd / m * W  # m of the training set",
         "SGD(..., weight_decay=lambd / m)  # m of the training set",
         scaled_everywhere(_batch),
+        remedy=of_penalty,
+    ),
+    Cause(
+        "penalty_subtracted",
+        "The penalty is subtracted instead of added: the weights grow.",
+        "dW = dW_loss + lambd / m * W",
+        "SGD(..., weight_decay=lambd / m)",
+        scaled_everywhere(lambda n, e: -1.0),
+        remedy=of_penalty,
     ),
     Cause(
         "another_lambda",
@@ -168,6 +189,7 @@ CAUSES = (
         "dW = dW_loss + lambd / m * W",
         "SGD(..., weight_decay=lambd / m)",
         (one(_another_lambda, GRADIENT),),
+        remedy=of_penalty,
         tuned=True,
     ),
     Cause(
@@ -176,6 +198,7 @@ CAUSES = (
         "dW = dW_loss + l2_penalty_backward(W, lambd, m)",
         "(loss + l2_penalty(weights, lambd, m)).backward()",
         (one(by(lambda f, dW, W, **options: dW * 1), GRADIENT),),
+        remedy=of_penalty,
     ),
     Cause(
         "penalty_in_gradient_only",
@@ -189,15 +212,18 @@ CAUSES = (
     ),
     Cause(
         "penalty_scale",
-        "The cost's penalty is not lambda/(2m) sum W^2: the 2, or m, is missing.",
+        "The cost's penalty is not lambda/(2m) sum W^2: the 2, or m, is missing, or its sign.",
         "lambd / (2 * m) * (W * W).sum()",
         "lambd / (2 * m) * W.square().sum()",
         (
             one(_lambda(lambda n, e: 2.0), COST),
             one(_lambda(lambda n, e: 0.5), COST),
             one(_lambda(lambda n, e: float(n.options["m"])), COST),
+            one(_lambda(lambda n, e: 2.0 * n.options["m"]), COST),
             one(_lambda(_batch), COST),
+            one(_lambda(lambda n, e: -1.0), COST),
         ),
+        remedy=of_penalty,
     ),
     Cause(
         "biases_decayed",
@@ -215,6 +241,7 @@ CAUSES = (
             (Effect(GRADIENT, _swapped), Effect(COST, _swapped)),
             one(_swapped, GRADIENT),
         ),
+        remedy=of_penalty,
     ),
     Cause(
         "decoupled_weight_decay",

@@ -54,7 +54,7 @@ def _cast_on_the_way(node: Node, e: Evidence) -> Iterable[Node]:
         if not _applies(node, to, e):
             continue
         for i, name in enumerate(node.inputs):
-            held = e.known.get(name)
+            held = e.judged[0].get(name) if e.rng is None else e.known.get(name)
             if held is None or held.dtype.kind != "f" or _looks_like(held, to):
                 continue
             if not _looks_like(e.trace.get(node.outputs[0]), to):

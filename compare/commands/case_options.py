@@ -1,6 +1,6 @@
 """The case as options of a command, one per field: a new field of Case is a new option."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -10,12 +10,14 @@ import click
 from torch_parity.compare.case import Case, OneOf
 
 
-def case_options(command: Callable[..., Any], **defaults: Any) -> Callable[..., Any]:
+def case_options(
+    command: Callable[..., Any], defaults: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
     """One option per field of Case. Values stay text: only Case decides what is valid. defaults are
     those of the command, where they are not Case's."""
     for name, field in reversed(Case.model_fields.items()):
         flag = "--" + name.replace("_", "-")
-        default = defaults.get(name, field.default)
+        default = (defaults or {}).get(name, field.default)
         if name == "hidden":
             default = ",".join(map(str, default))
         shown = "" if default is None else f"  [default: {default}]"

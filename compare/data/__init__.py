@@ -16,7 +16,8 @@ from torch_parity.compare.errors import InputError, suggest
 
 @dataclass(frozen=True)
 class Data:
-    """Rows are samples. labels are class indices 0..classes-1, or numbers where classes is 0.
+    """Rows are samples. labels are class indices 0..classes-1, or numbers where classes is 0: one
+    for each sample, or a row of them with one for each output.
 
     images_dev, if the samples are images, holds those of the dev set before scaling
     [m, height, width].
@@ -119,7 +120,8 @@ def targets(case: Case, data: Data) -> Targets:
     """
     by_classes = {0: "mse_loss", 2: "binary_cross_entropy"}
     loss = by_classes.get(data.classes, "cross_entropy") if case.loss == "auto" else case.loss
-    if data.classes == 0 and loss != "mse_loss":
+    several = data.labels_train.ndim == 2
+    if data.classes == 0 and loss != "mse_loss" and not (several and loss != "cross_entropy"):
         raise InputError(
             f"loss is {loss}, but the target of {data.name} holds numbers, not classes; "
             "use --loss mse_loss"
@@ -130,11 +132,14 @@ def targets(case: Case, data: Data) -> Targets:
             "slope, 1e-12, is 0 itself there; use --loss binary_cross_entropy_with_logits"
         )
     output = _output(case, data, loss)
+    if loss == "cross_entropy":
+        return Targets(loss, output, data.classes, data.labels_train, data.labels_dev)
+    if several:
+        n_out = data.labels_train.shape[1]
+        return Targets(loss, output, n_out, data.labels_train, data.labels_dev)
     if output == "softmax" and data.classes == 2:
         raise InputError("output is softmax, but two classes have one output unit; use sigmoid")
     n_out = {0: 1, 2: 1}.get(data.classes, data.classes)
-    if loss == "cross_entropy":
-        return Targets(loss, output, data.classes, data.labels_train, data.labels_dev)
     encode = (lambda y: y[:, None]) if n_out == 1 else (lambda y: np.eye(n_out)[y])
     y_train, y_dev = (encode(y).astype(case.dtype) for y in (data.labels_train, data.labels_dev))
     return Targets(loss, output, n_out, y_train, y_dev)

@@ -24,7 +24,7 @@ def expressions(*steps: Sequence[Node]) -> tuple[Expressions, ...]:
             inputs = tuple(at[n] if n in at else number("given", n) for n in node.inputs)
             options = tuple(sorted(node.options.items()))
             for i, name in enumerate(node.outputs):
-                made = number(node.operation, node.formula, inputs, options, i)
+                made = number(node.operation, inputs, options, i)
                 outputs[name] = made
                 at[result(node, name)] = made
         found.append(outputs)

@@ -116,10 +116,13 @@ def apply(
 
 
 def right_formulas(node: Node) -> tuple[Node, ...]:
-    """The node, and the same node by the second right formula of its operation, if there is one."""
+    """The node, and the same node by each other right formula, of its operation or its own."""
+    if node.formula is not None:
+        return (node,)
     name, suffix = split(node.operation)
     row = OPERATIONS.get(name)
-    if node.formula is not None or row is None or PARTS[suffix] not in row.also:
-        return (node,)
-    second = row.also[PARTS[suffix]]
-    return node, replace(node, formula=lambda table, *inputs, **options: second(*inputs, **options))
+    also = row.also.get(PARTS[suffix]) if row is not None else None
+    others = [node.also] if node.also is not None else []
+    if also is not None:
+        others.append(lambda table, *inputs, **options: also(*inputs, **options))
+    return (node, *(replace(node, formula=other) for other in others))

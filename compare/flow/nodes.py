@@ -18,7 +18,8 @@ class Node:
     forward is, for a node of the backward, the forward node whose gradients it makes. layer counts
     the layers with parameters from 1; 0 is the model as a whole. line is the source line that
     called the operation, where it was recorded. formula, where there is one, stands in for the
-    operation: a known mistake, called with the table of functions before the inputs.
+    operation: a known mistake, called with the table of functions before the inputs. also is called
+    alike, and is another right formula: what it makes is as right as what the operation makes.
     """
 
     operation: str
@@ -29,6 +30,7 @@ class Node:
     formula: Callable[..., Any] | None = None
     forward: "Node | None" = None
     line: str = ""
+    also: Callable[..., Any] | None = None
 
 
 def result(node: Node, output: str) -> str:

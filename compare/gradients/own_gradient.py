@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from torch_parity.compare.gradients.analytic import analytic
 from torch_parity.manual.gradients.gradient_check import (
     Contribution,
     band,
@@ -46,10 +48,10 @@ class CheckedGradient:
 
 
 def check_gradient(
-    forward: Callable[..., np.ndarray],
-    backward: Callable[..., np.ndarray | tuple[np.ndarray, ...]],
-    inputs: Mapping[str, np.ndarray],
-    upstream: np.ndarray | None = None,
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    inputs: Mapping[str, np.ndarray | float],
+    upstream: np.ndarray | float | None = None,
 ) -> CheckedGradient:
     """Compare backward(upstream, *inputs) with the exact derivative of
     sum(upstream * forward(*inputs)).
@@ -59,8 +61,9 @@ def check_gradient(
 
         assert (c := check_gradient(f, f_backward, {"z": z}, da)).passed, c
 
-    A forward that takes complex numbers is derived by complex step, entry by entry. The bound of an
-    entry is what its derivative changes by when every input moves by one unit in the last place, up
+    Inputs may be plain floats. A forward that takes complex numbers is derived by complex step,
+    entry by entry (np.var, np.std and np.linalg.norm as of real numbers). The bound of an entry is
+    what its derivative changes by when every input moves by one unit in the last place, up
     or down by chance (which covers kinks, where either slope is right), and DEVIATIONS times the
     rounding of a sum of its size. Any other forward gets two-sided differences, and passes below
     1e-7.
@@ -69,10 +72,11 @@ def check_gradient(
         ValueError: inputs are not float64, forward is random, shapes do not fit, or upstream is
             missing.
     """
+    inputs = {name: np.asarray(a) for name, a in inputs.items()}
     given = _given(forward, backward, inputs, upstream)
 
     def cost(moved: Mapping[str, np.ndarray]) -> np.ndarray:
-        out = np.asarray(forward(*moved.values()))
+        out = np.asarray(forward(*(analytic(np.asarray(a)) for a in moved.values())))
         return np.asarray(out if upstream is None else (upstream * out).sum())
 
     exact = _complex_step(cost, inputs)
@@ -93,9 +97,9 @@ def check_gradient(
 
 def _given(
     forward: Callable[..., np.ndarray],
-    backward: Callable[..., np.ndarray | tuple[np.ndarray, ...]],
+    backward: Callable[..., Any],
     inputs: Mapping[str, np.ndarray],
-    upstream: np.ndarray | None,
+    upstream: np.ndarray | float | None,
 ) -> dict[str, np.ndarray]:
     """The gradient of each input by backward, after checks of the arguments."""
     if not inputs:
@@ -109,8 +113,8 @@ def _given(
             "check_gradient: forward gives different results for the same inputs; fix its dropout "
             "masks (or remove NaN) first"
         )
-    came = None if upstream is None else upstream.shape
-    if came != (out.shape or None):
+    came = None if upstream is None else np.shape(upstream)
+    if came != out.shape and (came is not None or out.shape):
         raise ValueError(
             f"check_gradient: forward gives {out.shape}, upstream is {came}; give one of the same "
             "shape, none for a single number"
@@ -129,7 +133,7 @@ def _complex_step(
     """The derivative by every entry; None if forward does not pass complex numbers on."""
     slopes = {}
     for name, a in inputs.items():
-        moved = a.astype(np.complex128)
+        moved = np.array(a, np.complex128)
         slopes[name] = np.empty(a.shape)
         for i in np.ndindex(a.shape):
             moved[i] = a[i] + 1j * STEP
@@ -152,7 +156,7 @@ def _analytic(
     point and at a point nearby; at a kink they disagree only at this point."""
     rng = np.random.default_rng(0)
     for name, a in inputs.items():
-        v = rng.normal(size=a.shape)
+        v = np.asarray(rng.normal(size=a.shape))
         aside = a + 1e-2 * np.abs(a).max(initial=1.0) * rng.uniform(-1, 1, a.shape)
         if not any(_agrees(cost, inputs, name, at, v) for at in (a, aside)):
             return False

@@ -56,24 +56,49 @@ def recorded_inputs(
     return {**trace, **{f"new_{name}": trace[name] for name in start if name in trace}, **start}
 
 
-def replay_stretch(
-    stretch: Sequence[Node],
-    known: Mapping[str, np.ndarray],
-    trace: Mapping[str, np.ndarray],
-) -> list[Replayed]:
-    """The recorded outputs of the last of these nodes; the others lead up to it."""
-    replaying = _Replay(stretch, known, trace, gaps=True)
-    for node in stretch:
-        found = replaying.node(node)
-    return found
-
-
 @dataclass
 class _Carried:
     """A computed value, and the types that it may have been recorded in."""
 
     value: Any
     types: frozenset[np.dtype]
+
+
+Carried = Mapping[str, _Carried]
+
+
+def carried_through(
+    stretch: Sequence[Node], known: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]
+) -> Carried:
+    """What the nodes before the last compute, for replay_stretch of changed ones."""
+    replaying = _Replay(stretch, known, trace, gaps=True)
+    for node in stretch[:-1]:
+        replaying.node(node)
+    return replaying.carried
+
+
+def replay_stretch(
+    stretch: Sequence[Node],
+    known: Mapping[str, np.ndarray],
+    trace: Mapping[str, np.ndarray],
+    right: tuple[Collection[Node], Carried] = ((), {}),
+) -> list[Replayed]:
+    """The recorded outputs of the last of these nodes; the others lead up to it.
+
+    right holds nodes, and what they carried: those of the stretch that are among them, and read
+    nothing that another node has made, are not computed again.
+    """
+    replaying = _Replay(stretch, known, trace, gaps=True)
+    nodes, carried = right
+    changed: set[str] = set()
+    for node in stretch[:-1]:
+        made = {result(node, name) for name in node.outputs}
+        if node in nodes and changed.isdisjoint(node.inputs):
+            replaying.carried |= {name: carried[name] for name in made if name in carried}
+        else:
+            replaying.node(node)
+            changed |= made
+    return replaying.node(stretch[-1])
 
 
 class _Replay:

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from torch_parity.compare.judge.judge import Judgement
 from torch_parity.compare.judge.outcome import Answer, Required
-from torch_parity.compare.judge.verdict import Names, powerless, sentences, short
+from torch_parity.compare.judge.verdict import Names, powerless, sentences, short, unseen
 from torch_parity.compare.show.terminal import show_judgement
 
 
@@ -19,6 +19,7 @@ class Report(Required):
     conventions are differences in how a side writes the same numbers (columns for rows); they are
     not mistakes, and are converted before judging. notes say what was not judged, and why.
     explanations are causes that follow from the sides' settings rather than from the arrays.
+    unshown names known mistakes with which every tensor handed over would have been the same.
     """
 
     judgement: Judgement
@@ -26,6 +27,7 @@ class Report(Required):
     conventions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
+    unshown: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Answer:
@@ -55,7 +57,7 @@ class Report(Required):
     def verdict(self) -> str:
         """The verdict in words, a line each: what is wrong first, who, why, what to write."""
         if self.passed:
-            return "\n".join([self.short, *powerless(self.judgement.zeros)])
+            return "\n".join([self.short, *powerless(self.judgement.zeros), *unseen(self.unshown)])
         return "\n".join([self.outcome, *sentences(self.judgement, self.names), *self._causes])
 
     @property
@@ -67,7 +69,7 @@ class Report(Required):
         for line in self.conventions:
             console.print(f"[bold cyan]CONVENTION[/] {escape(line)}", highlight=False)
         show_judgement(console, self.judgement, called=self.names)
-        for line in (*self._causes, *self.notes):
+        for line in (*self._causes, *unseen(self.unshown), *self.notes):
             console.print(escape(line), highlight=False, soft_wrap=True)
 
     def __str__(self) -> str:

@@ -178,6 +178,17 @@ def powerless(zeros: Iterable[str]) -> Iterator[str]:
         )
 
 
+def unseen(mistakes: Iterable[str]) -> Iterator[str]:
+    """What a PASS does not show about an update: mistakes that leave the record as it is."""
+    names = list(mistakes)
+    if names:
+        yield (
+            f"Not shown by what you handed over: {', '.join(names)}. With any of these mistakes it "
+            "would be the same, up to rounding. Hand over what the optimizer remembers as well, or "
+            "check several steps: check([step_1, step_2], start)."
+        )
+
+
 def _broke(fault: Fault) -> tuple[str, str]:
     r = fault.found
     return (
@@ -230,9 +241,11 @@ def _why(side: str, d: Diagnosis) -> Iterator[str]:
         c = explanation.cause
         where = ", ".join(explanation.tensors[:6]) + (", ..." if explanation.tensors[6:] else "")
         label = "Cause" if not d.unexplained else "Possible cause of a part of it"
-        yield f"{label} ({side}): {c.name}, seen in {where}. {c.sentence}"
-        yield f"  Right in NumPy: {c.manual}"
-        yield f"  Right in torch: {c.torch}"
+        numbers = f" {explanation.numbers}" if explanation.numbers else ""
+        manual, torch = explanation.remedy
+        yield f"{label} ({side}): {c.name}, seen in {where}. {c.sentence}{numbers}"
+        yield f"  Right in NumPy: {manual}"
+        yield f"  Right in torch: {torch}"
     if d.unexplained:
         yield (
             f"Cause ({side}) unknown: no known mistake explains {', '.join(d.unexplained[:6])}"

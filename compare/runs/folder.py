@@ -8,15 +8,19 @@ from pathlib import Path
 from torch_parity.compare.errors import InputError, suggest
 
 
-def create(root: Path, name: str | None, default: str) -> Path:
+def create(
+    root: Path, name: str | None, default: str, options: tuple[str, str] = ("--name", "--runs")
+) -> Path:
     """A new, empty folder root/name; without a name, default or the next free default-2, -3...
+    options are what a caller knows name and root by.
 
     Raises:
         InputError: the name is taken or not valid, or the folder cannot be written.
     """
+    named, rooted = options
     if name is not None and not re.fullmatch(r"\w[\w.-]{0,99}", name):
         raise InputError(
-            f"--name is {name!r}; expected up to 100 letters, digits, '.', '_' and '-', starting "
+            f"{named} is {name!r}; expected up to 100 letters, digits, '.', '_' and '-', starting "
             "with a letter, digit or '_'"
         )
     for candidate in [name] if name is not None else _names(default):
@@ -27,10 +31,15 @@ def create(root: Path, name: str | None, default: str) -> Path:
             if name is not None or not root.is_dir():
                 break
         except OSError as error:
-            raise InputError(f"{root} cannot be written: {error.strerror}; give --runs") from None
+            raise InputError(f"{root} cannot be written: {error.strerror}; give {rooted}") from None
     if not root.is_dir():
-        raise InputError(f"{root} is not a folder; give another one with --runs")
-    raise InputError(f"run {name!r} exists in {root}; choose another --name, or delete it")
+        raise InputError(f"{root} is not a folder; give another one with {rooted}")
+    raise InputError(f"run {name!r} exists in {root}; choose another {named}, or delete it")
+
+
+def free_name(root: Path, default: str) -> str:
+    """The default as a name, or the next free default-2, -3..."""
+    return next(name for name in _names(default) if not (root / name).exists())
 
 
 def find(root: Path, name: str | None) -> Path:

@@ -15,12 +15,15 @@ from torch_parity.compare.runs.folder import resume_command
 class RunLock:
     """Holds the folder's lock inside `with`. The system releases it however the process ends.
 
+    remedy says what to do once a folder that could not be written can be written again.
+
     Raises:
         InputError: (on entry) another process holds it, or nothing can be written there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remedy: str | None = None) -> None:
         self.folder = folder
+        self._remedy = remedy or f"then resume with  {resume_command(folder)}"
         self._lock = FileLock(folder / "lock", blocking=False)
 
     def __enter__(self) -> Self:
@@ -59,7 +62,7 @@ class RunLock:
             self._check()
             raise InputError(
                 f"{self.folder} cannot be written: {error.strerror or error}; repair that, "
-                f"then resume with  {resume_command(self.folder)}"
+                f"{self._remedy}"
             ) from None
 
     def _check(self) -> None:
@@ -72,5 +75,5 @@ class RunLock:
         if not same:
             raise InputError(
                 f"{self.folder} was deleted or replaced during the run, so nothing more is written "
-                "to it; train again under another --name"
+                "to it; train again under another name"
             )

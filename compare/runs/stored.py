@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -79,6 +79,29 @@ class StoredSummary(Stored):
     score: str
     scores: dict[str, dict[str, Number]]
     diagnosis: Diagnosis | None
+
+
+class StoredWorstResult(Stored):
+    """The greatest share of its bound that a result of a module used."""
+
+    use: Number
+    step: int
+
+
+class StoredModules(Stored):
+    """modules.json of `train_modules`: what is trained, and how."""
+
+    about: dict[str, str]
+
+
+class StoredTraining(Stored):
+    """summary.json of `train_modules`; verdict is a line each."""
+
+    outcome: Literal["PASS", "FAIL", "UNJUDGED"]
+    verdict: tuple[str, ...]
+    steps: int
+    worst: dict[str, StoredWorstResult]
+    made_with: dict[str, str]
 
 
 class StoredGradcheck(Stored):

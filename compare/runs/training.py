@@ -22,6 +22,7 @@ from torch_parity.compare.flow.nodes import Node, active_masks
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import Fault, Judgement, Side, first_not_finite, judge
 from torch_parity.compare.judge.outcome import Answer
+from torch_parity.compare.runs.perturbed_copy import drift, perturbed
 from torch_parity.compare.runs.units import inactive_units
 from torch_parity.compare.sources.pair import Pair
 from torch_parity.compare.sources.recorded import previous
@@ -187,17 +188,17 @@ class Training:
         if self.watch:
             self.watch(step, at.params, x, y, masks, judged, by_torch)
         copy = self.perturbed_copy
-        start_of_copy = _perturbed(copy.params, self._perturbation_rng, np.dtype(case.dtype))
+        start_of_copy = perturbed(copy.params, self._perturbation_rng, np.dtype(case.dtype))
         begins = {
             "manual": {**start, **self.manual.params, **self.manual.memory},
             "the perturbed copy": {**start, **start_of_copy, **copy.memory},
         }
         free = pair.manual.step(self.manual.params, self.manual.memory, x, y, masks)
-        perturbed = pair.manual.step(start_of_copy, copy.memory, x, y, masks)
-        if lost := _lost(begins, (free, perturbed), nodes):
+        moved = pair.manual.step(start_of_copy, copy.memory, x, y, masks)
+        if lost := _lost(begins, (free, moved), nodes):
             return replace(nothing, lost=lost)
         self.step = step
-        self.manual, self.perturbed_copy = self.manual.after(free), copy.after(perturbed)
+        self.manual, self.perturbed_copy = self.manual.after(free), copy.after(moved)
         self.torch = at.after(by_torch)
         self.before = previous(by_torch, self.pair)
         names = list(at.params)
@@ -205,9 +206,9 @@ class Training:
             nothing,
             manual=_curves(free, names, pair.manual.net.names),
             torch=_curves(all_widened(by_torch), names, pair.manual.net.names),
-            perturbed_copy={"loss/batch": float(perturbed["loss"])},
-            drift=_drift(self.manual.params, all_widened(self.torch.params)),
-            envelope=_drift(self.manual.params, self.perturbed_copy.params),
+            perturbed_copy={"loss/batch": float(moved["loss"])},
+            drift=drift(self.manual.params, all_widened(self.torch.params)),
+            envelope=drift(self.manual.params, self.perturbed_copy.params),
             params=self.manual.params,
             traces={"manual": free, "torch": all_widened(by_torch)} if look_closer else {},
         )
@@ -291,18 +292,3 @@ def _lost(
     traces = {who: Trace(b, m, nodes) for (who, b), m in zip(begins.items(), made, strict=True)}
     found = {who: first_not_finite(trace, "manual") for who, trace in traces.items()}
     return {who: fault for who, fault in found.items() if fault}
-
-
-def _perturbed(params: Tensors, rng: np.random.Generator, dtype: np.dtype) -> Tensors:
-    """Each number moved to its neighbour in the case's precision, up or down at random."""
-    perturbed = {}
-    for name, p in all_widened(params).items():
-        towards = np.where(rng.random(p.shape) < 0.5, -np.inf, np.inf).astype(dtype)
-        nearest = p.astype(dtype, copy=False)
-        perturbed[name] = p + (np.nextafter(nearest, towards) - nearest)
-    return perturbed
-
-
-def _drift(a: Tensors, b: Tensors) -> float:
-    """The greatest of all parameters; NaN propagates, where one is too large for a difference."""
-    return float(np.max([np.abs(a[n] - b[n]).max() / max(np.abs(b[n]).max(), 1e-300) for n in a]))

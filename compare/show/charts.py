@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from torch_parity.compare.runs import events
 from torch_parity.compare.show import curves
 
+BATCH = {"batch": "-"}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "parity",
@@ -35,6 +36,23 @@ def of_training(folder: Path, score: str) -> tuple[tuple[Markup, ...], int]:
     if "drift/perturbed_copy" in parity:
         charts.append(_svg("divergence", partial(curves.divergence, parity=parity)))
         charts.append(_svg("differences", partial(curves.differences, parity=parity)))
+    return tuple(charts), _last_step(parity)
+
+
+def of_modules(folder: Path) -> tuple[tuple[Markup, ...], int]:
+    """Loss, divergence and shares of bounds of two modules, as far as they were written -> charts,
+    last step."""
+    sides = {side: events.read(folder / side).curves for side in ("a", "b")}
+    parity = events.read(folder / "parity").curves
+    losses = [tag.removesuffix("/batch") for tag in sides["a"] if tag.endswith("/batch")]
+    charts = [
+        _svg(f"{loss} of both", partial(curves.both_sides, sides=sides, what=loss, splits=BATCH))
+        for loss in losses
+    ]
+    if "drift/perturbed_copy" in parity:
+        apart = partial(curves.divergence, parity=parity, sides=("a", "b"))
+        charts.append(_svg("divergence", apart))
+        charts.append(_svg("shares", partial(curves.of_bound, parity=parity)))
     return tuple(charts), _last_step(parity)
 
 

@@ -1,8 +1,8 @@
 """The curves of a run: both sides in one chart, their distance, and that which rounding alone
 causes.
 
-Manual is thick and pale, torch thin and dark on top: both are visible where they agree. The colours
-are those of Okabe and Ito, which colour-blind readers can distinguish.
+The first side is thick and pale, the second thin and dark on top: both are visible where they
+agree. The colours are those of Okabe and Ito, which colour-blind readers can distinguish.
 """
 
 import math
@@ -17,20 +17,22 @@ from torch_parity.compare.runs.events import Curve
 Curves = Mapping[str, Curve]
 
 BLUE, ORANGE, GREEN, PURPLE = "#56B4E9", "#D55E00", "#009E73", "#CC79A7"
-STYLE: dict[str, dict[str, Any]] = {
-    "manual": {"color": BLUE, "lw": 5, "alpha": 0.6},
-    "torch": {"color": "black", "lw": 1.2},
-}
+THICK: dict[str, Any] = {"color": BLUE, "lw": 5, "alpha": 0.6}
+THIN: dict[str, Any] = {"color": "black", "lw": 1.2}
+STYLE = {"manual": THICK, "torch": THIN}
+SPLITS = {"train": "-", "dev": ":"}
 KINDS = {"z": BLUE, "dz": ORANGE, "dW": GREEN, "W": PURPLE}
 
 
-def both_sides(axes: Axes, sides: Mapping[str, Curves], what: str) -> None:
-    """what/train (solid) and what/dev (dotted) of each side, if they exist."""
-    for side, curves in sides.items():
-        for split, dashes in (("train", "-"), ("dev", ":")):
+def both_sides(
+    axes: Axes, sides: Mapping[str, Curves], what: str, splits: Mapping[str, str] = SPLITS
+) -> None:
+    """what/train (solid) and what/dev (dotted) of each of two sides, if they exist."""
+    for (side, curves), style in zip(sides.items(), (THICK, THIN), strict=True):
+        for split, dashes in splits.items():
             if (tag := f"{what}/{split}") in curves:
                 label = f"{side}, {split}"
-                (line,) = axes.plot(*curves[tag], label=label, linestyle=dashes, **STYLE[side])
+                (line,) = axes.plot(*curves[tag], label=label, linestyle=dashes, **style)
                 line.set_gid(f"{side} {tag}")
     axes.set(title=what, xlabel="step")
 
@@ -45,13 +47,25 @@ def differences(axes: Axes, parity: Curves) -> None:
     axes.set(title="greatest difference, relative", xlabel="step")
 
 
-def divergence(axes: Axes, parity: Curves) -> None:
+def of_bound(axes: Axes, parity: Curves) -> None:
+    """The greatest share of its bound that a result of each phase used in each judged step, with a
+    line at 1: above it a result is wrong."""
+    phases = ("forward", "backward", "update")
+    for phase, colour in zip(phases, (BLUE, ORANGE, GREEN), strict=True):
+        if (tag := f"of_bound/{phase}") in parity:
+            axes.plot(*parity[tag], label=phase, color=colour, lw=0.8, marker=".", markersize=4)
+    axes.axhline(1, color="black", lw=0.8, linestyle=":")
+    axes.set(title="greatest share of its bound used", xlabel="step", ylim=(0, 1.5))
+
+
+def divergence(axes: Axes, parity: Curves, sides: tuple[str, str] = ("manual", "torch")) -> None:
     """How far apart the free-running sides are, and the envelope: how far a perturbed copy is."""
+    first, second = sides
     steps, envelope = parity["drift/perturbed_copy"]
     (area := axes.fill_between(steps, envelope, color=BLUE, alpha=0.35, lw=0)).set_gid("envelope")
     area.set_label("perturbed copy")
-    drift = parity["drift/manual_to_torch"]
-    (line,) = axes.plot(*drift, label="manual to torch", color="black", lw=1.2)
+    drift = parity[f"drift/{first}_to_{second}"]
+    (line,) = axes.plot(*drift, label=f"{first} to {second}", color="black", lw=1.2)
     line.set_gid("drift")
     _logarithmic(axes, [drift, (steps, envelope)])
     axes.set(title="parameters apart, left to run free", xlabel="step")

@@ -8,15 +8,20 @@ from torch_parity.compare.aten.parting import TensorNames, formula
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
 from torch_parity.compare.numbers import json_safe
+from torch_parity.compare.runs.modules_report import TrainingReport
+
+Reports = ModelReport | ModulesReport | TrainingReport
 
 
-def to_json(report: ModelReport | ModulesReport) -> str:
+def to_json(report: Reports) -> str:
     """JSON of the report."""
+    if isinstance(report, TrainingReport):
+        return report.json()
     told = _modules(report) if isinstance(report, ModulesReport) else _model(report)
     return json.dumps(json_safe(told))
 
 
-def write_model_report(folder: Path, report: ModelReport | ModulesReport) -> None:
+def write_model_report(folder: Path, report: Reports) -> None:
     """report.txt and report.json."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.txt").write_text(f"{report}\n", "utf-8")
@@ -42,6 +47,12 @@ def _model(report: ModelReport) -> dict[str, Any]:
             for v in report.unjudged
         ],
         "functions": [vars(f) for f in report.functions],
+        "compiled": {
+            "calls": report.record.compiled,
+            "graphs": report.record.graphs,
+            "graph_breaks": report.record.graph_breaks,
+            "eager_instead": report.record.eager_instead,
+        },
         "notes": report.record.notes,
     }
 
@@ -71,6 +82,7 @@ def _modules(report: ModulesReport) -> dict[str, Any]:
         "lacking": list(report.lacking),
         "unpaired": list(report.unpaired),
         "differing": list(report.differing),
+        "others": [vars(o) for o in report.others],
         "parting": None
         if parting is None
         else {

@@ -40,7 +40,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Page:
-    """status and headline are the verdict in one line, words the rest of it, a line each."""
+    """status and headline are the verdict in one line, words the rest of it, a line each. kind says
+    what the page is about, legend what the lines of the charts are."""
 
     name: str
     status: Status
@@ -52,6 +53,10 @@ class Page:
     score: str = ""
     scores: Mapping[str, Mapping[str, float]] | None = None
     diagnosis: Diagnosis | None = None
+    kind: str = "Parity of manual NumPy and PyTorch"
+    legend: str = (
+        "The thick pale line is manual, the thin one over it torch; solid is train, dotted dev."
+    )
     curves: tuple[tuple[str, tuple[Markup, ...]], ...] = ()
     sides: tuple[str, ...] = SIDES
     rows: tuple[Row, ...] = ()
@@ -69,6 +74,8 @@ def of(folder: Path) -> Page:
     """
     if (folder / "case.toml").is_file():
         return _of_training(folder)
+    if (folder / "modules.json").is_file():
+        return _of_modules(folder)
     if (folder / "lesson.json").is_file():
         return _of_lesson(folder)
     if (folder / "report.json").is_file():
@@ -78,8 +85,8 @@ def of(folder: Path) -> Page:
             folder.name, "NO VERDICT", "This folder holds only pictures.", pictures=pictures
         )
     raise InputError(
-        f"{folder} is not a run: it has no case.toml, lesson.json, report.json or picture; a "
-        "lesson writes them when it ends"
+        f"{folder} is not a run: it has no case.toml, modules.json, lesson.json, report.json or "
+        "picture; a lesson writes them when it ends"
     )
 
 
@@ -117,6 +124,45 @@ def _of_training(folder: Path) -> Page:
         scores=summary.scores,
         diagnosis=summary.diagnosis,
         rows=tuple(_worst(summary)),
+        made_with=summary.made_with,
+        **about,
+    )
+
+
+def _of_modules(folder: Path) -> Page:
+    drawn, last = charts.of_modules(folder)
+    about: dict[str, Any] = {
+        "kind": "Two modules, trained side by side",
+        "curves": (("", drawn),),
+        "pictures": _pictures(folder),
+        "case": stored.read(folder / "modules.json", stored.StoredModules).about,
+        "legend": "The thick pale line is a, the thin one over it b.",
+    }
+    if not (folder / "summary.json").exists():
+        headline = (
+            "The run is not finished or was stopped: it has no summary.json. Its curves end at "
+            f"step {last}."
+        )
+        return Page(folder.name, "UNFINISHED", headline, **about)
+    summary = stored.read(folder / "summary.json", stored.StoredTraining)
+    first, *words = summary.verdict or ("",)
+    notes = (f"The curves end at step {last} of {summary.steps}.",) * (last < summary.steps)
+    worst = (
+        (name, f"{found.use:.0%}" if found.use < 10 else "over", str(found.step))
+        for name, found in summary.worst.items()
+    )
+    table = StoredTable(
+        title="Every result of b: the greatest share of its rounding bound that it used",
+        columns=("result", "of bound", "step"),
+        rows=tuple(worst),
+    )
+    return Page(
+        folder.name,
+        summary.outcome,
+        first.removeprefix(summary.outcome).strip(),
+        tuple(words),
+        notes,
+        tables=(table,),
         made_with=summary.made_with,
         **about,
     )

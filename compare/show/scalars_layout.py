@@ -19,3 +19,15 @@ LAYOUT = {
         "norm of the weights": ["Multiline", ["weight_norm/.*"]],
     },
 }
+
+MODULES = {
+    "Learning": {"loss of each batch": ["Multiline", ["loss.*/batch"]]},
+    "a against b": {
+        "free-running sides apart, and what one ulp a step does": ["Multiline", ["drift/.*"]],
+        "share of its bound used, from the same state": ["Multiline", ["of_bound/.*"]],
+    },
+    "Parameters": {
+        "norm of the gradients": ["Multiline", ["gradient_norm/.*"]],
+        "norm of the weights": ["Multiline", ["weight_norm/.*"]],
+    },
+}

@@ -1,14 +1,12 @@
 """What `parity train` adds to the curves: what the run is, how it looks, how it ended."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from rich.text import Text
 from tensorboard.compat.proto.event_pb2 import Event as LogEvent
-from tensorboard.compat.proto.summary_pb2 import Summary as Event
-from torch.utils.tensorboard.summary import custom_scalars, hparams, text
+from torch.utils.tensorboard.summary import hparams
 
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
@@ -17,6 +15,7 @@ from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
 from torch_parity.compare.runs.training import StepRecord, predict, score_name
 from torch_parity.compare.show.dashboard import Dashboard
+from torch_parity.compare.show.event_logs import markdown
 from torch_parity.compare.show.graph import graph
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
 from torch_parity.compare.show.scalars_layout import LAYOUT
@@ -49,8 +48,8 @@ class TrainDashboard(Dashboard):
         fields = {k: v for k, v in self._case.model_dump().items() if v is not None}
         fields["hidden"] = ",".join(map(str, self._case.hidden))
         described = [(k, str(v), str(Case.model_fields[k].description)) for k, v in fields.items()]
-        self.add("parity", _text("case", markdown(("option", "value", "meaning"), described)))
-        self.add("parity", custom_scalars(LAYOUT))  # type: ignore[no-untyped-call]
+        self.text("case", markdown(("option", "value", "meaning"), described))
+        self.layout(LAYOUT)
         score = score_name(self._data)
         metrics = dict.fromkeys((f"{score}/dev", f"{score}/train", "loss/dev", "loss/train"))
         tuned = {k: v for k, v in fields.items() if k not in NO_HPARAMS}
@@ -75,7 +74,7 @@ class TrainDashboard(Dashboard):
         """
         table = markdown(COLUMNS, (cells for _, cells in rows(summary)))
         words = Text.from_markup(verdict(summary)).plain
-        self.add("parity", _text("report", f"{words}\n\n{table}"), summary.steps)
+        self.text("report", f"{words}\n\n{table}", summary.steps)
         d = self._data
         outputs = {s: self._output(s, params, d.x_dev) for s in SIDES}
         if not d.classes or not all(np.isfinite(output).all() for output in outputs.values()):
@@ -124,15 +123,3 @@ class TrainDashboard(Dashboard):
             with np.errstate(over="ignore"):
                 return 1 / (1 + np.exp(-a))
         return np.clip(a, 0, 1)
-
-
-def _text(tag: str, words: str) -> Event:
-    return text(tag, words)  # type: ignore[no-untyped-call]
-
-
-def markdown(headers: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
-    """A table for TensorBoard's Text page."""
-    cells = (headers, ("---",) * len(headers), *lines)
-    return "\n".join(
-        "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in cells
-    )

@@ -28,6 +28,12 @@ from torch_parity.torch_ref.losses.regularization import Penalty, parameter_grou
 
 Tensors = dict[str, np.ndarray]
 
+# The m of lambda / (2m) * sum(W^2), for a training set of so many samples.
+PENALISED: dict[str, Callable[[int], float]] = {
+    "mean": lambda samples: samples,
+    "half_sum": lambda samples: 1.0,
+    "sum": lambda samples: 0.5,
+}
 CPU = torch.device("cpu")
 INITIALIZERS: dict[str, Callable[..., np.ndarray]] = {
     "kaiming_normal": manual.kaiming_normal,
@@ -173,7 +179,7 @@ def build(case: Case, data: Data) -> Pair:
     device = resolve_device(case.device)
     t = targets(case, data)
     sizes = (data.x_train.shape[1], *case.hidden, t.n_out)
-    m = len(data.x_train)
+    m = PENALISED[case.penalty](len(data.x_train))
     choices = {**case.model_dump(), "sizes": sizes, "m": m, "loss": t.loss, "output": t.output}
     model = models.find(case.model)
     try:

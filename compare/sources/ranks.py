@@ -26,6 +26,10 @@ from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.files.trace_file import load
 from torch_parity.compare.sources.pair import Pair
 from torch_parity.torch_ref.distributed.job import Job, read
+from torch_parity.torch_ref.trace import OPTIMIZERS
+
+# What torch's optimizers call what they remember.
+SLOTS = {"momentum_buffer": "v", "exp_avg": "v", "exp_avg_sq": "s", "step": "t"}
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -91,9 +95,34 @@ def judge_run(folder: Path) -> Iterator[RankedStep]:
                         f"torch_parity.torch_ref.distributed {folder} --traces 3"
                     )
                 return
+            _begin_as(sides, ranks[0].given)
             given = sides.torch.params(), sides.torch.state()
             by_torch, masks = sides.torch.step(x, y)
             yield _step(sides, job, step, (x, y), masks, given, by_torch, ranks)
+
+
+def _begin_as(sides: Pair, given: Tensors) -> None:
+    """Let the one process begin its step from what the ranks began theirs from: trained on its own
+    it would drift away from them."""
+    one, called = sides.torch, {p: name for name, p in sides.torch.task.params.items()}
+    order = [(called[p], group) for group in one.optimizer.param_groups for p in group["params"]]
+    memory = {}
+    for key, own in one.memory().items():
+        i, kept = key.split("/")
+        name, group = order[int(i)]
+        v = given[one.task.names.slot(SLOTS[kept], name)].astype(own.dtype)
+        is_course = one.task.read is OPTIMIZERS["momentum_course"][1]
+        memory[key] = _divided(v, 1 - group["momentum"]) if is_course else v
+    one.restore({name: given[name] for name in one.task.params}, memory)
+
+
+def _divided(v: np.ndarray, factor: float) -> np.ndarray:
+    """The buffer whose product with the factor is v to the last bit, where there is one."""
+    found = v / factor
+    for towards in (-np.inf, np.inf):
+        near = np.nextafter(v / factor, np.asarray(towards, v.dtype))
+        found = np.where(found * factor == v, found, near)
+    return np.asarray(np.where(found * factor == v, found, v / factor))
 
 
 def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
@@ -105,6 +134,9 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
     net = sides.manual.net
     if not isinstance(net, manual.MLP):
         raise InputError(f"--model {case.model}: ranks train mlp only")
+    if not net.bias:
+        raise InputError("--no-bias: ranks train layers with a bias; leave it out")
+    to_rows = sum(rows) / net.m  # a job divides its lambdas by all rows
     return Job(
         sizes=net.sizes,
         activation=net.activation,
@@ -113,8 +145,8 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
         reduction=cast(Any, net.reduction),
         negative_slope=net.negative_slope,
         p=case.p,
-        l1=net.l1,
-        l2=net.l2,
+        l1=net.l1 * to_rows,
+        l2=net.l2 * to_rows,
         l2_route=case.l2_route,
         optimizer=case.optimizer,
         options=asdict(cast(Any, sides.manual.optimizer)),

@@ -39,6 +39,8 @@ from torch_parity.manual.recording import Call, recording
 
 NUMBERS_AT_ONCE = 2**20  # of one array of slopes: it bounds the memory
 
+LINEAR = ("linear", "linear_no_bias")
+
 Tensors = Mapping[str, np.ndarray]
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -73,7 +75,7 @@ def exact_gradient(
         raise ValueError("exact_gradient: x holds no sample, so nothing would be checked")
     blocks = [_Block(net, params, x[s], y[s], _rows(masks, s)) for s in _parts(net, len(x))]
     samples = sum(b.losses for b in blocks)
-    weight = float(np.imag(_reduced(net, samples)) / STEP) / samples
+    weight = float(np.imag(_reduced(net, samples, len(x))) / STEP) / samples
     kinks = sum(b.kinks for b in blocks)
     penalised = weights_of(net)
     found = {}
@@ -129,8 +131,9 @@ class _Block:
     def _forward(self, call: Call, moved: set[int]) -> None:
         """How far rounding may have moved the output, and the slopes for what may move."""
         out = np.asarray(call.outputs[0])
-        if call.operation == "linear":
-            x, W, b = map(np.asarray, call.inputs)
+        if call.operation in LINEAR:
+            x, W, *bias = map(np.asarray, call.inputs)
+            b = bias[0] if bias else np.zeros(())
             z = Uncertain(x, np.broadcast_to(self._variance(call.inputs[0]), x.shape), np.zeros(()))
             with_bias = ((W.shape[1] + 1) * ROUNDOFF * b) ** 2
             self.variances[id(call.outputs[0])] = z.times(W).variance + with_bias
@@ -167,14 +170,15 @@ class _Block:
         arrived = self.arriving.get(id(call.outputs[0]))
         if arrived is None:
             return
-        if call.operation == "linear":
-            x, W, b = call.inputs
+        if call.operation in LINEAR:
+            x, W, *bias = call.inputs
             rows = Uncertain(
                 np.asarray(x), np.broadcast_to(self._variance(x), x.shape), np.zeros(())
             )
             self._arrive(x, arrived.times(np.asarray(W).T))
             self._arrive(W, _weights(arrived, rows))
-            self._arrive(b, _bias(arrived))
+            for b in bias:
+                self._arrive(b, _bias(arrived))
             return
         for i, tensor in enumerate(call.inputs):
             slopes = self.slopes.get((id(call), i))
@@ -293,9 +297,9 @@ def _penalty(net: Model, W: np.ndarray) -> tuple[Uncertain, int]:
     return Uncertain(value, (FUNCTION_ROUNDOFF * value) ** 2, jump), int(at_kink.sum())
 
 
-def _reduced(net: Model, count: int) -> complex:
-    """What the reduction makes of `count` losses that all move by one step."""
-    return complex(reduce(np.full(count, 1j * STEP), net.reduction))
+def _reduced(net: Model, count: int, samples: int) -> complex:
+    """What the reduction makes of `count` losses of so many samples that all move by one step."""
+    return complex(reduce(np.full((samples, count // samples), 1j * STEP), net.reduction))
 
 
 def _parts(net: Model, m: int) -> Iterator[slice]:
@@ -306,7 +310,7 @@ def _parts(net: Model, m: int) -> Iterator[slice]:
 
 def _rowwise(net: Model) -> tuple[int, ...]:
     """The widths of the hidden layers, where their activation reads whole rows."""
-    return net.sizes[1:-1] if getattr(net, "activation", "") == "softmax" else ()
+    return net.sizes[1:-1] if "softmax" in getattr(net, "activation", "") else ()
 
 
 def _rows(masks: Tensors, samples: slice) -> dict[str, np.ndarray]:

@@ -46,4 +46,4 @@ def binary_cross_entropy_backward(
     differentiated there, and not here.
     """
     require_shape("binary_cross_entropy_backward", "y", y, a.shape)
-    return scale(reduction, a.size) * (a - y) / np.maximum(a * (1 - a), SLOPE_FLOOR)
+    return scale(reduction, a.shape) * (a - y) / np.maximum(a * (1 - a), SLOPE_FLOOR)

@@ -34,4 +34,4 @@ def binary_cross_entropy_with_logits_backward(
 ) -> np.ndarray:
     """dz = (sigmoid(z) - y) / m                            # [m, n], [m, n] -> [m, n]"""
     require_shape("binary_cross_entropy_with_logits_backward", "y", y, z.shape)
-    return scale(reduction, z.size) * (sigmoid(z) - y)
+    return scale(reduction, z.shape) * (sigmoid(z) - y)

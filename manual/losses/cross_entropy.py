@@ -32,7 +32,7 @@ def cross_entropy_backward(
     _require_classes("cross_entropy_backward", z, y)
     dz = softmax(z)
     dz[np.arange(len(y)), y] -= 1
-    return dz * scale(reduction, len(y))
+    return dz * scale(reduction, y.shape)
 
 
 def _require_classes(function: str, z: np.ndarray, y: np.ndarray) -> None:

@@ -27,4 +27,4 @@ def mse_loss(a: np.ndarray, y: np.ndarray, *, reduction: Reduction = "mean") -> 
 def mse_loss_backward(a: np.ndarray, y: np.ndarray, *, reduction: Reduction = "mean") -> np.ndarray:
     """da = 2 (a - y) / (m n)                               # [m, n], [m, n] -> [m, n]"""
     require_shape("mse_loss_backward", "y", y, a.shape)
-    return 2 * scale(reduction, a.size) * (a - y)
+    return 2 * scale(reduction, a.shape) * (a - y)

@@ -21,23 +21,32 @@ from torch_parity.manual.operations import Function, find
 from torch_parity.manual.ops.dropout import dropout, dropout_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
 from torch_parity.manual.ops.linear import linear, linear_backward, linear_backward_parameters
+from torch_parity.manual.ops.linear_no_bias import (
+    linear_no_bias,
+    linear_no_bias_backward,
+    linear_no_bias_backward_parameters,
+)
 from torch_parity.manual.recording import option_names
 
 
 @dataclass(frozen=True)
 class MLP:
-    """sizes is (n_in, hidden..., n_out); for loss, reduction, l1, l2 and m see Model (step.py)."""
+    """sizes is (n_in, hidden..., n_out). activation is that of all hidden layers, or one for each,
+    with commas between; without bias there are no b. For loss, reduction, l1, l2 and m see Model
+    (step.py).
+    """
 
     sizes: tuple[int, ...]
     activation: str = "relu"
     output: str = "identity"
+    bias: bool = True
     loss: str = "cross_entropy"
     reduction: Reduction = "mean"
     negative_slope: float = 0.01
     approximate: str = "none"
     l1: float = 0.0
     l2: float = 0.0
-    m: int = 1
+    m: float = 1
     names: ClassVar[Names] = COURSE
 
     @property
@@ -54,7 +63,8 @@ class MLP:
         """W1: (n_1, n_0), b1: (n_1,), W2..."""
         shapes: dict[str, tuple[int, ...]] = {}
         for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), 1):
-            shapes |= {f"W{layer}": (n_out, n_in), f"b{layer}": (n_out,)}
+            shapes |= {f"W{layer}": (n_out, n_in)}
+            shapes |= {f"b{layer}": (n_out,)} if self.bias else {}
         return shapes
 
     def example(self, rng: np.random.Generator, samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,8 +78,9 @@ class MLP:
 
     def activation_of(self, layer: int) -> tuple[Function, Function]:
         """(forward, backward) of one layer, counted from 1."""
-        name = self.activation if layer < self.depth else self.output
-        return activation(name, negative_slope=self.negative_slope, approximate=self.approximate)
+        hidden = self.activation.split(",")
+        own = hidden[layer - 1 if len(hidden) > 1 else 0] if layer < self.depth else self.output
+        return activation(own, negative_slope=self.negative_slope, approximate=self.approximate)
 
     def forward(
         self, params: Mapping[str, np.ndarray], x: np.ndarray, masks: Mapping[str, np.ndarray]
@@ -82,7 +93,8 @@ class MLP:
         for layer in range(1, self.depth + 1):
             g, _ = self.activation_of(layer)
             z, a, h, mask = f"z{layer}", f"a{layer}", f"h{layer}", f"mask{layer}"
-            t[z] = linear(t[f"h{layer - 1}"], params[f"W{layer}"], params[f"b{layer}"])
+            below, W = t[f"h{layer - 1}"], params[f"W{layer}"]
+            t[z] = linear(below, W, params[f"b{layer}"]) if self.bias else linear_no_bias(below, W)
             t[a] = g(t[z])
             if layer < self.depth:
                 t[h] = dropout(t[a], masks[mask]) if mask in masks else identity(t[a])
@@ -114,14 +126,20 @@ class MLP:
                 )
             dz = g[f"dz{layer}"] = activation_backward(g[f"da{layer}"], t[f"z{layer}"])
             h, W = t[f"h{layer - 1}"], params[f"W{layer}"]
-            if layer > 1:
+            db = None
+            if layer > 1 and self.bias:
                 g[f"dh{layer - 1}"], dW, db = linear_backward(dz, h, W)
-            else:
+            elif layer > 1:
+                g[f"dh{layer - 1}"], dW = linear_no_bias_backward(dz, h, W)
+            elif self.bias:
                 dW, db = linear_backward_parameters(dz, h)
-            if not (self.l1 or self.l2):
-                g[f"dW{layer}"], g[f"db{layer}"] = dW, db
             else:
-                g[f"dW{layer}_loss"], g[f"db{layer}"] = dW, db
+                dW = linear_no_bias_backward_parameters(dz, h)
+            penalised = bool(self.l1 or self.l2)
+            g[f"dW{layer}_loss" if penalised else f"dW{layer}"] = dW
+            if db is not None:
+                g[f"db{layer}"] = db
+            if penalised:
                 g[f"dW{layer}"] = penalty_backward(dW, W, l1=self.l1, l2=self.l2, m=self.m)
         return g
 

@@ -46,7 +46,7 @@ class Residual:
     branch_scale: float = 1.0
     l1: float = 0.0
     l2: float = 0.0
-    m: int = 1
+    m: float = 1
     names: ClassVar[Names] = MODULE_PATHS
     result: ClassVar[str] = "output"
 

@@ -20,7 +20,8 @@ Tensors = dict[str, np.ndarray]
 class Model(Protocol):
     """What to compute; the numbers (parameters, dropout masks, what the optimizer remembers) are
     always arguments. loss and reduction name the loss of the model's output; l1 and l2 are the
-    course's lambda, and m the fixed number of samples that they are divided by.
+    course's lambda, and m the fixed number of samples that they are divided by (1/2 where the
+    penalty is lambda times the sum, as other courses have it).
     """
 
     @property
@@ -36,7 +37,7 @@ class Model(Protocol):
     @property
     def l2(self) -> float: ...
     @property
-    def m(self) -> int: ...
+    def m(self) -> float: ...
     @property
     def names(self) -> Names:
         """What its gradients are called."""

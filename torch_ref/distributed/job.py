@@ -30,7 +30,7 @@ class Job:
     activation: str
     output: str
     loss: str
-    reduction: Literal["mean", "sum"]
+    reduction: Literal["mean", "sum", "batchmean"]
     negative_slope: float
     p: float
     l1: float

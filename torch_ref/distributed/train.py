@@ -87,7 +87,7 @@ class Trainer:
         """
         cuts = self.job.cuts(number, self.world)
         begin, end, m = cuts[self.rank], cuts[self.rank + 1], cuts[-1]
-        self.over_ranks.weight = (end - begin) / m if self.job.reduction == "mean" else 1.0
+        self.over_ranks.weight = (end - begin) / m if self.job.reduction != "sum" else 1.0
         x, y = self._rows(number)
         self._draw_masks(m, begin, end)
         given = self.state()

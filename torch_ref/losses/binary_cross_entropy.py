@@ -2,7 +2,9 @@
 
 from torch import nn
 
+from torch_parity.torch_ref.losses.batchmean import reduced
 
-def binary_cross_entropy(reduction: str = "mean") -> nn.BCELoss:
+
+def binary_cross_entropy(reduction: str = "mean") -> nn.Module:
     """loss = -mean(y log a + (1 - y) log(1 - a))               # [m, n], [m, n] -> []"""
-    return nn.BCELoss(reduction=reduction)
+    return reduced(nn.BCELoss, reduction)

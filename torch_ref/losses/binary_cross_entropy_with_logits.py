@@ -2,7 +2,9 @@
 
 from torch import nn
 
+from torch_parity.torch_ref.losses.batchmean import reduced
 
-def binary_cross_entropy_with_logits(reduction: str = "mean") -> nn.BCEWithLogitsLoss:
+
+def binary_cross_entropy_with_logits(reduction: str = "mean") -> nn.Module:
     """loss = mean(max(z, 0) - z y + log(1 + e^-|z|))           # [m, n], [m, n] -> []"""
-    return nn.BCEWithLogitsLoss(reduction=reduction)
+    return reduced(nn.BCEWithLogitsLoss, reduction)

@@ -2,7 +2,9 @@
 
 from torch import nn
 
+from torch_parity.torch_ref.losses.batchmean import reduced
 
-def cross_entropy(reduction: str = "mean") -> nn.CrossEntropyLoss:
+
+def cross_entropy(reduction: str = "mean") -> nn.Module:
     """loss = mean_i(log sum_k e^z_ik - z_i,y_i)                # [m, n], [m] of int64 -> []"""
-    return nn.CrossEntropyLoss(reduction=reduction)
+    return reduced(nn.CrossEntropyLoss, reduction)

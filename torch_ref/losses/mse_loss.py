@@ -2,7 +2,9 @@
 
 from torch import nn
 
+from torch_parity.torch_ref.losses.batchmean import reduced
 
-def mse_loss(reduction: str = "mean") -> nn.MSELoss:
+
+def mse_loss(reduction: str = "mean") -> nn.Module:
     """loss = mean((a - y)^2)                                   # [m, n], [m, n] -> []"""
-    return nn.MSELoss(reduction=reduction)
+    return reduced(nn.MSELoss, reduction)

@@ -18,7 +18,7 @@ class Penalty:
 
     l1: float = 0.0
     l2: float = 0.0
-    m: int = 1
+    m: float = 1
     l2_route: Literal["weight_decay", "loss"] = "weight_decay"
 
     @property
@@ -51,13 +51,13 @@ def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]
     ]
 
 
-def l2_penalty(weights: Iterable[Tensor], lambd: float, m: int) -> Tensor:
+def l2_penalty(weights: Iterable[Tensor], lambd: float, m: float) -> Tensor:
     """penalty = lambd / (2 m) * sum of W^2 over all weights    # [out, in]... -> []"""
     squares = [W.square().sum() for W in weights]
     return lambd / (2 * m) * sum(squares[1:], start=squares[0])
 
 
-def l1_penalty(weights: Iterable[Tensor], lambd: float, m: int) -> Tensor:
+def l1_penalty(weights: Iterable[Tensor], lambd: float, m: float) -> Tensor:
     """penalty = lambd / (2 m) * sum of |W| over all weights    # [out, in]... -> []"""
     sizes = [W.abs().sum() for W in weights]
     return lambd / (2 * m) * sum(sizes[1:], start=sizes[0])

@@ -322,13 +322,13 @@ class Case:
         """The first result that differs: a's numbers in b's layout, and b's."""
         verdict = self.parting.end
         end = verdict.end
-        if not end.wanted or end.a_ref is None or end.ref.unjudged:
+        if not end.wanted or not end.wanted[0].size or end.a_ref is None or end.ref.unjudged:
             return None
         of_b = self.b.number(end.ref) if end.ref.place in self._computed(self.b) else None
         if of_b is None or end.wanted[0].size != of_b.numel():
             return None
         of_a = self.a.number(end.a_ref) if end.a_ref.place in self._computed(self.a) else None
-        error = 0.0 if of_a is None else float(numbers.error_of(of_a).max())
+        error = 0.0 if of_a is None else float(numbers.error_of(of_a).max(initial=0.0))
         wanted = end.wanted[0].astype(higher(end.wanted[0].dtype)).reshape(tuple(of_b.shape))
         call_a, call_b = self.a.maker(end.a_ref), self.b.maker(end.ref)
         first = call_a or call_b or self.parting.call

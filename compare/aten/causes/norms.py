@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from torch_parity.compare.aten.causes import numbers
@@ -14,6 +15,7 @@ from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.tensors import BoundedTensor
+from torch_parity.compare.tensors import to_numpy
 
 NORMS = {
     "native_layer_norm", "native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm",
@@ -353,12 +355,23 @@ def train_eval_mode(case: Case) -> Iterator[str]:
         ):
             p = dropped_with(kept.tensor, dropped.tensor)
             draws = other.comes_from(dropped.ref, {"native_dropout", "bernoulli"})
-            if p is not None and draws is not None:
+            if p is not None and draws is not None and not _masks(one, kept, dropped):
                 yield (
                     f"{other.called} drops out with p={p:.6g} ({where(dropped.call)}), and "
                     f"{one.called} drops nothing there: {other.called} trains and {one.called} "
                     "evaluates."
                 )
+
+
+def _masks(side: Side, kept: Made, dropped: Made) -> bool:
+    """Whether the side reads a mask that is 0 wherever units were dropped."""
+    value, other = numbers.value_of(kept.tensor), numbers.value_of(dropped.tensor)
+    if value.shape != other.shape:
+        return False
+    out = other[value != 0] == 0
+    read = (r for call in side.calls for r in call.inputs if r.shape == value.shape)
+    masks = (to_numpy(side.record.value(r)) for r in read if not r.unjudged)
+    return any(np.array_equal(mask[value != 0] == 0, out) for mask in masks)
 
 
 @cause("norm_before_or_after", "a normalization before the layer, or after the sum")

@@ -99,7 +99,7 @@ def _same_multiset(x: BoundedTensor, y: BoundedTensor) -> bool:
     first, second = np.sort(value_of(x), axis=None), np.sort(value_of(y), axis=None)
     with np.errstate(all="ignore"):
         gap = np.abs(first - second)
-    allowed = float(error_of(x).max()) + float(error_of(y).max())
+    allowed = float(error_of(x).max(initial=0.0)) + float(error_of(y).max(initial=0.0))
     return bool((gap[np.isfinite(gap)] <= allowed).all())
 
 

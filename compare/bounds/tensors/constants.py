@@ -168,6 +168,7 @@ def _made(name: str) -> Any:
 
 for _name in ("zeros", "ones", "full", "eye", "scalar_tensor"):
     rule(_name)(_made(_name))
+rule("_efficientzerotensor")(_made("zeros"))
 
 
 @rule("arange")

@@ -23,7 +23,9 @@ from torch_parity.compare.bounds.tensors import (  # noqa: F401 (each adds its r
     elementwise,
     embedding_bags,
     encoders,
+    fractional_pools,
     interpolation,
+    margins,
     normalizations,
     optimizers,
     ordering,
@@ -50,8 +52,6 @@ WRITES_UNSAID = {"aten::native_batch_norm": ["running_mean", "running_var"]}
 UNINITIALISED = {
     "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided",
 }  # fmt: skip
-# torch's decomposition computes something else.
-WRONG_DECOMPOSITIONS = {"multilabel_margin_loss_forward"}
 # Of torch's prims, those that have a rule.
 PRIMITIVES = {"convert_element_type", "fma"}
 # What changes a tensor's memory itself is not a computation.
@@ -176,7 +176,7 @@ def _rule_of(func: Any) -> Handler | None:
         return RULES[name]
     if is_undetermined(func):
         return lambda *args, **kwargs: _undetermined(func, *args, **kwargs)
-    if name in NO_COMPUTATION | WRONG_DECOMPOSITIONS:
+    if name in NO_COMPUTATION:
         return None
     if torch_private.is_view(functional):
         return seen(functional)

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.special
 import torch
 
+from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.rules import RULES, error_of
 from torch_parity.compare.bounds.tensors.bounded_tensor import BoundedTensor
 from torch_parity.compare.bounds.tensors.conversions import (
@@ -20,8 +21,16 @@ from torch_parity.compare.bounds.tensors.registry import rule
 from torch_parity.compare.bounds.tensors.tiers import current
 from torch_parity.compare.bounds.tensors.unbounded import Unbounded
 
+
+def _sign(x: Bounded) -> Bounded:
+    """torch's: 0 of nan."""
+    signs: Any = np.sign(x)
+    nan = np.isnan(x.value)
+    return x.like(np.where(nan, 0, signs.value), np.where(nan, 0, signs.error))
+
+
 UNARY: dict[str, Any] = {
-    "abs": np.absolute, "neg": np.negative, "sign": np.sign, "sgn": np.sign,
+    "abs": np.absolute, "neg": np.negative, "sign": _sign, "sgn": _sign,
     "positive": np.positive,
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
     "log10": np.log10, "log1p": np.log1p, "square": np.square,

@@ -21,13 +21,17 @@ def lstm(
 
     c = sigmoid(f) c + sigmoid(i) tanh(g)       h = sigmoid(o) tanh(c)
 
-    h is kept in the type of the layer, which may be a half.
+    h is kept in the type of the layer, which may be a half. Without biases they are None.
     """
     h, c = h.reshape(h.shape[-2:]), c.reshape(c.shape[-2:])
     made = []
     steps = range(x.shape[0])
     for t in reversed(steps) if reverse else steps:
-        gates = torch.addmm(b_in + b_hidden, x[t], w_in.t()) + torch.mm(h, w_hidden.t())
+        hidden = torch.mm(h, w_hidden.t())
+        if b_in is None:
+            gates = torch.mm(x[t], w_in.t()) + hidden
+        else:
+            gates = torch.addmm(b_in + b_hidden, x[t], w_in.t()) + hidden
         i, f, g, o = gates.chunk(4, 1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = (torch.sigmoid(o) * torch.tanh(c)).to(kept).to(c.dtype)
@@ -52,6 +56,8 @@ def layer(
     _require_lstm(mode, batch_sizes)
     dtype = x.dtype
     given: list[Any] = [_raised(z) for z in (x, weight0, weight1, weight2, weight3, hx_, cx_)]
+    if not has_biases:
+        given[3:5] = None, None
     with judged_by(alone=False):
         y, h, c = lstm(*given, reverse=reverse, kept=dtype)
         found = [y.to(dtype), h.reshape(hx_.shape).to(dtype), c.reshape(cx_.shape)]
@@ -76,7 +82,8 @@ def layer_backward(
     given = (x, weight1, weight2, weight3, weight4, hx_, cx_tmp)
     with judged_by(alone=False), torch.enable_grad():
         leaves: list[Any] = [_raised(z).requires_grad_() for z in given]
-        y, h, c = lstm(*leaves, reverse=reverse, kept=x.dtype)
+        used = leaves if has_biases else [*leaves[:3], None, None, *leaves[5:]]
+        y, h, c = lstm(*used, reverse=reverse, kept=x.dtype)
         made = [y, h.reshape(hx_.shape), c.reshape(cx_tmp.shape)]
         pairs = [
             (out, grad) for out, grad in zip(made, (grad_output, grad_hy, grad_cy), strict=True)
@@ -86,7 +93,7 @@ def layer_backward(
             [out for out, _ in pairs], leaves, [_raised(g) for _, g in pairs], allow_unused=True
         )
         found = [
-            None if g is None else BoundedTensor(g.bounded, g.dtype).to(z.dtype)
+            Undetermined() if g is None else BoundedTensor(g.bounded, g.dtype).to(z.dtype)
             for g, z in zip(grads, given, strict=True)
         ]
     return tuple(found)

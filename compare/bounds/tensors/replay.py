@@ -15,7 +15,11 @@ Result = torch.Tensor | BoundedTensor | None
 
 
 def replay_call(
-    overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, tier: str = "walk"
+    overload: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    tier: str = "walk",
+    accelerator: bool = False,
 ) -> list[Result]:
     """What an ATen call should have left, from its recorded inputs.
 
@@ -24,7 +28,8 @@ def replay_call(
     order of its arguments: a BoundedTensor of real numbers, a plain tensor of integers and truths,
     or None where the inputs do not determine it.
 
-    tier: "walk", "worst" or "half" (tiers.py).
+    tier: "walk", "worst" or "half" (tiers.py). accelerator says that the call ran on another device
+    than the CPU, where the tensors no longer are.
 
     Raises:
         Unbounded: no bound can be derived for it; the message says why.
@@ -40,7 +45,8 @@ def replay_call(
                 tier=tier,
                 coarsest=_coarsest(given, tier),
                 alone=True,
-                accelerator=any(
+                accelerator=accelerator
+                or any(
                     isinstance(x, torch.Tensor) and x.device.type != "cpu"
                     for x in torch_private.flattened((args, kwargs or {}))
                 ),

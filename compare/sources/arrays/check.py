@@ -1,27 +1,38 @@
 """Compare your own code with torch: give the arrays that it computed, any of them, by name."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from fnmatch import fnmatch
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from torch_parity.compare.case import Case
+from torch_parity.compare.causes.unshown import unshown
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import judge_traces
-from torch_parity.compare.judge.replayed import numeric
+from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.judge.report import Report
+from torch_parity.compare.sources.arrays.expected import INPUT_GRADIENT, Expected
+from torch_parity.compare.sources.arrays.forms import (
+    averaged_over_samples,
+    momentum_of,
+    with_cancelling_forms,
+    with_velocity,
+)
 from torch_parity.compare.sources.arrays.layout import SAMPLES, Layout, explain, recognise
+from torch_parity.compare.sources.arrays.names import Named, named
 from torch_parity.compare.sources.arrays.start import Given, given
-from torch_parity.compare.tensors import to_numpy
+from torch_parity.compare.sources.arrays.steps import in_step, of_all_steps
 
 CALLED = ("mine", "torch")
+BY_SAMPLES = (
+    "the loss is divided by the number of samples, torch's also by the number of outputs    "
+    "(declare it: Case(reduction='batchmean'))"
+)
 
 
 def check(
-    mine: Mapping[str, Any],
+    mine: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     start: Case | Given,
     *,
     layout: Layout | None = None,
@@ -36,29 +47,85 @@ def check(
     start is used; arrays that differ from it are recognised and reported as a convention. ignore
     takes names (or patterns) in mine that do not belong to this step.
 
+    A list of such dicts holds several steps in a row. Each is judged from what the one before it
+    left: the first begins from start, and all read its x, y and masks. The tensors of the second
+    are called W1@2, dz1@2... in the report. Several steps show what one cannot: a mistake in what
+    the optimizer remembers, if only the weights are handed over.
+
     Raises:
         InputError: there is nothing to judge, or an array does not hold numbers.
     """
-    if not isinstance(mine, Mapping):
-        raise InputError(f"mine is a {type(mine).__name__}, expected a dict of arrays by name")
     at = start if isinstance(start, Given) else given(start)
+    steps = [mine] if isinstance(mine, Mapping) else mine
+    if not isinstance(steps, Sequence) or not all(isinstance(m, Mapping) for m in steps):
+        raise InputError(f"mine is a {type(mine).__name__}, expected a dict of arrays by name")
+    if not steps:
+        raise InputError("mine is an empty list, expected a dict of arrays for each step")
+    return _report([named(m, at, tuple(ignore)) for m in steps], at, layout)
+
+
+def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
     declared = layout or at.layout
-    trace = at.recorded.torch
-    named = _named(mine, at, tuple(ignore))
-    recognised = declared if layout else recognise(named, trace, at.m, declared)
-    ours = {n: recognised.to_ours(n, a, at.m) for n, a in named.items()}
-    ordered = {n: ours[n] for n in [*(n for n in trace if n in ours), *ours]}
-    judgement = judge_traces(
-        Trace(at.recorded.start, ordered, at.recorded.nodes),
-        Trace(at.recorded.start, {n: trace[n] for n in trace if n in ours}, at.recorded.nodes),
-        CALLED,
+    expected = _asked_for(Expected.of(at), steps)
+    first = steps[0].arrays
+    recognised = declared if layout else recognise(first, expected.torch, at.m, declared)
+    ours = [{n: recognised.to_ours(n, a, at.m) for n, a in s.arrays.items()} for s in steps]
+    if not layout:
+        momentum = momentum_of(ours[0], expected.torch, at.case.lr, declared)
+        recognised = recognised.model_copy(update={"momentum": momentum})
+    expected = with_velocity(expected, recognised.velocity(at.case.lr))
+    by_samples = averaged_over_samples(expected, ours[0], recognised)
+    expected = by_samples or expected
+    wrong = _first_wrong(expected, ours)
+    expected = expected.repeated(ours[:wrong])
+    trace, made = expected.torch, of_all_steps(ours[:wrong])
+    ordered = {n: made[n] for n in [*(n for n in trace if n in made), *made]}
+    nodes, cancelling = with_cancelling_forms(expected.nodes, expected.start, ordered)
+    side = Trace(expected.start, ordered, nodes)
+    other = {n: trace[n] for n in trace if n in made}
+    judgement = judge_traces(side, Trace(expected.start, other, expected.nodes), CALLED)
+    conventions = (
+        *at.conventions,
+        *explain(recognised, declared),
+        *_flat_outputs(first),
+        *_named_otherwise(steps[0], expected),
+        *([BY_SAMPLES] if by_samples else []),
+        *([cancelling] if cancelling else []),
     )
-    conventions = (*at.conventions, *explain(recognised, declared), *_flat_outputs(named))
-    return Report(judgement, CALLED, conventions, tuple(_notes(ordered, trace)))
+    notes = (*_notes(ordered, trace), *_left_out(len(ours), wrong))
+    return Report(
+        judgement, CALLED, conventions, notes, unshown=unshown(side) if judgement.passed else ()
+    )
+
+
+def _first_wrong(expected: Expected, ours: Sequence[dict[str, np.ndarray]]) -> int:
+    """The first step that is wrong, counted from 1, or the last: what follows a wrong step begins
+    from its numbers, and tells nothing more."""
+    if len(ours) == 1:
+        return 1
+    whole, made = expected.repeated(list(ours)), of_all_steps(ours)
+    replayed = replay(whole.nodes, whole.start, made, gaps=True)
+    wrong = {r.name for r in replayed if r.wrong}
+    steps = (k for k, mine in enumerate(ours, 1) if any(in_step(n, k) in wrong for n in mine))
+    return next(steps, len(ours))
+
+
+def _left_out(steps: int, judged: int) -> Iterator[str]:
+    if judged < steps:
+        rest = ", ".join(str(k) for k in range(judged + 1, steps + 1))
+        yield f"Step {judged} is wrong. What follows from it was not judged: step {rest}."
+
+
+def _asked_for(expected: Expected, steps: Sequence[Named]) -> Expected:
+    """With the tensors besides a step's own that are handed over."""
+    names = {name for step in steps for name in step.arrays}
+    if INPUT_GRADIENT in names:
+        expected = expected.with_input_gradient()
+    return expected.with_probabilities() if expected.probabilities in names else expected
 
 
 def assert_parity(
-    mine: Mapping[str, Any],
+    mine: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     start: Case | Given,
     *,
     layout: Layout | None = None,
@@ -75,87 +142,25 @@ def assert_parity(
     return check(mine, start, layout=layout, ignore=ignore).require(strict=True)
 
 
-def _named(mine: Mapping[str, Any], at: Given, ignore: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Arrays under our names.
-
-    Raises:
-        InputError: two arrays of one name, nothing left to judge, or a pattern without a match.
-    """
-    flat = list(_flat(mine))
-    for pattern in ignore:
-        if not any(fnmatch(name, pattern) for name, _ in flat):
-            raise InputError(f"ignore has {pattern!r}, which matches none of your arrays")
-    found: dict[str, np.ndarray] = {}
-    for theirs, value in flat:
-        if any(fnmatch(theirs, pattern) for pattern in ignore):
-            continue
-        name = _our_name(theirs, at)
-        array = _array(theirs, value, at.case.dtype)
-        if name in found and not np.array_equal(found[name], array):
-            raise InputError(f"{theirs} is given twice, with different numbers; give it once")
-        found[name] = array
-    known = [n for n in found if n in at.recorded.torch]
-    if not known:
-        names = ", ".join(list(at.recorded.torch)[:8])
-        raise InputError(f"none of your arrays belongs to this step; its tensors are {names}, ...")
-    return found
-
-
-def _flat(mine: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(name, value), with dicts flattened; optimizer state {"v": {"dW1": ...}} is called vdW1."""
-    for name, value in mine.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, name if name in ("v", "s") else "")
-        else:
-            yield prefix + str(name), value
-
-
-def _our_name(theirs: str, at: Given) -> str:
-    """Our name for the course's Z1, A1, AL, dZ1, cost, vdW1.
-
-    The course overwrites A1 with the result of dropout, so with a mask it is our h1.
-    """
-    trace = at.recorded.torch
-    if theirs in trace:
-        return theirs
-    if theirs in ("cost", "J"):
-        return "cost" if "cost" in trace else "loss"
-    name = theirs.replace("Yhat", "AL").replace("y_hat", "AL")
-    last = re.sub(r"\D", "", at.recorded.pair.manual.net.result)
-    name = re.sub(r"L$", last, name)
-    if found := re.fullmatch(r"([vs])d([Wb]\d+)", name):
-        return found[1] + found[2]
-    if found := re.fullmatch(r"(d?)([ZAHzah])(\d+)", name):
-        slope, letter, layer = found[1], found[2].lower(), found[3]
-        if letter == "a" and not slope and f"mask{layer}" in at.recorded.start:
-            letter = "h"
-        return slope + letter + layer
-    return theirs
-
-
-def _array(name: str, value: Any, dtype: str) -> np.ndarray:
-    """As a NumPy array in this machine's byte order; a Python number gets the dtype of the case.
-
-    Raises:
-        InputError: it does not hold real numbers.
-    """
-    if hasattr(value, "detach"):
-        value = to_numpy(value)
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"{name} is not an array: {error}") from None
-    if not numeric(array):
-        raise InputError(f"{name} holds {array.dtype}, expected real numbers")
-    if not isinstance(value, np.ndarray | np.generic) and array.dtype != dtype:
-        array = array.astype(dtype)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
 def _flat_outputs(mine: Mapping[str, np.ndarray]) -> Iterator[str]:
     names = [n for n, a in mine.items() if SAMPLES.fullmatch(n) and a.ndim == 1]
     if names:
         yield f"{', '.join(names)}: (m,) is taken as (m, 1): {names[0]} = yours[:, None]"
+
+
+def _named_otherwise(mine: Named, expected: Expected) -> Iterator[str]:
+    if mine.earlier:
+        names = ", ".join(mine.earlier)
+        yield (
+            f"{names}: each is the gradient of the layer before, as the course's first notebook "
+            "stores it: dA1 = yours['dA2']"
+        )
+    if expected.probabilities in mine.arrays:
+        scores, applied = expected.probabilities.rsplit("_", 1)
+        yield (
+            f"the output is {applied}({scores}), which the case's loss applies itself: "
+            f"{expected.probabilities} = yours"
+        )
 
 
 def _notes(mine: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]) -> Iterator[str]:

@@ -12,16 +12,19 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-SAMPLES = re.compile(r"(x|y|[zah]\d+|d[zah]\d+|mask\d+)")
-SCALED = re.compile(r"d[zah]\d+")
+SAMPLES = re.compile(r"(d?x|y|[zah]\d+(_softmax|_sigmoid)?|d[zah]\d+|mask\d+)")
+SCALED = re.compile(r"d[zah]\d+|dx")
 WEIGHTS = re.compile(r"d?[vs]?W\d+(_loss)?")
+VELOCITY = re.compile(r"v[Wb]\d+")
 BIASES = re.compile(r"d?[vs]?b\d+")
 
 
 class Layout(BaseModel):
     """samples: one per row or per column. weights: W as (out, in) or as (in, out). biases: (n,),
     (1, n) or (n, 1). mean: the factor 1/m of the mean is in dz (as in the derivative of the loss),
-    or in dW and db, so that dz, da and dh are m times ours."""
+    or in dW and db, so that dz, da and dh are m times ours. momentum: v adds up gradients, and
+    W = W - lr * v; or it holds the step itself, v = momentum * v - lr * dW and W = W + v (steps),
+    or v = momentum * v + lr * dW and W = W - v (negative_steps)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +32,11 @@ class Layout(BaseModel):
     weights: Literal["out_in", "in_out"] = "out_in"
     biases: Literal["vector", "row", "column"] = "vector"
     mean: Literal["dz", "dW"] = "dz"
+    momentum: Literal["gradients", "steps", "negative_steps"] = "gradients"
+
+    def velocity(self, lr: float) -> float:
+        """What v is times, so that it is torch's in this layout."""
+        return {"gradients": 1.0, "steps": -lr, "negative_steps": lr}[self.momentum]
 
     def to_ours(self, name: str, theirs: np.ndarray, m: int) -> np.ndarray:
         """The array in our layout; an array whose shape does not fit this layout stays as it is.
@@ -67,8 +75,12 @@ COURSE = Layout(samples="columns", biases="column", mean="dW")
 def recognise(
     theirs: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray], m: int, declared: Layout
 ) -> Layout:
-    """The layout that fits the shapes of the given arrays; if both fit (a square weight), the one
-    whose numbers are closer. The declared layout is kept if it fits."""
+    """The layout that fits the shapes of all given arrays; the declared one where they do not tell.
+
+    A convention holds for all arrays of a kind or for none. A square array fits either way, so it
+    follows the others of its kind: if its numbers are transposed and theirs are not, that is a
+    mistake.
+    """
     pairs = {n: (theirs[n], ours[n]) for n in theirs if n in ours}
     return Layout.model_validate(
         {
@@ -76,6 +88,7 @@ def recognise(
             "weights": _turned(pairs, WEIGHTS, declared.weights, "out_in", "in_out"),
             "biases": _biases(pairs, declared.biases),
             "mean": _mean(pairs, m, declared),
+            "momentum": declared.momentum,
         }
     )
 
@@ -87,46 +100,54 @@ def _turned(
     plain: str,
     turned: str,
 ) -> str:
-    """Each tensor of the kind votes for the closer orientation; a tie keeps the declared one."""
-    votes = {plain: 0, turned: 0}
+    """The orientation that all shapes of the kind have; else the declared one."""
+    seen = set()
     for name, (theirs, ours) in pairs.items():
-        if kind.fullmatch(name) and theirs.ndim == ours.ndim == 2:
-            as_is, as_turned = (_distance(a, ours) for a in (theirs, theirs.T))
-            if as_is != as_turned:
-                votes[plain if as_is < as_turned else turned] += 1
-    return max((declared, plain, turned), key=votes.__getitem__)
+        rows, columns = ours.shape if ours.ndim == 2 else (0, 0)
+        if kind.fullmatch(name) and theirs.ndim == 2 and rows != columns:
+            seen |= {plain} if theirs.shape == (rows, columns) else set()
+            seen |= {turned} if theirs.shape == (columns, rows) else set()
+    return seen.pop() if len(seen) == 1 else declared
 
 
-def _distance(theirs: np.ndarray, ours: np.ndarray) -> float:
-    """The distance of the two after scaling; infinite where the shapes do not fit."""
-    if theirs.shape != ours.shape:
-        return float("inf")
+def distance(theirs: np.ndarray, ours: np.ndarray) -> float:
+    """The distance of the two after scaling, in the closer orientation; infinite where the shapes
+    do not fit."""
+    ways = (a for a in (theirs, theirs.T) if a.shape == ours.shape)
+    return min((_apart(a, ours) for a in ways), default=float("inf"))
+
+
+def _apart(theirs: np.ndarray, ours: np.ndarray) -> float:
     with np.errstate(invalid="ignore"):
         a, b = (x.astype(np.float64) / (np.abs(x).max(initial=0) or 1) for x in (theirs, ours))
         return float(np.nan_to_num(np.abs(a - b), nan=1.0).sum())
 
 
 def _biases(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], declared: str) -> str:
+    """The form that all biases have; else the declared one."""
+    seen = set()
     for name, (theirs, ours) in pairs.items():
         if BIASES.fullmatch(name) and ours.ndim == 1 and ours.size > 1:
             shapes = {"vector": (ours.size,), "row": (1, ours.size), "column": (ours.size, 1)}
-            fits = [form for form, shape in shapes.items() if theirs.shape == shape]
-            if fits and fits[0] != declared:
-                return fits[0]
-    return declared
+            seen |= {form for form, shape in shapes.items() if theirs.shape == shape}
+    return seen.pop() if len(seen) == 1 else declared
 
 
 def _mean(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], m: int, declared: Layout) -> str:
-    """If dz of the last layer is m times ours, but dW and db are not, then 1/m is in dW and db."""
+    """Whether dz of the last layer is m times what dW and db are: then 1/m is in dW and db."""
     last = max((int(n[2:]) for n in pairs if re.fullmatch(r"dz\d+", n)), default=0)
     factor = {name: _factor(*pairs[name]) for name in pairs if name[0] == "d"}
     of_dz = factor.get(f"dz{last}")
-    rest = [factor[n] for n in (f"dW{last}", f"dW{last}_loss", f"db{last}") if n in factor]
-    if m < 2 or of_dz is None or not rest or any(f is None for f in rest):
+    rest = [factor[n] for n in (f"db{last}", f"dW{last}_loss", f"dW{last}") if factor.get(n)]
+    if m < 2 or of_dz is None or not rest:
         return declared.mean
-    if abs(of_dz / m - 1) < 0.01 and all(f is not None and abs(f / m - 1) > 0.01 for f in rest):
-        return "dW"
-    return "dz" if abs(of_dz - 1) < 0.01 else declared.mean
+    # dW may hold a penalty, so db tells more; a loss that is not divided by the number of outputs
+    # makes all of them greater by the same factor
+    for ratio in (of_dz / (rest[0] or 1), of_dz):
+        for mean, times in (("dW", m), ("dz", 1)):
+            if abs(ratio / times - 1) < 0.01:
+                return mean
+    return declared.mean
 
 
 def _factor(theirs: np.ndarray, ours: np.ndarray) -> float | None:
@@ -154,6 +175,11 @@ def explain(layout: Layout, declared: Layout) -> Iterator[str]:
         "mean": {
             "dW": "1/m is in dW and db, not in dz: dz = yours / m",
             "dz": "1/m is in dz already: dz = yours",
+        },
+        "momentum": {
+            "gradients": "v adds up gradients, W = W - lr * v: v = yours",
+            "steps": "v holds the step, W = W + v: v = -yours / lr",
+            "negative_steps": "v holds the step, W = W - v: v = yours / lr",
         },
     }
     for field, sentences in lines.items():

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from torch_parity.compare import data
+from torch_parity.compare.bounds.precision import precision, widened
 from torch_parity.compare.case import Case
-from torch_parity.compare.data import Data
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.sources import pair
-from torch_parity.compare.sources.arrays.layout import Layout
+from torch_parity.compare.sources.arrays.layout import VELOCITY, Layout
+from torch_parity.compare.sources.arrays.own_data import classes_of, own_data
 from torch_parity.compare.sources.recorded import Recorded, record
 from torch_parity.compare.tensors import to_torch
 from torch_parity.torch_ref.ops.dropout import FixedDropout
@@ -20,7 +21,8 @@ from torch_parity.torch_ref.ops.dropout import FixedDropout
 
 @dataclass(frozen=True)
 class Given(Mapping[str, np.ndarray]):
-    """A mapping of x, y, W1, b1, mask1, vW1... to arrays, copies in the requested layout.
+    """A mapping of x, y, W1, b1, mask1, vW1... to arrays, copies in the requested layout, and of
+    m_train to the number of training samples, the m that lambda is divided by.
 
     recorded is the step as our two sides computed it, to compare yours with. conventions lists how
     your data differed from our layout; they were converted.
@@ -35,6 +37,11 @@ class Given(Mapping[str, np.ndarray]):
     def __post_init__(self) -> None:
         names = (n for n in self.recorded.start if not n.startswith("previous_"))
         theirs = {n: self.layout.to_theirs(n, self.recorded.start[n]).copy() for n in names}
+        step = self.layout.velocity(self.case.lr)
+        theirs |= {
+            n: (a * step).astype(a.dtype) for n, a in theirs.items() if VELOCITY.fullmatch(n)
+        }
+        theirs["m_train"] = np.asarray(self.m_train)
         object.__setattr__(self, "arrays", theirs)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -53,6 +60,11 @@ class Given(Mapping[str, np.ndarray]):
         """The number of samples in the batch."""
         return len(self.recorded.start["x"])
 
+    @property
+    def m_train(self) -> int:
+        """The number of samples in the training set: the m of lambda / (2m)."""
+        return len(self.recorded.pair.targets.y_train)
+
 
 def given(
     case: Case,
@@ -67,9 +79,10 @@ def given(
     """The start of the given step of a case.
 
     Without x and y, it is the case's first batch. Your own x and y are one whole batch, in your
-    layout: y as class indices, one-hot, or a column of 0 and 1 (numbers for mse_loss). params
-    replaces any of W1, b1..., masks any of mask1... (0 or 1/(1-p)). step counts from 1; the default
-    is 3, because step 1 hides mistakes in momentum and Adam's t, or 1 if you give params.
+    layout: y as class indices, one-hot, or a column of 0 and 1; any numbers for mse_loss, and 0 or
+    1 for each output for the logistic losses. params replaces any of W1, b1..., masks any of
+    mask1... (0 or 1/(1-p)). step counts from 1; the default is 3, because step 1 hides mistakes in
+    momentum and Adam's t, or 1 if you give params.
 
     Raises:
         InputError: arrays that do not fit the case or one another.
@@ -77,7 +90,11 @@ def given(
     layout = layout or Layout()
     if step is not None and step < 1:
         raise InputError(f"step is {step}; expected 1 or more")
-    loaded = data.load(case) if x is None and y is None else _yours(case, x, y, layout)
+    loaded = (
+        data.load(case)
+        if x is None and y is None
+        else own_data(case, x, y, layout, classes_of(case, params or {}, layout))
+    )
     batch = case.batch if x is None else len(loaded.x_train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(case.seed)
@@ -107,42 +124,6 @@ def _conventions(theirs: np.ndarray | None, ours: np.ndarray, layout: Layout) ->
         yield "y holds class indices, the loss takes one-hot rows: y = np.eye(classes)[yours]"
     elif np.ndim(theirs) == 1 and ours.ndim == 2:
         yield "y is (m,), the output (m, 1): y = yours[:, None]"
-
-
-def _yours(case: Case, x: np.ndarray | None, y: np.ndarray | None, layout: Layout) -> Data:
-    if x is None or y is None:
-        raise InputError("give x and y together: one of them is missing")
-    rows = layout.to_ours("x", np.asarray(x), 1).astype(case.dtype)
-    if rows.ndim != 2 or not rows.size:
-        raise InputError(
-            f"x has shape {np.shape(x)}; expected two dimensions and at least one sample"
-        )
-    labels = _labels(np.asarray(y), len(rows), case, layout)
-    if len(labels) != len(rows):
-        raise InputError(f"x has {len(rows)} samples and y {len(labels)}; check the layout")
-    if not np.isfinite(rows).all():
-        raise InputError("x holds NaN or infinity; expected finite numbers")
-    classes = 0 if labels.dtype.kind == "f" else max(int(labels.max()) + 1, 2)
-    return Data("yours", rows, labels, rows, labels, classes)
-
-
-def _labels(y: np.ndarray, m: int, case: Case, layout: Layout) -> np.ndarray:
-    """Class indices (m,), from indices, one-hot or a column; numbers for mse_loss of one unit."""
-    if y.dtype.kind not in "fiub":
-        raise InputError(f"y is of type {y.dtype}; expected numbers")
-    rows = layout.to_ours("y", y, 1) if y.ndim == 2 else y
-    if rows.ndim == 2 and rows.shape[1] > 1:
-        if not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()):
-            raise InputError(
-                "y has several columns that are not one-hot; expected a single 1 in each row"
-            )
-        return np.asarray(rows.argmax(axis=1))
-    flat = rows.reshape(-1)
-    if case.loss == "mse_loss" and y.dtype.kind == "f":
-        return flat.astype(case.dtype)
-    if not (flat == np.round(flat)).all() or (flat < 0).any():
-        raise InputError("y holds numbers that are not class indices; use loss mse_loss")
-    return flat.astype(np.int64)
 
 
 def _ours(
@@ -181,5 +162,31 @@ def _fix_masks(
     }
     paths = {name: path for path, name in built.torch.task.names.masks.items()}
     for name, mask in _ours(masks, expected, layout, "mask").items():
+        _require_dropout_mask(name, mask, case)
         fixed = FixedDropout(to_torch(mask, built.torch.device))
         built.torch.net.set_submodule(paths[name], fixed)
+
+
+def _require_dropout_mask(name: str, mask: np.ndarray, case: Case) -> None:
+    """Of a mask of your own: each entry drops its unit, or scales it by 1/(1-p).
+
+    1/(1-p) may be computed as 1/keep_prob, in the mask's precision: 1 - p and the division round
+    once each, and p itself is rounded.
+
+    Raises:
+        InputError: another number. Judged with it, dropout without its scale would pass.
+    """
+    scale = 1 / (1 - case.p)
+    error = (2 + case.p * scale) * precision(mask.dtype).eps * scale
+    numbers = widened(mask).astype(np.float64)
+    other = ~((numbers == 0) | (np.abs(numbers - scale) <= error))
+    if case.p == 0:
+        other = numbers != 1
+    if not other.any():
+        return
+    index = tuple(int(i) for i in np.argwhere(other)[0])
+    expected = f"0 or 1/(1-p) = {scale:.9g}" if case.p else "1 everywhere, because the case has p=0"
+    raise InputError(
+        f"{name} holds {numbers[index]:.9g} at {list(index)}; expected {expected}: divide a mask "
+        "of 0 and 1 by 1 - p, and give the case the p that it was drawn with"
+    )

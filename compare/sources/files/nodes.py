@@ -73,7 +73,7 @@ _Count = Annotated[int, Field(strict=True, ge=1, le=2**53)]
 
 # Where a number may not be any; all other options are of the type that the function says.
 RANGES: dict[str, Any] = {
-    "reduction": Literal["mean", "sum"],
+    "reduction": Literal["mean", "sum", "batchmean"],
     "l1": _Penalty,
     "l2": _Penalty,
     "lr": _Positive,

@@ -76,12 +76,21 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
             )
         text = stream.read(length)
     try:
-        header = json.loads(text.decode(), object_pairs_hook=_distinct, parse_constant=_refuse)
+        header = parsed(text.decode())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: the safetensors header is damaged: {error}") from None
     if not isinstance(header, dict):
         raise InputError(f"{path}: the safetensors header is not a JSON object")
     return header, 8 + length
+
+
+def parsed(text: str) -> Any:
+    """JSON, and nothing else: no NaN, no name twice.
+
+    Raises:
+        ValueError, RecursionError: it is not.
+    """
+    return json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import prod
+from os import SEEK_CUR
 from typing import IO
 
 import numpy as np
@@ -78,6 +79,22 @@ class Entry:
         except BROKEN as error:
             reason = str(error) or "the file ends too early"
             raise InputError(f"{self.label} cannot be read: {reason}") from None
+
+    def part(self, start: int, count: int) -> bytes:
+        """count bytes of it, from byte `start` on.
+
+        Raises:
+            InputError: the file does not hold them (any more).
+        """
+        try:
+            with self.open() as stream:
+                stream.seek(start, SEEK_CUR)
+                data = stream.read(count)
+        except BROKEN as error:
+            raise InputError(f"{self.label} cannot be read: {error}") from None
+        if len(data) != count:
+            raise InputError(f"{self.label} cannot be read: the file ends too early")
+        return data
 
     def _numbers(self, data: bytes) -> np.ndarray:
         return np.frombuffer(data, self.dtype).astype(self.read_as, copy=False)

@@ -24,6 +24,7 @@ from torch_parity.compare.sources.files.safetensors import read_safetensors
 from torch_parity.compare.sources.files.stored import NAME, Entry, Stored
 
 FORMAT = "torch-parity trace"
+MODEL_FORMAT = "torch-parity model"  # of `parity record --module`: compare.aten.files
 GIVEN, MADE = "given/", "made/"
 
 
@@ -99,6 +100,10 @@ def _load(path: Path) -> TraceFile:
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"PK"
     metadata, entries = read_npz(path) if zipped else read_safetensors(path)
+    if isinstance(metadata, dict) and metadata.get("format") == MODEL_FORMAT:
+        raise InputError(
+            f"{path} is a recording of a torch model: use `parity modules` or `parity model`"
+        )
     given, made = _roles(path, entries)
     halves = [name for name, e in entries.items() if is_half(e.read_as)]
     shown = ", ".join(halves[:6]) + (f" and {len(halves) - 6} more" if halves[6:] else "")

@@ -1,0 +1,1 @@
+"""Recorded steps as files: written, read, and believed in nothing (docs/modules.md)."""

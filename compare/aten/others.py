@@ -1,0 +1,85 @@
+"""What models return besides tensors: strings, whole numbers, arrays, objects."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.unstored import Unstored
+
+# Of these every value exists once, so that two are equal if they are the same object.
+UNIQUE = (Enum, type, torch.dtype, torch.layout, torch.memory_format, type(None))
+
+
+@dataclass(frozen=True)
+class Other:
+    """A result of both models that is no tensor; sentence is what a report says of it."""
+
+    name: str
+    outcome: Literal["same", "differs", "unjudged"]
+    sentence: str = ""
+
+
+def others_of(a: Record, b: Record, called: tuple[str, str]) -> Iterator[Other]:
+    """Each compared with that of the same name."""
+    for name in dict.fromkeys([*a.others, *b.others]):
+        if name not in a.others or name not in b.others:
+            side = called[0] if name in a.others else called[1]
+            yield Other(name, "differs", f"Only {side} returns {name}.")
+            continue
+        first, second = a.others[name], b.others[name]
+        lost = next((v for v in (first, second) if isinstance(v, Unstored)), None)
+        if lost is not None:
+            said = f"Not judged: {name}: it is of the type {lost.kind}, which a file cannot hold."
+            yield Other(name, "unjudged", said)
+            continue
+        alike = same(first, second)
+        if alike is None:
+            kind = type(first).__name__
+            said = f"Not judged: {name}: two objects of type {kind} cannot be compared."
+            yield Other(name, "unjudged", said)
+        elif alike:
+            yield Other(name, "same")
+        else:
+            said = f"{name} is {_brief(first)} in {called[0]} and {_brief(second)} in {called[1]}."
+            yield Other(name, "differs", said)
+
+
+def same(first: Any, second: Any) -> bool | None:
+    """Whether two values are equal; None if their type does not say what equal is."""
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        return _same_arrays(np.asarray(first), np.asarray(second))
+    if first is second:
+        return True
+    if any(isinstance(x, Tensor) for s in (first, second) for x in (s if _is_set(s) else ())):
+        return None  # sets find tensors by identity
+    by_identity: Any = object.__eq__
+    identity = type(first).__eq__ is by_identity and type(second).__eq__ is by_identity
+    if identity and not isinstance(first, UNIQUE) and type(first) is type(second):
+        return None
+    try:
+        return bool(first == second) or bool(first != first and second != second)
+    except Exception:  # the user's own __eq__, or that of another library
+        return None
+
+
+def _is_set(value: Any) -> bool:
+    return isinstance(value, set | frozenset)
+
+
+def _same_arrays(first: np.ndarray, second: np.ndarray) -> bool | None:
+    numbers = all(x.dtype.kind in "fc" for x in (first, second))
+    try:
+        return bool(np.array_equal(first, second, equal_nan=numbers))
+    except Exception:  # of objects
+        return None
+
+
+def _brief(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,126 @@
+"""The right line of the operation at hand, and its numbers: what a report advises.
+
+A remedy must fit the operation: tanh's slope is no help where softmax's is wrong, and a sum over
+the batch has no 1/m.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch_parity.compare.flow.functions import split
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.register import OPERATIONS
+
+Remedy = tuple[str, str]
+
+ENTRIES = {"cross_entropy": "len(y)"}
+GRADIENTS = {
+    "cross_entropy": "dz = (softmax(z) - onehot(y))",
+    "binary_cross_entropy_with_logits": "dz = (sigmoid(z) - y)",
+    "binary_cross_entropy": "da = (a - y) / (a * (1 - a))",
+    "mse_loss": "da = 2 * (a - y)",
+}
+STEPS = {
+    "sgd": ("W = W - lr * dW", "torch.optim.SGD(params, lr={lr:.6g})"),
+    "momentum": (
+        "v = momentum * v + dW; W = W - lr * v",
+        "torch.optim.SGD(params, lr={lr:.6g}, momentum={momentum:.6g})",
+    ),
+    "momentum_course": (
+        "v = beta * v + (1 - beta) * dW; W = W - lr * v",
+        "torch.optim.SGD(params, lr={lr:.6g} * (1 - {beta:.6g}), momentum={beta:.6g})",
+    ),
+    "adam": (
+        "W = W - lr * v_corrected / (np.sqrt(s_corrected) + eps)",
+        "torch.optim.Adam(params, lr={lr:.6g}, betas=({beta1:.6g}, {beta2:.6g}), eps={eps:.6g})",
+    ),
+}
+
+
+def numbers_of(node: Node, changed: Node) -> str:
+    """The options in which the two differ, as a sentence: "l2 is -0.7 here, expected 0.7."."""
+    return " ".join(_numbers(node, changed))
+
+
+def _numbers(node: Node, changed: Node) -> Iterator[str]:
+    if node.operation != changed.operation:
+        return
+    for name, came in changed.options.items():
+        right = node.options.get(name)
+        if isinstance(came, int | float) and came != right:
+            expected = "" if right is None else f", expected {right:.6g}"
+            yield f"{name.replace('_', ' ')} is {came:.6g} here{expected}."
+
+
+def _operation(node: Node) -> str:
+    """The forward operation that this node is, or takes the gradient of."""
+    return split((node.forward or node).operation)[0]
+
+
+def _call(node: Node, **shown: Any) -> str:
+    """Its options as arguments, each after a comma."""
+    return "".join(f", {n}={v!r}" for n, v in shown.items())
+
+
+def of_activation(node: Node) -> Remedy:
+    """The activation itself."""
+    g, options = _operation(node), dict((node.forward or node).options)
+    module = OPERATIONS[g].module
+    named = module if isinstance(module, str) else module.__name__
+    arguments = _call(node, **options)
+    return f"a = {g}(z{arguments})", f"nn.{named}({arguments.removeprefix(', ')})"
+
+
+def of_slope(node: Node) -> Remedy:
+    """The backward of the activation."""
+    g, options = _operation(node), dict((node.forward or node).options)
+    _, in_torch = of_activation(node)
+    return (
+        f"dz = {g}_backward(da, z{_call(node, **options)})",
+        f"a = {in_torch}(z)  # and leave its slope to autograd",
+    )
+
+
+def of_loss(node: Node) -> Remedy:
+    """The loss with its reduction."""
+    loss, reduction = _operation(node), (node.forward or node).options["reduction"]
+    read = OPERATIONS[loss].inputs[0]
+    return f'loss = {loss}({read}, y, reduction="{reduction}")', _criterion(node)
+
+
+def of_loss_gradient(node: Node) -> Remedy:
+    """The gradient of the loss, with the 1/m of its reduction and no other."""
+    loss, reduction = _operation(node), (node.forward or node).options["reduction"]
+    read = OPERATIONS[loss].inputs[0]
+    size = {"mean": ENTRIES.get(loss, f"{read}.size"), "batchmean": "len(y)"}.get(reduction)
+    right = GRADIENTS.get(loss, f"d{read} = {loss}_backward({read}, y)")
+    divided = f" / {size}" if size and loss in GRADIENTS else ""
+    return right + divided, f"{_criterion(node)}({read}, y).backward()"
+
+
+def _criterion(node: Node) -> str:
+    loss, reduction = _operation(node), (node.forward or node).options["reduction"]
+    return f'nn.{OPERATIONS[loss].module}(reduction="{reduction}")'
+
+
+def of_step(node: Node) -> Remedy:
+    """The optimizer's update with its constants."""
+    by_hand, in_torch = STEPS[node.operation]
+    return by_hand, in_torch.format(**node.options)
+
+
+def of_penalty(node: Node) -> Remedy:
+    """The penalty, or what it adds to dW, with its numbers."""
+    o = node.options
+    if node.operation == "penalty":
+        terms = [f"{o['l2']:g} / (2 * {o['m']:g}) * (W * W).sum()"] if o["l2"] else []
+        terms += [f"{o['l1']:g} / (2 * {o['m']:g}) * np.abs(W).sum()"] if o["l1"] else []
+        line = f"penalty = {' + '.join(terms)}, summed over the weights"
+        return line, f"cost = loss + {line.removeprefix('penalty = ')}"
+    terms = [f"{o['l2']:g} / {o['m']:g} * W"] if o["l2"] else []
+    terms += [f"{o['l1']:g} / (2 * {o['m']:g}) * np.sign(W)"] if o["l1"] else []
+    decay = f"weight_decay={o['l2']:g} / {o['m']:g}" if o["l2"] else "weight_decay=0"
+    in_torch = f"torch.optim.SGD(..., {decay})"
+    if o["l1"]:
+        in_torch += f"; loss + {o['l1']:g} / (2 * {o['m']:g}) * W.abs().sum()"
+    return f"dW = dW_loss + {' + '.join(terms)}", in_torch

@@ -1,0 +1,134 @@
+"""Other right forms of a step: programs write some of its lines differently, and mean the same.
+
+A form is an alternative law, not a tolerance: what was handed over is judged by it as strictly as
+by the usual one, and the report says so.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from torch_parity.compare.causes.plant import execute
+from torch_parity.compare.flow.functions import split
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.trace import Tensors
+from torch_parity.compare.judge.replay import replay
+from torch_parity.compare.sources.arrays.expected import Expected
+from torch_parity.compare.sources.arrays.layout import VELOCITY, Layout
+
+MOMENTA = ("momentum", "momentum_course")
+
+
+def with_velocity(expected: Expected, factor: float) -> Expected:
+    """v holds factor times the sum of gradients: -lr where W = W + v, lr where W = W - v."""
+    if factor == 1:
+        return expected
+    sign = -1.0 if factor < 0 else 1.0
+
+    def update(f: Any, W: Any, dW: Any, v: Any, lr: float, **decay: float) -> Any:
+        (rate,) = decay.values()
+        gain = 1.0 if "momentum" in decay else 1 - rate
+        v = rate * v + sign * lr * (dW if gain == 1 else gain * dW)
+        return v, W - sign * v
+
+    def converted(tensors: Tensors) -> dict[str, np.ndarray]:
+        return {
+            n: (a * factor).astype(a.dtype) if VELOCITY.fullmatch(n) else a
+            for n, a in tensors.items()
+        }
+
+    nodes = (replace(n, formula=update) if n.operation in MOMENTA else n for n in expected.nodes)
+    return Expected(converted(expected.start), tuple(nodes), converted(expected.torch))
+
+
+def momentum_of(mine: Mapping[str, np.ndarray], torch: Tensors, lr: float, declared: Layout) -> str:
+    """The convention of momentum that every v of mine is closest to; else the declared one."""
+    pairs = [(a, torch[n]) for n, a in mine.items() if VELOCITY.fullmatch(n) and n in torch]
+    forms = [declared.momentum, "gradients", "steps", "negative_steps"]
+    closest = set()
+    for theirs, ours in pairs:
+        if theirs.shape == ours.shape and ours.any():
+            made = (ours * Layout.model_validate({"momentum": form}).velocity(lr) for form in forms)
+            apart = [float(np.abs(theirs - m).max()) for m in made]
+            closest.add(forms[int(np.argmin(apart))])
+    return closest.pop() if len(closest) == 1 else declared.momentum
+
+
+def averaged_over_samples(
+    expected: Expected, mine: Mapping[str, np.ndarray], layout: Layout
+) -> Expected | None:
+    """Code whose dW holds its own 1/m divides the loss by m as well, not by the number of outputs:
+    the law with that loss, where loss or dz are greater by the number of outputs."""
+    loss = next(n for n in expected.nodes if n.outputs == ("loss",))
+    outputs = expected.start["y"].shape[-1] if expected.start["y"].ndim > 1 else 1
+    if layout.mean != "dW" or outputs < 2 or loss.options.get("reduction") != "mean":
+        return None
+    of = next(n for n in expected.nodes if n.operation.endswith("_backward") and n.forward is loss)
+    last = [f"d{n}" for n in expected.torch if re.fullmatch(r"z\d+", n)][-1:]
+    shown = [n for n in ("loss", *of.outputs, *last) if n in mine and n in expected.torch]
+    if not shown or not all(_times(mine[n], expected.torch[n], outputs) for n in shown):
+        return None
+    by_samples = {**loss.options, "reduction": "batchmean"}
+    new = replace(loss, options=by_samples)
+    changed = {loss: new, of: replace(of, options=by_samples, forward=new)}
+    nodes = tuple(changed.get(n, n) for n in expected.nodes)
+    return replace(expected, nodes=nodes, torch=execute(nodes, expected.start, "torch"))
+
+
+def _times(theirs: np.ndarray, ours: np.ndarray, factor: float) -> bool:
+    sizes = [float(np.linalg.norm(a.astype(np.float64))) for a in (theirs, ours)]
+    return bool(sizes[1]) and abs(sizes[0] / sizes[1] / factor - 1) < 0.01
+
+
+# Formulas of an activation that are right, and lose digits where they subtract.
+CANCELLING: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
+    "tanh": {
+        "2 sigmoid(2z) - 1": lambda z: 2 / (1 + np.exp(-2 * z)) - 1,
+        "1 - 2 / (e^(2z) + 1)": lambda z: 1 - 2 / (np.exp(2 * z) + 1),
+        "(e^z - e^-z) / (e^z + e^-z)": lambda z: (
+            (np.exp(z) - np.exp(-z)) / (np.exp(z) + np.exp(-z))
+        ),
+    },
+    "sigmoid": {"(1 + tanh(z/2)) / 2": lambda z: 0.5 * (1 + np.tanh(0.5 * z))},
+}
+SLOPES: Mapping[str, Callable[[Any], Any]] = {
+    "tanh": lambda a: 1 - a * a,
+    "sigmoid": lambda a: a * (1 - a),
+}
+
+
+def with_cancelling_forms(
+    nodes: tuple[Node, ...], start: Tensors, mine: Tensors
+) -> tuple[tuple[Node, ...], str]:
+    """The nodes; such a formula is right as well for an activation if only it explains what was
+    recorded, and a sentence that says so; the nodes as they are, and "", where none does."""
+    wrong = _wrong(nodes, start, mine)
+    best, found, written = wrong, nodes, ""
+    used = {split(n.operation)[0] for n in nodes}
+    for name in CANCELLING.keys() & used if wrong else ():
+        for said, formula in CANCELLING[name].items():
+            changed = tuple(_by(n, name, formula) for n in nodes)
+            still = _wrong(changed, start, mine)
+            if still < best:
+                best, found, written = still, changed, f"{name}(z) = {said}"
+    if not written:
+        return nodes, ""
+    more = ", ".join(n for n in mine if n in wrong - best)
+    return found, f"{more}: right, but for digits that cancel, as in {written}"
+
+
+def _wrong(nodes: tuple[Node, ...], start: Tensors, mine: Tensors) -> set[str]:
+    return {r.name for r in replay(nodes, start, mine, gaps=True) if r.outcome == "wrong"}
+
+
+def _by(node: Node, name: str, formula: Callable[[Any], Any]) -> Node:
+    """An activation by that formula, or its backward with the slope that follows from it."""
+    operation, suffix = split(node.operation)
+    if node.formula is not None or operation != name:
+        return node
+    if suffix:
+        return replace(node, also=lambda f, da, z: da * SLOPES[name](formula(z)))
+    return replace(node, also=lambda f, z: formula(z))
