@@ -134,9 +134,14 @@ def lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
             yield f"| `{name}` | {numbers} | {reason} |"
 
 
-def write(outcomes: Sequence[Outcome]) -> None:
+def write(outcomes: Sequence[Outcome], most: int | None) -> None:
     """Write the tables into the page, between its marks, and keep the outcomes."""
-    text = "\n" + "\n".join(lines(outcomes)) + "\n\n"
+    which = (
+        "Every sample."
+        if most is None
+        else f"Up to {most} samples of each type and precision, spread over all."
+    )
+    text = f"\n{which}\n\n" + "\n".join(lines(outcomes)) + "\n\n"
     PAGE.write_text(PLACE.sub(lambda _: text, PAGE.read_text("utf-8"), count=1), "utf-8")
     KEPT.write_text(json.dumps([asdict(o) for o in outcomes], indent=0) + "\n", "utf-8")
 
@@ -154,15 +159,16 @@ def main() -> None:
     for outcome in survey(names, args.most):
         outcomes.append(outcome)
         if outcome.outcome not in ("PASS", "UNJUDGED"):
-            print(outcome.outcome, outcome.module, outcome.dtype, outcome.sample, *outcome.reasons)
+            told = (outcome.outcome, outcome.module, outcome.dtype, outcome.sample)
+            print(*told, *outcome.reasons, flush=True)
         print(f"\r{len(outcomes)} {outcome.module}", end="\x1b[K", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     print("\n".join(lines(outcomes)))
     operators = Counter(r for o in outcomes for r in o.reasons if o.outcome == "UNJUDGED")
     for reason, n in operators.most_common():
         print(f"{n:6} {reason[:200]}")
-    if not names and args.most is None:
-        write(outcomes)
+    if not names:
+        write(outcomes, args.most)
 
 
 if __name__ == "__main__":
