@@ -12,7 +12,7 @@ import torch
 from torch_parity import COURSE, Case, Layout, check, check_gradient, given
 from torch_parity.compare.errors import InputError
 
-SEEDS = range(4)
+SEEDS = range(3)
 Arrays = dict[str, np.ndarray]
 
 
@@ -364,7 +364,7 @@ class TestCourse:
 class TestCancellingForms:
     """tanh written with sigmoids is right, and loses digits: said, and not called another."""
 
-    @pytest.mark.parametrize("seed", range(8))
+    @pytest.mark.parametrize("seed", range(4))
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize(
         "tanh",
@@ -548,7 +548,7 @@ class TestNames:
         report = check({n: t[n] for n in ("a1", "loss", "dz2", *recorded)}, at)
         assert report.causes == ("softmax_twice",), report.verdict
 
-    @pytest.mark.parametrize("seed", range(8))
+    @pytest.mark.parametrize("seed", range(4))
     @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
     def test_decayed_biases_are_no_forgotten_cast(self, optimizer: str, seed: int) -> None:
         at = given(moons(seed, optimizer=optimizer, l2=0.7, lr=0.05))
