@@ -284,3 +284,23 @@ def test_weights_that_were_not_updated_fail() -> None:
 def test_what_is_no_array_of_numbers_is_refused(mine: Any) -> None:
     with pytest.raises(InputError, match="output"):
         check_module(nn.Linear(5, 3), {"output": mine}, x_of())
+
+
+def test_a_list_that_holds_a_tensor_twice_is_not_judged() -> None:
+    """It is written twice, one after the other: no call alone explains what it holds."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            made = self.fc(x)
+            total = torch.zeros_like(made)
+            torch._foreach_add_([total, total], [made, made])
+            return total
+
+    torch.manual_seed(0)
+    report = check_model(Twice(), torch.randn(2, 3))
+    assert report.outcome == "UNJUDGED"
+    assert {v.call.operation for v in report.unjudged} == {"_foreach_add"}

@@ -182,3 +182,21 @@ def test_the_catalogue_has_a_line_for_each_cause() -> None:
     assert len(names) >= 50
     assert all(entry.line and len(entry.line) < 90 for entry in CATALOGUE)
     assert set(KINDS.values()) <= names
+
+
+def test_an_output_times_two_is_no_residual_connection() -> None:
+    """x + x is 2 x: what is added to the branch is the branch itself."""
+
+    class Scaled(nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.fc, self.factor = nn.Linear(5, 5), factor
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(self.fc(x)) * self.factor
+
+    torch.manual_seed(0)
+    one, two = Scaled(1.0), Scaled(2.0)
+    two.load_state_dict(one.state_dict())
+    report = check_modules(one, two, torch.randn(4, 5), loss=lambda out: out.square().mean())
+    assert (report.outcome, report.causes) == ("FAIL", ("output_scaled",))

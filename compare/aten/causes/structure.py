@@ -191,7 +191,10 @@ def _doubled(t: Term) -> bool:
 
 
 def _is_residual(t: Term) -> bool:
-    """Both have the term, and what it is added to was computed from it."""
+    """Both have the term, and what it is added to was computed from it; x + x is 2 x, and no
+    residual connection."""
+    if _term_fits(t.term.tensor, t.without.tensor):
+        return False
     holder = t.lacks if any(m is t.term for m in t.lacks.common) else t.has
     if not t.term.common or holder.given_name(t.term.ref):
         return t.term.common and holder.given_name(t.term.ref).startswith("input")
