@@ -164,7 +164,7 @@ class WeakStorage:
         except ImportError:
             self._held: Any = storage
         else:
-            self._held = StorageWeakRef(storage)
+            self._held = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
 
     @property
     def expired(self) -> bool:

@@ -116,7 +116,7 @@ def test_a_mistake_in_a_chosen_module_fails() -> None:
 
 @pytest.mark.slow
 def test_a_step_of_ten_times_the_memory_is_judged(tmp_path: Path) -> None:
-    budget = 48
+    budget = 24
     found = memory.child(budget, str(tmp_path), "check_model")
     assert found["verdict"] == "PASS"
     assert float(found["trace_mb"]) > 9 * budget

@@ -173,7 +173,7 @@ def test_what_a_file_cannot_hold_is_not_judged(tmp_path: Path) -> None:
     report = tp.check_modules(*paths)
     assert report.outcome == "UNJUDGED"
     assert [o.outcome for o in report.others] == ["unjudged"]
-    assert "Generator" in report.unstored[0]
+    assert "Generator" in report.others[0].sentence
 
 
 def test_a_model_that_does_not_run_in_float64_is_compared_as_it_is(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from torch_parity.compare.aten.doubled import in_float64
 from torch_parity.compare.aten.ends import phase_of
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step
+from torch_parity.compare.tensors import to_numpy
 
 DTYPES = (torch.float32, torch.float64)
 WRONG = tuple(k for k, entry in mistakes.REGISTER.items() if entry.phase != "update")
@@ -102,7 +103,8 @@ def changed(exact: Both) -> bool:
 
 
 def by_allclose(both: Both) -> bool:
-    return all(np.allclose(y.numpy(), x.numpy()) for x, y, _ in both.tensors())
+    arrays = ((to_numpy(x), to_numpy(y)) for x, y, _ in both.tensors())
+    return all(np.allclose(y, x) for x, y in arrays)
 
 
 def by_assert_close(both: Both) -> bool:

@@ -96,7 +96,11 @@ def _per_parameter_from_the_start(node: Node, e: Evidence) -> Iterable[Node]:
 def _any_count(node: Node, e: Evidence) -> Iterable[Node]:
     """The whole number that this parameter's step shows, of all up to MOST_STEPS."""
     shown = e.number("t", lambda: _count_shown(node, e), lambda rng: float(rng.integers(20, 500)))
-    return [replace(node, formula=_adam(count=lambda t, n=int(n): n)) for n in shown]
+    return [replace(node, formula=_adam(count=_always(int(n)))) for n in shown]
+
+
+def _always(n: int) -> Callable[[int], int]:
+    return lambda t: n
 
 
 def _count_shown(node: Node, e: Evidence) -> float | None:

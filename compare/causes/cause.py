@@ -37,7 +37,7 @@ class Evidence:
     known: Mapping[str, np.ndarray]
     trace: Mapping[str, np.ndarray] = field(default_factory=dict)
     dtype: np.dtype = FLOAT64
-    judged: tuple[Mapping[str, np.ndarray], ...] = ({}, {})
+    judged: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]] = ({}, {})
     wider: frozenset[str] = frozenset()
     rng: np.random.Generator | None = None
     drawn: dict[str, Any] = field(default_factory=dict)

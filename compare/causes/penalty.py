@@ -17,7 +17,7 @@ from torch_parity.compare.causes.cause import (
     one,
     read_also,
 )
-from torch_parity.compare.causes.remedies import of_penalty
+from torch_parity.compare.causes.remedies import of_penalised_cost, of_penalty
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
 
@@ -223,7 +223,7 @@ CAUSES = (
             one(_lambda(_batch), COST),
             one(_lambda(lambda n, e: -1.0), COST),
         ),
-        remedy=of_penalty,
+        remedy=of_penalised_cost,
     ),
     Cause(
         "biases_decayed",

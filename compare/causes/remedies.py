@@ -110,17 +110,19 @@ def of_step(node: Node) -> Remedy:
 
 
 def of_penalty(node: Node) -> Remedy:
-    """The penalty, or what it adds to dW, with its numbers."""
+    """What the penalty adds to dW, with its numbers."""
     o = node.options
-    if node.operation == "penalty":
-        terms = [f"{o['l2']:g} / (2 * {o['m']:g}) * (W * W).sum()"] if o["l2"] else []
-        terms += [f"{o['l1']:g} / (2 * {o['m']:g}) * np.abs(W).sum()"] if o["l1"] else []
-        line = f"penalty = {' + '.join(terms)}, summed over the weights"
-        return line, f"cost = loss + {line.removeprefix('penalty = ')}"
     terms = [f"{o['l2']:g} / {o['m']:g} * W"] if o["l2"] else []
     terms += [f"{o['l1']:g} / (2 * {o['m']:g}) * np.sign(W)"] if o["l1"] else []
-    decay = f"weight_decay={o['l2']:g} / {o['m']:g}" if o["l2"] else "weight_decay=0"
-    in_torch = f"torch.optim.SGD(..., {decay})"
-    if o["l1"]:
-        in_torch += f"; loss + {o['l1']:g} / (2 * {o['m']:g}) * W.abs().sum()"
-    return f"dW = dW_loss + {' + '.join(terms)}", in_torch
+    in_torch = [f"weight_decay={o['l2']:g} / {o['m']:g}"] if o["l2"] else []
+    in_torch += [f"loss + {o['l1']:g} / (2 * {o['m']:g}) * W.abs().sum()"] if o["l1"] else []
+    return f"dW = dW_loss + {' + '.join(terms)}", "; ".join(in_torch)
+
+
+def of_penalised_cost(node: Node) -> Remedy:
+    """The penalty itself, with its numbers."""
+    o = node.options
+    terms = [f"{o['l2']:g} / (2 * {o['m']:g}) * (W * W).sum()"] if o["l2"] else []
+    terms += [f"{o['l1']:g} / (2 * {o['m']:g}) * abs(W).sum()"] if o["l1"] else []
+    line = f"cost = loss + {' + '.join(terms)}  # for every W"
+    return line, line.replace("abs(W)", "W.abs()")

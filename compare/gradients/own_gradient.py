@@ -72,18 +72,18 @@ def check_gradient(
         ValueError: inputs are not float64, forward is random, shapes do not fit, or upstream is
             missing.
     """
-    inputs = {name: np.asarray(a) for name, a in inputs.items()}
-    given = _given(forward, backward, inputs, upstream)
+    at = {name: np.asarray(a) for name, a in inputs.items()}
+    given = _given(forward, backward, at, upstream)
 
     def cost(moved: Mapping[str, np.ndarray]) -> np.ndarray:
         out = np.asarray(forward(*(analytic(np.asarray(a)) for a in moved.values())))
         return np.asarray(out if upstream is None else (upstream * out).sum())
 
-    exact = _complex_step(cost, inputs)
-    if exact is None or not _analytic(cost, inputs):
-        expected = numerical_gradient(lambda p: float(cost(p)), inputs, EPSILON)
+    exact = _complex_step(cost, at)
+    if exact is None or not _analytic(cost, at):
+        expected = numerical_gradient(lambda p: float(cost(p)), at, EPSILON)
         return _two_sided(given, expected)
-    bounds = _bounds(cost, inputs, exact)
+    bounds = _bounds(cost, at, exact)
     wrong = tuple(n for n, g in given.items() if not np.all(np.abs(g - exact[n]) <= bounds[n]))
     return CheckedGradient(
         "exact",

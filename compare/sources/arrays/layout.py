@@ -138,16 +138,21 @@ def _mean(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], m: int, declared: 
     last = max((int(n[2:]) for n in pairs if re.fullmatch(r"dz\d+", n)), default=0)
     factor = {name: _factor(*pairs[name]) for name in pairs if name[0] == "d"}
     of_dz = factor.get(f"dz{last}")
-    rest = [factor[n] for n in (f"db{last}", f"dW{last}_loss", f"dW{last}") if factor.get(n)]
+    rest = [f for n in (f"db{last}", f"dW{last}_loss", f"dW{last}") if (f := factor.get(n))]
     if m < 2 or of_dz is None or not rest:
         return declared.mean
-    # dW may hold a penalty, so db tells more; a loss that is not divided by the number of outputs
-    # makes all of them greater by the same factor
-    for ratio in (of_dz / (rest[0] or 1), of_dz):
-        for mean, times in (("dW", m), ("dz", 1)):
-            if abs(ratio / times - 1) < 0.01:
-                return mean
+    if _near(of_dz, 1):
+        return "dz"
+    # dW may hold a penalty; a loss that is not divided by the number of outputs makes all of them
+    # greater by the same factor
+    one_is_right = any(_near(f, 1) for f in rest) or not any(_near(f, m) for f in rest)
+    if (_near(of_dz, m) and one_is_right) or all(_near(of_dz / f, m) for f in rest):
+        return "dW"
     return declared.mean
+
+
+def _near(factor: float, expected: float) -> bool:
+    return abs(factor / expected - 1) < 0.01
 
 
 def _factor(theirs: np.ndarray, ours: np.ndarray) -> float | None:
