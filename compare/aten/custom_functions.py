@@ -22,7 +22,9 @@ def functions_seen(recorder: "Recorder") -> Iterator[None]:
     torch has no hook for this: Function.apply is replaced, and put back.
     """
     own = torch.autograd.Function.__dict__["apply"]
-    original = torch.autograd.Function.apply.__func__  # type: ignore[attr-defined]
+
+    def original(cls: type, *args: Any, **kwargs: Any) -> Any:
+        return own.__get__(None, cls)(*args, **kwargs)  # written in Python or in C
 
     def apply(cls: type, *args: Any, **kwargs: Any) -> Any:
         if kwargs or not any(isinstance(a, Tensor) for a in args):

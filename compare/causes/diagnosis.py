@@ -77,6 +77,9 @@ class Diagnosis:
         return tuple(frozenset(e.cause.name for e in a) for a in self.alternatives)
 
 
+WIDER = "wider_precision"
+
+
 def diagnose(
     side: Trace, replayed: tuple[Replayed, ...], other: Mapping[str, np.ndarray]
 ) -> Diagnosis | None:
@@ -102,11 +105,15 @@ def diagnose(
     judged = known_in_dtype, _in_one_precision(dtype, trace)
     evidence = Evidence(nodes, known, trace, dtype, judged, frozenset(wider))
     leading = stretches(nodes, recorded, trace)
+    ways = CATALOGUE[WIDER].ways
+    right_but_wider = wider & {n for way in ways for n in _explained(way, evidence, leading, wrong)}
     found: list[Explanation] = []
     for cause in CATALOGUE.values():
         explained: dict[str, Changed] = {}
         for way in cause.ways:
             explained |= _explained(way, evidence, leading, wrong) | explained
+        if cause.name != WIDER:  # numbers that are right in another type need no other mistake
+            explained = {n: c for n, c in explained.items() if n not in right_but_wider}
         if explained:
             tensors = tuple(sorted(explained, key=wrong.__getitem__))
             found.append(Explanation(cause, tensors, explained[tensors[0]]))
