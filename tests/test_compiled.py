@@ -13,7 +13,10 @@ from tests.small_models import SEED, squares, x_of
 from torch_parity.compare.aten.check import check_model, check_modules
 from torch_parity.compare.aten.reports import ModulesReport
 
-pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute")  # inside torch's compiler
+# Warnings of torch's own compiler about torch's own code.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The .grad attribute", "ignore::DeprecationWarning:torch"
+)
 BACKENDS = [
     "eager",
     "aot_eager",

@@ -130,7 +130,10 @@ class _Walk:
         for ref in call.inputs:
             if ref.place in self._unseen:
                 self._unseen.discard(ref.place)
-                self._match_unseen(ref)
+                if ref.place in self._open:  # a result: what it has to be is known
+                    self._close(self._open.pop(ref.place))
+                if ref.place not in self.alignment.known:
+                    self._match_unseen(ref)
         if is_view(call):
             return
         outputs = self._outputs(call)
