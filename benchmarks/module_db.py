@@ -30,7 +30,7 @@ from torch_parity.compare.errors import InputError
 
 DTYPES = (torch.float32, torch.float64)
 PAGE = Path(__file__).parents[1] / "docs" / "modules.md"
-PLACE = re.compile(r"(?<=<!-- module_db -->\n).*?(?=<!-- end -->)", re.DOTALL)
+PLACE = re.compile(r"(?<=<!-- written: module_db -->\n).*?(?=<!-- written -->)", re.DOTALL)
 KEPT = Path(__file__).with_suffix(".json")
 
 

@@ -221,10 +221,15 @@ def operations(here: Here, arguments: str) -> str:
     return "\n".join(rows)
 
 
+def written(here: Here, name: str) -> str:
+    """Marks where a script writes its figures: <!-- written: NAME --> to <!-- written -->."""
+    return ""
+
+
 EXPAND: dict[str, Callable[[Here, str], str]] = {
     f.__name__: f
     for f in (
         *(twins, code, tables, picture, conclusion, mistakes, output),
-        *(lessons, catalogue, operations, reference),
+        *(lessons, catalogue, operations, reference, written),
     )
 }

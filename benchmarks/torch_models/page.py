@@ -177,8 +177,9 @@ def wrapped(text: str) -> list[str]:
 
 
 def put(path: Path, mark: str, lines: list[str]) -> None:
-    """Write them between <!-- mark --> and <!-- -->."""
-    place = re.compile(rf"(?<=<!-- {re.escape(mark)} -->\n).*?(?=<!-- -->\n)", re.S)
+    """Write them between <!-- mark --> and <!-- --> (in docs/ <!-- written: NAME --> and
+    <!-- written -->, which the book knows)."""
+    place = re.compile(rf"(?<=<!-- {re.escape(mark)} -->\n).*?(?=<!-- (?:written )?-->\n)", re.S)
     text = path.read_text("utf-8")
     if not place.search(text):
         raise ValueError(f"{path.name} has no <!-- {mark} -->")
@@ -189,9 +190,9 @@ def main() -> None:
     """Write what was kept."""
     found = kept()
     page, readme = ROOT / "docs" / "modules.md", ROOT / "README.md"
-    put(page, "torch models", targets(found))
+    put(page, "written: torch models", ["", *targets(found)])
     if "referees" in found:
-        put(page, "four judges", judges(found["referees"]))
+        put(page, "written: four judges", ["", *judges(found["referees"])])
         put(readme, "four judges", in_short(found["referees"]))
 
 
