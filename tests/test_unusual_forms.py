@@ -377,3 +377,29 @@ def test_an_input_that_one_side_overwrites_is_unjudged() -> None:
     assert [e.end.name for e in report.unjudged] == ["new input"]
     assert check_modules(overwriting, Applied(layer), x_of()).unpaired == ("new input",)
     assert check_modules(overwriting, copy.deepcopy(overwriting), x_of()).outcome == "PASS"
+
+
+class PartlyInHalf(nn.Module):
+    """Two layers, of which autocast reaches those that are named."""
+
+    def __init__(self, halved: str) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.first, self.second, self.halved = nn.Linear(5, 6), nn.Linear(6, 3), halved
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in ("first", "second"):
+            with torch.autocast("cpu", torch.bfloat16, enabled=name in self.halved):
+                x = getattr(self, name)(x).to(x.dtype)
+        return x
+
+
+@pytest.mark.parametrize("other", ["second", "first second", ""])
+def test_autocast_on_other_layers_fails(other: str) -> None:
+    """In float64 nothing is left of it, so the casts of the weights tell."""
+    x = torch.randn(4, 5)
+    assert check_modules(PartlyInHalf("first"), PartlyInHalf("first"), x).outcome == "PASS"
+    for a, b in (("first", other), (other, "first")):
+        report = check_modules(PartlyInHalf(a), PartlyInHalf(b), x)
+        assert report.outcome == "FAIL", (a, b)
+        assert any("bfloat16" in sentence for sentence in report.differing), (a, b)

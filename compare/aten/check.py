@@ -1,6 +1,6 @@
 """Is every call of one model right? Do two models compute the same?"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,10 +12,11 @@ import torch
 from torch_parity.compare.aten.alignment import Alignment, align
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
 from torch_parity.compare.aten.chosen import chosen_by
-from torch_parity.compare.aten.doubled import halves_of, precisions
+from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired, same_given
+from torch_parity.compare.aten.halves import halves_differ
 from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.parting import Parting, parting
@@ -159,9 +160,10 @@ def _modules_report(
     pair, precision = pair_in_float64(a, b, own, share_draws, notes)
     if share_draws:
         require_same_draws(a, b, pair)
+    pairs = given_pairs(own[0], own[1], names)
     differing = (
-        *given_differ(own[0], own[1], names, called),
-        *halves_differ(own, pair, called),
+        *given_differ(own[0], own[1], pairs, called),
+        *halves_differ(own, pair, pairs, called),
     )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
@@ -217,7 +219,7 @@ def compared(
 ) -> Comparison:
     """The second record, held to the first."""
     a, b = pair
-    pairs = paired(_given(a), _given(b), hinted(names, b.given))
+    pairs = given_pairs(a, b, names)
     ends = _without(ignore, list(ends_of(a, b, pairs)))
     alignment = align(a, b, ends, same_given(a, b, pairs), tick, bits)
     due, unpaired = (
@@ -273,13 +275,17 @@ def _given(record: Record) -> dict[str, np.ndarray]:
     }
 
 
+def given_pairs(a: Record, b: Record, names: Mapping[str, str]) -> dict[str, Pairing]:
+    """The given tensors of b that a has as well. names are hints, a's to b's."""
+    return paired(_given(a), _given(b), hinted(names, b.given))
+
+
 def given_differ(
-    a: Record, b: Record, names: Mapping[str, str], called: tuple[str, str]
+    a: Record, b: Record, pairs: Mapping[str, Pairing], called: tuple[str, str]
 ) -> list[str]:
     """Weights that should be the same numbers, and are not: same name, same shape, and no
     counterpart anywhere."""
     of_a, of_b = _given(a), _given(b)
-    pairs = paired(of_a, of_b, hinted(names, b.given))
     found = []
     for name, array in of_b.items():
         other = of_a.get(name)
@@ -294,16 +300,6 @@ def given_differ(
             f"{array[at]:.9g} in {called[1]}."
         )
     return found
-
-
-def halves_differ(
-    own: Sequence[Record], pair: Sequence[Record], called: tuple[str, str]
-) -> Iterator[str]:
-    """A half that one side alone computes in, and that is gone in float64: autocast."""
-    gone = [halves_of(o) - halves_of(p) for o, p in zip(own, pair, strict=True)]
-    for kind in sorted(gone[0] ^ gone[1]):
-        one, other = called if kind in gone[0] else called[::-1]
-        yield f"{one} computes in {kind} (autocast), and {other} does not."
 
 
 def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:

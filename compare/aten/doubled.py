@@ -63,12 +63,6 @@ def precisions(record: Record) -> set[str]:
     return {str(kind).removeprefix("torch.") for kind in kinds}
 
 
-def halves_of(record: Record) -> set[str]:
-    """The types of two bytes that a call computes in."""
-    kinds = {r.dtype for call in record.calls for r in call.outputs if r.dtype in HALVES}
-    return {str(kind).removeprefix("torch.") for kind in kinds}
-
-
 def _state(value: Any, p: Any) -> Any:
     """Counters are float32 in any model; the step advances a copy of them."""
     if not isinstance(value, Tensor):
