@@ -1,4 +1,5 @@
-"""The command line. Imports torch only in commands that compute, so that --help answers at once."""
+"""The command line: a short function for each command, whose work is in commands/. Only commands
+that compute import torch, so that --help answers at once."""
 
 import os
 import sys
@@ -10,21 +11,12 @@ import click
 
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.commands.case_options import case_options, grid_options
-from torch_parity.compare.commands.modules import KEEP, model, modules
+from torch_parity.compare.commands.modules import model, modules
+from torch_parity.compare.commands.options import JSON, KEEP, RUNS
 from torch_parity.compare.commands.stopping import exit_on_interrupt
 from torch_parity.compare.commands.train_modules import train_modules
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
-
-RUNS = click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of all runs.",
-)
-
 
 CHECKED: dict[str, Any] = {"steps": 3, "log_every": 1}
 """What `parity check` does if it is not told otherwise: every step of a few is judged whole."""
@@ -79,7 +71,7 @@ def train(
 @parity.command(short_help="Judge a few steps; show the whole report.")
 @partial(case_options, defaults=CHECKED)
 @grid_options
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@JSON
 def check(
     case_file: Path | None,
     as_json: bool,
@@ -223,7 +215,7 @@ def record(
     multiple=True,
     help="Leave out a tensor (z1, given/W1, 'd*'); may be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@JSON
 def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
     """Judge the trace files A and B (.safetensors or .npz), whichever program wrote them.
 
@@ -302,7 +294,7 @@ def lesson(name: str | None, seed: int, root: Path) -> None:
     is_flag=True,
     help="Also show the error of two-sided differences for each epsilon.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@JSON
 @click.option("--name", help="Name of a run folder to write pictures of the errors to.")
 @RUNS
 def gradcheck(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import torch_parity as tp
 from benchmarks.zoo import cases
 from tests.command import Ended, refusal
+from tests.damage import edit
 from torch_parity.compare.aten.check import check_step
 from torch_parity.compare.aten.recording import Recording, recording_of
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
@@ -338,27 +339,7 @@ def test_other_files_are_refused(sound: Path, tmp_path: Path) -> None:
             tp.load_recording(path)
 
 
-def _edit(rng: Random, value: Any) -> None:
-    """Walk down to some place, and replace, swap, drop or double what is there."""
-    wild = [None, True, -1, 0, 1, 2**31, 2**63, "x", [], {}, [2**62], 0.5, {"tensor": 1}]
-    while True:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        if not keys:
-            return
-        key = rng.choice(keys)
-        if isinstance(value[key], dict | list) and value[key] and rng.random() < 0.9:
-            value = value[key]
-            continue
-        other, how = rng.choice(keys), rng.randrange(4)
-        if how == 0:
-            value[key], value[other] = value[other], value[key]
-        elif how == 1:
-            del value[key]
-        elif how == 2 and isinstance(value, list):
-            value.append(value[key])
-        else:
-            value[key] = rng.choice(wild)
-        return
+WILD = [None, True, -1, 0, 1, 2**31, 2**63, "x", [], {}, [2**62], 0.5, {"tensor": 1}]
 
 
 @pytest.mark.parametrize("chunk", range(2))
@@ -367,7 +348,7 @@ def test_no_damaged_file_crashes(chunk: int, sound: Path, tmp_path: Path) -> Non
     ended = {"refused": 0, "judged": 0}
     for seed in range(chunk * 25, chunk * 25 + 25):
         rng = Random(seed)
-        path = edited(sound, tmp_path / "t", lambda r, rng=rng: _edit(rng, r))
+        path = edited(sound, tmp_path / "t", lambda r, rng=rng: edit(rng, r, WILD))
         try:
             _ = tp.check_model(path).verdict
             _ = tp.check_modules(sound, path).verdict

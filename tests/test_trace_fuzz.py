@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.damage import edit
 from tests.trace_samples import as_npz, as_safetensors, metadata, named, read_by_others, trace
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.errors import InputError
@@ -83,35 +84,13 @@ def with_another_header(rng: Random, content: bytes) -> bytes:
     if rng.random() < 0.6:
         key = rng.choice(("nodes", "nodes", "nodes", "order"))
         inside = json.loads(header["__metadata__"][key])
-        _edit(rng, inside)
+        edit(rng, inside, WILD)
         header["__metadata__"][key] = json.dumps(inside)
     else:
-        _edit(rng, header)
+        edit(rng, header, WILD)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + content[_header_end(content) :]
-
-
-def _edit(rng: Random, value: Any) -> None:
-    """Walk down to some place, and replace, swap, drop or double what is there."""
-    while True:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        if not keys:
-            return
-        key = rng.choice(keys)
-        if isinstance(value[key], dict | list) and value[key] and rng.random() < 0.9:
-            value = value[key]
-            continue
-        other, how = rng.choice(keys), rng.randrange(4)
-        if how == 0:
-            value[key], value[other] = value[other], value[key]
-        elif how == 1:
-            del value[key]
-        elif how == 2 and isinstance(value, list):
-            value.append(value[key])
-        else:
-            value[key] = rng.choice(WILD)
-        return
 
 
 def with_other_arrays(rng: Random, content: bytes) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from torch_parity.compare.commands.options import IGNORED_RESULTS, JSON, KEEP, SEED_OF_BOTH
 from torch_parity.compare.commands.user_file import described, made_by, progress_bar
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
@@ -23,27 +24,13 @@ FORM = (
 )
 
 
-KEEP = click.option(
-    "--keep",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Keep the tensors of the step in this folder instead of memory; they are removed.",
-)
-
-
 @click.command(short_help="Judge whether two torch models agree.")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed of both.")
-@click.option(
-    "--ignore",
-    "ignored",
-    metavar="NAME",
-    multiple=True,
-    help="Leave out a result of b (loss, 'head.*'); may be repeated.",
-)
+@SEED_OF_BOTH
+@IGNORED_RESULTS
 @KEEP
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@JSON
 def modules(
     a: str, b: str, seed: int, ignored: tuple[str, ...], keep: Path | None, as_json: bool
 ) -> None:
@@ -73,7 +60,7 @@ def modules(
     multiple=True,
     help="Judge only this module (blocks.0, '*.attn') and what is inside it; may be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@JSON
 def model(model: str, seed: int, keep: Path | None, only: tuple[str, ...], as_json: bool) -> None:
     """Judge every ATen call of one model, each on the inputs that it had.
 

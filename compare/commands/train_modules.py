@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from torch_parity.compare.commands.options import IGNORED_RESULTS, JSON, RUNS, SEED_OF_BOTH
 from torch_parity.compare.commands.user_file import described, made_by, progress_bar
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
@@ -32,23 +33,10 @@ FORM = "expected (model, batches, loss, optimizer) or (model, batches, loss, opt
     help="Judge the first step, the last, and every Nth one.",
 )
 @click.option("--name", help="Name of the run  [default: the name of A's file]")
-@click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of all runs.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed of both.")
-@click.option(
-    "--ignore",
-    "ignored",
-    metavar="NAME",
-    multiple=True,
-    help="Leave out a result of b (loss, 'head.*'); may be repeated.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@RUNS
+@SEED_OF_BOTH
+@IGNORED_RESULTS
+@JSON
 def train_modules(
     a: str,
     b: str,

@@ -161,10 +161,9 @@ class _Replay:
         inner = between(self._stretch(node), self.known) if seen.outcome == "wrong" else ()
         if inner:
             through = " and ".join([", ".join(inner[:-1]), inner[-1]] if inner[1:] else inner)
-            were = "were" if inner[1:] else "was"
-            seen = replace(
-                seen, detail=f"{through} {were} not recorded, so the mistake may be before it"
-            )
+            were, of = ("were", "any of them") if inner[1:] else ("was", "it")
+            detail = f"{through} {were} not recorded, so the mistake may be in computing {of}"
+            seen = replace(seen, detail=detail)
         return seen
 
     def _by(

@@ -26,6 +26,7 @@ from torch_parity.compare.aten.memory import Place
 from torch_parity.compare.aten.record import Call, FunctionCall, Record
 from torch_parity.compare.aten.snapshots import TensorRef, span
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.sources.files.access import reading
 from torch_parity.compare.sources.files.safetensors import parsed, read_safetensors
 from torch_parity.compare.sources.files.stored import Entry, check_shape
 from torch_parity.compare.sources.files.trace_file import MODEL_FORMAT
@@ -48,19 +49,11 @@ def load_records(path: Path) -> Loaded:
     Raises:
         InputError: there is no such file, it is damaged, or it is no recorded step.
     """
-    try:
+    with reading(path, "a file of `parity record --module`"):
         return _load(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except InputError as error:  # it may quote the file, which may hold control characters
-        said = "".join(c if c.isprintable() else "?" for c in str(error))
-        raise InputError(said) from None
 
 
 def _load(path: Path) -> Loaded:
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise InputError(f"{path} {what}; expected a file of `parity record --module`")
     metadata, entries = read_safetensors(path)
     data = _said(path, metadata)
     most = most_entries(path.stat().st_size)

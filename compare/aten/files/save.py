@@ -4,7 +4,6 @@ The header is written here, since the safetensors library needs all numbers in m
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from math import prod
@@ -32,6 +31,7 @@ from torch_parity.compare.aten.record import Call, FunctionCall, Record
 from torch_parity.compare.aten.snapshots import TensorRef, span
 from torch_parity.compare.aten.watch import Watch
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.sources.files.access import writing
 from torch_parity.compare.sources.files.trace_file import MODEL_FORMAT
 from torch_parity.compare.tensors import to_numpy
 
@@ -177,16 +177,8 @@ def _header(about: FileData, storages: list[_Storage]) -> bytes:
 
 
 def _write(path: Path, header: bytes, storages: list[_Storage], watch: Watch) -> None:
-    half_done = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            with half_done.open("wb") as stream:
-                _write_all(stream, header, storages, watch(f"writing {path.name}", len(storages)))
-            half_done.replace(path)
-        finally:
-            half_done.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+    with writing(path) as half_done, half_done.open("wb") as stream:
+        _write_all(stream, header, storages, watch(f"writing {path.name}", len(storages)))
 
 
 def _write_all(

@@ -5,7 +5,6 @@ describes it. .npz is read as well. Nothing in a file is ever unpickled or execu
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors.numpy import save as serialize
 from torch_parity.compare.bounds.precision import is_half
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.sources.files.access import reading, writing
 from torch_parity.compare.sources.files.nodes import NodeRecord, checked, written
 from torch_parity.compare.sources.files.npz import read_npz
 from torch_parity.compare.sources.files.safetensors import read_safetensors
@@ -67,15 +67,8 @@ def save(path: Path, trace: Trace, about: Mapping[str, Any]) -> None:
     if about:
         metadata["about"] = json.dumps(about)
     data = serialize({n: np.asarray(a, order="C") for n, a in tensors.items()}, metadata)
-    half_done = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            half_done.write_bytes(data)
-            half_done.replace(path)
-        finally:
-            half_done.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+    with writing(path) as half_done:
+        half_done.write_bytes(data)
 
 
 def load(path: Path) -> TraceFile:
@@ -84,19 +77,11 @@ def load(path: Path) -> TraceFile:
     Raises:
         InputError: there is no such file, it is damaged, or it is not a trace.
     """
-    try:
+    with reading(path, "a trace file, as parity record writes it"):
         return _load(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except InputError as error:  # it may quote the file, which may hold control characters
-        said = "".join(c if c.isprintable() else "?" for c in str(error))
-        raise InputError(said) from None
 
 
 def _load(path: Path) -> TraceFile:
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise InputError(f"{path} {what}; expected a trace file, as parity record writes it")
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"PK"
     metadata, entries = read_npz(path) if zipped else read_safetensors(path)
