@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -163,45 +164,49 @@ def of_mistake(
 
 def of_single_pair(kind: str, seed: int) -> Outcome:
     """A right pair in float32, from both sides: compared in float64, and each judged by itself."""
-    begun = time.perf_counter()
-    out = Outcome("single", kind, seed)
-    for turned in (False, True):
-        both = pairs.pair(kind, seed, torch.float32)
-        a, b = (both.b, both.a) if turned else (both.a, both.b)
+
+    def look(a: ZooCase, b: ZooCase) -> tuple[tuple[str, ...], str]:
         torch.manual_seed(0)
-        try:
-            found = check.check_steps(step_of(a, "a"), step_of(b, "b"), {})
-        except Exception as error:
-            out.crashed = f"{type(error).__name__}: {error}"
-            return out
-        out.explanations += found.explanations
-        if found.outcome == "FAIL":
-            out.seen, out.first = True, " ".join(found.verdict.splitlines()[:4])[:300]
-    out.seconds = time.perf_counter() - begun
-    return out
+        found = check.check_steps(step_of(a, "a"), step_of(b, "b"), {})
+        wrong = " ".join(found.verdict.splitlines()[:4]) if found.outcome == "FAIL" else ""
+        return found.explanations, wrong
+
+    return _from_both_sides(Outcome("single", kind, seed), torch.float32, look)
 
 
 def of_pair(kind: str, seed: int) -> Outcome:
     """A right pair in float64, from both sides."""
+
+    def look(a: ZooCase, b: ZooCase) -> tuple[tuple[str, ...], str]:
+        found = judged(a, b)
+        wrong = "; ".join(
+            f"{e.end.name} {e.outcome} {e.use:.3g} {e.reason}"
+            for e in found.there.alignment.ends
+            if e.outcome in ("wrong", "absent")
+        )
+        lacking = f" lacking {found.there.lacking}" if found.there.lacking else ""
+        return told(found.causes), f"{wrong[:300]}{lacking}" if found.wrong else ""
+
+    return _from_both_sides(Outcome("pair", kind, seed), torch.float64, look)
+
+
+def _from_both_sides(
+    out: Outcome,
+    dtype: torch.dtype,
+    look: Callable[[ZooCase, ZooCase], tuple[tuple[str, ...], str]],
+) -> Outcome:
+    """look gives the explanations of one direction, and what is wrong, "" if nothing is."""
     begun = time.perf_counter()
-    out = Outcome("pair", kind, seed)
     for turned in (False, True):
-        both = pairs.pair(kind, seed, torch.float64)
-        a, b = (both.b, both.a) if turned else (both.a, both.b)
+        both = pairs.pair(out.kind, out.seed, dtype)
         try:
-            found = judged(a, b)
+            told_why, wrong = look(*((both.b, both.a) if turned else (both.a, both.b)))
         except Exception as error:
             out.crashed = f"{type(error).__name__}: {error}"
             return out
-        out.seen = out.seen or found.wrong
-        out.explanations += told(found.causes)
-        if found.wrong:
-            out.first = "; ".join(
-                f"{e.end.name} {e.outcome} {e.use:.3g} {e.reason}"
-                for e in found.there.alignment.ends
-                if e.outcome in ("wrong", "absent")
-            )[:300]
-            out.first += f" lacking {found.there.lacking}" if found.there.lacking else ""
+        out.explanations += told_why
+        if wrong:
+            out.seen, out.first = True, wrong[:300]
     out.seconds = time.perf_counter() - begun
     return out
 
