@@ -122,7 +122,7 @@ def judged(a: ZooCase, b: ZooCase) -> Judged:
     pair = first, check.recorded(steps[1], first)
     called = "a", "b"
     there = check.compared(pair, {})
-    differ = check.given_differ(*pair, {}, called)
+    differ = check.given_differ(*pair, check.given_pairs(*pair, {}), called)
     options = options_of(steps[0]), options_of(steps[1])
     back, causes = check.why(there, pair, {}, (), called, options)
     wrong = any(e.outcome in ("wrong", "absent") for e in there.alignment.ends)

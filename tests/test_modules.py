@@ -238,6 +238,27 @@ def test_weights_off_by_a_little_are_given_differently() -> None:
     assert "fc2.bias at [1]" in sentence
 
 
+class Scale(nn.Module):
+    """A parameter without dimensions."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+@pytest.mark.parametrize("factor", [2.0, float("nan")])
+def test_a_single_number_that_is_given_differently(factor: float) -> None:
+    x = data()[0]
+    assert check_modules(Scale(1.5), Scale(1.5), x).outcome == "PASS"
+    report = check_modules(Scale(1.5), Scale(factor), x)
+    assert report.outcome == "FAIL"
+    (sentence,) = report.differing
+    assert sentence.startswith("Given differently: factor is 1.5 in a")
+
+
 def test_batch_norm_in_two_modes_under_a_loss_that_is_a_function() -> None:
     a = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
     b = copy.deepcopy(a).eval()

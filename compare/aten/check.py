@@ -291,12 +291,12 @@ def given_differ(
         other = of_a.get(name)
         if name in pairs or other is None or other.shape != array.shape or not array.size:
             continue
-        gap = np.abs(other.astype(np.float64) - array.astype(np.float64))
+        gap = np.asarray(np.abs(other.astype(np.float64) - array.astype(np.float64)))
         gap[np.isnan(other) != np.isnan(array)] = np.inf
         at = np.unravel_index(int(np.nan_to_num(gap, posinf=np.inf).argmax()), gap.shape)
-        index = [int(i) for i in at]
+        where = f" at {[int(i) for i in at]}" if at else ""
         found.append(
-            f"Given differently: {name} at {index} is {other[at]:.9g} in {called[0]} and "
+            f"Given differently: {name}{where} is {other[at]:.9g} in {called[0]} and "
             f"{array[at]:.9g} in {called[1]}."
         )
     return found
