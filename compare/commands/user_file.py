@@ -45,7 +45,8 @@ def progress_bar() -> Iterator["Watch"]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
 
         def watch(what: str, total: int) -> Any:
             task = bar.add_task(what, total=total)

@@ -69,8 +69,8 @@ def unjudged(j: Judgement, called: Names = CALLED) -> Iterator[str]:
     yield from (f"{detail}." for detail in sorted(details)[:3])
     if not details:
         yield (
-            "Both sides do not name one and the same way to compute them, so what rounding may do "
-            "to them is not known."
+            "They are not known to be computed by the same operations, so how much of this is "
+            "rounding is not known."
         )
 
 
