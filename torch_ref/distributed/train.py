@@ -11,8 +11,10 @@ equals that of one process, for any number of ranks.
 import argparse
 import json
 import os
+import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 import torch.distributed as dist
@@ -148,22 +150,22 @@ def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -
     done = checkpoint.load(folder / "checkpoints", trainer.net, trainer.optimizer)
     first = trainer.rank == 0
     # points after the checkpoint are purged: those steps are run again
-    curves = SummaryWriter(folder / "tensorboard", purge_step=done + 1) if first else None
-    for step in range(done + 1, job.steps + 1):
-        given, made = trainer.step(step)
-        if step <= traces:
-            _write_trace(folder, step, trainer.rank, whole(given), whole(made))
-        numbers = _curves(made, list(parameters(trainer.net)))
-        if curves:
-            for tag, value in numbers.items():
-                curves.add_scalar(tag, value, step)
-        if step % every == 0:
+    writer = SummaryWriter(folder / "tensorboard", purge_step=done + 1) if first else nullcontext()
+    with writer as curves:
+        for step in range(done + 1, job.steps + 1):
+            given, made = trainer.step(step)
+            if step <= traces:
+                _write_trace(folder, step, trainer.rank, whole(given), whole(made))
+            numbers = _curves(made, list(parameters(trainer.net)))
             if curves:
-                curves.flush()
-            checkpoint.save(folder / "checkpoints", step, trainer.net, trainer.optimizer)
+                for tag, value in numbers.items():
+                    curves.add_scalar(tag, value, step)
+            if step % every == 0:
+                if curves:
+                    curves.flush()
+                checkpoint.save(folder / "checkpoints", step, trainer.net, trainer.optimizer)
     last = whole(trainer.state())
-    if curves:
-        curves.close()
+    if first:
         save_file(last, folder / "final.safetensors")
 
 
@@ -236,6 +238,18 @@ def _stale_store() -> bool:
     """Whether the ranks use torchrun's own store. It keeps its content over a restart, so that a
     restarted run hangs or fails to connect (pytorch issue 135712)."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def leave() -> NoReturn:
+    """End the process with status 0 and without taking Python down.
+
+    Gloo's threads outlive destroy_process_group (FSDP2 keeps its process group), and one that lets
+    go of a tensor while Python is taken down aborts the process: torchrun then calls a finished run
+    failed (pytorch pull request 179291).
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @report_errors
