@@ -215,6 +215,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_files_of_300_MB_take_less_than_100_MB(tmp_path: Path) -> None:
     """One tensor of 200 MB and four of 25. VmHWM, for getrusage counts the parent's peak too."""
