@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from torch_parity.compare.aten.alignment import Alignment, align
+from torch_parity.compare.aten.align import align
+from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
 from torch_parity.compare.aten.chosen import chosen_by
 from torch_parity.compare.aten.doubled import precisions

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
-from torch_parity.compare.aten.alignment import Alignment, EndVerdict, is_view, writers_of
+from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.draws import UNINITIALISED
+from torch_parity.compare.aten.end_verdicts import EndVerdict
 from torch_parity.compare.aten.memory import Place
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.writers import is_view, stretch, writers_of
 
 # Calls that make tensors out of no tensor: where a stretch begins, but never what is wrong first.
 CONSTANTS = {
@@ -146,19 +148,7 @@ def views_of(record: Record, ref: TensorRef, reader: Call) -> list[Call]:
 
 def leading_to(record: Record, ref: TensorRef, known: Collection[Place]) -> list[Call]:
     """The calls that make a tensor out of known ones, less those that only make constants."""
-    writers = writers_of(record)
-    todo, seen, found = [ref.place], set(), set()
-    while todo:
-        place = todo.pop()
-        if place in seen or place in known or place not in writers:
-            continue
-        seen.add(place)
-        call = writers[place]
-        found.add(call.index)
-        todo += [r.place for r in call.inputs]
-        if place[1]:
-            todo.append((place[0], place[1] - 1))
-    calls = [record.calls[i] for i in sorted(found)]
+    calls = stretch(record, ref, known)
     return [c for c in calls if c.operation not in SHAPED] or calls
 
 
@@ -240,6 +230,3 @@ def shared_inputs(calls: Collection[Call], alignment: Alignment) -> Iterator[Ten
         for ref in call.inputs:
             if ref.place in places:
                 yield ref
-
-
-__all__ = ["Parting", "TensorNames", "formula", "is_view", "leading_to", "parting", "shared_inputs"]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from torch_parity.compare.aten.alignment import Alignment, EndVerdict
+from torch_parity.compare.aten.alignment import Alignment
+from torch_parity.compare.aten.end_verdicts import EndVerdict
 from torch_parity.compare.aten.others import Other
 from torch_parity.compare.aten.parting import Parting, TensorNames, formula
 from torch_parity.compare.aten.record import Call, Record

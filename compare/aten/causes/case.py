@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torch_parity.compare.aten.alignment import Alignment, is_view, writers_of
+from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.causes import numbers
 from torch_parity.compare.aten.causes.numbers import bounded, fits, fits_somehow, is_constant
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
@@ -23,6 +23,7 @@ from torch_parity.compare.aten.parting import Parting, TensorNames, leading_to
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.replay import expected_of
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.writers import is_view, writers_of
 from torch_parity.compare.bounds.precise import higher
 from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
 from torch_parity.compare.tensors import to_numpy

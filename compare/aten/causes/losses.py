@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from torch_parity.compare.aten.alignment import is_view
 from torch_parity.compare.aten.causes import numbers
 from torch_parity.compare.aten.causes.case import Case, Made, Side
 from torch_parity.compare.aten.causes.numbers import computed, fits
@@ -17,6 +16,7 @@ from torch_parity.compare.aten.causes.structure import factors
 from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.writers import is_view
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 MOVES = {"clone", "_to_copy", "copy", "index", "_unsafe_view"}
