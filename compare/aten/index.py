@@ -172,16 +172,11 @@ def _largest(value: np.ndarray) -> float:
     return float(np.abs(finite).max()) if finite.size else 0.0
 
 
-def arrangements(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """The numbers in this shape: as they are, then with their dimensions permuted."""
-    for _, arranged in ordered(value, shape):
-        yield arranged
-
-
 def ordered(
     value: np.ndarray, shape: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, ...] | None, np.ndarray]]:
-    """arrangements, each with the order that the dimensions are in; None as they are."""
+    """The numbers in this shape: as they are (None), then with their dimensions permuted, each with
+    the order that these are in."""
     yield None, value.reshape(shape)
     if 1 < value.ndim <= MOST_DIMENSIONS:
         for order in permutations(range(value.ndim)):

@@ -1,7 +1,7 @@
 """Where two aligned records part: the last tensors that both have, and what each side makes of
 them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -221,12 +221,3 @@ def _shown(value: Any, names: TensorNames) -> str:
     if isinstance(value, float):
         return f"{value:.9g}"
     return repr(value)
-
-
-def shared_inputs(calls: Collection[Call], alignment: Alignment) -> Iterator[TensorRef]:
-    """The tensors of b that both have, of those that these calls read."""
-    places = {ref.place: ref for ref in alignment.shared}
-    for call in calls:
-        for ref in call.inputs:
-            if ref.place in places:
-                yield ref

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from torch_parity.compare.aten.causes import numbers
-from torch_parity.compare.aten.causes.case import Case, Made, Side
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
+from torch_parity.compare.aten.causes.side import Made, Side
 from torch_parity.compare.aten.reports import where
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
@@ -45,7 +46,6 @@ OTHERS: dict[str, tuple[Function, str]] = {
     "squared relu": (lambda x: F.relu(x).square(), "F.relu(x).square()"),
 }
 FUNCTIONS = GELUS | OTHERS
-NO_FUNCTION = "no activation"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from torch_parity.compare.aten.causes import numbers
-from torch_parity.compare.aten.causes.case import Case, Made, Side
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits, fits_somehow
 from torch_parity.compare.aten.causes.registry import cause
+from torch_parity.compare.aten.causes.side import Made, Side
 from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef

@@ -15,8 +15,10 @@ from torch_parity.compare.aten.causes import (  # noqa: F401 (each adds to the c
     recurrent,
     structure,
 )
-from torch_parity.compare.aten.causes.case import Borrowed, Case, Side
+from torch_parity.compare.aten.causes.borrowed import Borrowed
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.registry import CATALOGUE, Cause
+from torch_parity.compare.aten.causes.side import Side
 from torch_parity.compare.aten.parting import Parting
 
 Options = Mapping[str, Mapping[str, Any]]

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from torch_parity.compare.aten.causes import numbers
-from torch_parity.compare.aten.causes.case import Case, Made, Side
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
+from torch_parity.compare.aten.causes.side import Made, Side
 from torch_parity.compare.aten.causes.structure import factors
 from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.reports import where

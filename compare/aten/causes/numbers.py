@@ -13,7 +13,6 @@ from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
 
 # What is known to no more than this share of its size shows nothing.
 SHARP = 1e-6
-Order = tuple[int, ...] | None
 
 
 def bounded(tensor: Any) -> BoundedTensor | None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from torch_parity.compare.aten.causes import numbers
-from torch_parity.compare.aten.causes.case import Case, Made, Side
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits, fits_somehow
 from torch_parity.compare.aten.causes.registry import cause
+from torch_parity.compare.aten.causes.side import Made, Side
 from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.reports import where
