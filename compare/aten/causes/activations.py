@@ -179,10 +179,7 @@ def _told(case: Case, of_a: Taken, of_b: Taken) -> str:
 def activation_missing(case: Case) -> Iterator[str]:
     """The other's call reads the argument itself, and with the activation both are the same."""
     for swap in case.swaps:
-        for x, y, lacks, has in (
-            (swap.v, swap.y, swap.one, swap.other),
-            (swap.y, swap.v, swap.other, swap.one),
-        ):
+        for x, y, lacks, has in swap.both_ways:
             if not x.common or y.common or not x.tensor.is_floating_point():
                 continue
             name = name_of(x.tensor, y.tensor)

@@ -108,10 +108,7 @@ def _padding_told(
 def flatten_order(case: Case) -> Iterator[str]:
     """NHWC against NCHW"""
     for swap in case.swaps:
-        for v, y, one, other in (
-            (swap.v, swap.y, swap.one, swap.other),
-            (swap.y, swap.v, swap.other, swap.one),
-        ):
+        for v, y, one, other in swap.both_ways:
             source = _image(one, v.ref) or _image(other, y.ref)
             if source is None:
                 continue

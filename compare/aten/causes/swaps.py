@@ -25,6 +25,11 @@ class Swap:
     y_tensor: BoundedTensor  # in v's shape
     meets: Made | None = None
 
+    @property
+    def both_ways(self) -> tuple[tuple[Made, Made, Side, Side], tuple[Made, Made, Side, Side]]:
+        """(v, y, one, other), and the other way round."""
+        return (self.v, self.y, self.one, self.other), (self.y, self.v, self.other, self.one)
+
 
 def swaps_of(one: Side, other: Side) -> list[Swap]:
     """The first swaps that bring the two together: one reads or makes v, the other y."""
