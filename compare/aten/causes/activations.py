@@ -12,7 +12,7 @@ from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.side import Made, Side
-from torch_parity.compare.aten.reports import where
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 Function = Callable[[Any], Any]

@@ -9,8 +9,8 @@ from torch_parity.compare.aten.causes.numbers import computed
 from torch_parity.compare.aten.causes.registry import ALL, cause
 from torch_parity.compare.aten.causes.side import Made, Side
 from torch_parity.compare.aten.memory import digits
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
-from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.tensors import BoundedTensor
 

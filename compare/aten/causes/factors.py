@@ -8,7 +8,7 @@ from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import ALL, cause
 from torch_parity.compare.aten.causes.relations import factors, place, relations
 from torch_parity.compare.aten.causes.side import Made
-from torch_parity.compare.aten.reports import where
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 

@@ -15,8 +15,8 @@ from torch_parity.compare.aten.causes.relations import factors, place
 from torch_parity.compare.aten.causes.side import Made, Side
 from torch_parity.compare.aten.causes.terms import terms
 from torch_parity.compare.aten.ends import result_of
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
-from torch_parity.compare.aten.reports import where
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 BACKWARD = ("backward",)

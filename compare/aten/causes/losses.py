@@ -14,8 +14,8 @@ from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.relations import factors
 from torch_parity.compare.aten.causes.side import Made, Side
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
-from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.writers import is_view
 from torch_parity.compare.bounds.tensors import BoundedTensor

@@ -10,8 +10,8 @@ from torch_parity.compare.aten.causes.norm_forms import quantities
 from torch_parity.compare.aten.causes.normalized import floats_of, settings
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.side import Side
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
-from torch_parity.compare.aten.reports import where
 
 
 @cause("norm_before_or_after", "a normalization before the layer, or after the sum")

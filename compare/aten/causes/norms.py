@@ -8,7 +8,7 @@ from torch_parity.compare.aten.causes.norm_forms import differing
 from torch_parity.compare.aten.causes.normalized import parameters_of
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
-from torch_parity.compare.aten.reports import where
+from torch_parity.compare.aten.naming import where
 
 
 @cause("norm_eps_value", "another eps in a normalization")

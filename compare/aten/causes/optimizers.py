@@ -8,7 +8,7 @@ from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.updates import Update, changed, option, update
-from torch_parity.compare.aten.reports import where
+from torch_parity.compare.aten.naming import where
 
 UPDATE = ("update",)
 

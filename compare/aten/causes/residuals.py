@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.terms import Term, is_doubled, is_parameter, term_fits, terms
-from torch_parity.compare.aten.reports import where
+from torch_parity.compare.aten.naming import where
 
 
 @cause("residual_missing", "a residual connection on one side only", general=1)

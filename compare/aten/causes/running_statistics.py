@@ -6,7 +6,7 @@ from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.normalized import Setting, floats_of, settings
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
-from torch_parity.compare.aten.reports import where
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 

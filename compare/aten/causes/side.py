@@ -13,7 +13,8 @@ from torch_parity.compare.aten.causes.borrowed import Borrowed
 from torch_parity.compare.aten.causes.numbers import bounded, fits_somehow, is_constant
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.memory import BoundedMemory, Place
-from torch_parity.compare.aten.parting import TensorNames, leading_to
+from torch_parity.compare.aten.naming import TensorNames
+from torch_parity.compare.aten.parting import leading_to
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.replay import expected_of
 from torch_parity.compare.aten.snapshots import TensorRef

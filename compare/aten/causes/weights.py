@@ -8,8 +8,8 @@ from torch_parity.compare.aten.causes import numbers
 from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import ALL, cause
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
-from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import flattened
