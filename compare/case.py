@@ -236,14 +236,14 @@ class Case(BaseModel):
 
 
 def load(file: Path | None = None, **options: Any) -> Case:
-    """A case from a TOML file, from options, or from both (options win).
+    """A case from a TOML file, from options, or from both (options win, but for those of None).
 
     Raises:
         InputError: the file cannot be read, or a value is refused.
     """
     values = read(file) if file else {}
     try:
-        return Case(**(values | options))
+        return Case(**(values | {k: v for k, v in options.items() if v is not None}))
     except ValidationError as error:
         where = f" in {file}" if file else ""
         raise InputError(explain(error, where)) from None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -93,33 +94,27 @@ def _is(made: BoundedTensor, y: BoundedTensor, x: BoundedTensor) -> bool:
 
 def leaky_slope(y: BoundedTensor, x: BoundedTensor) -> float | None:
     """y is x where x > 0 and a constant times x elsewhere."""
-    if tuple(y.shape) != tuple(x.shape):
-        return None
-    below = numbers.value_of(x) < 0
-    if below.sum() < 2 or not (numbers.value_of(y)[~below] == numbers.value_of(x)[~below]).all():
-        return None
-    slope = _ratio(y, x, below)
+    below = _below_zero(y, x)
+    slope = None if below is None else numbers.factor_at(y, x, below)
     return None if slope is None or abs(slope - 1) < numbers.SHARP else slope
 
 
 def elu_alpha(y: BoundedTensor, x: BoundedTensor) -> float | None:
     """y is x where x > 0 and a constant times exp(x) - 1 elsewhere."""
+    below = _below_zero(y, x)
+    unscaled = None if below is None else computed(lambda: torch.expm1(x))
+    if below is None or unscaled is None:
+        return None
+    return numbers.factor_at(y, unscaled, below)
+
+
+def _below_zero(y: BoundedTensor, x: BoundedTensor) -> np.ndarray | None:
+    """Where x < 0, if y is x elsewhere."""
     if tuple(y.shape) != tuple(x.shape):
         return None
-    below = numbers.value_of(x) < 0
-    if below.sum() < 2 or not (numbers.value_of(y)[~below] == numbers.value_of(x)[~below]).all():
-        return None
-    unscaled = computed(lambda: torch.expm1(x))
-    return None if unscaled is None else _ratio(y, unscaled, below)
-
-
-def _ratio(y: BoundedTensor, x: BoundedTensor, at: Any) -> float | None:
-    parts = [
-        numbers.with_error(numbers.value_of(t)[at], numbers.error_of(t)[at], t.dtype)
-        for t in (y, x)
-    ]
-    found = numbers.factor(*parts)
-    return None if found is None else numbers.middle(found)
+    below: np.ndarray = numbers.value_of(x) < 0
+    same = (numbers.value_of(y)[~below] == numbers.value_of(x)[~below]).all()
+    return below if same and below.sum() >= 2 else None
 
 
 def arguments(case: Case) -> Iterator[BoundedTensor]:

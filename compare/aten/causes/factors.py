@@ -63,22 +63,20 @@ def _read_as(reads: list[Made], tensor: BoundedTensor, sign: int) -> Made | None
 @cause("output_scaled", "the same numbers times a constant", general=2)
 def output_scaled(case: Case) -> Iterator[str]:
     """v = y / c, forward."""
-    for one, v, other, made, interval in factors(case):
-        if v.tensor.numel() > 1:
-            yield (
-                f"{one.names.of(v.ref)} of {one.called} is "
-                f"{1 / numbers.middle(interval):.9g} times what {other.called} has "
-                f"({where(place(v, made))})."
-            )
+    yield from _scaled(case, "")
 
 
 @cause("gradient_scaled", "a gradient times a constant", ("backward",), general=2)
 def gradient_scaled(case: Case) -> Iterator[str]:
     """v = y / c, backward."""
+    yield from _scaled(case, "The gradient ")
+
+
+def _scaled(case: Case, what: str) -> Iterator[str]:
     for one, v, other, made, interval in factors(case):
         if v.tensor.numel() > 1:
             yield (
-                f"The gradient {one.names.of(v.ref)} of {one.called} is "
+                f"{what}{one.names.of(v.ref)} of {one.called} is "
                 f"{1 / numbers.middle(interval):.9g} times what {other.called} has "
                 f"({where(place(v, made))})."
             )

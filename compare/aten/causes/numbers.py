@@ -156,6 +156,13 @@ def named_factor(interval: tuple[float, float], known: Iterable[tuple[str, float
     return None
 
 
+def factor_at(y: BoundedTensor, v: BoundedTensor, at: np.ndarray) -> float | None:
+    """The c with y = c v in these entries, if there is one."""
+    parts = [with_error(value_of(t)[at], error_of(t)[at], t.dtype) for t in (y, v)]
+    found = factor(*parts)
+    return None if found is None else middle(found)
+
+
 def middle(interval: tuple[float, float]) -> float:
     """The factor."""
     return (interval[0] + interval[1]) / 2

@@ -1,6 +1,6 @@
 """Known mistakes of optimizers: one setting, or one step of the formula, is another."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch_parity.compare.aten.causes import numbers
@@ -9,6 +9,7 @@ from torch_parity.compare.aten.causes.numbers import computed
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.updates import Update, changed, option, update
 from torch_parity.compare.aten.naming import where
+from torch_parity.compare.bounds.tensors import BoundedTensor
 
 UPDATE = ("update",)
 
@@ -22,6 +23,22 @@ def _told(case: Case, u: Update, name: str, of_a: Any, of_b: Any) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _another(setting: str) -> Callable[[Case], Iterator[str]]:
+    """The function that looks for another value of a setting."""
+
+    def differs(case: Case) -> Iterator[str]:
+        return (_told(case, u, setting, of_a, of_b) for u, of_a, of_b in option(case, setting))
+
+    return differs
+
+
+cause("optimizer_eps", "another eps of Adam", UPDATE)(_another("eps"))
+cause("momentum", "another momentum", UPDATE)(_another("momentum"))
+cause("dampening", "gradients damped in the momentum on one side", UPDATE)(_another("dampening"))
+cause("nesterov", "Nesterov's momentum on one side only", UPDATE)(_another("nesterov"))
+cause("amsgrad", "AMSGrad's maximum on one side only", UPDATE)(_another("amsgrad"))
 
 
 @cause("adam_l2_decay", "weight decay in the gradient of Adam, or apart from it", UPDATE)
@@ -61,13 +78,6 @@ def betas(case: Case) -> Iterator[str]:
             yield _told(case, u, "betas", of_a, of_b)
 
 
-@cause("optimizer_eps", "another eps of Adam", UPDATE)
-def optimizer_eps(case: Case) -> Iterator[str]:
-    """eps=1e-4"""
-    for u, of_a, of_b in option(case, "eps"):
-        yield _told(case, u, "eps", of_a, of_b)
-
-
 @cause("biases_decayed", "weight decay of biases and norms on one side only", UPDATE)
 def biases_decayed(case: Case) -> Iterator[str]:
     """Only vectors are decayed differently."""
@@ -102,83 +112,42 @@ def _only_vectors(case: Case, u: Update) -> bool:
 
 @cause("learning_rate", "another learning rate", UPDATE)
 def learning_rate(case: Case) -> Iterator[str]:
-    """lr=0.1 against 0.01"""
-    for u, of_a, of_b in option(case, "lr"):
-        yield _told(case, u, "lr", of_a, of_b)
-    if update(case) is None:
-        yield from _steps(case)
-
-
-def _steps(case: Case) -> Iterator[str]:
-    """Of any other optimizer: one step is a constant times the other."""
-    name = case.parting.end.end.name.removeprefix("new ")
-    old = case.b.record.given.get(name)
-    p = None if old is None else case.b.number(old)
-    if case.end is None or p is None:
-        return
-    steps = [computed(lambda m=m: m.tensor - p) for m in case.end]  # type: ignore[misc]
-    if (
-        steps[0] is None
-        or steps[1] is None
-        or not all(numbers.is_sharp(s) for s in steps if s is not None)
-    ):
-        return
-    interval = numbers.factor(steps[1], steps[0])
-    if interval is not None and numbers.middle(interval) > 0:
+    """lr=0.1 against 0.01; of any other optimizer: one step is a constant times the other."""
+    yield from _another("lr")(case)
+    for name, ratio, steps in _ratio_of_steps(case):
         rates: list[Any] = [s.options.get(name, {}).get("lr") for s in (case.a, case.b)]
-        ratio = numbers.middle(interval)
-        if (
-            all(isinstance(r, float) for r in rates)
-            and abs(rates[1] / rates[0] - ratio) < 1e-6 * ratio
-        ):
+        known = all(isinstance(r, float) for r in rates)
+        sharp = all(numbers.is_sharp(s) for s in steps)
+        factor = numbers.middle(ratio)
+        if known and sharp and abs(rates[1] / rates[0] - factor) < 1e-6 * factor:
             yield (
                 f"{name} is updated with lr={rates[1]:g} in {case.b.called} and lr={rates[0]:g} in "
-                f"{case.a.called}: the step is {ratio:.9g} times as long."
+                f"{case.a.called}: the step is {factor:.9g} times as long."
             )
-
-
-@cause("momentum", "another momentum", UPDATE)
-def momentum(case: Case) -> Iterator[str]:
-    """momentum=0.99 against 0.9"""
-    for u, of_a, of_b in option(case, "momentum"):
-        yield _told(case, u, "momentum", of_a, of_b)
-
-
-@cause("dampening", "gradients damped in the momentum on one side", UPDATE)
-def dampening(case: Case) -> Iterator[str]:
-    """dampening=0.9: an average of gradients, not their sum"""
-    for u, of_a, of_b in option(case, "dampening"):
-        yield _told(case, u, "dampening", of_a, of_b)
-
-
-@cause("nesterov", "Nesterov's momentum on one side only", UPDATE)
-def nesterov(case: Case) -> Iterator[str]:
-    """nesterov=True"""
-    for u, of_a, of_b in option(case, "nesterov"):
-        yield _told(case, u, "nesterov", of_a, of_b)
-
-
-@cause("amsgrad", "AMSGrad's maximum on one side only", UPDATE)
-def amsgrad(case: Case) -> Iterator[str]:
-    """amsgrad=True"""
-    for u, of_a, of_b in option(case, "amsgrad"):
-        yield _told(case, u, "amsgrad", of_a, of_b)
 
 
 @cause("wrong_sign", "steps uphill", UPDATE)
 def uphill(case: Case) -> Iterator[str]:
-    """maximize=True"""
-    for u, of_a, of_b in option(case, "maximize"):
-        yield _told(case, u, "maximize", of_a, of_b)
+    """maximize=True; of any other optimizer: one step is -1 times the other."""
+    yield from _another("maximize")(case)
+    for name, ratio, _ in _ratio_of_steps(case):
+        if case.end is not None and numbers.named_factor(ratio, [("-", -1.0)]):
+            yield (
+                f"{case.b.called} updates {name} by {case.a.called}'s step times -1 "
+                f"({where(case.end[1].call)})."
+            )
+
+
+def _ratio_of_steps(
+    case: Case,
+) -> Iterator[tuple[str, tuple[float, float], list[BoundedTensor]]]:
+    """(name, b's step by a's, both steps), where the optimizer is not known."""
     name = case.parting.end.end.name.removeprefix("new ")
     old = case.b.record.given.get(name)
     p = None if old is None else case.b.number(old)
-    if update(case) is None and case.end is not None and p is not None:
-        steps = [computed(lambda m=m: m.tensor - p) for m in case.end]  # type: ignore[misc]
-        if steps[0] is not None and steps[1] is not None:
-            interval = numbers.factor(steps[1], steps[0])
-            if interval is not None and numbers.named_factor(interval, [("-", -1.0)]):
-                yield (
-                    f"{case.b.called} updates {name} by {case.a.called}'s step times -1 "
-                    f"({where(case.end[1].call)})."
-                )
+    if update(case) is not None or case.end is None or p is None:
+        return
+    steps = [s for m in case.end if (s := computed(lambda m=m: m.tensor - p)) is not None]  # type: ignore[misc]
+    ratio = numbers.factor(steps[1], steps[0]) if len(steps) == 2 else None
+    if ratio is not None:
+        yield name, ratio, steps

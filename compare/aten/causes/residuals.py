@@ -11,10 +11,8 @@ from torch_parity.compare.aten.naming import where
 @cause("residual_missing", "a residual connection on one side only", general=1)
 def residual_missing(case: Case) -> Iterator[str]:
     """x + f(x) against f(x)"""
-    for t in terms(case):
-        if t.term.tensor.dim() > 1 and not is_doubled(t) and _is_residual(t):
-            if any(is_parameter(s, t.term.ref) for s in (t.lacks, t.has)):
-                continue
+    for t in _residuals(case):
+        if not is_doubled(t):
             yield (
                 f"{t.has.called} adds {t.has.names.of(t.term.ref)} "
                 f"({where(t.with_it.call)}), {t.lacks.called} does not: the residual connection is "
@@ -25,14 +23,19 @@ def residual_missing(case: Case) -> Iterator[str]:
 @cause("residual_doubled", "a residual connection that is added twice", general=1)
 def residual_doubled(case: Case) -> Iterator[str]:
     """x + x + f(x) against x + f(x)"""
-    for t in terms(case):
-        if t.term.tensor.dim() > 1 and is_doubled(t) and _is_residual(t):
-            if any(is_parameter(s, t.term.ref) for s in (t.lacks, t.has)):
-                continue
+    for t in _residuals(case):
+        if is_doubled(t):
             yield (
                 f"{t.has.called} adds {t.has.names.of(t.term.ref)} twice "
                 f"({where(t.with_it.call)}), {t.lacks.called} once."
             )
+
+
+def _residuals(case: Case) -> Iterator[Term]:
+    for t in terms(case):
+        is_weight = any(is_parameter(s, t.term.ref) for s in (t.lacks, t.has))
+        if t.term.tensor.dim() > 1 and _is_residual(t) and not is_weight:
+            yield t
 
 
 def _is_residual(t: Term) -> bool:

@@ -8,6 +8,7 @@ from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.relations import relations
 from torch_parity.compare.aten.causes.side import Made, Side
+from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 
@@ -87,5 +88,7 @@ def _wide(t: Term) -> BoundedTensor:
     return gap
 
 
-def is_parameter(side: Side, ref: "object") -> bool:
-    return bool(side.given_name(ref)) and not side.given_name(ref).startswith("input")  # type: ignore[arg-type]
+def is_parameter(side: Side, ref: TensorRef) -> bool:
+    """It was given, and not as an input."""
+    name = side.given_name(ref)
+    return bool(name) and not name.startswith("input")

@@ -58,11 +58,5 @@ def dropped_with(kept: BoundedTensor, dropped: BoundedTensor) -> float | None:
     out = value == 0
     if not out.any() or (numbers.value_of(kept)[out] == 0).all() or (~out).sum() < 2:
         return None
-    parts = [
-        numbers.with_error(numbers.value_of(t)[~out], numbers.error_of(t)[~out], t.dtype)
-        for t in (dropped_, kept)
-    ]
-    found = numbers.factor(parts[0], parts[1])
-    if found is None or numbers.middle(found) <= 1:
-        return None
-    return 1 - 1 / numbers.middle(found)
+    found = numbers.factor_at(dropped_, kept, ~out)
+    return None if found is None or found <= 1 else 1 - 1 / found
