@@ -32,7 +32,6 @@ class Form:
 class Found:
     """A quantity on the way to a normalized tensor, and the call that makes it."""
 
-    quantity: str
     form: Form
     made: Made
 
@@ -110,7 +109,7 @@ def _forms(case: Case) -> Iterator[tuple[Found, Found]]:
                 if made is not None:
                     known = of.setdefault(quantity, ({}, {}))[i]
                     key = f"{form.affine}" if quantity == "output" else ""
-                    known.setdefault(key, Found(quantity, form, made))
+                    known.setdefault(key, Found(form, made))
         for found in of.values():
             best = [max(f.values(), key=lambda x: x.form.affine, default=None) for f in found]
             if best[0] is not None and best[1] is not None and best[0].form != best[1].form:

@@ -15,15 +15,14 @@ MOST_TRIED = 150  # swaps
 
 @dataclass(frozen=True)
 class Swap:
-    """`one` has v where `other` has y: with y in the place of v, one makes `meets` of other, and
-    another tensor of other after it if there is one."""
+    """`one` has v where `other` has y: with y in the place of v, one makes a tensor of other, and
+    another one after it if there is one."""
 
     one: Side
     v: Made
     other: Side
     y: Made
     y_tensor: BoundedTensor  # in v's shape
-    meets: Made | None = None
 
     @property
     def both_ways(self) -> tuple[tuple[Made, Made, Side, Side], tuple[Made, Made, Side, Side]]:
@@ -82,6 +81,6 @@ def _swap(one: Side, v: Made, other: Side, y: Made) -> Swap | None:
         if meets is None or (first is not None and fits_somehow(meets.tensor, first.tensor)):
             continue
         if first is not None or not one.readers(after.ref):
-            return Swap(one, v, other, y, shaped, first or meets)
+            return Swap(one, v, other, y, shaped)
         first = meets
     return None
