@@ -30,7 +30,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Found:
-    """A quantity on the way to a normalized tensor, and the call that makes it."""
+    """The form of a quantity on the way to a normalized tensor, and what was made by it."""
 
     form: Form
     made: Made
