@@ -131,7 +131,7 @@ def test_of_a_wrong_product_few_entries_are_looked_at_closely(
         looked.append(terms[0].size)
         return drift_of(terms, eps)
 
-    monkeypatch.setattr("torch_parity.compare.bounds.bounded.drift_of", counted)
+    monkeypatch.setattr("torch_parity.compare.bounds.bounded_numbers.drift_of", counted)
     rng = np.random.default_rng(44)
     x, W = (rng.uniform(1, 2, shape).astype(np.float32) for shape in ((150, 400), (100, 400)))
     b = np.zeros(100, np.float32)
