@@ -23,7 +23,7 @@ from rich.table import Table
 from tests.drawn import case_and_data, steps
 from torch_parity.compare.causes import CATALOGUE, distributed
 from torch_parity.compare.causes.cause import Cause
-from torch_parity.compare.causes.diagnosis import Diagnosis
+from torch_parity.compare.causes.explanation import Diagnosis
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import SIDES, Side

@@ -26,10 +26,9 @@ from torch_parity.compare.flow.nodes import Node, is_private
 from torch_parity.compare.flow.trace import judged_in
 from torch_parity.compare.register import OPERATIONS, Operation
 from torch_parity.compare.tensors import to_numpy, to_torch
+from torch_parity.manual.models.step import Tensors
 from torch_parity.manual.recording import input_names
 from torch_parity.torch_ref.trace import OPTIMIZERS
-
-Tensors = dict[str, np.ndarray]
 
 
 class _ByHand(dict[str, Callable[..., Any]]):
