@@ -14,13 +14,15 @@ from functools import cached_property
 from typing import Any, Literal
 
 from torch_parity import manual
-from torch_parity.compare.bounds import kernels
+from torch_parity.compare.bounds import kernels, norm_kernels
 from torch_parity.compare.register_parts import (
     Draw,
+    channels_and_statistics,
     dropout_twin,
     linear_no_bias_twin,
     linear_twin,
     normal,
+    off_centre,
     penalty_twin,
     probabilities_and_bits,
     scores_and_bits,
@@ -47,11 +49,12 @@ class Operation:
     gradient of the first input.
 
     state pairs an output with the input that it replaces (running statistics). module is the class
-    whose modules do the same (of torch.nn, its name). twin(**options) is torch's side, a callable
-    on the same inputs; by default the function of the same name in torch_ref/. also holds a second
-    right formula of the forward or of a backward, with the same parameters: torch may compose the
-    operation in another way, which rounds more. samples(rng, dtype) draws inputs: not square, more
-    than one sample, no zeros where there need be none; options are the ones to test with.
+    whose modules do the same (of torch.nn, its name, or several names). twin(**options) is torch's
+    side, a callable on the same inputs; by default the function of the same name in torch_ref/.
+    also holds a second right formula of the forward or of a backward, with the same parameters:
+    torch may compose the operation in another way, which rounds more. samples(rng, dtype) draws
+    inputs: not square, more than one sample, no zeros where there need be none; options are the
+    ones to test with.
     """
 
     forward: Callable[..., Any]
@@ -61,7 +64,7 @@ class Operation:
     outputs: tuple[str, ...]
     options: tuple[Mapping[str, Any], ...] = ({},)
     state: Mapping[str, str] = field(default_factory=dict)
-    module: str | type = ""
+    module: str | type | tuple[str, ...] = ""
     torch: Callable[..., Callable[..., Any]] | None = None
     also: Mapping[Part, Callable[..., Any]] = field(default_factory=dict)
 
@@ -103,15 +106,20 @@ class Operation:
 
     def is_done_by(self, kind: type) -> bool:
         """Whether modules of this very class do it (a subclass may do anything)."""
-        if isinstance(self.module, str):
-            of_torch = kind.__module__.partition(".")[0] == "torch"
-            return of_torch and kind.__name__ == self.module
-        return kind is self.module
+        if isinstance(self.module, type):
+            return kind is self.module
+        names = (self.module,) if isinstance(self.module, str) else self.module
+        return kind.__module__.partition(".")[0] == "torch" and kind.__name__ in names
 
     @property
     def is_loss(self) -> bool:
         """Whether its backward begins the chain: it takes no upstream gradient."""
         return self.kind == "loss"
+
+    @property
+    def arriving(self) -> tuple[str, ...]:
+        """The gradients that arrive at its outputs: dout for out, none for a state."""
+        return tuple(f"d{name}" for name in self.outputs if name not in self.state)
 
     def gradients(
         self, upstream: Mapping[str, Any], inputs: Mapping[str, Any], options: Mapping[str, Any]
@@ -150,6 +158,43 @@ def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
     return Operation(forward, "loss", samples, (of,), ("loss",), reductions, module=module)
 
 
+def _folded(forward: str, backward: str = "") -> Mapping[Part, Callable[..., Any]]:
+    """The second formulas of a norm."""
+    names: dict[Part, str] = {"forward": forward, "backward": backward}
+    return {part: getattr(norm_kernels, name) for part, name in names.items() if name}
+
+
+def _norms() -> tuple[Operation, ...]:
+    """Layers that normalize; the running statistics of batch norm are its state."""
+    affine = ("input", "weight", "bias")
+    images = off_centre(input=(3, 6, 2, 5), weight=(6,), bias=(6,))
+    state = {"new_mean": "running_mean", "new_var": "running_var"}
+    return (
+        Operation(
+            manual.layer_norm, "layer", off_centre(input=(4, 3, 5), weight=(3, 5), bias=(3, 5)),
+            affine, ("out",), ({"eps": 1e-5}, {"eps": 0.3}), module="LayerNorm",
+            also=_folded("layer_norm", "layer_norm_backward"),
+        ),
+        Operation(
+            manual.rms_norm, "layer", normal(input=(4, 3, 5), weight=(5,)), affine[:2], ("out",),
+            ({"eps": 1e-6}, {"eps": 0.3}), module="RMSNorm",
+        ),
+        Operation(
+            manual.group_norm, "layer", images, affine, ("out",),
+            ({"num_groups": 2, "eps": 1e-5}, {"num_groups": 3, "eps": 0.3}), module="GroupNorm",
+            also=_folded("group_norm", "group_norm_backward"),
+        ),
+        Operation(
+            manual.batch_norm, "layer", channels_and_statistics, affine,
+            ("out", *state), tuple(
+                {"training": training, "momentum": momentum, "eps": eps}
+                for training in (True, False) for momentum, eps in ((0.1, 1e-5), (0.3, 0.2))
+            ),
+            state, module=("BatchNorm1d", "BatchNorm2d"), also=_folded("batch_norm"),
+        ),
+    )  # fmt: skip
+
+
 OPERATIONS: dict[str, Operation] = {
     row.name: row
     for row in (
@@ -173,6 +218,7 @@ OPERATIONS: dict[str, Operation] = {
             manual.scale, "arithmetic", normal(input=(6, 5)), ("input",), ("out",),
             ({"factor": 0.3}, {"factor": -2.0}),
         ),
+        *_norms(),
         _activation(manual.sigmoid, "Sigmoid"),
         _activation(manual.tanh, "Tanh"),
         _activation(manual.relu, "ReLU"),
@@ -250,8 +296,7 @@ def add(row: Operation) -> None:
     """
     if row.name in OPERATIONS:
         raise ValueError(f"the register has an operation {row.name!r} already")
-    upstream = {f"d{output}" for output in row.outputs if output not in row.state}
-    known = {*row.inputs, *row.outputs, *upstream}
+    known = {*row.inputs, *row.outputs, *row.arriving}
     for name in input_names(row.backward):
         if name not in known:
             raise ValueError(

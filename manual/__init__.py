@@ -69,13 +69,17 @@ from torch_parity.manual.models.step import (
 from torch_parity.manual.names import COURSE, MODULE_PATHS, Names
 from torch_parity.manual.operations import find
 from torch_parity.manual.ops.add import add, add_backward
+from torch_parity.manual.ops.batch_norm import batch_norm, batch_norm_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
 from torch_parity.manual.ops.gelu import gelu, gelu_backward
+from torch_parity.manual.ops.group_norm import group_norm, group_norm_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
+from torch_parity.manual.ops.layer_norm import layer_norm, layer_norm_backward
 from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
 from torch_parity.manual.ops.linear import linear, linear_backward
 from torch_parity.manual.ops.linear_no_bias import linear_no_bias, linear_no_bias_backward
 from torch_parity.manual.ops.relu import relu, relu_backward
+from torch_parity.manual.ops.rms_norm import rms_norm, rms_norm_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
 from torch_parity.manual.ops.softmax import softmax, softmax_backward
@@ -110,6 +114,8 @@ __all__ = [
     "add_backward",
     "all_reduce",
     "backward",
+    "batch_norm",
+    "batch_norm_backward",
     "binary_cross_entropy",
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
@@ -129,6 +135,8 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "gradient_check",
+    "group_norm",
+    "group_norm_backward",
     "identity",
     "identity_backward",
     "initial_state",
@@ -137,6 +145,8 @@ __all__ = [
     "l1_penalty_backward",
     "l2_penalty",
     "l2_penalty_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -153,6 +163,8 @@ __all__ = [
     "penalty_backward",
     "relu",
     "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "scale",
     "scale_backward",
     "sgd",

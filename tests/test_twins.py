@@ -26,12 +26,16 @@ NO_TWIN = {
     "recording": "torch's autograd records what a forward does",
     "reduction": "torch's losses take reduction as an argument",
     "shapes": "torch checks shapes itself",
+    "standardize": "what torch's norms share is in its kernels",
     "tangents": "torch.func carries tangents itself (and no bounds on their rounding)",
     "__main__": "what torchrun starts",
     "batchmean": "by hand it is a number (reduction.py); torch has it for KLDivLoss only",
     "trace": "by hand every tensor is returned; torch needs hooks to show them",
     "train": "the loop of a run on many ranks; by hand a step is a function",
 }
+
+# What operations share, or are found and recorded by.
+SHARED = {"reduction", "shapes", "standardize", "__init__", "recording", "operations"}
 
 
 def files(package: str) -> set[str]:
@@ -77,7 +81,7 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
         n.name
         for file in (ROOT / "manual").rglob("*.py")
         if file.parent.name in ("ops", "losses", "optimizers", "models", "manual")
-        if file.stem not in ("reduction", "shapes", "__init__", "recording", "operations")
+        if file.stem not in SHARED
         for n in ast.parse(file.read_text("utf-8")).body
         if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")
     }
