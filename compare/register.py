@@ -195,6 +195,33 @@ def _norms() -> tuple[Operation, ...]:
     )  # fmt: skip
 
 
+def _windowed() -> tuple[Operation, ...]:
+    """Operations on images."""
+    affine = ("input", "weight", "bias")
+    uneven = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)}
+    return (
+        Operation(
+            manual.conv2d, "layer", normal(input=(2, 4, 7, 8), weight=(6, 2, 3, 2), bias=(6,)),
+            affine, ("out",), (
+                {"stride": 1, "padding": 0, "dilation": 1, "groups": 2},
+                {**uneven, "groups": 2},
+                {"stride": (3, 2), "padding": (0, 1), "dilation": (2, 1), "groups": 2},
+            ),
+            module="Conv2d",
+        ),
+        Operation(
+            manual.conv_transpose2d, "layer",
+            normal(input=(2, 4, 3, 5), weight=(4, 3, 3, 2), bias=(6,)), affine, ("out",), (
+                {"stride": 1, "padding": 0, "output_padding": 0, "groups": 2, "dilation": 1},
+                {**uneven, "output_padding": (1, 0), "groups": 2},
+                {"stride": (3, 2), "padding": (0, 1), "output_padding": (2, 1), "groups": 2,
+                 "dilation": (2, 1)},
+            ),
+            module="ConvTranspose2d",
+        ),
+    )  # fmt: skip
+
+
 OPERATIONS: dict[str, Operation] = {
     row.name: row
     for row in (
@@ -219,6 +246,7 @@ OPERATIONS: dict[str, Operation] = {
             ({"factor": 0.3}, {"factor": -2.0}),
         ),
         *_norms(),
+        *_windowed(),
         _activation(manual.sigmoid, "Sigmoid"),
         _activation(manual.tanh, "Tanh"),
         _activation(manual.relu, "ReLU"),

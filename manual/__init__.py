@@ -70,6 +70,8 @@ from torch_parity.manual.names import COURSE, MODULE_PATHS, Names
 from torch_parity.manual.operations import find
 from torch_parity.manual.ops.add import add, add_backward
 from torch_parity.manual.ops.batch_norm import batch_norm, batch_norm_backward
+from torch_parity.manual.ops.conv2d import conv2d, conv2d_backward
+from torch_parity.manual.ops.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
 from torch_parity.manual.ops.gelu import gelu, gelu_backward
 from torch_parity.manual.ops.group_norm import group_norm, group_norm_backward
@@ -121,6 +123,10 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
     "complex_step_gradient",
+    "conv2d",
+    "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cost",
     "cross_entropy",
     "cross_entropy_backward",

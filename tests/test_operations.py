@@ -22,7 +22,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def draw(
-    op: Operation, seed: int, dtype: str, scale: float = 1.0
+    op: Operation, options: dict[str, Any], seed: int, dtype: str, scale: float = 1.0
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Inputs, and random upstream gradients (all ones would hide a wrong softmax)."""
     rng = np.random.default_rng(seed)
@@ -33,7 +33,7 @@ def draw(
         }
     if op.kind in ("loss", "penalty"):
         return inputs, {}
-    made = zip(op.outputs, many(op.forward(*inputs.values(), **op.options[0])), strict=True)
+    made = zip(op.outputs, many(op.forward(*inputs.values(), **options)), strict=True)
     shapes = {f"d{name}": out.shape for name, out in made if name not in op.state}
     return inputs, {n: rng.normal(0, 2, shape).astype(dtype) for n, shape in shapes.items()}
 
@@ -84,7 +84,7 @@ def bounded(op: Operation, options: dict[str, Any], inputs: Any, upstream: Any) 
 
 def check(op: Operation, options: dict[str, Any], seed: int, dtype: str, scale: float) -> None:
     """Both sides within the derived bound of the same computation in higher precision."""
-    inputs, upstream = draw(op, seed, dtype, scale)
+    inputs, upstream = draw(op, options, seed, dtype, scale)
     exact = bounded(op, options, inputs, upstream)
     manual = by_hand(op, options, list(inputs.values()), upstream)
     twin = by_torch(op, options, inputs, upstream)
@@ -114,7 +114,7 @@ def test_backward_is_the_exact_derivative_of_forward(
 ) -> None:
     """Complex step: Im f(x + i h v) / h is the derivative along v without any difference, so the
     backward has a witness that shares no code with it, nor with torch."""
-    inputs, upstream = draw(op, seed, "float64")
+    inputs, upstream = draw(op, options, seed, "float64")
     rng = np.random.default_rng(seed + 1)
     made = by_hand(op, options, list(inputs.values()), upstream)
     gradients = made[len(op.outputs) :]
@@ -137,7 +137,7 @@ def test_backward_is_the_exact_derivative_of_forward(
 @both_dtypes
 def test_a_wrong_backward_is_seen(op: Operation, options: dict[str, Any], dtype: str) -> None:
     """The bound must be able to fail: one entry, off by 1e-4 of itself."""
-    inputs, upstream = draw(op, 5, dtype)
+    inputs, upstream = draw(op, options, 5, dtype)
     for result, *_ in bounded(op, options, inputs, upstream):
         largest = np.unravel_index(np.abs(result.value).argmax(), result.shape)
         wrong = result.value.copy()
@@ -147,7 +147,7 @@ def test_a_wrong_backward_is_seen(op: Operation, options: dict[str, Any], dtype:
 
 @every_row
 def test_no_argument_is_written_to_or_handed_back(op: Operation, options: dict[str, Any]) -> None:
-    inputs, upstream = draw(op, 3, "float64")
+    inputs, upstream = draw(op, options, 3, "float64")
     before = {name: a.copy() for name, a in inputs.items()}
     for a in inputs.values():
         a.setflags(write=False)

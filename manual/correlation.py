@@ -1,0 +1,88 @@
+"""The product that conv2d and conv_transpose2d are made of: three tensors, an image x, a kernel and
+what the kernel makes of x. Each of the three functions makes one of them from the other two.
+
+All windows become columns, so that each is one matrix product per sample (im2col). The channels are
+in groups that do not see each other.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from torch_parity.manual.shapes import require_shape
+from torch_parity.manual.windows import Pair, added_windows, windows
+
+
+def correlated(
+    x: np.ndarray, kernel: np.ndarray, stride: Pair, dilation: Pair, groups: int
+) -> np.ndarray:
+    """y[m, o, .] = sum over c, i, j of kernel[o, c, i, j] * what (i, j) sees of x[m, c]
+
+    # [m, c, h, w], [o, c / groups, kh, kw] -> [m, o, h', w']
+
+    Raises:
+        ValueError: the channels do not fit groups and kernel, or the kernel is larger than x.
+    """
+    _require_groups(kernel, groups)
+    require_shape("correlated", "x", x, (len(x), kernel.shape[1] * groups, *x.shape[2:]))
+    seen = windows(x, kernel.shape[2:], stride, dilation)
+    y = _grouped(kernel, groups) @ _columns(seen, groups)  # [g, o/g, n] @ [m, g, n, h'w']
+    return y.reshape(len(x), len(kernel), *seen.shape[-2:])
+
+
+def spread(
+    y: np.ndarray,
+    kernel: np.ndarray,
+    size: Sequence[int],
+    stride: Pair,
+    dilation: Pair,
+    groups: int,
+) -> np.ndarray:
+    """The gradient of x: each place hands y * kernel back to the window that it saw.
+
+    # [m, o, h', w'], [o, c / groups, kh, kw] -> [m, c, h, w];  size is (h, w)
+    """
+    _require_groups(kernel, groups)
+    require_shape("spread", "y", y, (len(y), len(kernel), *y.shape[2:]))
+    places = y.reshape(len(y), groups, len(kernel) // groups, -1)
+    seen = _grouped(kernel, groups).swapaxes(-1, -2) @ places  # [g, n, o/g] @ [m, g, o/g, h'w']
+    channels = kernel.shape[1] * groups
+    seen = seen.reshape(len(y), channels, *kernel.shape[2:], *y.shape[2:])
+    return added_windows(seen, size, stride, dilation)
+
+
+def kernel_gradient(
+    y: np.ndarray,
+    x: np.ndarray,
+    kernel: Sequence[int],
+    stride: Pair,
+    dilation: Pair,
+    groups: int,
+) -> np.ndarray:
+    """The gradient of the kernel: over samples and places, the sum of y * what (i, j) sees of x.
+
+    # [m, o, h', w'], [m, c, h, w] -> [o, c / groups, kh, kw];  kernel is its (kh, kw)
+    """
+    seen = windows(x, kernel, stride, dilation)[..., : y.shape[2], : y.shape[3]]
+    places = y.reshape(len(y), groups, y.shape[1] // groups, -1)
+    made = places @ _columns(seen, groups).swapaxes(-1, -2)  # [m, g, o/g, h'w'] @ [m, g, h'w', n]
+    return made.sum(axis=0).reshape(y.shape[1], x.shape[1] // groups, *kernel)
+
+
+def _columns(seen: np.ndarray, groups: int) -> np.ndarray:
+    """[m, c, kh, kw, h', w'] -> [m, groups, c / groups * kh * kw, h' * w']"""
+    places = seen.shape[-2] * seen.shape[-1]
+    return seen.reshape(len(seen), groups, -1, places)
+
+
+def _grouped(kernel: np.ndarray, groups: int) -> np.ndarray:
+    """[o, c / groups, kh, kw] -> [groups, o / groups, c / groups * kh * kw]"""
+    return kernel.reshape(groups, len(kernel) // groups, -1)
+
+
+def _require_groups(kernel: np.ndarray, groups: int) -> None:
+    if kernel.ndim != 4 or groups < 1 or len(kernel) % groups:
+        raise ValueError(
+            f"the kernel has shape {kernel.shape}, expected four axes, the first of which "
+            f"groups={groups} divides"
+        )
