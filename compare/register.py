@@ -195,6 +195,16 @@ def _norms() -> tuple[Operation, ...]:
     )  # fmt: skip
 
 
+def _pool(
+    forward: Callable[..., Any], module: str, options: tuple[Mapping[str, Any], ...]
+) -> Operation:
+    """An operation on images that has no parameters."""
+    return Operation(
+        forward, "arithmetic", normal(input=(2, 3, 5, 6)), ("input",), ("out",), options,
+        module=module,
+    )  # fmt: skip
+
+
 def _windowed() -> tuple[Operation, ...]:
     """Operations on images."""
     affine = ("input", "weight", "bias")
@@ -218,6 +228,24 @@ def _windowed() -> tuple[Operation, ...]:
                  "dilation": (2, 1)},
             ),
             module="ConvTranspose2d",
+        ),
+        _pool(manual.max_pool2d, "MaxPool2d", tuple(
+            {"kernel_size": k, "stride": s, "padding": p, "dilation": d}
+            for k, s, p, d in ((2, None, 0, 1), ((3, 2), (1, 2), (1, 0), (2, 1)))
+        )),
+        _pool(manual.avg_pool2d, "AvgPool2d", tuple(
+            {"kernel_size": k, "stride": s, "padding": p, "count_include_pad": included}
+            for k, s, p, included in (
+                (2, None, 0, True), ((3, 2), (2, 1), (1, 1), True), ((3, 2), (2, 1), (1, 1), False)
+            )
+        )),
+        _pool(
+            manual.adaptive_avg_pool2d, "AdaptiveAvgPool2d",
+            ({"output_size": 1}, {"output_size": (3, 5)}),
+        ),
+        _pool(
+            manual.pad, "",
+            ({"pad": (2, 0, 1, 3), "value": 0.0}, {"pad": (1, 2), "value": -1.7}),
         ),
     )  # fmt: skip
 
