@@ -33,7 +33,7 @@ from torch_parity.compare.register_parts import (
 from torch_parity.manual.recording import input_names, option_names, takes_any_number
 from torch_parity.torch_ref.operations import ADDED as added_in_torch
 
-Kind = Literal["layer", "activation", "dropout", "arithmetic", "loss", "penalty"]
+Kind = Literal["layer", "activation", "dropout", "arithmetic", "pooling", "loss", "penalty"]
 Part = Literal["forward", "backward", "backward_parameters"]
 
 
@@ -168,7 +168,7 @@ def _norms() -> tuple[Operation, ...]:
     """Layers that normalize; the running statistics of batch norm are its state."""
     affine = ("input", "weight", "bias")
     images = off_centre(input=(3, 6, 2, 5), weight=(6,), bias=(6,))
-    state = {"new_mean": "running_mean", "new_var": "running_var"}
+    state = {"updated_mean": "running_mean", "updated_var": "running_var"}
     return (
         Operation(
             manual.layer_norm, "layer", off_centre(input=(4, 3, 5), weight=(3, 5), bias=(3, 5)),
@@ -195,14 +195,12 @@ def _norms() -> tuple[Operation, ...]:
     )  # fmt: skip
 
 
-def _pool(
-    forward: Callable[..., Any], module: str, options: tuple[Mapping[str, Any], ...]
+def _on_images(
+    forward: Callable[..., Any], kind: Kind, module: str, *options: Mapping[str, Any]
 ) -> Operation:
     """An operation on images that has no parameters."""
-    return Operation(
-        forward, "arithmetic", normal(input=(2, 3, 5, 6)), ("input",), ("out",), options,
-        module=module,
-    )  # fmt: skip
+    images = normal(input=(2, 3, 5, 6))
+    return Operation(forward, kind, images, ("input",), ("out",), options, module=module)
 
 
 def _windowed() -> tuple[Operation, ...]:
@@ -229,23 +227,26 @@ def _windowed() -> tuple[Operation, ...]:
             ),
             module="ConvTranspose2d",
         ),
-        _pool(manual.max_pool2d, "MaxPool2d", tuple(
-            {"kernel_size": k, "stride": s, "padding": p, "dilation": d}
-            for k, s, p, d in ((2, None, 0, 1), ((3, 2), (1, 2), (1, 0), (2, 1)))
-        )),
-        _pool(manual.avg_pool2d, "AvgPool2d", tuple(
-            {"kernel_size": k, "stride": s, "padding": p, "count_include_pad": included}
-            for k, s, p, included in (
-                (2, None, 0, True), ((3, 2), (2, 1), (1, 1), True), ((3, 2), (2, 1), (1, 1), False)
-            )
-        )),
-        _pool(
-            manual.adaptive_avg_pool2d, "AdaptiveAvgPool2d",
-            ({"output_size": 1}, {"output_size": (3, 5)}),
+        _on_images(
+            manual.max_pool2d, "pooling", "MaxPool2d",
+            {"kernel_size": 2, "stride": None, "padding": 0, "dilation": 1},
+            {"kernel_size": (3, 2), "stride": (1, 2), "padding": (1, 0), "dilation": (2, 1)},
         ),
-        _pool(
-            manual.pad, "",
-            ({"pad": (2, 0, 1, 3), "value": 0.0}, {"pad": (1, 2), "value": -1.7}),
+        _on_images(
+            manual.avg_pool2d, "pooling", "AvgPool2d",
+            {"kernel_size": 2, "stride": None, "padding": 0, "count_include_pad": True},
+            *(
+                {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1, "count_include_pad": counts}
+                for counts in (True, False)
+            ),
+        ),
+        _on_images(
+            manual.adaptive_avg_pool2d, "pooling", "AdaptiveAvgPool2d",
+            {"output_size": 1}, {"output_size": (3, 5)},
+        ),
+        _on_images(
+            manual.pad, "arithmetic", "",
+            {"pad": (2, 0, 1, 3), "value": 0.0}, {"pad": (1, 2), "value": -1.7},
         ),
     )  # fmt: skip
 

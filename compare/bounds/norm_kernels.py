@@ -99,7 +99,7 @@ def batch_norm(
     """input scale + (bias - mean scale),  scale = weight r"""
     from torch_parity import manual
 
-    _, new_mean, new_var = manual.batch_norm(
+    _, updated_mean, updated_var = manual.batch_norm(
         input, running_mean, running_var, weight, bias,
         training=training, momentum=momentum, eps=eps,
     )  # fmt: skip
@@ -110,4 +110,4 @@ def batch_norm(
     else:
         mean, r = running_mean.reshape(one), 1 / np.sqrt(running_var.reshape(one) + eps)
     scale = weight.reshape(one) * r
-    return input * scale + (bias.reshape(one) - mean * scale), new_mean, new_var
+    return input * scale + (bias.reshape(one) - mean * scale), updated_mean, updated_var

@@ -30,8 +30,8 @@ def batch_norm(
     Axis 1 holds the channels. In training the mean and the variance are the batch's, over all other
     axes, and the running ones move towards them; in evaluation they are the running ones:
 
-    new_mean = (1 - momentum) running_mean + momentum mean
-    new_var  = (1 - momentum) running_var  + momentum var n / (n - 1)
+    updated_mean = (1 - momentum) running_mean + momentum mean
+    updated_var  = (1 - momentum) running_var  + momentum var n / (n - 1)
 
     var = sum (input - mean)^2 / n divides the batch; the running variance takes the unbiased one.
     momentum is the share of the new: the course's beta is 1 - momentum.
@@ -44,16 +44,20 @@ def batch_norm(
     for name, value in (("running_mean", running_mean), ("running_var", running_var),
                         ("weight", weight), ("bias", bias)):  # fmt: skip
         require_shape("batch_norm", name, value, input.shape[1:2])
-    new_mean, new_var = running_mean.copy(), running_var.copy()
+    updated_mean, updated_var = running_mean.copy(), running_var.copy()
     if training:
         n = _numbers_of_a_channel(input)
         centred, mean, var = _by_batch(input)
-        new_mean = (1 - momentum) * running_mean + momentum * mean
-        new_var = (1 - momentum) * running_var + momentum * (var * (n / (n - 1)))
+        updated_mean = (1 - momentum) * running_mean + momentum * mean
+        updated_var = (1 - momentum) * running_var + momentum * (var * (n / (n - 1)))
     else:
         centred, var = input - _per_channel(running_mean, input), running_var
     scale = weight / np.sqrt(var + eps)
-    return centred * _per_channel(scale, input) + _per_channel(bias, input), new_mean, new_var
+    return (
+        centred * _per_channel(scale, input) + _per_channel(bias, input),
+        updated_mean,
+        updated_var,
+    )
 
 
 def batch_norm_backward(
