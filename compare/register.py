@@ -104,6 +104,12 @@ class Operation:
         """The names of its options."""
         return option_names(self.forward)
 
+    @property
+    def module_name(self) -> str:
+        """What the class of torch's modules is called; the first of several."""
+        first = self.module[0] if isinstance(self.module, tuple) else self.module
+        return first if isinstance(first, str) else first.__name__
+
     def is_done_by(self, kind: type) -> bool:
         """Whether modules of this very class do it (a subclass may do anything)."""
         if isinstance(self.module, type):

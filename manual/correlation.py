@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from torch_parity.manual.shapes import require_shape
 from torch_parity.manual.windows import Pair, added_windows, windows
 
 
@@ -21,10 +20,8 @@ def correlated(
     # [m, c, h, w], [o, c / groups, kh, kw] -> [m, o, h', w']
 
     Raises:
-        ValueError: the channels do not fit groups and kernel, or the kernel is larger than x.
+        ValueError: the kernel is larger than x.
     """
-    _require_groups(kernel, groups)
-    require_shape("correlated", "x", x, (len(x), kernel.shape[1] * groups, *x.shape[2:]))
     seen = windows(x, kernel.shape[2:], stride, dilation)
     y = _grouped(kernel, groups) @ _columns(seen, groups)  # [g, o/g, n] @ [m, g, n, h'w']
     return y.reshape(len(x), len(kernel), *seen.shape[-2:])
@@ -42,8 +39,6 @@ def spread(
 
     # [m, o, h', w'], [o, c / groups, kh, kw] -> [m, c, h, w];  size is (h, w)
     """
-    _require_groups(kernel, groups)
-    require_shape("spread", "y", y, (len(y), len(kernel), *y.shape[2:]))
     places = y.reshape(len(y), groups, len(kernel) // groups, -1)
     seen = _grouped(kernel, groups).swapaxes(-1, -2) @ places  # [g, n, o/g] @ [m, g, o/g, h'w']
     channels = kernel.shape[1] * groups
@@ -54,7 +49,7 @@ def spread(
 def kernel_gradient(
     y: np.ndarray,
     x: np.ndarray,
-    kernel: Sequence[int],
+    kernel: tuple[int, int],
     stride: Pair,
     dilation: Pair,
     groups: int,
@@ -63,6 +58,7 @@ def kernel_gradient(
 
     # [m, o, h', w'], [m, c, h, w] -> [o, c / groups, kh, kw];  kernel is its (kh, kw)
     """
+    # a transposed convolution's output_padding may leave room for more places than y has
     seen = windows(x, kernel, stride, dilation)[..., : y.shape[2], : y.shape[3]]
     places = y.reshape(len(y), groups, y.shape[1] // groups, -1)
     made = places @ _columns(seen, groups).swapaxes(-1, -2)  # [m, g, o/g, h'w'] @ [m, g, h'w', n]
@@ -78,11 +74,3 @@ def _columns(seen: np.ndarray, groups: int) -> np.ndarray:
 def _grouped(kernel: np.ndarray, groups: int) -> np.ndarray:
     """[o, c / groups, kh, kw] -> [groups, o / groups, c / groups * kh * kw]"""
     return kernel.reshape(groups, len(kernel) // groups, -1)
-
-
-def _require_groups(kernel: np.ndarray, groups: int) -> None:
-    if kernel.ndim != 4 or groups < 1 or len(kernel) % groups:
-        raise ValueError(
-            f"the kernel has shape {kernel.shape}, expected four axes, the first of which "
-            f"groups={groups} divides"
-        )

@@ -8,7 +8,7 @@ import numpy as np
 
 from torch_parity.manual.correlation import correlated, kernel_gradient, spread
 from torch_parity.manual.recording import operation
-from torch_parity.manual.shapes import require_shape
+from torch_parity.manual.shapes import require_channels, require_shape
 from torch_parity.manual.windows import Pair, padded, without_padding
 
 
@@ -36,6 +36,7 @@ def conv2d(
         ValueError: the channels do not fit groups and weight, bias is not [o], or the kernel is
             larger than the padded image.
     """
+    require_channels("conv2d", input, weight, groups, weight.shape[1] * groups)
     require_shape("conv2d", "bias", bias, weight.shape[:1])
     out = correlated(padded(input, padding), weight, stride, dilation, groups)
     return out + bias.reshape(-1, 1, 1)
@@ -56,10 +57,11 @@ def conv2d_backward(
     dinput: each place hands dout * weight back to the window that it saw; where windows overlap,
     what they hand back adds up.
     """
-    how = {"stride": stride, "dilation": dilation, "groups": groups}
     size = padded(input, padding).shape[2:]
-    dinput = without_padding(spread(dout, weight, size, **how), padding)
-    return dinput, *conv2d_backward_parameters(dout, input, weight, padding=padding, **how)
+    dinput = without_padding(spread(dout, weight, size, stride, dilation, groups), padding)
+    return dinput, *conv2d_backward_parameters(
+        dout, input, weight, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
 
 
 def conv2d_backward_parameters(
@@ -73,6 +75,7 @@ def conv2d_backward_parameters(
     groups: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """dweight, dbias alone: the first layer needs no dinput."""
-    seen, kernel = padded(input, padding), weight.shape[2:]
-    dweight = kernel_gradient(dout, seen, kernel, stride, dilation, groups)
+    height, width = weight.shape[2:]
+    seen = padded(input, padding)
+    dweight = kernel_gradient(dout, seen, (height, width), stride, dilation, groups)
     return dweight, dout.sum(axis=(0, 2, 3))

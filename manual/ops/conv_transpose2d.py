@@ -8,7 +8,7 @@ import numpy as np
 
 from torch_parity.manual.correlation import correlated, kernel_gradient, spread
 from torch_parity.manual.recording import operation
-from torch_parity.manual.shapes import require_shape
+from torch_parity.manual.shapes import require_channels, require_shape
 from torch_parity.manual.windows import Pair, padded, pair, without_padding
 
 
@@ -38,6 +38,7 @@ def conv_transpose2d(
         ValueError: the channels do not fit groups and weight, bias is not [o], output_padding is
             too large, or nothing is left without the padding.
     """
+    require_channels("conv_transpose2d", input, weight, groups, len(weight))
     require_shape("conv_transpose2d", "bias", bias, (weight.shape[1] * groups,))
     size = _size(input, weight, pair(stride), pair(output_padding), pair(dilation))
     if min(n - 2 * p for n, p in zip(size, pair(padding), strict=True)) < 1:
@@ -61,9 +62,9 @@ def conv_transpose2d_backward(
     dweight[c, o, i, j] = sum of input[:, c] * what (i, j) sees of dout[:, o]
     """
     seen = padded(dout, padding)
-    h, w = input.shape[2:]
+    (h, w), (kh, kw) = input.shape[2:], weight.shape[2:]
     dinput = correlated(seen, weight, stride, dilation, groups)[:, :, :h, :w].copy()
-    dweight = kernel_gradient(input, seen, weight.shape[2:], stride, dilation, groups)
+    dweight = kernel_gradient(input, seen, (kh, kw), stride, dilation, groups)
     return dinput, dweight, dout.sum(axis=(0, 2, 3))
 
 
