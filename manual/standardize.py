@@ -28,4 +28,7 @@ def standardized_backward(
     """
     shift = dxhat.mean(axis=axes, keepdims=True)
     scale = (dxhat * xhat).mean(axis=axes, keepdims=True)
-    return (dxhat - shift - xhat * scale) / std
+    dx = dxhat - shift
+    dx -= xhat * scale
+    dx /= std
+    return dx

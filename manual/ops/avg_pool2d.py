@@ -3,6 +3,8 @@
 Source: course 4 week 1, "pooling layers"; torch.nn.AvgPool2d.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from torch_parity.manual.recording import operation
@@ -30,7 +32,8 @@ def avg_pool2d(
     """
     stride = kernel_size if stride is None else stride
     _require_half(kernel_size, padding)
-    total = windows(padded(input, padding), kernel_size, stride).sum(axis=(2, 3))
+    seen = windows(padded(input, padding), kernel_size, stride)
+    total = reduce(np.add, (seen[:, :, i, j] for i, j in np.ndindex(*pair(kernel_size))))
     return total / _counts(input.shape[2:], kernel_size, stride, padding, count_include_pad)
 
 

@@ -85,12 +85,15 @@ def batch_norm_backward(
     std = np.sqrt(var + eps)
     dbias = dout.sum(axis=axes)
     dweight = (dout * centred).sum(axis=axes) / std
-    dxhat = dout
-    if training:
-        n = _numbers_of_a_channel(input)
-        shift, slope = dbias / n, dweight / std / n
-        dxhat = dout - _per_channel(shift, input) - centred * _per_channel(slope, input)
-    return dxhat * _per_channel(weight / std, input), dweight, dbias
+    scale = _per_channel(weight / std, input)
+    if not training:
+        return dout * scale, dweight, dbias
+    n = _numbers_of_a_channel(input)
+    dinput = dout - _per_channel(dbias / n, input)
+    centred *= _per_channel(dweight / std / n, input)  # in place: new memory costs more than sums
+    dinput -= centred
+    dinput *= scale
+    return dinput, dweight, dbias
 
 
 def _by_batch(x: np.ndarray) -> Three:
