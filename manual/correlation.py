@@ -1,8 +1,8 @@
 """The product that conv2d and conv_transpose2d are made of: three tensors, an image x, a kernel and
 what the kernel makes of x. Each of the three functions makes one of them from the other two.
 
-All windows become columns, so that each is one matrix product per sample (im2col). The channels are
-in groups that do not see each other.
+The windows become columns, so that each is a matrix product (im2col). The channels are in groups
+that do not see each other.
 """
 
 from collections.abc import Sequence
@@ -39,11 +39,16 @@ def spread(
 
     # [m, o, h', w'], [o, c / groups, kh, kw] -> [m, c, h, w];  size is (h, w)
     """
-    places = y.reshape(len(y), groups, len(kernel) // groups, -1)
-    seen = _grouped(kernel, groups).swapaxes(-1, -2) @ places  # [g, n, o/g] @ [m, g, o/g, h'w']
-    channels = kernel.shape[1] * groups
-    seen = seen.reshape(len(y), channels, *kernel.shape[2:], *y.shape[2:])
-    return added_windows(seen, size, stride, dilation)
+    m, o, h, w = y.shape
+    places = y.reshape(m, groups, o // groups, -1)
+    shape = m, kernel.shape[1] * groups, h, w
+    seen = (  # [g, c/g, o/g] @ [m, g, o/g, h'w'], one by one for the numbers of the kernel
+        (kernel[:, :, i, j].reshape(groups, o // groups, -1).swapaxes(-1, -2) @ places).reshape(
+            shape
+        )
+        for i, j in np.ndindex(*kernel.shape[2:])
+    )
+    return added_windows(seen, kernel.shape[2:], size, stride, dilation)
 
 
 def kernel_gradient(

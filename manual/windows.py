@@ -4,7 +4,7 @@ A kernel of kh x kw numbers is laid on an image at h' x w' places. On place (y, 
 sees image[y * stride + i * dilation, x * stride + j * dilation].
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -60,19 +60,29 @@ def windows(x: np.ndarray, kernel: Pair, stride: Pair = 1, dilation: Pair = 1) -
 
 
 def added_windows(
-    seen: np.ndarray, size: Sequence[int], stride: Pair = 1, dilation: Pair = 1
+    seen: Iterable[np.ndarray],
+    kernel: Pair,
+    size: Sequence[int],
+    stride: Pair = 1,
+    dilation: Pair = 1,
 ) -> np.ndarray:
     """The way back: every number is added where it was seen.
 
-    # [m, c, kh, kw, h', w'] -> [m, c, h, w];  size is the image's (h, w)
+    # kh * kw of [m, c, h', w'] -> [m, c, h, w]
+
+    seen holds one array for each number of the kernel, row by row; they may be made one by one,
+    which saves memory. size is the image's (h, w).
 
     This is the backward of windows: what several windows see gets the sum of their gradients.
     """
-    m, c, kh, kw, h, w = seen.shape
     (sh, sw), (dh, dw) = pair(stride), pair(dilation)
-    image = np.zeros_like(seen, shape=(m, c, *size))
-    for i, j in np.ndindex(kh, kw):
+    image = None
+    for (i, j), part in zip(np.ndindex(*pair(kernel)), seen, strict=True):
+        m, c, h, w = part.shape
+        if image is None:
+            image = np.zeros_like(part, shape=(m, c, *size))
         rows = slice(i * dh, i * dh + (h - 1) * sh + 1, sh)
         columns = slice(j * dw, j * dw + (w - 1) * sw + 1, sw)
-        image[:, :, rows, columns] += seen[:, :, i, j]
+        image[:, :, rows, columns] += part
+    assert image is not None, "a kernel has at least one number"
     return image

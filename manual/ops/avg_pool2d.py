@@ -4,6 +4,7 @@ Source: course 4 week 1, "pooling layers"; torch.nn.AvgPool2d.
 """
 
 from functools import reduce
+from itertools import repeat
 
 import numpy as np
 
@@ -47,12 +48,12 @@ def avg_pool2d_backward(
     count_include_pad: bool = True,
 ) -> np.ndarray:
     """dinput = the sum of dout / how many numbers it counts, over the windows that see a number"""
-    stride, (ph, pw) = kernel_size if stride is None else stride, pair(padding)
+    stride = kernel_size if stride is None else stride
+    (kh, kw), (ph, pw) = pair(kernel_size), pair(padding)
     height, width = input.shape[2:]
     share = dout / _counts((height, width), kernel_size, stride, padding, count_include_pad)
-    m, c, h, w = dout.shape
-    shares = np.broadcast_to(share[:, :, None, None], (m, c, *pair(kernel_size), h, w))
-    framed = added_windows(shares, (height + 2 * ph, width + 2 * pw), stride)
+    size = height + 2 * ph, width + 2 * pw
+    framed = added_windows(repeat(share, kh * kw), kernel_size, size, stride)
     return without_padding(framed, padding)
 
 

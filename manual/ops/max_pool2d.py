@@ -45,14 +45,11 @@ def max_pool2d_backward(
     Of several numbers that are the greatest the first gets all, row by row, as in torch.
     """
     seen = _seen(input, kernel_size, stride, padding, dilation)  # [m, c, kh * kw, h', w']
-    first = seen.argmax(axis=2, keepdims=True)
-    places = np.arange(seen.shape[2]).reshape(-1, 1, 1)
-    share = np.where(first == places, dout[:, :, None], 0)
-    m, c, _, h, w = seen.shape
-    share = share.reshape(m, c, *pair(kernel_size), h, w)
-    (ph, pw), (height, width) = pair(padding), input.shape[2:]
-    size = height + 2 * ph, width + 2 * pw
-    framed = added_windows(share, size, kernel_size if stride is None else stride, dilation)
+    first = seen.argmax(axis=2)
+    shares = (np.where(first == number, dout, 0) for number in range(seen.shape[2]))
+    (ph, pw), (h, w) = pair(padding), input.shape[2:]
+    step = kernel_size if stride is None else stride
+    framed = added_windows(shares, kernel_size, (h + 2 * ph, w + 2 * pw), step, dilation)
     return without_padding(framed, padding)
 
 
