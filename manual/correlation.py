@@ -1,8 +1,9 @@
 """The product that conv2d and conv_transpose2d are made of: three tensors, an image x, a kernel and
 what the kernel makes of x. Each of the three functions makes one of them from the other two.
 
-The windows become columns, so that each is a matrix product (im2col). The channels are in groups
-that do not see each other.
+The windows become columns, so that it is a matrix product (im2col); the gradients take one number
+of the kernel at a time, which needs less memory. The channels are in groups that do not see each
+other.
 """
 
 from collections.abc import Sequence
@@ -63,11 +64,15 @@ def kernel_gradient(
 
     # [m, o, h', w'], [m, c, h, w] -> [o, c / groups, kh, kw];  kernel is its (kh, kw)
     """
+    m, o, h, w = y.shape
     # a transposed convolution's output_padding may leave room for more places than y has
-    seen = windows(x, kernel, stride, dilation)[..., : y.shape[2], : y.shape[3]]
-    places = y.reshape(len(y), groups, y.shape[1] // groups, -1)
-    made = places @ _columns(seen, groups).swapaxes(-1, -2)  # [m, g, o/g, h'w'] @ [m, g, h'w', n]
-    return made.sum(axis=0).reshape(y.shape[1], x.shape[1] // groups, *kernel)
+    seen = windows(x, kernel, stride, dilation)[..., :h, :w]
+    places = y.reshape(m, groups, o // groups, -1)
+    gradients = [  # [m, g, o/g, h'w'] @ [m, g, h'w', c/g], for each number of the kernel
+        (places @ seen[:, :, i, j].reshape(m, groups, -1, h * w).swapaxes(-1, -2)).sum(axis=0)
+        for i, j in np.ndindex(kernel)
+    ]
+    return np.stack(gradients, axis=-1).reshape(o, x.shape[1] // groups, *kernel)
 
 
 def _columns(seen: np.ndarray, groups: int) -> np.ndarray:
