@@ -24,6 +24,8 @@ KINDS = {
     "gradients": "Gradients of weights and biases",
     "activation": "Activations",
     "dropout": "Dropout",
+    "norms": "Normalization",
+    "images": "Convolution and pooling",
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",
     "optimizer": "Optimizers",

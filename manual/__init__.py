@@ -68,14 +68,27 @@ from torch_parity.manual.models.step import (
 )
 from torch_parity.manual.names import COURSE, MODULE_PATHS, Names
 from torch_parity.manual.operations import find
+from torch_parity.manual.ops.adaptive_avg_pool2d import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+)
 from torch_parity.manual.ops.add import add, add_backward
+from torch_parity.manual.ops.avg_pool2d import avg_pool2d, avg_pool2d_backward
+from torch_parity.manual.ops.batch_norm import batch_norm, batch_norm_backward
+from torch_parity.manual.ops.conv2d import conv2d, conv2d_backward
+from torch_parity.manual.ops.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
 from torch_parity.manual.ops.gelu import gelu, gelu_backward
+from torch_parity.manual.ops.group_norm import group_norm, group_norm_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
+from torch_parity.manual.ops.layer_norm import layer_norm, layer_norm_backward
 from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
 from torch_parity.manual.ops.linear import linear, linear_backward
 from torch_parity.manual.ops.linear_no_bias import linear_no_bias, linear_no_bias_backward
+from torch_parity.manual.ops.max_pool2d import max_pool2d, max_pool2d_backward
+from torch_parity.manual.ops.pad import pad, pad_backward
 from torch_parity.manual.ops.relu import relu, relu_backward
+from torch_parity.manual.ops.rms_norm import rms_norm, rms_norm_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
 from torch_parity.manual.ops.softmax import softmax, softmax_backward
@@ -106,15 +119,25 @@ __all__ = [
     "Optimizer",
     "Residual",
     "adam",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
     "add",
     "add_backward",
     "all_reduce",
+    "avg_pool2d",
+    "avg_pool2d_backward",
     "backward",
+    "batch_norm",
+    "batch_norm_backward",
     "binary_cross_entropy",
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
     "complex_step_gradient",
+    "conv2d",
+    "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cost",
     "cross_entropy",
     "cross_entropy_backward",
@@ -129,6 +152,8 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "gradient_check",
+    "group_norm",
+    "group_norm_backward",
     "identity",
     "identity_backward",
     "initial_state",
@@ -137,22 +162,30 @@ __all__ = [
     "l1_penalty_backward",
     "l2_penalty",
     "l2_penalty_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
     "linear_backward",
     "linear_no_bias",
     "linear_no_bias_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
     "momentum",
     "momentum_course",
     "mse_loss",
     "mse_loss_backward",
     "normal",
     "numerical_gradient",
+    "pad",
+    "pad_backward",
     "penalty",
     "penalty_backward",
     "relu",
     "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "scale",
     "scale_backward",
     "sgd",

@@ -27,19 +27,21 @@ def pair_of(op: Operation, options: dict[str, Any], seed: int) -> Any:
     def one_or_many(found: tuple[Any, ...]) -> Any:
         return found if len(found) > 1 else found[0]
 
+    def forward(*args: Any) -> Any:
+        """The output, without the state after it."""
+        made = op.forward(*all_of(args), **options)
+        return made[0] if op.state else made
+
     begins = op.kind in ("loss", "penalty")
-    out = op.forward(*given.values(), **options)
     return (
-        lambda *args: op.forward(*all_of(args), **options),
+        forward,
         (lambda *args: one_or_many(op.gradients({}, named(args), options)))
         if begins
         else (
-            lambda u, *args: one_or_many(
-                op.gradients({f"d{op.outputs[0]}": u}, named(args), options)
-            )
+            lambda u, *args: one_or_many(op.gradients({op.arriving[0]: u}, named(args), options))
         ),
         inputs,
-        None if begins else rng.normal(0, 2, out.shape),
+        None if begins else rng.normal(0, 2, np.shape(forward(*inputs.values()))),
     )
 
 

@@ -7,8 +7,10 @@ from torch_parity.compare.causes import (
     distributed,
     dropout,
     gradients,
+    images,
     linear,
     loss,
+    norms,
     optimizer,
     penalty,
     precision,
@@ -25,6 +27,8 @@ CATALOGUE: dict[str, Cause] = {
         gradients,
         activation,
         dropout,
+        norms,
+        images,
         loss,
         penalty,
         optimizer,
@@ -34,3 +38,6 @@ CATALOGUE: dict[str, Cause] = {
     )
     for cause in module.CAUSES
 }
+
+# Mistakes of operations that are shown by themselves, not in a model's step.
+ALONE: tuple[Cause, ...] = (*norms.CAUSES, *images.CAUSES)

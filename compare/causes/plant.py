@@ -156,12 +156,19 @@ class _InTorch(dict[str, Callable[..., Any]]):
             read = dict(zip(input_names(asks), given, strict=True))
             inputs = {n: read[n] if n in read else self._input(row, n) for n in row.inputs}
             inputs |= {n: inputs[n].detach().requires_grad_() for n in of}
-            out = _forward(row)(*inputs.values(), **options)
-            upstream = None if row.is_loss else read[f"d{row.outputs[0]}"]
-            found = torch.autograd.grad(out, [inputs[n] for n in of], upstream)
+            made = _forward(row)(*inputs.values(), **{**self._options(row), **options})
+            many = made if isinstance(made, tuple) else (made,)
+            carried = [x for n, x in zip(row.outputs, many, strict=True) if n not in row.state]
+            upstream = None if row.is_loss else [read[name] for name in row.arriving]
+            found = torch.autograd.grad(carried, [inputs[n] for n in of], upstream)
             return found if len(found) > 1 else found[0]
 
         return gradients
+
+    def _options(self, row: Operation) -> Mapping[str, Any]:
+        """Those of the node's own forward, of which its backward may not need all."""
+        own = self.of is not None and self.of.operation == row.name
+        return self.of.options if self.of is not None and own else {}
 
     def _input(self, row: Operation, name: str) -> Tensor:
         if self.of is None or self.of.operation != row.name:
@@ -221,6 +228,7 @@ IN_TORCH: dict[str, Callable[..., Any]] = {
     "log": torch.log,
     "sqrt": torch.sqrt,
     "sign": torch.sign,
+    "flip": torch.flip,
     "like": lambda array, reference: to_torch(array).to(
         reference.dtype if is_real(array.dtype) else torch.int64
     ),

@@ -16,6 +16,7 @@ from torch_parity.compare.flow.graph import linked
 from torch_parity.compare.flow.nodes import Node, result
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
 from torch_parity.manual.recording import input_names, option_names
+from torch_parity.manual.windows import Pair
 
 MOST = 10_000  # nodes in a file; a hundred layers have about 1,500
 
@@ -83,7 +84,16 @@ RANGES: dict[str, Any] = {
     "beta2": _Share,
     "eps": _Positive,
 }
-TYPES: dict[type, Any] = {float: _Number, int: _Count, bool: Annotated[bool, Field(strict=True)]}
+_Places = Annotated[int, Field(strict=True, ge=0, le=1024)]  # a padding says how much is computed
+_Pair = _Places | tuple[_Places, _Places]
+TYPES: dict[Any, Any] = {
+    float: _Number,
+    int: _Count,
+    bool: Annotated[bool, Field(strict=True)],
+    Pair: _Pair,
+    Pair | None: _Pair | None,
+    tuple[int, ...]: tuple[_Places, ...],
+}
 
 
 def option_type(operation: str, name: str) -> TypeAdapter[Any]:
@@ -104,7 +114,7 @@ class NodeRecord(BaseModel):
     operation: str
     inputs: list[str]
     outputs: list[str]
-    options: dict[str, int | float | str] = {}
+    options: dict[str, bool | int | float | str | tuple[int, ...] | None] = {}
     layer: NonNegativeInt = 0
 
 
