@@ -30,6 +30,16 @@ def padded(x: np.ndarray, padding: Pair, value: float = 0.0) -> np.ndarray:
     return np.pad(x, edges, constant_values=value) if ph or pw else x
 
 
+def require_half(function: str, kernel: Pair, padding: Pair) -> None:
+    """Raise ValueError where padding is more than half of the kernel: a window could see nothing
+    else."""
+    (kh, kw), (ph, pw) = pair(kernel), pair(padding)
+    if 2 * ph > kh or 2 * pw > kw:
+        raise ValueError(
+            f"{function}: padding is {(ph, pw)}, expected at most half of the kernel {(kh, kw)}"
+        )
+
+
 def without_padding(x: np.ndarray, padding: Pair) -> np.ndarray:
     """The image without its frame.               # [m, c, h + 2 ph, w + 2 pw] -> [m, c, h, w]"""
     ph, pw = pair(padding)

@@ -15,6 +15,7 @@ from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
 from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.writers import uninitialised
 from torch_parity.compare.bounds.precise import higher
 from torch_parity.compare.tensors import to_numpy
 
@@ -48,12 +49,7 @@ class Index:
         self.made_by: dict[TensorRef, Call] = {}
         self._tables: dict[Any, dict[bytes, list[TensorRef]]] = {}
         # what was there before may be numbers that another model left in the same memory
-        self._unwritten = {
-            ref.place
-            for call in record.calls
-            if call.operation in UNINITIALISED
-            for ref in call.outputs
-        }
+        self._unwritten = uninitialised(record)
         seen: set[TensorRef] = set()
         for ref in record.given.values():
             self._add(ref, None, seen)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from torch_parity.compare.aten.draws import UNINITIALISED
 from torch_parity.compare.aten.memory import Place
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
@@ -11,6 +12,11 @@ def is_view(call: Call) -> bool:
     """It returns memory that it was given, unchanged."""
     given = {ref.place for ref in call.inputs}
     return bool(call.outputs) and all(ref.place in given for ref in call.outputs)
+
+
+def uninitialised(record: Record) -> set[Place]:
+    """Memory as torch.empty hands it out, before anything is written into it."""
+    return {r.place for c in record.calls if c.operation in UNINITIALISED for r in c.outputs}
 
 
 def writers_of(record: Record) -> dict[Place, Call]:

@@ -9,7 +9,15 @@ from itertools import repeat
 import numpy as np
 
 from torch_parity.manual.recording import operation
-from torch_parity.manual.windows import Pair, added_windows, padded, pair, windows, without_padding
+from torch_parity.manual.windows import (
+    Pair,
+    added_windows,
+    padded,
+    pair,
+    require_half,
+    windows,
+    without_padding,
+)
 
 
 @operation
@@ -32,7 +40,7 @@ def avg_pool2d(
         ValueError: padding is more than half of the kernel: a window could see nothing else.
     """
     stride = kernel_size if stride is None else stride
-    _require_half(kernel_size, padding)
+    require_half("avg_pool2d", kernel_size, padding)
     seen = windows(padded(input, padding), kernel_size, stride)
     total = reduce(np.add, (seen[:, :, i, j] for i, j in np.ndindex(*pair(kernel_size))))
     return total / _counts(input.shape[2:], kernel_size, stride, padding, count_include_pad)
@@ -66,11 +74,3 @@ def _counts(
         return kh * kw
     ones = padded(np.ones((1, 1, *size), np.float32), padding)
     return windows(ones, kernel_size, stride).sum(axis=(2, 3))[0, 0]
-
-
-def _require_half(kernel_size: Pair, padding: Pair) -> None:
-    (kh, kw), (ph, pw) = pair(kernel_size), pair(padding)
-    if 2 * ph > kh or 2 * pw > kw:
-        raise ValueError(
-            f"avg_pool2d: padding is {(ph, pw)}, expected at most half of the kernel {(kh, kw)}"
-        )

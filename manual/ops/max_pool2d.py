@@ -6,7 +6,15 @@ Source: course 4 week 1, "pooling layers"; torch.nn.MaxPool2d.
 import numpy as np
 
 from torch_parity.manual.recording import operation
-from torch_parity.manual.windows import Pair, added_windows, padded, pair, windows, without_padding
+from torch_parity.manual.windows import (
+    Pair,
+    added_windows,
+    padded,
+    pair,
+    require_half,
+    windows,
+    without_padding,
+)
 
 
 @operation
@@ -57,12 +65,8 @@ def _seen(
     x: np.ndarray, kernel_size: Pair, stride: Pair | None, padding: Pair, dilation: Pair
 ) -> np.ndarray:
     """[m, c, h, w] -> [m, c, kh * kw, h', w']"""
-    (kh, kw), (ph, pw) = pair(kernel_size), pair(padding)
-    if 2 * ph > kh or 2 * pw > kw:
-        raise ValueError(
-            f"max_pool2d: padding is {(ph, pw)}, expected at most half of the kernel {(kh, kw)}"
-        )
+    require_half("max_pool2d", kernel_size, padding)
     framed = padded(x, padding, -np.inf)
     seen = windows(framed, kernel_size, kernel_size if stride is None else stride, dilation)
-    m, c, _, _, h, w = seen.shape
+    m, c, kh, kw, h, w = seen.shape
     return seen.reshape(m, c, kh * kw, h, w)

@@ -15,7 +15,6 @@ import torch
 from numpy.lib.stride_tricks import as_strided
 from pydantic import ValidationError
 
-from torch_parity.compare.aten.draws import UNINITIALISED
 from torch_parity.compare.aten.files.arguments import written
 from torch_parity.compare.aten.files.layout import (
     VERSION,
@@ -29,7 +28,7 @@ from torch_parity.compare.aten.memory import Place
 from torch_parity.compare.aten.record import Call, FunctionCall, Record
 from torch_parity.compare.aten.snapshots import TensorRef, span
 from torch_parity.compare.aten.watch import Watch
-from torch_parity.compare.aten.writers import is_view
+from torch_parity.compare.aten.writers import is_view, uninitialised
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.sources.files.access import writing
 from torch_parity.compare.sources.files.trace_file import MODEL_FORMAT
@@ -143,16 +142,16 @@ def _storages(name: str, record: Record, refs: Mapping[TensorRef, int]) -> Itera
     for ref in refs:
         if not ref.unjudged:
             places.setdefault(ref.place, []).append(ref)
-    empty = _uninitialised(record)
+    empty = _without_content(record)
     for place in sorted(places):
         label = f"{name}/{place[0]}.{place[1]}"
         yield _Storage(label, record, places[place], place in empty)
 
 
-def _uninitialised(record: Record) -> set[Place]:
+def _without_content(record: Record) -> set[Place]:
     """Memory that nothing was written into, less what is read all the same: the user's program may
     write into it without torch."""
-    found = {r.place for c in record.calls if c.operation in UNINITIALISED for r in c.outputs}
+    found = uninitialised(record)
     workspaces = set()
     for call in record.calls:
         if call.operation in WORKSPACES and len(call.outputs) > WORKSPACES[call.operation]:
