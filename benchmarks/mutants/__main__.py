@@ -153,7 +153,7 @@ def main() -> None:
     mutants = all_mutants(asked.files)
     which = f"All {len(mutants):,} mutants."
     if asked.sample and asked.sample < len(mutants):
-        which = f"{asked.sample} of the {len(mutants):,} mutants, by chance (seed {asked.seed})."
+        which = f"{asked.sample} of the {len(mutants):,} mutants, at random (seed {asked.seed})."
         mutants = random.Random(asked.seed).sample(mutants, asked.sample)
     begun = time.perf_counter()
     for module in THIRD_PARTY:

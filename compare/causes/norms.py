@@ -1,6 +1,6 @@
 """Mistakes in normalization: eps, the variance, the axes, the way back, running statistics.
 
-The judge of torch modules names some of them as well, by the same names (aten/causes/norms.py).
+The judge of torch modules names some of them as well, by the same names (aten/causes/).
 There it finds them among the ATen calls of two programs; here each is one formula of one operation.
 """
 

@@ -241,11 +241,11 @@ def _stale_store() -> bool:
 
 
 def leave() -> NoReturn:
-    """End the process with status 0 and without taking Python down.
+    """End the process at once, with status 0.
 
-    Gloo's threads outlive destroy_process_group (FSDP2 keeps its process group), and one that lets
-    go of a tensor while Python is taken down aborts the process: torchrun then calls a finished run
-    failed (pytorch pull request 179291).
+    Gloo's threads outlive destroy_process_group (FSDP2 keeps its process group). If one of them
+    frees a tensor while Python shuts down, the process aborts, and torchrun reports a failed run
+    (pytorch pull request 179291).
     """
     sys.stdout.flush()
     sys.stderr.flush()
