@@ -237,3 +237,13 @@ def test_every_row_is_used_once_an_epoch_whatever_the_ranks(world: int, runs: Pa
         assert sorted(whole) == list(range(count))
         again = plan.rows_of(shard_at, plan.steps_per_epoch + 1).tolist()
         assert again != plan.rows_of(shard_at, 1).tolist()
+
+
+def test_a_finished_rank_ends_before_python_shuts_down() -> None:
+    """What it printed is not lost; nothing that would run at the end is run."""
+    program = (
+        "import atexit; from torch_parity.torch_ref.distributed.train import leave; "
+        "atexit.register(print, 'shut down'); print('done'); leave()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
