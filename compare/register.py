@@ -183,6 +183,12 @@ OPERATIONS: dict[str, Operation] = {
             _activation(manual.gelu, "GELU", ({"approximate": "none"}, {"approximate": "tanh"})),
             also={"forward": kernels.gelu, "backward": kernels.gelu_backward},
         ),
+        _activation(manual.silu, "SiLU"),
+        _activation(manual.elu, "ELU", ({"alpha": 1.0}, {"alpha": 0.3})),
+        _activation(
+            manual.softplus, "Softplus",
+            ({"beta": 1.0, "threshold": 20.0}, {"beta": 0.4, "threshold": 2.0}),
+        ),
         _activation(manual.identity, "Identity"),
         _activation(manual.softmax, "Softmax"),
         _loss(manual.binary_cross_entropy, "BCELoss", probabilities_and_bits),

@@ -70,6 +70,7 @@ from torch_parity.manual.names import COURSE, MODULE_PATHS, Names
 from torch_parity.manual.operations import find
 from torch_parity.manual.ops.add import add, add_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
+from torch_parity.manual.ops.elu import elu, elu_backward
 from torch_parity.manual.ops.gelu import gelu, gelu_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
 from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
@@ -78,7 +79,9 @@ from torch_parity.manual.ops.linear_no_bias import linear_no_bias, linear_no_bia
 from torch_parity.manual.ops.relu import relu, relu_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
+from torch_parity.manual.ops.silu import silu, silu_backward
 from torch_parity.manual.ops.softmax import softmax, softmax_backward
+from torch_parity.manual.ops.softplus import softplus, softplus_backward
 from torch_parity.manual.ops.tanh import tanh, tanh_backward
 from torch_parity.manual.optimizers.adam import Adam, adam
 from torch_parity.manual.optimizers.momentum import (
@@ -122,6 +125,8 @@ __all__ = [
     "dropout",
     "dropout_backward",
     "dropout_mask",
+    "elu",
+    "elu_backward",
     "epsilon_scan",
     "exact_check",
     "exact_gradient",
@@ -160,8 +165,12 @@ __all__ = [
     "shares",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
     "step",
     "tanh",
     "tanh_backward",
