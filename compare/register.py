@@ -150,6 +150,8 @@ def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
     return Operation(forward, "loss", samples, (of,), ("loss",), reductions, module=module)
 
 
+ALONG = tuple({"dim": dim} for dim in (1, 0, 2, -1, -2))
+
 OPERATIONS: dict[str, Operation] = {
     row.name: row
     for row in (
@@ -190,7 +192,8 @@ OPERATIONS: dict[str, Operation] = {
             ({"beta": 1.0, "threshold": 20.0}, {"beta": 0.4, "threshold": 2.0}),
         ),
         _activation(manual.identity, "Identity"),
-        _activation(manual.softmax, "Softmax"),
+        replace(_activation(manual.softmax, "Softmax", ALONG), samples=normal(z=(4, 3, 5))),
+        replace(_activation(manual.log_softmax, "LogSoftmax", ALONG), samples=normal(z=(4, 3, 5))),
         _loss(manual.binary_cross_entropy, "BCELoss", probabilities_and_bits),
         _loss(manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", scores_and_bits),
         _loss(manual.cross_entropy, "CrossEntropyLoss", scores_and_classes),

@@ -76,6 +76,7 @@ from torch_parity.manual.ops.identity import identity, identity_backward
 from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
 from torch_parity.manual.ops.linear import linear, linear_backward
 from torch_parity.manual.ops.linear_no_bias import linear_no_bias, linear_no_bias_backward
+from torch_parity.manual.ops.log_softmax import log_softmax, log_softmax_backward
 from torch_parity.manual.ops.relu import relu, relu_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
@@ -148,6 +149,8 @@ __all__ = [
     "linear_backward",
     "linear_no_bias",
     "linear_no_bias_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "momentum",
     "momentum_course",
     "mse_loss",

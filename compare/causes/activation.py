@@ -154,8 +154,10 @@ def _twice_hidden(name: str) -> tuple[Effect, ...]:
     """a = g(g(z)) in the layer itself; the slope by the chain rule."""
     back = name + "_backward"
     return (
-        Effect(on(name), by(lambda f, z: f[name](f[name](z)))),
-        Effect(on(back), by(lambda f, da, z: f[back](f[back](da, f[name](z)), z))),
+        Effect(on(name), by(lambda f, z, **o: f[name](f[name](z, **o), **o))),
+        Effect(
+            on(back), by(lambda f, da, z, **o: f[back](f[back](da, f[name](z, **o), **o), z, **o))
+        ),
     )
 
 

@@ -34,6 +34,8 @@ class Signature:
 
 
 RENAMED = {"cost": "add"}  # what files of earlier versions called it
+# the options that an operation did not have there, and what it did
+GAINED: dict[str, dict[str, Any]] = {"softmax": {"dim": 1}}
 
 
 def signature(operation: str) -> Signature | None:
@@ -69,6 +71,7 @@ _Number = Annotated[float, Field(strict=True, ge=-1e30, le=1e30, allow_inf_nan=F
 _Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 _Positive = Annotated[float, Field(strict=True, gt=0, le=1e30)]
 _Penalty = Annotated[float, Field(strict=True, ge=0, le=1e30)]
+_Whole = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 _Count = Annotated[int, Field(strict=True, ge=1, le=2**53)]
 
 # Where a number may not be any; all other options are of the type that the function says.
@@ -76,6 +79,7 @@ RANGES: dict[str, Any] = {
     "reduction": Literal["mean", "sum", "batchmean"],
     "l1": _Penalty,
     "l2": _Penalty,
+    "m": _Count,
     "lr": _Positive,
     "momentum": _Share,
     "beta": _Share,
@@ -83,7 +87,7 @@ RANGES: dict[str, Any] = {
     "beta2": _Share,
     "eps": _Positive,
 }
-TYPES: dict[type, Any] = {float: _Number, int: _Count, bool: Annotated[bool, Field(strict=True)]}
+TYPES: dict[type, Any] = {float: _Number, int: _Whole, bool: Annotated[bool, Field(strict=True)]}
 
 
 def option_type(operation: str, name: str) -> TypeAdapter[Any]:
@@ -164,13 +168,14 @@ def _node(label: str, record: NodeRecord, most_layers: int) -> Node:
         raise InputError(f"{label} is no operation that the judge knows: {hint}")
     _fits(label, "inputs", record.inputs, known.inputs, known.any_number)
     _fits(label, "outputs", record.outputs, known.outputs)
-    if set(record.options) != set(known.options):
+    given = {**GAINED.get(split(operation)[0], {}), **record.options}
+    if set(given) != set(known.options):
         came = ", ".join(record.options)[:80] or "none"
         expected = ", ".join(known.options) or "none"
         raise InputError(f"{label}: options are {came}; expected {expected}")
     if record.layer > most_layers:
         raise InputError(f"{label}: layer is {record.layer}, with {most_layers} nodes in all")
-    options = {name: _option(label, operation, name, v) for name, v in record.options.items()}
+    options = {name: _option(label, operation, name, v) for name, v in given.items()}
     return Node(operation, tuple(record.inputs), tuple(record.outputs), options)
 
 
