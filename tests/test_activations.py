@@ -102,9 +102,8 @@ def test_softplus_is_linear_above_its_threshold() -> None:
 def test_the_pair_trains_with_it_and_a_wrong_slope_is_blamed(activation: str, dtype: str) -> None:
     for seed in range(3):
         torch.manual_seed(seed)
-        case, data = case_and_data(
-            seed, activation=activation, dtype=dtype, lr=1e-3, hidden=(6, 5), reduction="mean"
-        )
+        fixed = {"hidden": (6, 5), "loss": "mse_loss", "output": "identity", "lr": 1e-3}
+        case, data = case_and_data(seed, activation=activation, dtype=dtype, **fixed)
         r = steps(case, data)[-1]
         where = f"{activation}, {dtype}, seed {seed}"
         assert judge(r.nodes, r.start, r.manual, r.torch, always_replay=True).passed, where
