@@ -23,6 +23,7 @@ KINDS = {
     "linear": "The linear layer",
     "gradients": "Gradients of weights and biases",
     "activation": "Activations",
+    "activation_options": "Options of activations",
     "dropout": "Dropout",
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",

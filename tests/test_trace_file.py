@@ -442,3 +442,14 @@ def test_a_file_without_nodes_is_judged_by_those_of_the_other(pair: tuple[Path, 
     assert report.judgement.root is not None
     assert (report.judgement.root.side, report.judgement.root.found.name) == ("torch", "z1")
     assert len(report.notes) == 1
+
+
+def test_an_older_file_has_a_softmax_without_an_axis(tmp_path: Path) -> None:
+    case, data = case_and_data(3, activation="softmax", hidden=(6,))
+    r = steps(case, data)[-1]
+    bare = tuple(
+        replace(n, options={}) if n.operation.startswith("softmax") else n for n in r.nodes
+    )
+    save(tmp_path / "old.safetensors", Trace(r.start, r.manual, bare), {})
+    loaded = load(tmp_path / "old.safetensors").nodes
+    assert [dict(n.options) for n in loaded] == [dict(n.options) for n in r.nodes]

@@ -2,6 +2,7 @@
 
 from torch_parity.compare.causes import (
     activation,
+    activation_options,
     adam,
     data,
     distributed,
@@ -24,6 +25,7 @@ CATALOGUE: dict[str, Cause] = {
         linear,
         gradients,
         activation,
+        activation_options,
         dropout,
         loss,
         penalty,

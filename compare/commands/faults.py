@@ -24,6 +24,8 @@ from torch_parity.compare.sources.recorded import Recorded, record, record_shard
 
 ROWS = (5, 4, 3)  # of each rank, for the mistakes that need ranks: a batch of _cases, unevenly
 
+COURSE = ("tanh", "relu", "sigmoid", "leaky_relu")
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -75,7 +77,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
     """The first of a list of small cases in which the mistake shows, and its judgement."""
     rows = ROWS if cause in distributed.CAUSES else ()
     model = "residual" if cause in sums.CAUSES else "mlp"
-    for case in _cases(cause.dtype, model):
+    for case in _cases(cause, model):
         layers = (None, *({k} for k in range(1, 2 * len(case.hidden) + 1)))
         for way, where in itertools.product(range(len(cause.ways)), layers):
             judgement = _try(cause, side, case, rows, way, where)
@@ -84,8 +86,9 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
     raise AssertionError(f"no small case shows {cause.name}")
 
 
-def _cases(dtype: str, model: str) -> Iterator[Case]:
+def _cases(cause: Cause, model: str) -> Iterator[Case]:
     """Small cases; one layer is as wide as the batch, so that a sum over the wrong axis runs."""
+    activations = (cause.activation,) if cause.activation else COURSE
     for reduction, (data_set, loss) in itertools.product(
         ("mean", "sum"),
         (
@@ -96,7 +99,7 @@ def _cases(dtype: str, model: str) -> Iterator[Case]:
         ),
     ):
         for activation, optimizer, p in itertools.product(
-            ("tanh", "relu", "sigmoid", "leaky_relu"), ("momentum", "adam"), (0.3, 0.0)
+            activations, ("momentum", "adam"), (0.3, 0.0)
         ):
             yield Case.model_validate(
                 {
@@ -112,7 +115,7 @@ def _cases(dtype: str, model: str) -> Iterator[Case]:
                     "batch": 12,
                     "bias_scale": 0.3,
                     "samples": 60,
-                    "dtype": dtype,
+                    "dtype": cause.dtype,
                 }
             )
 
