@@ -218,7 +218,8 @@ def operations(here: Here, arguments: str) -> str:
         assert of is not None
         inputs = ", ".join(of.inputs) + (", ..." if of.any_number else "")
         options = ", ".join(of.options)
-        rows.append(f"| `{name}` | {inputs} | {', '.join(of.outputs)} | {options} |")
+        outputs = ", ".join(of.outputs) + (", ..." if of.any_outputs else "")
+        rows.append(f"| `{name}` | {inputs} | {outputs} | {options} |")
     return "\n".join(rows)
 
 

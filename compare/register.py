@@ -8,10 +8,10 @@ without waiting for it.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from torch_parity import manual
 from torch_parity.compare.bounds import kernels
@@ -22,16 +22,27 @@ from torch_parity.compare.register_parts import (
     linear_twin,
     normal,
     penalty_twin,
+    positive,
     probabilities_and_bits,
+    rows_and_index,
     scores_and_bits,
     scores_and_classes,
     twin_module,
     units_and_mask,
 )
-from torch_parity.manual.recording import input_names, option_names, takes_any_number
+from torch_parity.manual.recording import (
+    by_name,
+    input_names,
+    option_names,
+    takes_any_number,
+)
 from torch_parity.torch_ref.operations import ADDED as added_in_torch
 
-Kind = Literal["layer", "activation", "dropout", "arithmetic", "loss", "penalty"]
+Kind = Literal[
+    "layer", "activation", "dropout", "arithmetic", "reduction", "product", "layout", "loss",
+    "penalty",
+]  # fmt: skip
+Item = TypeVar("Item")
 Part = Literal["forward", "backward", "backward_parameters"]
 
 
@@ -88,7 +99,7 @@ class Operation:
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """The names of its tensors, in order; one name stands for any number of them."""
+        """The names of its tensors, in order; the last may stand for any number of them."""
         return input_names(self.forward)
 
     @cached_property
@@ -113,24 +124,51 @@ class Operation:
         """Whether its backward begins the chain: it takes no upstream gradient."""
         return self.kind == "loss"
 
-    def gradients(
-        self, upstream: Mapping[str, Any], inputs: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> tuple[Any, ...]:
-        """The backward by hand, given by name what it asks for: upstream holds "dz" and the like.
+    @cached_property
+    def any_outputs(self) -> bool:
+        """Whether it makes any number of tensors: its backward takes as many gradients."""
+        last = input_names(self.backward)[-1]
+        return takes_any_number(self.backward) and last == f"d{self.outputs[-1]}"
 
-        Outputs that it asks for are computed. A penalty's gradient is that of one weight alone.
+    def differentiated(self, inputs: Sequence[Item]) -> tuple[Item, ...]:
+        """Those of its inputs that have a gradient, in the order in which the backward makes it."""
+        given = by_name(self.forward, inputs)
+        return tuple(x for name in self.differentiable for x in given.get(name, ()))
+
+    def made(self, outputs: Sequence[Item]) -> dict[str, tuple[Item, ...]]:
+        """What stands for each of its outputs' names: one tensor, or any number of them."""
+        if self.any_outputs:
+            return {self.outputs[0]: tuple(outputs)}
+        return {name: (x,) for name, x in zip(self.outputs, outputs, strict=False)}
+
+    def asked(
+        self,
+        backward: Callable[..., Any],
+        inputs: Sequence[Item],
+        outputs: Sequence[Item],
+        upstream: Sequence[Item],
+    ) -> tuple[Item, ...]:
+        """What this backward is to be given, upstream being the gradients of the outputs."""
+        known = by_name(self.forward, inputs) | self.made(outputs)
+        known |= {f"d{name}": gradients for name, gradients in self.made(upstream).items()}
+        return tuple(x for name in input_names(backward) for x in known[name])
+
+    def gradients(
+        self, upstream: Sequence[Any], inputs: Sequence[Any], options: Mapping[str, Any]
+    ) -> tuple[Any, ...]:
+        """The backward by hand, given the gradients of the outputs: none for a loss.
+
+        A penalty's gradient is that of one weight alone.
         """
         if self.kind == "penalty":
-            (W,) = inputs.values()
+            (W,) = inputs
             return (self.backward(W * 0, W, **options),)
-        asked = input_names(self.backward)
-        known = {**inputs, **upstream}
-        if not known.keys() >= set(asked):
-            made = self.forward(*inputs.values(), **options)
-            many = made if isinstance(made, tuple) else (made,)
-            known |= dict(zip(self.outputs, many, strict=True))
+        outputs: Any = ()
+        if set(self.outputs).intersection(input_names(self.backward)):
+            outputs = self.forward(*inputs, **options)
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         taken = {n: v for n, v in options.items() if n in option_names(self.backward)}
-        found = self.backward(*(known[name] for name in asked), **taken)
+        found = self.backward(*self.asked(self.backward, inputs, outputs, upstream), **taken)
         return found if isinstance(found, tuple) else (found,)
 
 
@@ -144,12 +182,26 @@ def _activation(
     )  # fmt: skip
 
 
+def _elementary(
+    forward: Callable[..., Any],
+    samples: Draw,
+    options: Iterable[Mapping[str, Any]] = ({},),
+    kind: Kind = "arithmetic",
+) -> Operation:
+    inputs = input_names(forward)
+    return Operation(forward, kind, samples, inputs, ("out",), tuple(options))
+
+
 def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
     of = input_names(forward)[0]
     reductions = tuple({"reduction": r} for r in ("mean", "sum", "batchmean"))
     return Operation(forward, "loss", samples, (of,), ("loss",), reductions, module=module)
 
 
+REDUCED = (
+    {"dim": 1, "keepdim": False}, {"dim": -1, "keepdim": True}, {"dim": (0, 2), "keepdim": False},
+    {"dim": None, "keepdim": False}, {"dim": (-2, 0), "keepdim": True},
+)  # fmt: skip
 ALONG = tuple({"dim": dim} for dim in (1, 0, 2, -1, -2))
 
 OPERATIONS: dict[str, Operation] = {
@@ -167,9 +219,49 @@ OPERATIONS: dict[str, Operation] = {
             manual.dropout, "dropout", units_and_mask, ("a",), ("h",),
             module="Dropout", torch=dropout_twin,
         ),
-        Operation(
-            manual.add, "arithmetic", normal(input=(6, 5), other=(6, 5)), ("input", "other"),
-            ("out",),
+        _elementary(manual.add, normal(input=(4, 1, 5), other=(3, 1))),
+        _elementary(manual.sub, normal(input=(4, 1, 5), other=(3, 1))),
+        _elementary(manual.mul, normal(input=(3, 1), other=(4, 1, 5))),
+        _elementary(manual.div, positive(input=(4, 1, 5), other=(3, 1))),
+        _elementary(
+            manual.pow, positive(input=(6, 5)),
+            ({"exponent": exponent} for exponent in (2.0, 3.0, 0.5, -1.0)),
+        ),
+        _elementary(manual.exp, normal(input=(6, 5))),
+        _elementary(manual.log, positive(input=(6, 5))),
+        _elementary(manual.sum, normal(input=(4, 3, 5)), REDUCED, "reduction"),
+        _elementary(manual.mean, normal(input=(4, 3, 5)), REDUCED, "reduction"),
+        _elementary(manual.amax, normal(input=(4, 3, 5)), REDUCED, "reduction"),
+        _elementary(manual.matmul, normal(input=(4, 1, 3, 6), other=(2, 6, 5)), kind="product"),
+        _elementary(
+            manual.reshape, normal(input=(4, 3, 5)),
+            ({"shape": shape} for shape in ((6, 10), (-1, 5), (60,), (2, 2, 3, -1))), "layout",
+        ),
+        _elementary(
+            manual.permute, normal(input=(4, 3, 5)),
+            ({"dims": dims} for dims in ((1, 2, 0), (2, 1, 0), (0, -1, -2))), "layout",
+        ),
+        _elementary(
+            manual.narrow, normal(input=(4, 3, 5)),
+            ({"dim": 1, "start": 1, "length": 2}, {"dim": -1, "start": -4, "length": 3}), "layout",
+        ),
+        _elementary(
+            manual.cat, normal(first=(4, 3, 5), second=(4, 2, 5), third=(4, 1, 5)),
+            ({"dim": 1}, {"dim": -2}), "layout",
+        ),
+        replace(
+            _elementary(
+                manual.split, normal(input=(4, 3, 5)),
+                ({"split_size": 2, "dim": 2}, {"split_size": (1, 3), "dim": 0},
+                 {"split_size": (1, 0, 2), "dim": -2}), "layout",
+            ),
+            outputs=("parts",),
+        ),
+        replace(
+            _elementary(
+                manual.index_select, rows_and_index, ({"dim": 0}, {"dim": 1}, {"dim": -1}), "layout"
+            ),
+            differentiable=("input",),
         ),
         Operation(
             manual.scale, "arithmetic", normal(input=(6, 5)), ("input",), ("out",),

@@ -69,20 +69,36 @@ from torch_parity.manual.models.step import (
 from torch_parity.manual.names import COURSE, MODULE_PATHS, Names
 from torch_parity.manual.operations import find
 from torch_parity.manual.ops.add import add, add_backward
+from torch_parity.manual.ops.amax import amax, amax_backward
+from torch_parity.manual.ops.cat import cat, cat_backward
+from torch_parity.manual.ops.div import div, div_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
 from torch_parity.manual.ops.elu import elu, elu_backward
+from torch_parity.manual.ops.exp import exp, exp_backward
 from torch_parity.manual.ops.gelu import gelu, gelu_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
+from torch_parity.manual.ops.index_select import index_select, index_select_backward
 from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
 from torch_parity.manual.ops.linear import linear, linear_backward
 from torch_parity.manual.ops.linear_no_bias import linear_no_bias, linear_no_bias_backward
+from torch_parity.manual.ops.log import log, log_backward
 from torch_parity.manual.ops.log_softmax import log_softmax, log_softmax_backward
+from torch_parity.manual.ops.matmul import matmul, matmul_backward
+from torch_parity.manual.ops.mean import mean, mean_backward
+from torch_parity.manual.ops.mul import mul, mul_backward
+from torch_parity.manual.ops.narrow import narrow, narrow_backward
+from torch_parity.manual.ops.permute import permute, permute_backward
+from torch_parity.manual.ops.pow import pow, pow_backward  # noqa: A004
 from torch_parity.manual.ops.relu import relu, relu_backward
+from torch_parity.manual.ops.reshape import reshape, reshape_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
 from torch_parity.manual.ops.silu import silu, silu_backward
 from torch_parity.manual.ops.softmax import softmax, softmax_backward
 from torch_parity.manual.ops.softplus import softplus, softplus_backward
+from torch_parity.manual.ops.split import split, split_backward
+from torch_parity.manual.ops.sub import sub, sub_backward
+from torch_parity.manual.ops.sum import sum, sum_backward  # noqa: A004
 from torch_parity.manual.ops.tanh import tanh, tanh_backward
 from torch_parity.manual.optimizers.adam import Adam, adam
 from torch_parity.manual.optimizers.momentum import (
@@ -113,16 +129,22 @@ __all__ = [
     "add",
     "add_backward",
     "all_reduce",
+    "amax",
+    "amax_backward",
     "backward",
     "binary_cross_entropy",
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
+    "cat",
+    "cat_backward",
     "complex_step_gradient",
     "cost",
     "cross_entropy",
     "cross_entropy_backward",
     "diagnose",
+    "div",
+    "div_backward",
     "dropout",
     "dropout_backward",
     "dropout_mask",
@@ -131,12 +153,16 @@ __all__ = [
     "epsilon_scan",
     "exact_check",
     "exact_gradient",
+    "exp",
+    "exp_backward",
     "forward",
     "gelu",
     "gelu_backward",
     "gradient_check",
     "identity",
     "identity_backward",
+    "index_select",
+    "index_select_backward",
     "initial_state",
     "kaiming_normal",
     "l1_penalty",
@@ -149,18 +175,34 @@ __all__ = [
     "linear_backward",
     "linear_no_bias",
     "linear_no_bias_backward",
+    "log",
+    "log_backward",
     "log_softmax",
     "log_softmax_backward",
+    "matmul",
+    "matmul_backward",
+    "mean",
+    "mean_backward",
     "momentum",
     "momentum_course",
     "mse_loss",
     "mse_loss_backward",
+    "mul",
+    "mul_backward",
+    "narrow",
+    "narrow_backward",
     "normal",
     "numerical_gradient",
     "penalty",
     "penalty_backward",
+    "permute",
+    "permute_backward",
+    "pow",
+    "pow_backward",
     "relu",
     "relu_backward",
+    "reshape",
+    "reshape_backward",
     "scale",
     "scale_backward",
     "sgd",
@@ -174,7 +216,13 @@ __all__ = [
     "softmax_backward",
     "softplus",
     "softplus_backward",
+    "split",
+    "split_backward",
     "step",
+    "sub",
+    "sub_backward",
+    "sum",
+    "sum_backward",
     "tanh",
     "tanh_backward",
     "update",

@@ -16,30 +16,33 @@ def pair_of(op: Operation, options: dict[str, Any], seed: int) -> Any:
     """(forward, backward, inputs, upstream) of the inputs that have a gradient."""
     rng = np.random.default_rng(seed)
     given = op.samples(rng, "float64")
-    inputs = {n: given[n] for n in op.differentiable}
-
-    def named(args: Any) -> dict[str, Any]:
-        return given | dict(zip(inputs, args, strict=True))
+    inputs = {n: given[n] for n in op.differentiated(list(given))}
 
     def all_of(args: Any) -> Any:
-        return named(args).values()
+        return list((given | dict(zip(inputs, args, strict=True))).values())
 
     def one_or_many(found: tuple[Any, ...]) -> Any:
         return found if len(found) > 1 else found[0]
 
+    def joined(made: Any) -> Any:
+        """check_gradient takes one output: several are laid end to end."""
+        return np.concatenate([a.ravel() for a in made]) if isinstance(made, tuple) else made
+
+    def parted(u: Any) -> list[Any]:
+        ends = np.cumsum([a.size for a in made])[:-1] if isinstance(made, tuple) else []
+        if not isinstance(made, tuple):
+            return [u]
+        return [p.reshape(a.shape) for p, a in zip(np.split(u, ends), made, strict=True)]
+
     begins = op.kind in ("loss", "penalty")
-    out = op.forward(*given.values(), **options)
+    made = op.forward(*given.values(), **options)
     return (
-        lambda *args: op.forward(*all_of(args), **options),
-        (lambda *args: one_or_many(op.gradients({}, named(args), options)))
+        lambda *args: joined(op.forward(*all_of(args), **options)),
+        (lambda *args: one_or_many(op.gradients([], all_of(args), options)))
         if begins
-        else (
-            lambda u, *args: one_or_many(
-                op.gradients({f"d{op.outputs[0]}": u}, named(args), options)
-            )
-        ),
+        else (lambda u, *args: one_or_many(op.gradients(parted(u), all_of(args), options))),
         inputs,
-        None if begins else rng.normal(0, 2, out.shape),
+        None if begins else rng.normal(0, 2, joined(made).shape),
     )
 
 

@@ -18,11 +18,13 @@ import pytest
 
 from book.page import Page, render
 from tests.command import Ended, refusal
+from tests.drawn import case_and_data, steps
 from tests.golden_text import Golden
 from tests.trace_samples import as_npz, as_safetensors, metadata, named, trace
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.functions import FUNCTIONS
+from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.sources.files.nodes import known_operations, signature
 from torch_parity.compare.sources.files.streamed import BLOCK
 from torch_parity.compare.sources.files.trace_file import load, save
@@ -427,7 +429,8 @@ def test_the_docs_list_every_operation_with_what_it_takes() -> None:
         s = signature(name)
         assert s is not None
         inputs = ", ".join(s.inputs) + (", ..." if s.any_number else "")
-        row = f"| `{name}` | {inputs} | {', '.join(s.outputs)} | {', '.join(s.options)} |"
+        outputs = ", ".join(s.outputs) + (", ..." if s.any_outputs else "")
+        row = f"| `{name}` | {inputs} | {outputs} | {', '.join(s.options)} |"
         assert row in text, row
 
 

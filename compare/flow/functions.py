@@ -107,12 +107,20 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
 def apply(
     node: Node, functions: Mapping[str, Callable[..., Any]], inputs: Sequence[Any]
 ) -> tuple[Any, ...]:
-    """The node's outputs, by its operation or by the formula that stands in for it."""
+    """The node's outputs, by its operation or by the formula that stands in for it.
+
+    Raises:
+        ValueError: it makes another number of tensors than the node says.
+    """
     if node.formula is not None:
         outputs = node.formula(functions, *inputs, **node.options)
     else:
         outputs = functions[node.operation](*inputs, **node.options)
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+    made = outputs if isinstance(outputs, tuple) else (outputs,)
+    if len(made) != len(node.outputs):
+        expected = len(node.outputs)
+        raise ValueError(f"{node.operation} makes {len(made)} tensors here, expected {expected}")
+    return made
 
 
 def right_formulas(node: Node) -> tuple[Node, ...]:
