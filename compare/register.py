@@ -253,7 +253,7 @@ OPERATIONS: dict[str, Operation] = {
             _elementary(
                 manual.split, normal(input=(4, 3, 5)),
                 ({"split_size": 2, "dim": 2}, {"split_size": (1, 3), "dim": 0},
-                 {"split_size": (1, 0, 2), "dim": -2}), "layout",
+                 {"split_size": (1, 2), "dim": -2}), "layout",
             ),
             outputs=("parts",),
         ),

@@ -23,15 +23,13 @@ def split(
         ValueError: the lengths do not add up to n.
     """
     n = input.shape[dim]
-    if isinstance(split_size, tuple):
-        ends = np.cumsum(split_size).tolist()
-        if min(split_size, default=-1) < 0 or ends[-1] != n:
-            raise ValueError(
-                f"split: parts of {split_size} along axis {dim}, which has {n} entries"
-            )
-    else:
-        ends = [*range(split_size, n, split_size), n]
-    return tuple(part.copy() for part in np.split(input, ends[:-1], axis=dim))
+    sizes = split_size
+    if isinstance(sizes, int):
+        sizes = (sizes,) * (n // sizes) + ((n % sizes,) if n % sizes else ())
+    if sum(sizes) != n or min(sizes, default=0) < 0:
+        raise ValueError(f"split: parts of {sizes} along axis {dim}, which has {n} entries")
+    ends = np.cumsum(sizes[:-1], dtype=int)
+    return tuple(part.copy() for part in np.split(input, ends, axis=dim))
 
 
 def split_backward(*dparts: np.ndarray, dim: int = 0) -> np.ndarray:
