@@ -26,5 +26,6 @@ def index_select_backward(
     An entry that is taken twice gets both gradients: dinput[index] += dout would keep only one.
     """
     dinput = np.zeros_like(dout, shape=input.shape)
-    np.add.at(dinput, (slice(None),) * (dim % input.ndim) + (index,), dout)
+    first = np.moveaxis(dinput, dim, 0)  # a view: what is added is added to dinput
+    np.add.at(first, index, np.moveaxis(dout, dim, 0))
     return dinput

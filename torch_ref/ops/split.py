@@ -1,7 +1,9 @@
 """The parts of a tensor along an axis, in torch."""
 
 from collections.abc import Callable
+from functools import partial
 
+import torch
 from torch import Tensor
 
 
@@ -10,4 +12,4 @@ def split(
 ) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """parts = input, cut along dim             # [n, ...] -> [n1, ...], [n2, ...], ..."""
     sizes = split_size if isinstance(split_size, int) else list(split_size)
-    return lambda input: input.split(sizes, dim)  # noqa: A006
+    return partial(torch.split, split_size_or_sections=sizes, dim=dim)
