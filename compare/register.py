@@ -54,8 +54,9 @@ class Operation:
     keyword-only ones options. Right below it stands <name>_backward, which asks for what it needs
     by the names of its parameters: an output's gradient (d and the output's name), an output, an
     input, an option. It returns the gradients of `differentiable`, in that order. A loss takes no
-    upstream gradient. <name>_backward_parameters, where there is one, is the backward without the
-    gradient of the first input.
+    upstream gradient. A last parameter *tensors stands for any number of inputs; a backward that
+    takes *d<output> is that of any number of outputs. <name>_backward_parameters, where there is
+    one, is the backward without the gradient of the first input.
 
     state pairs an output with the input that it replaces (running statistics). module is the class
     whose modules do the same (of torch.nn, its name). twin(**options) is torch's side, a callable

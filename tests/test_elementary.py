@@ -1,6 +1,7 @@
 """Elementary operations: ONNX's published vectors, torch's broadcasting, and graphs of them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torch_parity import manual
+from torch_parity.compare.causes.plant import execute
 from torch_parity.compare.flow.functions import FUNCTIONS, apply
 from torch_parity.compare.flow.law import backward_nodes, forward_nodes
 from torch_parity.compare.flow.trace import Trace
@@ -251,6 +253,26 @@ def test_a_graph_of_them_is_judged_and_a_mistake_is_found(seed: int, dtype: str)
                 wrong[worst] *= 1 + 1e-4
                 found = replay_stretch((node,), known, {**made, name: wrong})
                 assert not all(r.right for r in found), where
+
+
+@pytest.mark.parametrize("side", ["manual", "torch"])
+def test_mistakes_are_planted_on_either_side_of_it(side: str) -> None:
+    """Executed node by node, in NumPy or by torch and autograd: right as it is, and the node at
+    which an option is another one is the only one that is wrong."""
+    given = drawn(2)
+    nodes = law(given)
+    planted = next(n for n in nodes if n.operation == "narrow_backward")
+    bent = replace(planted, options={**planted.options, "start": 0})
+    for executed in (nodes, tuple(bent if n is planted else n for n in nodes)):
+        made = execute(executed, given, side)
+        known = recorded_inputs(given, made)
+        wrong = {
+            node
+            for node in nodes
+            if {*node.inputs, *node.outputs} <= known.keys()
+            if not all(r.right for r in replay_stretch((node,), known, made))
+        }
+        assert wrong == ({planted} if bent in executed else set())
 
 
 def test_a_part_that_nothing_reads_has_a_gradient_of_0() -> None:
