@@ -185,12 +185,14 @@ def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     return tuple(signature(function).parameters.values())
 
 
+@cache
 def input_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's tensors: its positional parameters."""
     positional = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.VAR_POSITIONAL)
     return tuple(p.name for p in _parameters(function) if p.kind in positional)
 
 
+@cache
 def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's options: its keyword-only parameters."""
     return tuple(p.name for p in _parameters(function) if p.kind is Parameter.KEYWORD_ONLY)
