@@ -261,8 +261,8 @@ def test_mistakes_are_planted_on_either_side_of_it(side: str) -> None:
     which an option is another one is the only one that is wrong."""
     given = drawn(2)
     nodes = law(given)
-    planted = next(n for n in nodes if n.operation == "narrow_backward")
-    bent = replace(planted, options={**planted.options, "start": 0})
+    planted = next(n for n in nodes if n.operation == "pow_backward")
+    bent = replace(planted, options={"exponent": 3.0})
     for executed in (nodes, tuple(bent if n is planted else n for n in nodes)):
         made = execute(executed, given, side)
         known = recorded_inputs(given, made)
