@@ -21,9 +21,9 @@ from rich.progress import track
 from rich.table import Table
 
 from tests.drawn import case_and_data, steps
-from torch_parity.compare.causes import CATALOGUE, distributed
+from torch_parity.compare.causes import ALONE, CATALOGUE, distributed
 from torch_parity.compare.causes.cause import Cause
-from torch_parity.compare.causes.diagnosis import Diagnosis
+from torch_parity.compare.causes.explanation import Diagnosis
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import SIDES, Side
@@ -78,7 +78,9 @@ Planted = tuple[str, Flow | None, tuple[str, ...], Side, tuple[Flow, ...]]
 
 
 def _planted(r: Recorded, rng: np.random.Generator) -> Iterator[Planted]:
-    causes = [c for c in CATALOGUE.values() if c not in distributed.CAUSES]  # one process here
+    # one process here, and a model without norms and images
+    elsewhere = {c.name for c in (*distributed.CAUSES, *ALONE)}
+    causes = [c for c in CATALOGUE.values() if c.name not in elsewhere]
     for i, cause in enumerate(causes[i] for i in rng.choice(len(causes), SINGLES, replace=False)):
         side = SIDES[(i + int(rng.integers(2))) % 2]
         yield "single", _plant(cause, r, r.nodes, side, rng), (cause.name,), side, ()

@@ -27,9 +27,12 @@ from benchmarks.places import answers, lies_in, place_of
 from benchmarks.torch_models.results import keep
 from benchmarks.zoo import mistakes, pairs
 from benchmarks.zoo.cases import ZooCase
-from torch_parity.compare.aten import check
 from torch_parity.compare.aten.causes import CATALOGUE, told
+from torch_parity.compare.aten.check import check_steps
+from torch_parity.compare.aten.comparison import Comparison, compared, why
+from torch_parity.compare.aten.given import given_differ, given_pairs
 from torch_parity.compare.aten.parting import Parting
+from torch_parity.compare.aten.recording import recorded
 from torch_parity.compare.aten.step import Step, options_of
 
 # The zoo gives these kinds no name, and the catalogue has one for them.
@@ -109,7 +112,7 @@ class Judged:
     """Two models compared, without the judgement of each by itself."""
 
     wrong: bool
-    there: check.Comparison
+    there: Comparison
     back: Parting | None
     causes: tuple[Any, ...]
 
@@ -117,14 +120,14 @@ class Judged:
 def judged(a: ZooCase, b: ZooCase) -> Judged:
     steps = step_of(a, "a"), step_of(b, "b")
     torch.manual_seed(0)
-    first = check.recorded(steps[0])
+    first = recorded(steps[0])
     torch.manual_seed(0)
-    pair = first, check.recorded(steps[1], first)
+    pair = first, recorded(steps[1], first)
     called = "a", "b"
-    there = check.compared(pair, {})
-    differ = check.given_differ(*pair, check.given_pairs(*pair, {}), called)
+    there = compared(pair, {})
+    differ = given_differ(*pair, given_pairs(*pair, {}), called)
     options = options_of(steps[0]), options_of(steps[1])
-    back, causes = check.why(there, pair, {}, (), called, options)
+    back, causes = why(there, pair, {}, (), called, options)
     wrong = any(e.outcome in ("wrong", "absent") for e in there.alignment.ends)
     return Judged(wrong or bool(differ) or bool(there.lacking), there, back, causes)
 
@@ -167,7 +170,7 @@ def of_single_pair(kind: str, seed: int) -> Outcome:
 
     def look(a: ZooCase, b: ZooCase) -> tuple[tuple[str, ...], str]:
         torch.manual_seed(0)
-        found = check.check_steps(step_of(a, "a"), step_of(b, "b"), {})
+        found = check_steps(step_of(a, "a"), step_of(b, "b"), {})
         wrong = " ".join(found.verdict.splitlines()[:4]) if found.outcome == "FAIL" else ""
         return found.explanations, wrong
 

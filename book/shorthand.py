@@ -25,6 +25,8 @@ KINDS = {
     "activation": "Activations",
     "activation_options": "Options of activations",
     "dropout": "Dropout",
+    "norms": "Normalization",
+    "images": "Convolution and pooling",
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",
     "optimizer": "Optimizers",

@@ -6,8 +6,6 @@ text that --help shows.
 
 import re
 import tomllib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -24,74 +22,20 @@ from pydantic import (
     model_validator,
 )
 
+from torch_parity.compare.choices import (
+    ACTIVATION,
+    LOSS,
+    MODEL,
+    OPTIMIZER,
+    OUTPUT,
+    each,
+    listed,
+    outputs_of,
+    widths,
+)
 from torch_parity.compare.errors import InputError, suggest
-from torch_parity.compare.models import model_names
-from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, of_kind
 
 Initializer = Literal["kaiming_normal", "xavier_normal", "xavier_course", "normal", "zeros"]
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """Text that must be one of the names which the register has."""
-
-    names: Callable[[], Sequence[str]]
-
-    def check(self, value: str) -> str:
-        """The value, if it is one of them."""
-        if value not in self.names():
-            listed = [f"'{name}'" for name in self.names()]
-            raise ValueError(f"Input should be {', '.join(listed[:-1])} or {listed[-1]}")
-        return value
-
-
-def activations() -> tuple[str, ...]:
-    """Every activation of the register."""
-    return of_kind("activation")
-
-
-def losses() -> tuple[str, ...]:
-    """Every loss of the register."""
-    return of_kind("loss")
-
-
-MODEL = OneOf(model_names)
-ACTIVATION = OneOf(activations)
-OUTPUT = OneOf(lambda: (*activations(), "auto"))
-LOSS = OneOf(lambda: (*losses(), "auto"))
-OPTIMIZER = OneOf(lambda: tuple(OPTIMIZERS))
-
-
-def outputs_of(loss: str) -> tuple[str, ...]:
-    """The output activations that fit a loss, the usual one first: none for a loss of raw scores
-    (z), a probability for one of probabilities, any for one of numbers."""
-    if OPERATIONS[loss].inputs[0] == "z":
-        return ("identity",)
-    if loss == "binary_cross_entropy":
-        return ("sigmoid", "softmax")
-    return ("identity", *(name for name in activations() if name != "identity"))
-
-
-def _widths(value: Any) -> Any:
-    """Widths as a command line writes them: 128,64 or nothing for no hidden layer."""
-    if isinstance(value, str):
-        return [width.strip() for width in value.split(",")] if value.strip() else []
-    return value
-
-
-def _listed(value: Any) -> Any:
-    """Several names as a command line writes them: relu,tanh."""
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-
-def _each(one_of: OneOf) -> Callable[[str], str]:
-    """A check of several names with commas between."""
-
-    def check(value: str) -> str:
-        names = [name.strip() for name in value.split(",")]
-        return ",".join(one_of.check(name) for name in names)
-
-    return check
 
 
 class Case(BaseModel):
@@ -131,13 +75,13 @@ class Case(BaseModel):
     model: Annotated[str, MODEL, AfterValidator(MODEL.check)] = Field(
         default="mlp", description="mlp: layer after layer; residual: blocks with a shortcut"
     )
-    hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(_widths)] = Field(
+    hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(widths)] = Field(
         default=(128, 64),
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
         "width, then the inner width of each block",
     )
     activation: Annotated[
-        str, ACTIVATION, BeforeValidator(_listed), AfterValidator(_each(ACTIVATION))
+        str, ACTIVATION, BeforeValidator(listed), AfterValidator(each(ACTIVATION))
     ] = Field(
         default="relu",
         description="activation of the hidden layers, or one for each layer of mlp: relu,tanh",
@@ -292,14 +236,14 @@ class Case(BaseModel):
 
 
 def load(file: Path | None = None, **options: Any) -> Case:
-    """A case from a TOML file, from options, or from both (options win).
+    """A case from a TOML file, from options, or from both (options win, but for those of None).
 
     Raises:
         InputError: the file cannot be read, or a value is refused.
     """
     values = read(file) if file else {}
     try:
-        return Case(**(values | options))
+        return Case(**(values | {k: v for k, v in options.items() if v is not None}))
     except ValidationError as error:
         where = f" in {file}" if file else ""
         raise InputError(explain(error, where)) from None

@@ -58,7 +58,7 @@ def train(
     """
     if resume is not None and name is not None:
         raise InputError("--resume keeps the run's own name: leave --name out")
-    case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    case = load_case(case_file, **options)
     if resume is not None:
         from torch_parity.compare.commands.resume import resume_run
 
@@ -241,7 +241,7 @@ def shard(case_file: Path | None, shards: str, out: Path, **options: Any) -> Non
 
     docs/distributed.md explains how to start the ranks, on one machine or several.
     """
-    case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    case = load_case(case_file, **options)
     from torch_parity.compare.commands.shard import shares_of, write_shards
 
     click.echo(write_shards(case, shares_of(shards), out))
@@ -311,7 +311,7 @@ def gradcheck(
     The table also has two-sided differences and torch.autograd.gradcheck. The exit status is 0 if
     every gradient is right to rounding, 1 if any is not, 2 for bad input.
     """
-    case = load_case(case_file, **{k: v for k, v in options.items() if v is not None})
+    case = load_case(case_file, **options)
     from torch_parity.compare.commands.gradcheck import check_gradients
 
     if not check_gradients(case, after, scan_epsilon, as_json, name, root):

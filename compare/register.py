@@ -14,13 +14,15 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from torch_parity import manual
-from torch_parity.compare.bounds import kernels
+from torch_parity.compare.bounds import kernels, norm_kernels
 from torch_parity.compare.register_parts import (
     Draw,
+    channels_and_statistics,
     dropout_twin,
     linear_no_bias_twin,
     linear_twin,
     normal,
+    off_centre,
     penalty_twin,
     positive,
     probabilities_and_bits,
@@ -39,8 +41,8 @@ from torch_parity.manual.recording import (
 from torch_parity.torch_ref.operations import ADDED as added_in_torch
 
 Kind = Literal[
-    "layer", "activation", "dropout", "arithmetic", "reduction", "product", "layout", "loss",
-    "penalty",
+    "layer", "activation", "dropout", "arithmetic", "reduction", "product", "layout", "pooling",
+    "loss", "penalty",
 ]  # fmt: skip
 Item = TypeVar("Item")
 Part = Literal["forward", "backward", "backward_parameters"]
@@ -59,11 +61,12 @@ class Operation:
     one, is the backward without the gradient of the first input.
 
     state pairs an output with the input that it replaces (running statistics). module is the class
-    whose modules do the same (of torch.nn, its name). twin(**options) is torch's side, a callable
-    on the same inputs; by default the function of the same name in torch_ref/. also holds a second
-    right formula of the forward or of a backward, with the same parameters: torch may compose the
-    operation in another way, which rounds more. samples(rng, dtype) draws inputs: not square, more
-    than one sample, no zeros where there need be none; options are the ones to test with.
+    whose modules do the same (of torch.nn, its name, or several names). twin(**options) is torch's
+    side, a callable on the same inputs; by default the function of the same name in torch_ref/.
+    also holds a second right formula of the forward or of a backward, with the same parameters:
+    torch may compose the operation in another way, which rounds more. samples(rng, dtype) draws
+    inputs: not square, more than one sample, no zeros where there need be none; options are the
+    ones to test with.
     """
 
     forward: Callable[..., Any]
@@ -73,7 +76,7 @@ class Operation:
     outputs: tuple[str, ...]
     options: tuple[Mapping[str, Any], ...] = ({},)
     state: Mapping[str, str] = field(default_factory=dict)
-    module: str | type = ""
+    module: str | type | tuple[str, ...] = ""
     torch: Callable[..., Callable[..., Any]] | None = None
     also: Mapping[Part, Callable[..., Any]] = field(default_factory=dict)
 
@@ -113,12 +116,18 @@ class Operation:
         """The names of its options."""
         return option_names(self.forward)
 
+    @property
+    def module_name(self) -> str:
+        """What the class of torch's modules is called; the first of several."""
+        first = self.module[0] if isinstance(self.module, tuple) else self.module
+        return first if isinstance(first, str) else first.__name__
+
     def is_done_by(self, kind: type) -> bool:
         """Whether modules of this very class do it (a subclass may do anything)."""
-        if isinstance(self.module, str):
-            of_torch = kind.__module__.partition(".")[0] == "torch"
-            return of_torch and kind.__name__ == self.module
-        return kind is self.module
+        if isinstance(self.module, type):
+            return kind is self.module
+        names = (self.module,) if isinstance(self.module, str) else self.module
+        return kind.__module__.partition(".")[0] == "torch" and kind.__name__ in names
 
     @property
     def is_loss(self) -> bool:
@@ -131,6 +140,11 @@ class Operation:
         last = input_names(self.backward)[-1]
         return takes_any_number(self.backward) and last == f"d{self.outputs[-1]}"
 
+    @property
+    def arriving(self) -> tuple[str, ...]:
+        """The gradients that arrive at its outputs: dout for out, none for a state."""
+        return tuple(f"d{name}" for name in self.outputs if name not in self.state)
+
     def differentiated(self, inputs: Sequence[Item]) -> tuple[Item, ...]:
         """Those of its inputs that have a gradient, in the order in which the backward makes it."""
         given = by_name(self.forward, inputs)
@@ -138,9 +152,12 @@ class Operation:
 
     def made(self, outputs: Sequence[Item]) -> dict[str, tuple[Item, ...]]:
         """What stands for each of its outputs' names: one tensor, or any number of them."""
-        if self.any_outputs:
-            return {self.outputs[0]: tuple(outputs)}
-        return {name: (x,) for name, x in zip(self.outputs, outputs, strict=False)}
+        return self._named(self.outputs, outputs)
+
+    def continued(self, outputs: Sequence[Item]) -> list[Item]:
+        """Those of its outputs that a gradient arrives at: all but the new state."""
+        made = self.made(outputs).items()
+        return [x for name, tensors in made if name not in self.state for x in tensors]
 
     def asked(
         self,
@@ -149,15 +166,22 @@ class Operation:
         outputs: Sequence[Item],
         upstream: Sequence[Item],
     ) -> tuple[Item, ...]:
-        """What this backward is to be given, upstream being the gradients of the outputs."""
+        """What this backward is to be given, upstream being the gradients that arrive."""
         known = by_name(self.forward, inputs) | self.made(outputs)
-        known |= {f"d{name}": gradients for name, gradients in self.made(upstream).items()}
+        known |= self._named(self.arriving, upstream)
         return tuple(x for name in input_names(backward) for x in known[name])
+
+    def _named(
+        self, names: tuple[str, ...], tensors: Sequence[Item]
+    ) -> dict[str, tuple[Item, ...]]:
+        if self.any_outputs:
+            return {names[0]: tuple(tensors)}
+        return {name: (x,) for name, x in zip(names, tensors, strict=False)}
 
     def gradients(
         self, upstream: Sequence[Any], inputs: Sequence[Any], options: Mapping[str, Any]
     ) -> tuple[Any, ...]:
-        """The backward by hand, given the gradients of the outputs: none for a loss.
+        """The backward by hand, given the gradients that arrive at the outputs: none for a loss.
 
         A penalty's gradient is that of one weight alone.
         """
@@ -204,6 +228,100 @@ REDUCED = (
     {"dim": None, "keepdim": False}, {"dim": (-2, 0), "keepdim": True},
 )  # fmt: skip
 ALONG = tuple({"dim": dim} for dim in (1, 0, 2, -1, -2))
+
+
+def _folded(forward: str, backward: str = "") -> Mapping[Part, Callable[..., Any]]:
+    """The second formulas of a norm."""
+    names: dict[Part, str] = {"forward": forward, "backward": backward}
+    return {part: getattr(norm_kernels, name) for part, name in names.items() if name}
+
+
+def _norms() -> tuple[Operation, ...]:
+    """Layers that normalize; the running statistics of batch norm are its state."""
+    affine = ("input", "weight", "bias")
+    images = off_centre(input=(3, 6, 2, 5), weight=(6,), bias=(6,))
+    state = {"updated_mean": "running_mean", "updated_var": "running_var"}
+    return (
+        Operation(
+            manual.layer_norm, "layer", off_centre(input=(4, 3, 5), weight=(3, 5), bias=(3, 5)),
+            affine, ("out",), ({"eps": 1e-5}, {"eps": 0.3}), module="LayerNorm",
+            also=_folded("layer_norm", "layer_norm_backward"),
+        ),
+        Operation(
+            manual.rms_norm, "layer", normal(input=(4, 3, 5), weight=(5,)), affine[:2], ("out",),
+            ({"eps": 1e-6}, {"eps": 0.3}), module="RMSNorm",
+        ),
+        Operation(
+            manual.group_norm, "layer", images, affine, ("out",),
+            ({"num_groups": 2, "eps": 1e-5}, {"num_groups": 3, "eps": 0.3}), module="GroupNorm",
+            also=_folded("group_norm", "group_norm_backward"),
+        ),
+        Operation(
+            manual.batch_norm, "layer", channels_and_statistics, affine,
+            ("out", *state), tuple(
+                {"training": training, "momentum": momentum, "eps": eps}
+                for training in (True, False) for momentum, eps in ((0.1, 1e-5), (0.3, 0.2))
+            ),
+            state, module=("BatchNorm1d", "BatchNorm2d"), also=_folded("batch_norm"),
+        ),
+    )  # fmt: skip
+
+
+def _on_images(
+    forward: Callable[..., Any], kind: Kind, module: str, *options: Mapping[str, Any]
+) -> Operation:
+    """An operation on images that has no parameters."""
+    images = normal(input=(2, 3, 5, 6))
+    return Operation(forward, kind, images, ("input",), ("out",), options, module=module)
+
+
+def _windowed() -> tuple[Operation, ...]:
+    """Operations on images."""
+    affine = ("input", "weight", "bias")
+    uneven = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2)}
+    return (
+        Operation(
+            manual.conv2d, "layer", normal(input=(2, 4, 7, 8), weight=(6, 2, 3, 2), bias=(6,)),
+            affine, ("out",), (
+                {"stride": 1, "padding": 0, "dilation": 1, "groups": 2},
+                {**uneven, "groups": 2},
+                {"stride": (3, 2), "padding": (0, 1), "dilation": (2, 1), "groups": 2},
+            ),
+            module="Conv2d",
+        ),
+        Operation(
+            manual.conv_transpose2d, "layer",
+            normal(input=(2, 4, 3, 5), weight=(4, 3, 3, 2), bias=(6,)), affine, ("out",), (
+                {"stride": 1, "padding": 0, "output_padding": 0, "groups": 2, "dilation": 1},
+                {**uneven, "output_padding": (1, 0), "groups": 2},
+                {"stride": (3, 2), "padding": (0, 1), "output_padding": (2, 1), "groups": 2,
+                 "dilation": (2, 1)},
+            ),
+            module="ConvTranspose2d",
+        ),
+        _on_images(
+            manual.max_pool2d, "pooling", "MaxPool2d",
+            {"kernel_size": 2, "stride": None, "padding": 0, "dilation": 1},
+            {"kernel_size": (3, 2), "stride": (1, 2), "padding": (1, 0), "dilation": (2, 1)},
+        ),
+        _on_images(
+            manual.avg_pool2d, "pooling", "AvgPool2d",
+            {"kernel_size": 2, "stride": None, "padding": 0, "count_include_pad": True},
+            *(
+                {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1, "count_include_pad": counts}
+                for counts in (True, False)
+            ),
+        ),
+        _on_images(
+            manual.adaptive_avg_pool2d, "pooling", "AdaptiveAvgPool2d",
+            {"output_size": 1}, {"output_size": (3, 5)},
+        ),
+        _on_images(
+            manual.pad, "arithmetic", "",
+            {"pad": (2, 0, 1, 3), "value": 0.0}, {"pad": (1, 2), "value": -1.7},
+        ),
+    )  # fmt: skip
+
 
 OPERATIONS: dict[str, Operation] = {
     row.name: row
@@ -268,6 +386,8 @@ OPERATIONS: dict[str, Operation] = {
             manual.scale, "arithmetic", normal(input=(6, 5)), ("input",), ("out",),
             ({"factor": 0.3}, {"factor": -2.0}),
         ),
+        *_norms(),
+        *_windowed(),
         _activation(manual.sigmoid, "Sigmoid"),
         _activation(manual.tanh, "Tanh"),
         _activation(manual.relu, "ReLU"),
@@ -352,8 +472,7 @@ def add(row: Operation) -> None:
     """
     if row.name in OPERATIONS:
         raise ValueError(f"the register has an operation {row.name!r} already")
-    upstream = {f"d{output}" for output in row.outputs if output not in row.state}
-    known = {*row.inputs, *row.outputs, *upstream}
+    known = {*row.inputs, *row.outputs, *row.arriving}
     for name in input_names(row.backward):
         if name not in known:
             raise ValueError(

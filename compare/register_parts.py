@@ -58,6 +58,26 @@ def probabilities_and_bits(rng: np.random.Generator, dtype: Any) -> Samples:
     return {"a": rng.uniform(0.001, 0.999, (6, 2)).astype(dtype), "y": bits}
 
 
+def off_centre(**shapes: tuple[int, ...]) -> Draw:
+    """Normal numbers of these shapes; those of the first have a mean that is not 0."""
+    drawn = normal(**shapes)
+
+    def samples(rng: np.random.Generator, dtype: Any) -> Samples:
+        first, *others = drawn(rng, dtype).items()
+        name, array = first
+        return {name: array + array.dtype.type(3), **dict(others)}
+
+    return samples
+
+
+def channels_and_statistics(rng: np.random.Generator, dtype: Any) -> Samples:
+    """What batch norm takes; a variance is positive."""
+    drawn = off_centre(
+        input=(4, 3, 2, 5), running_mean=(3,), running_var=(3,), weight=(3,), bias=(3,)
+    )(rng, dtype)
+    return drawn | {"running_var": rng.uniform(0.5, 4, 3).astype(dtype)}
+
+
 _DROPOUT_SEED, _DROPOUT_P = 7, 0.3
 
 

@@ -68,29 +68,42 @@ from torch_parity.manual.models.step import (
 )
 from torch_parity.manual.names import COURSE, MODULE_PATHS, Names
 from torch_parity.manual.operations import find
+from torch_parity.manual.ops.adaptive_avg_pool2d import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+)
 from torch_parity.manual.ops.add import add, add_backward
 from torch_parity.manual.ops.amax import amax, amax_backward
+from torch_parity.manual.ops.avg_pool2d import avg_pool2d, avg_pool2d_backward
+from torch_parity.manual.ops.batch_norm import batch_norm, batch_norm_backward
 from torch_parity.manual.ops.cat import cat, cat_backward
+from torch_parity.manual.ops.conv2d import conv2d, conv2d_backward
+from torch_parity.manual.ops.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from torch_parity.manual.ops.div import div, div_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
 from torch_parity.manual.ops.elu import elu, elu_backward
 from torch_parity.manual.ops.exp import exp, exp_backward
 from torch_parity.manual.ops.gelu import gelu, gelu_backward
+from torch_parity.manual.ops.group_norm import group_norm, group_norm_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
 from torch_parity.manual.ops.index_select import index_select, index_select_backward
+from torch_parity.manual.ops.layer_norm import layer_norm, layer_norm_backward
 from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
 from torch_parity.manual.ops.linear import linear, linear_backward
 from torch_parity.manual.ops.linear_no_bias import linear_no_bias, linear_no_bias_backward
 from torch_parity.manual.ops.log import log, log_backward
 from torch_parity.manual.ops.log_softmax import log_softmax, log_softmax_backward
 from torch_parity.manual.ops.matmul import matmul, matmul_backward
+from torch_parity.manual.ops.max_pool2d import max_pool2d, max_pool2d_backward
 from torch_parity.manual.ops.mean import mean, mean_backward
 from torch_parity.manual.ops.mul import mul, mul_backward
 from torch_parity.manual.ops.narrow import narrow, narrow_backward
+from torch_parity.manual.ops.pad import pad, pad_backward
 from torch_parity.manual.ops.permute import permute, permute_backward
 from torch_parity.manual.ops.pow import pow, pow_backward  # noqa: A004
 from torch_parity.manual.ops.relu import relu, relu_backward
 from torch_parity.manual.ops.reshape import reshape, reshape_backward
+from torch_parity.manual.ops.rms_norm import rms_norm, rms_norm_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
 from torch_parity.manual.ops.silu import silu, silu_backward
@@ -126,12 +139,18 @@ __all__ = [
     "Optimizer",
     "Residual",
     "adam",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
     "add",
     "add_backward",
     "all_reduce",
     "amax",
     "amax_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
     "backward",
+    "batch_norm",
+    "batch_norm_backward",
     "binary_cross_entropy",
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
@@ -139,6 +158,10 @@ __all__ = [
     "cat",
     "cat_backward",
     "complex_step_gradient",
+    "conv2d",
+    "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cost",
     "cross_entropy",
     "cross_entropy_backward",
@@ -159,6 +182,8 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "gradient_check",
+    "group_norm",
+    "group_norm_backward",
     "identity",
     "identity_backward",
     "index_select",
@@ -169,6 +194,8 @@ __all__ = [
     "l1_penalty_backward",
     "l2_penalty",
     "l2_penalty_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -181,6 +208,8 @@ __all__ = [
     "log_softmax_backward",
     "matmul",
     "matmul_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
     "mean",
     "mean_backward",
     "momentum",
@@ -193,6 +222,8 @@ __all__ = [
     "narrow_backward",
     "normal",
     "numerical_gradient",
+    "pad",
+    "pad_backward",
     "penalty",
     "penalty_backward",
     "permute",
@@ -203,6 +234,8 @@ __all__ = [
     "relu_backward",
     "reshape",
     "reshape_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "scale",
     "scale_backward",
     "sgd",

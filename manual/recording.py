@@ -227,7 +227,7 @@ def _input_name(function: Callable[..., Any], i: int) -> str:
 
 
 def _line() -> str:
-    """file:line of the caller, outside this file, NumPy and the standard library's wrappers."""
+    """file:line of the caller, outside this file and NumPy."""
     frame = sys._getframe(1)
     while frame.f_back and _is_a_wrapper(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
@@ -235,4 +235,4 @@ def _line() -> str:
 
 
 def _is_a_wrapper(module: str) -> bool:
-    return module in (__name__, "contextlib") or module.partition(".")[0] == "numpy"
+    return module == __name__ or module.partition(".")[0] == "numpy"

@@ -34,3 +34,19 @@ def kept(reduced: np.ndarray, shape: tuple[int, ...], dim: Dim, keepdim: bool) -
         return reduced
     axes = range(len(shape)) if dim is None else np.atleast_1d(dim) % len(shape)
     return np.expand_dims(reduced, tuple(int(axis) for axis in axes))
+
+
+def require_channels(
+    function: str, x: np.ndarray, weight: np.ndarray, groups: int, channels: int
+) -> None:
+    """Raise ValueError unless weight is a kernel of so many groups, for images of `channels`."""
+    if weight.ndim != 4 or groups < 1 or len(weight) % groups:
+        raise ValueError(
+            f"{function}: weight has shape {weight.shape}, expected four axes, the first of which "
+            f"groups={groups} divides"
+        )
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f"{function}: input has shape {x.shape}, expected (m, {channels}, h, w) for a weight "
+            f"of {weight.shape} with groups={groups}"
+        )

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from torch_parity.compare.case import Case, outputs_of
+from torch_parity.compare.case import Case
+from torch_parity.compare.choices import outputs_of
 from torch_parity.compare.data import Data
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.recorded import Recorded, record

@@ -38,3 +38,31 @@ def test_bad_input_is_named(name: str, bad: float) -> None:
     values = {"base_error": 0.0, "train_error": 0.1, "dev_error": 0.1, "gap": 0.05, name: bad}
     with pytest.raises(ValueError, match=f"{name} is {bad}"):
         diagnose(**values)
+
+
+def test_the_gap_itself_is_not_high_and_by_default_is_5_points() -> None:
+    assert diagnose(0.0, 0.25, 0.5, gap=0.25).verdict == "low bias, low variance"
+    assert diagnose(0.0, 0.049, 0.049 + 0.049).verdict == "low bias, low variance"
+    assert diagnose(0.0, 0.051, 0.051 + 0.051).verdict == "high bias, high variance"
+
+
+def test_bias_and_variance_are_differences() -> None:
+    d = diagnose(0.25, 0.75, 0.875)
+    assert (d.bias, d.variance) == (0.5, 0.125)
+
+
+def test_a_perfect_score_is_no_bad_input() -> None:
+    assert diagnose(0.0, 0.0, 0.0, gap=0.0).verdict == "low bias, low variance"
+
+
+def test_the_courses_whole_recipe() -> None:
+    assert diagnose(0, 0.2, 0.2).advice == (
+        "a bigger network",
+        "train longer",
+        "search for another architecture",
+    )
+    assert diagnose(0, 0.0, 0.2).advice == (
+        "more data",
+        "regularization",
+        "search for another architecture",
+    )

@@ -24,25 +24,29 @@ def pair_of(op: Operation, options: dict[str, Any], seed: int) -> Any:
     def one_or_many(found: tuple[Any, ...]) -> Any:
         return found if len(found) > 1 else found[0]
 
-    def joined(made: Any) -> Any:
-        """check_gradient takes one output: several are laid end to end."""
-        return np.concatenate([a.ravel() for a in made]) if isinstance(made, tuple) else made
+    def forward(*args: Any) -> Any:
+        """check_gradient takes one output: several, but for a state, are laid end to end."""
+        made = op.forward(*all_of(args), **options)
+        if not isinstance(made, tuple):
+            return made
+        return np.concatenate([a.ravel() for a in op.continued(made)])
 
     def parted(u: Any) -> list[Any]:
-        ends = np.cumsum([a.size for a in made])[:-1] if isinstance(made, tuple) else []
+        made = op.forward(*given.values(), **options)
         if not isinstance(made, tuple):
             return [u]
-        return [p.reshape(a.shape) for p, a in zip(np.split(u, ends), made, strict=True)]
+        ends = np.cumsum([a.size for a in op.continued(made)])[:-1]
+        parts = zip(np.split(u, ends), op.continued(made), strict=True)
+        return [part.reshape(a.shape) for part, a in parts]
 
     begins = op.kind in ("loss", "penalty")
-    made = op.forward(*given.values(), **options)
     return (
-        lambda *args: joined(op.forward(*all_of(args), **options)),
+        forward,
         (lambda *args: one_or_many(op.gradients([], all_of(args), options)))
         if begins
         else (lambda u, *args: one_or_many(op.gradients(parted(u), all_of(args), options))),
         inputs,
-        None if begins else rng.normal(0, 2, joined(made).shape),
+        None if begins else rng.normal(0, 2, np.shape(forward(*inputs.values()))),
     )
 
 

@@ -13,6 +13,7 @@ from benchmarks.gradients import Drawn, draw, torch_misses, with_error
 from torch_parity import manual
 from torch_parity.compare.gradients.torch_cost import torch_cost
 from torch_parity.compare.register import of_kind
+from torch_parity.manual.gradients import block_gradient
 from torch_parity.manual.gradients.gradient_check import relative_norm
 from torch_parity.manual.models.step import Tensors
 from torch_parity.torch_ref.gradients.exact_gradient import exact_gradient as torch_exact_gradient
@@ -137,8 +138,8 @@ def test_parts_of_any_size_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_scheme_that_is_wrong_itself_is_seen_by_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     d = problem(6)
-    right = MODULE._bias
-    monkeypatch.setattr(MODULE, "_bias", lambda dz: right(dz).weighed(1.0001))
+    right = block_gradient._bias
+    monkeypatch.setattr(block_gradient, "_bias", lambda dz: right(dz).weighed(1.0001))
     exact = d.exact()
     wrong = {"d" + n: g for n, g in exact.gradients.items()}
     check = d.check(wrong)

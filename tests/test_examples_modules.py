@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -25,6 +27,7 @@ def test_the_port_is_found_out_and_passes_once_mended(tmp_path: Path) -> None:
     assert "PASS 8 of 8 results" in last
 
 
+@pytest.mark.slow
 def test_the_training_shows_the_wrong_step_and_passes_once_mended(tmp_path: Path) -> None:
     wrong, right = printed(EXAMPLES / "train_side_by_side" / "train.py", tmp_path)
     assert wrong.startswith("FAIL 1 of 20 steps judged")

@@ -38,7 +38,7 @@ def test_products_that_read_subnormal_bfloat16_as_0(seed: int) -> None:
     "seed",
     [
         pytest.param(13, id="addmm starts its sum at a bias far larger than the products"),
-        pytest.param(93, id="the same in wide layers"),
+        pytest.param(93, id="the same in wide layers", marks=pytest.mark.slow),
         pytest.param(44, id="exp of a score of -1e21 makes the bound of the loss NaN"),
     ],
 )

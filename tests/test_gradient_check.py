@@ -8,6 +8,7 @@ import torch
 from torch.autograd.gradcheck import GradcheckError
 
 from torch_parity import manual
+from torch_parity.manual.gradients.gradient_check import band, contributions, relative_norm
 from torch_parity.torch_ref.gradients.gradient_check import gradient_check as torch_gradient_check
 from torch_parity.torch_ref.models.mlp import MLP
 
@@ -126,3 +127,73 @@ def test_the_best_epsilon_lies_between_truncation_and_rounding() -> None:
 def test_torchs_fast_mode() -> None:
     p = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
     assert torch_gradient_check(lambda: (p**3).sum(), [p], fast_mode=True)
+
+
+P = {"p": np.array([[0.0, 2.0, -1.0]]), "q": np.array([3.0])}
+
+
+def cubes(p: Mapping[str, np.ndarray]) -> float:
+    return float((p["p"] ** 3).sum() + p["q"][0] ** 2)
+
+
+def test_differences_of_a_cube_are_off_by_epsilon_squared() -> None:
+    """((p + e)^3 - (p - e)^3) / 2e = 3 p^2 + e^2; of a square the difference is exact."""
+    found = manual.numerical_gradient(cubes, P, epsilon=0.5)
+    assert np.array_equal(found["p"], [[0.25, 12.25, 3.25]])
+    assert np.array_equal(found["q"], [6.0])
+    at_0 = {"p": np.zeros(1)}
+    found = manual.numerical_gradient(lambda p: float(p["p"][0] ** 3), at_0)
+    assert found["p"][0] == pytest.approx(1e-5**2, rel=1e-12, abs=0)
+
+
+def test_a_check_keeps_its_differences_and_takes_any_epsilon() -> None:
+    gradients = {"dp": np.array([[0.0, 12.0, 3.0]]), "dq": np.array([6.0])}
+    check = manual.gradient_check(cubes, P, gradients, epsilon=0.5)
+    assert np.array_equal(check.numerical["p"], [[0.25, 12.25, 3.25]])
+    size = np.sqrt(0 + 144 + 9 + 36) + np.sqrt(0.25**2 + 12.25**2 + 3.25**2 + 36)
+    assert check.difference == pytest.approx(np.sqrt(3) * 0.25 / size)
+    assert check.per_parameter["q"] == 0.0
+    shares = [(c.parameter, c.index, c.share) for c in check.worst]
+    assert sorted(shares) == [("p", (0, i), pytest.approx(1 / 3)) for i in range(3)]
+    at_0, zero = {"p": np.zeros(1)}, {"dp": np.zeros(1)}
+    default = manual.gradient_check(lambda p: float(p["p"][0] ** 3), at_0, zero)
+    assert default.numerical["p"][0] == pytest.approx(1e-5**2, rel=1e-12, abs=0)
+
+
+def test_the_limit_of_a_band_belongs_to_the_worse_one() -> None:
+    assert [band(d) for d in (1e-7, 1e-5, 1e-3)] == ["look closer", "probably wrong", "wrong"]
+    below = [band(d) for d in (0.9e-7, 0.9e-5, 0.9e-3, 1.0, np.inf)]
+    assert below == ["very likely right", "look closer", "probably wrong", "wrong", "wrong"]
+
+
+def test_a_scan_tries_thirteen_powers_of_ten() -> None:
+    scan = manual.epsilon_scan(cubes, P, {"p": np.array([[0.0, 12.0, 3.0]]), "q": np.array([6.0])})
+    assert list(scan) == [10.0**-k for k in range(1, 14)]
+
+
+def test_the_worst_entries_of_a_parameter() -> None:
+    """At most three; NaN first; right entries are not among them."""
+    expected = np.zeros((2, 3))
+    given = np.array([[0.0, 1.0, -2.0], [0.5, 3.0, 0.25]])
+    found = contributions("W", given, expected)
+    assert [(c.index, c.given, c.expected) for c in found] == [
+        ((1, 1), 3.0, 0.0),
+        ((0, 2), -2.0, 0.0),
+        ((0, 1), 1.0, 0.0),
+    ]
+    assert found[0].share == pytest.approx(9 / (1 + 4 + 0.25 + 9 + 0.0625))
+    assert contributions("W", given, expected, total=18.0)[0].share == 0.5
+    given[0, 1] = np.nan
+    first, second, *_ = contributions("W", given, expected)
+    assert (first.index, first.share) == ((0, 1), 1.0)
+    assert (second.index, second.share) == ((1, 1), 0.0)  # of an infinite sum
+    assert contributions("W", expected, expected) == ()
+    infinite = contributions("W", np.array([0.0, -np.inf]), np.zeros(2))
+    assert [(c.index, c.share) for c in infinite] == [((1,), 1.0)]
+    assert type(infinite[0].share) is float
+
+
+def test_the_size_of_a_difference() -> None:
+    assert relative_norm(np.array([3.0, 4.0]), np.array([0.0, 0.0])) == 1.0
+    assert relative_norm(np.array([3.0, 4.0]), np.array([-3.0, 4.0])) == 0.6
+    assert relative_norm(np.zeros(2), np.zeros(2)) == 0.0

@@ -73,6 +73,7 @@ def sweep(folder: Path) -> None:
     main()
 
 
+@pytest.mark.slow
 def test_killed_and_interrupted_at_random_moments(tmp_path: Path) -> None:
     """By SIGKILL and by Ctrl-C in turn, until it gets to its end."""
     context = multiprocessing.get_context("forkserver")

@@ -17,7 +17,7 @@ from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precision import BFLOAT16, precision, rounded, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.diagnosis import Diagnosis
+from torch_parity.compare.causes.explanation import Diagnosis
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.judge.judge import Judgement, judge

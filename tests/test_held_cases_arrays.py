@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import slow
 from torch_parity import COURSE, Case, Layout, check, check_gradient, given
 from torch_parity.compare.errors import InputError
 
@@ -154,7 +155,7 @@ class TestSeveralSteps:
     }
 
     @pytest.mark.parametrize("seed", [3])
-    @pytest.mark.parametrize("spoil", NAMES)
+    @pytest.mark.parametrize("spoil", slow.after(1, NAMES))
     def test_a_mistake_in_adams_memory(self, spoil: str, seed: int) -> None:
         at = given(moons(seed, hidden=(2,), optimizer="adam", lr=0.05), step=1)
         one, two, three = adam_steps(at, 0.05, 3, spoil)

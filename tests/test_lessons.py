@@ -122,6 +122,7 @@ def test_initialization() -> None:
     assert np.abs(moved).max() > 1e-3, "the units are the same, but they do learn"
 
 
+@pytest.mark.slow
 def test_bias_variance() -> None:
     n = concluded("bias-variance")
     for side in ("manual", "torch"):
@@ -133,6 +134,7 @@ def test_bias_variance() -> None:
         denied("bias-variance", **{f"more data/high variance/{side}": 1.0})
 
 
+@pytest.mark.slow
 def test_regularization() -> None:
     n = concluded("regularization")
     for side in ("manual", "torch"):
@@ -177,6 +179,7 @@ def test_gradient_check(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not around.holds
 
 
+@pytest.mark.slow
 def test_planar() -> None:
     n = concluded("planar")
     assert n["logistic regression/dev/torch"] < 0.65 < 0.85 < n["4 units/dev/torch"]

@@ -39,7 +39,10 @@ def names_of(kind: str, seed: int, architecture: str | None, turned: bool) -> tu
     return tuple(cause.name for cause in found.causes)
 
 
-@pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
+@pytest.mark.parametrize(
+    "turned",
+    [pytest.param(False, id="in b"), pytest.param(True, id="in a", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("kind", QUICK)
 def test_a_known_mistake_is_named_whichever_model_has_it(kind: str, turned: bool) -> None:
     found = names_of(kind, SEED, mistakes.architectures(kind)[0], turned)

@@ -35,7 +35,13 @@ def check(page: str) -> int:
     return compared
 
 
-@pytest.mark.parametrize("path", WITH_CODE)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.slow) if path == "docs/distributed.md" else path
+        for path in WITH_CODE
+    ],
+)
 def test_every_block_runs_and_prints_what_the_page_says(path: str) -> None:
     check((ROOT / path).read_text("utf-8"))
 

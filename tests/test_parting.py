@@ -2,13 +2,16 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.check import check_modules
+from torch_parity.compare.aten.index import Index
 from torch_parity.compare.aten.parting import Parting
+from torch_parity.compare.aten.step import Step, record_step
 
 SEED = 4
 
@@ -85,3 +88,17 @@ def test_a_gradient_that_is_cut_is_placed_where_it_is_cut() -> None:
     report = check_modules(a, b, torch.randn(5, 6), loss=lambda out: out.square().mean())
     assert report.causes == ("detached",)
     assert ("norm", "backward") in (place(report.parting), place(report.back)), f"{report}"
+
+
+def test_what_lay_in_unwritten_memory_is_no_tensor_that_both_have() -> None:
+    """torch.empty hands out memory as it was left: by chance with the numbers of another model."""
+
+    def model(x: Tensor) -> Tensor:
+        return torch.empty_like(x).copy_(x) * 2
+
+    record = record_step(Step(model, (torch.rand(40, 40),)))
+    empty = next(c for c in record.calls if c.operation == "empty_like").outputs[0]
+    with np.errstate(invalid="ignore"):
+        left = np.nan_to_num(record.value(empty).numpy().astype("float64"))
+    found = Index(record).like(left, np.full(left.shape, np.inf), empty.dtype)
+    assert empty not in [entry.ref for entry in found]

@@ -11,11 +11,13 @@ from torch import nn
 
 from torch_parity.compare import data, register
 from torch_parity.compare.case import Case
+from torch_parity.compare.causes.plant import execute
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.one_operation import nodes_of
 from torch_parity.compare.sources.recorded import record
 from torch_parity.manual.recording import operation
 from torch_parity.torch_ref.operations import ADDED
@@ -164,6 +166,24 @@ def test_an_output_that_is_not_recorded_may_be_of_either(second: bool) -> None:
     wrong = {"out": dz * np.float32(0.501)}
     (found,) = replay([BACKWARD, after], at, wrong, gaps=True)
     assert found.outcome == "wrong"
+
+
+@pytest.mark.parametrize("offset", [0.0, 3e2, 3e3])
+def test_a_second_formula_that_rounds_all_away_excuses_nothing(offset: float) -> None:
+    """torch's layer norm folds the mean in: far from 0 its bound is above the gradient's size."""
+    rng = np.random.default_rng(0)
+    at = {name: rng.normal(size=(8, 20)) for name in ("dout", "input")}
+    at |= {"weight": rng.normal(size=20), "bias": rng.normal(size=20)}
+    at["input"] += offset
+    at = {name: a.astype(np.float32) for name, a in at.items()}
+    row = register.OPERATIONS["layer_norm"]
+    step = nodes_of(row, {"eps": 1e-5}, row.inputs, row.outputs)
+    right = execute(step, at, "manual")
+    assert all(found.right for found in replay(step, at, right))
+    for name in ("out", "dinput", "dweight"):
+        wrong = {**right, name: np.zeros_like(right[name])}
+        found = {r.name: r.outcome for r in replay(step, at, wrong)}
+        assert found[name] == ("not judged" if offset == 3e3 else "wrong"), name
 
 
 def test_a_second_formula_with_other_parameters_is_refused() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from book.page import Page, render
 from tests.command import Ended, refusal
@@ -24,8 +25,10 @@ from tests.trace_samples import as_npz, as_safetensors, metadata, named, trace
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.functions import FUNCTIONS
+from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.trace import Trace
-from torch_parity.compare.sources.files.nodes import known_operations, signature
+from torch_parity.compare.register import OPERATIONS
+from torch_parity.compare.sources.files.nodes import known_operations, option_type, signature
 from torch_parity.compare.sources.files.streamed import BLOCK
 from torch_parity.compare.sources.files.trace_file import load, save
 
@@ -217,6 +220,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_files_of_300_MB_take_less_than_100_MB(tmp_path: Path) -> None:
     """One tensor of 200 MB and four of 25. VmHWM, for getrusage counts the parent's peak too."""
@@ -456,3 +460,38 @@ def test_an_older_file_has_a_softmax_without_an_axis(tmp_path: Path) -> None:
     save(tmp_path / "old.safetensors", Trace(r.start, r.manual, bare), {})
     loaded = load(tmp_path / "old.safetensors").nodes
     assert [dict(n.options) for n in loaded] == [dict(n.options) for n in r.nodes]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_and_its_options_survive_a_file(name: str, tmp_path: Path) -> None:
+    row = OPERATIONS[name]
+    for options in row.options:
+        at = row.samples(np.random.default_rng(0), np.float64)
+        made = row.forward(*at.values(), **options)
+        many = made if isinstance(made, tuple) else (made,)
+        names = [f"part{i}" for i in range(len(many))] if row.any_outputs else row.outputs
+        out = dict(zip(names, many, strict=True))
+        node = Node(name, tuple(at), tuple(names), options)
+        save(tmp_path / "one.safetensors", Trace(at, out, (node,)), {})
+        (read,) = load(tmp_path / "one.safetensors").nodes
+        assert (read.operation, read.inputs, read.outputs) == (name, node.inputs, node.outputs)
+        assert dict(read.options) == dict(options)
+
+
+@pytest.mark.parametrize(
+    ("operation", "option", "wrong"),
+    [
+        ("conv2d", "stride", (1, 2, 3)),
+        ("conv2d", "padding", 10**6),
+        ("conv2d", "padding", -1),
+        ("conv2d", "groups", (1, 1)),
+        ("max_pool2d", "stride", "2"),
+        ("batch_norm", "training", 1),
+        ("pad", "pad", 1),
+        ("pad", "pad", (1, 10**6)),
+        ("pad", "pad", (1, -1)),
+    ],
+)
+def test_an_option_of_another_type_is_refused(operation: str, option: str, wrong: Any) -> None:
+    with pytest.raises(ValidationError):
+        option_type(operation, option).validate_python(wrong)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import slow
 from tests.damage import edit
 from tests.trace_samples import as_npz, as_safetensors, metadata, named, read_by_others, trace
 from torch_parity.compare.commands.diff import diff
@@ -144,7 +145,7 @@ def time_limit(label: str) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", slow.after(4, range(CHUNKS)))
 def test_no_damaged_file_crashes_hangs_or_passes_for_another(chunk: int, tmp_path: Path) -> None:
     kind, mutations = (as_npz, OF_NPZ) if chunk % 4 == 3 else (as_safetensors, OF_SAFETENSORS)
     whole = kind(named(trace()), metadata(trace()))

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 NO_TWIN = {
     "bias_variance": "three error rates and two subtractions: no tensor, so nothing for torch",
     "checkpoint": "a run on many ranks has to outlive them; by hand a step is a function",
+    "correlation": "what torch's convolutions share is in its kernels",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
     "job": "what many processes have to read; by hand it is an argument",
     "over_ranks": "what torch's engine has to be told; by hand it is two lines of distributed.py",
@@ -26,12 +27,18 @@ NO_TWIN = {
     "recording": "torch's autograd records what a forward does",
     "reduction": "torch's losses take reduction as an argument",
     "shapes": "torch checks shapes itself",
+    "standardize": "what torch's norms share is in its kernels",
     "tangents": "torch.func carries tangents itself (and no bounds on their rounding)",
+    "windows": "torch's kernels read windows themselves; nn.Unfold shows them",
     "__main__": "what torchrun starts",
     "batchmean": "by hand it is a number (reduction.py); torch has it for KLDivLoss only",
     "trace": "by hand every tensor is returned; torch needs hooks to show them",
     "train": "the loop of a run on many ranks; by hand a step is a function",
 }
+
+# What operations share, or are found and recorded by.
+SHARED = {"correlation", "reduction", "shapes", "standardize", "windows"}
+SHARED |= {"__init__", "recording", "operations"}
 
 
 def files(package: str) -> set[str]:
@@ -77,12 +84,13 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
         n.name
         for file in (ROOT / "manual").rglob("*.py")
         if file.parent.name in ("ops", "losses", "optimizers", "models", "manual")
-        if file.stem not in ("reduction", "shapes", "__init__", "recording", "operations")
+        if file.stem not in SHARED
         for n in ast.parse(file.read_text("utf-8")).body
         if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")
     }
     used_by_models = {"activation", "example_labels", "gradients_of_the_cost"}
-    parts = {"linear_backward_parameters", "linear_no_bias_backward_parameters"}
+    layers = ("linear", "linear_no_bias", "conv2d")
+    parts = {f"{layer}_backward_parameters" for layer in layers}
     assert public - set(manual.__all__) == parts | used_by_models
 
 

@@ -22,12 +22,12 @@ import torch
 from benchmarks.modules import step_of
 from benchmarks.torch_models.results import keep, one_thread
 from benchmarks.zoo import cases
-from torch_parity.compare.aten.alignment import is_view
 from torch_parity.compare.aten.check import check_step
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.replay import expected_of, tiers
 from torch_parity.compare.aten.reports import ModelReport
 from torch_parity.compare.aten.verdicts import CallVerdict, held
+from torch_parity.compare.aten.writers import is_view
 
 WANTED = {
     torch.float32: 1_000_000,

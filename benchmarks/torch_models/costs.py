@@ -23,7 +23,8 @@ from benchmarks.zoo.models.gpt import GPT
 from benchmarks.zoo.models.recurrent import Classifier
 from benchmarks.zoo.models.resnet import ResNet
 from benchmarks.zoo.models.vit import ViT
-from torch_parity.compare.aten.check import model_report, recorded
+from torch_parity.compare.aten.check import model_report
+from torch_parity.compare.aten.recording import recorded
 from torch_parity.compare.aten.step import Step
 
 

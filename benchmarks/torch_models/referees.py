@@ -27,10 +27,11 @@ from torch._dynamo.utils import same
 from benchmarks.modules import step_of
 from benchmarks.torch_models.results import keep, one_thread
 from benchmarks.zoo import mistakes, pairs
-from torch_parity.compare.aten.check import check_steps, recorded
+from torch_parity.compare.aten.check import check_steps
 from torch_parity.compare.aten.doubled import in_float64
 from torch_parity.compare.aten.ends import phase_of
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.recording import recorded
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.tensors import to_numpy
 

@@ -1,25 +1,20 @@
 """Is every call of one model right? Do two models compute the same?"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from torch_parity.compare.aten.alignment import Alignment, align
-from torch_parity.compare.aten.causes import Cause, Options, causes_of, told
+from torch_parity.compare.aten.causes import told
 from torch_parity.compare.aten.chosen import chosen_by
+from torch_parity.compare.aten.comparison import compared, why
 from torch_parity.compare.aten.doubled import precisions
-from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.functions import judged_functions
-from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired, same_given
+from torch_parity.compare.aten.given import given_differ, given_pairs
 from torch_parity.compare.aten.halves import halves_differ
 from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.others import others_of
-from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import (
     Recording,
@@ -28,7 +23,6 @@ from torch_parity.compare.aten.recording import (
     folder_of,
     own_record,
     pair_in_float64,
-    recorded,
     records_of,
     require_same_draws,
     settings_of,
@@ -38,8 +32,7 @@ from torch_parity.compare.aten.replay import replay
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.watch import Watch, unwatched
-from torch_parity.compare.errors import InputError, suggest
-from torch_parity.compare.tensors import to_numpy
+from torch_parity.compare.errors import InputError
 
 Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
 
@@ -192,72 +185,6 @@ def _modules_report(
     )
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """b's calls held to a's numbers: where they part, and what b lacks."""
-
-    alignment: Alignment
-    parting: Parting | None
-    lacking: tuple[str, ...]
-    unpaired: tuple[str, ...]
-
-    @property
-    def doubt(self) -> int:
-        """2 where something is wrong, 1 where something is not judged."""
-        outcomes = {e.outcome for e in self.alignment.ends}
-        if self.lacking or outcomes & {"wrong", "absent"}:
-            return 2
-        return int(bool(self.unpaired) or outcomes != {"right"})
-
-
-def compared(
-    pair: Sequence[Record],
-    names: Mapping[str, str],
-    ignore: Sequence[str] = (),
-    tick: Callable[[], None] = lambda: None,
-    bits: int = 53,
-) -> Comparison:
-    """The second record, held to the first."""
-    a, b = pair
-    pairs = given_pairs(a, b, names)
-    ends = _without(ignore, list(ends_of(a, b, pairs)))
-    alignment = align(a, b, ends, same_given(a, b, pairs), tick, bits)
-    due, unpaired = (
-        tuple(n for n in found if not is_ignored(n, ignore)) for found in unmet(a, ends, pairs)
-    )
-    return Comparison(alignment, parting(alignment), due, unpaired)
-
-
-def why(
-    there: Comparison,
-    pair: Sequence[Record],
-    names: Mapping[str, str],
-    ignore: Sequence[str],
-    called: tuple[str, str],
-    options: tuple[Options, Options],
-    bits: int = 53,
-) -> tuple[Parting | None, tuple[Cause, ...]]:
-    """Where the two part as seen from the other side, and the known mistake that explains it. What
-    b lacks shows only from there."""
-    if there.parting is None and not there.lacking:
-        return None, ()
-    of_a = [e.end.partner for e in there.alignment.ends if is_ignored(e.end.name, ignore)]
-    other = {of_b: of_a for of_a, of_b in names.items()}
-    here = compared(
-        (pair[1], pair[0]), other, tuple(n for n in of_a if n in pair[0].results), bits=bits
-    )
-    causes = causes_of(
-        there.alignment,
-        there.parting,
-        here.alignment,
-        here.parting,
-        called,
-        options,
-        there.lacking,
-    )
-    return here.parting, causes
-
-
 def model_report(
     record: Record, called: str, watch: Watch = unwatched, only: Sequence[str] = ()
 ) -> ModelReport:
@@ -266,56 +193,3 @@ def model_report(
     tick = watch(f"replaying {called}", len(record.calls))
     verdicts = tuple(replay(record, tick, chosen))
     return ModelReport(record, verdicts, tuple(judged_functions(record, chosen)), called)
-
-
-def _given(record: Record) -> dict[str, np.ndarray]:
-    """What was given, as arrays, by name."""
-    return {
-        name: to_numpy(record.value(ref)) for name, ref in record.given.items() if not ref.unjudged
-    }
-
-
-def given_pairs(a: Record, b: Record, names: Mapping[str, str]) -> dict[str, Pairing]:
-    """The given tensors of b that a has as well. names are hints, a's to b's."""
-    return paired(_given(a), _given(b), hinted(names, b.given))
-
-
-def given_differ(
-    a: Record, b: Record, pairs: Mapping[str, Pairing], called: tuple[str, str]
-) -> list[str]:
-    """Weights that should be the same numbers, and are not: same name, same shape, and no
-    counterpart anywhere."""
-    of_a, of_b = _given(a), _given(b)
-    found = []
-    for name, array in of_b.items():
-        other = of_a.get(name)
-        if name in pairs or other is None or other.shape != array.shape or not array.size:
-            continue
-        gap = np.asarray(np.abs(other.astype(np.float64) - array.astype(np.float64)))
-        gap[np.isnan(other) != np.isnan(array)] = np.inf
-        at = np.unravel_index(int(np.nan_to_num(gap, posinf=np.inf).argmax()), gap.shape)
-        where = f" at {[int(i) for i in at]}" if at else ""
-        found.append(
-            f"Given differently: {name}{where} is {other[at]:.9g} in {called[0]} and "
-            f"{array[at]:.9g} in {called[1]}."
-        )
-    return found
-
-
-def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
-    known = [end.name for end in ends]
-    for pattern in ignore:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            raise InputError(f"ignore: no result is called {pattern!r}; {suggest(pattern, known)}")
-    left = [end for end in ends if not is_ignored(end.name, ignore)]
-    if ignore and not left:
-        raise InputError("ignore: no result of the step is left to compare")
-    return left
-
-
-def is_ignored(name: str, ignore: Sequence[str]) -> bool:
-    """Whether a result of b, by its name, is left out."""
-    return any(fnmatchcase(name, pattern) for pattern in ignore)
-
-
-__all__ = ["Pairing", "check_model", "check_modules", "check_steps", "recorded"]

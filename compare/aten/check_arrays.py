@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torch_parity.compare.aten.alignment import align, writers_of
+from torch_parity.compare.aten.align import align
 from torch_parity.compare.aten.check import model_report
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
@@ -21,6 +21,7 @@ from torch_parity.compare.aten.recording import recorded, recorded_in_float64
 from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.snapshots import Snapshots, TensorRef, unreadable
 from torch_parity.compare.aten.step import Step
+from torch_parity.compare.aten.writers import writers_of
 from torch_parity.compare.bounds.precision import is_real
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.tensors import to_numpy

@@ -1,7 +1,7 @@
 """Compiled code (torch.compile) runs below every recorder: only the numbers it makes are known.
 
 While it runs, the recorder steps aside, as torch would otherwise run its eager form. What it makes
-has no recorded call; alignment.py holds it to the bound of the other model's calls.
+has no recorded call; results.py holds it to the bound of the other model's calls.
 """
 
 import warnings

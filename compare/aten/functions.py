@@ -12,9 +12,8 @@ import torch
 
 from torch_parity.compare.aten.chosen import LEFT_OUT, Chosen, every_module
 from torch_parity.compare.aten.record import FunctionCall, Record
-from torch_parity.compare.aten.reports import FunctionVerdict
 from torch_parity.compare.aten.snapshots import TensorRef
-from torch_parity.compare.aten.verdicts import held
+from torch_parity.compare.aten.verdicts import FunctionVerdict, held
 from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
 from torch_parity.compare.torch_private import flattened, mapped
 

@@ -35,7 +35,8 @@ class Entry:
 
 
 class Index:
-    """Every tensor of real numbers that a record holds, by size and largest number."""
+    """Every tensor of real numbers that a record holds, by size and largest number, but for memory
+    that nothing was written into."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
@@ -46,6 +47,13 @@ class Index:
         self._by_content: dict[tuple[Any, ...], list[TensorRef]] = defaultdict(list)
         self.made_by: dict[TensorRef, Call] = {}
         self._tables: dict[Any, dict[bytes, list[TensorRef]]] = {}
+        # what was there before may be numbers that another model left in the same memory
+        self._unwritten = {
+            ref.place
+            for call in record.calls
+            if call.operation in UNINITIALISED
+            for ref in call.outputs
+        }
         seen: set[TensorRef] = set()
         for ref in record.given.values():
             self._add(ref, None, seen)
@@ -115,7 +123,7 @@ class Index:
         return list(dict.fromkeys(found))
 
     def _add(self, ref: TensorRef, call: Call | None, seen: set[TensorRef]) -> None:
-        if ref in seen or ref.unjudged or ref.dtype.is_complex:
+        if ref in seen or ref.unjudged or ref.dtype.is_complex or ref.place in self._unwritten:
             return
         seen.add(ref)
         content = _content(self._record.value(ref), ref)
@@ -172,16 +180,11 @@ def _largest(value: np.ndarray) -> float:
     return float(np.abs(finite).max()) if finite.size else 0.0
 
 
-def arrangements(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """The numbers in this shape: as they are, then with their dimensions permuted."""
-    for _, arranged in ordered(value, shape):
-        yield arranged
-
-
 def ordered(
     value: np.ndarray, shape: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, ...] | None, np.ndarray]]:
-    """arrangements, each with the order that the dimensions are in; None as they are."""
+    """The numbers in this shape: as they are (None), then with their dimensions permuted, each with
+    the order that these are in."""
     yield None, value.reshape(shape)
     if 1 < value.ndim <= MOST_DIMENSIONS:
         for order in permutations(range(value.ndim)):

@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 import torch
 
-from torch_parity.compare.aten.alignment import stretch
 from torch_parity.compare.aten.draws import UNINITIALISED
-from torch_parity.compare.aten.parting import TensorNames, formula
+from torch_parity.compare.aten.naming import TensorNames, formula, where
 from torch_parity.compare.aten.record import Call, Record
-from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.writers import stretch
 from torch_parity.compare.torch_private import flattened
 
 Found = Callable[[torch.Tensor], torch.Tensor]

@@ -1,17 +1,18 @@
 """Where two aligned records part: the last tensors that both have, and what each side makes of
 them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
-from torch_parity.compare.aten.alignment import Alignment, EndVerdict, is_view, writers_of
+from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.draws import UNINITIALISED
+from torch_parity.compare.aten.end_verdicts import EndVerdict
 from torch_parity.compare.aten.memory import Place
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.writers import is_view, stretch, writers_of
 
 # Calls that make tensors out of no tensor: where a stretch begins, but never what is wrong first.
 CONSTANTS = {
@@ -146,19 +147,7 @@ def views_of(record: Record, ref: TensorRef, reader: Call) -> list[Call]:
 
 def leading_to(record: Record, ref: TensorRef, known: Collection[Place]) -> list[Call]:
     """The calls that make a tensor out of known ones, less those that only make constants."""
-    writers = writers_of(record)
-    todo, seen, found = [ref.place], set(), set()
-    while todo:
-        place = todo.pop()
-        if place in seen or place in known or place not in writers:
-            continue
-        seen.add(place)
-        call = writers[place]
-        found.add(call.index)
-        todo += [r.place for r in call.inputs]
-        if place[1]:
-            todo.append((place[0], place[1] - 1))
-    calls = [record.calls[i] for i in sorted(found)]
+    calls = stretch(record, ref, known)
     return [c for c in calls if c.operation not in SHAPED] or calls
 
 
@@ -181,65 +170,3 @@ def settled(record: Record, known: Collection[Place], ends: Collection[Place]) -
             found.add(writers[place].index)
             todo += [r.place for r in writers[place].inputs]
     return frozenset(found)
-
-
-class TensorNames:
-    """What to call the tensors of a record: by their given name, or by what made them."""
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self._writers = writers_of(record)
-        self._given = {ref.place: name for name, ref in reversed(record.given.items())}
-        self._results = {ref.place: name for name, ref in reversed(record.results.items())}
-
-    def of(self, ref: TensorRef) -> str:
-        """fc1.weight, loss, "layer_norm of blocks.0.ln1"."""
-        if ref.place in self._given:
-            return self._given[ref.place]
-        if ref.place in self._results:
-            return self._results[ref.place]
-        call = self._writers.get(ref.place)
-        if call is None:
-            return "a tensor"
-        where = call.module or "the model"
-        grad = (
-            " backward"
-            if call.phase == "backward" and not call.operation.endswith("backward")
-            else ""
-        )
-        return f"{call.operation} of {where}{grad}"
-
-
-def formula(call: Call, names: TensorNames) -> str:
-    """The call as one would write it: gelu(fc1 of ..., approximate='tanh')."""
-    schema = call.overload._schema
-    shown = [_shown(value, names) for value in call.args]
-    for argument in schema.arguments[len(call.args) :]:
-        if argument.name in call.kwargs:
-            value = call.kwargs[argument.name]
-            if not argument.has_default_value() or value != argument.default_value:
-                shown.append(f"{argument.name}={_shown(value, names)}")
-    return f"{call.operation}({', '.join(shown)})"
-
-
-def _shown(value: Any, names: TensorNames) -> str:
-    if isinstance(value, TensorRef):
-        return names.of(value)
-    if isinstance(value, list | tuple):
-        more = ", ..." if len(value) > 4 else ""
-        return f"[{', '.join(_shown(v, names) for v in value[:4])}{more}]"
-    if isinstance(value, float):
-        return f"{value:.9g}"
-    return repr(value)
-
-
-def shared_inputs(calls: Collection[Call], alignment: Alignment) -> Iterator[TensorRef]:
-    """The tensors of b that both have, of those that these calls read."""
-    places = {ref.place: ref for ref in alignment.shared}
-    for call in calls:
-        for ref in call.inputs:
-            if ref.place in places:
-                yield ref
-
-
-__all__ = ["Parting", "TensorNames", "formula", "is_view", "leading_to", "parting", "shared_inputs"]

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
-from torch_parity.compare.aten.alignment import Alignment, EndVerdict
+from torch_parity.compare.aten.alignment import Alignment
+from torch_parity.compare.aten.end_verdicts import EndVerdict
+from torch_parity.compare.aten.naming import TensorNames, formula, where
 from torch_parity.compare.aten.others import Other
-from torch_parity.compare.aten.parting import Parting, TensorNames, formula
+from torch_parity.compare.aten.parting import Parting
 from torch_parity.compare.aten.record import Call, Record
-from torch_parity.compare.aten.verdicts import CallVerdict
+from torch_parity.compare.aten.verdicts import CallVerdict, FunctionVerdict
 from torch_parity.compare.judge.outcome import Answer, Required
 
 SHOWN = 6  # lines of a kind
@@ -26,7 +27,7 @@ class ModelReport(Required):
 
     record: Record
     verdicts: tuple[CallVerdict, ...]
-    functions: tuple["FunctionVerdict", ...] = ()
+    functions: tuple[FunctionVerdict, ...] = ()
     called: str = "the model"
 
     @cached_property
@@ -116,35 +117,6 @@ class ModelReport(Required):
 
     def __str__(self) -> str:
         return self.verdict
-
-
-@dataclass(frozen=True)
-class FunctionVerdict:
-    """A custom autograd.Function, judged as one operation: its gradients against the derivative of
-    its own forward. input is the number of the first input whose gradient is wrong."""
-
-    name: str
-    module: str
-    line: str
-    outcome: Literal["right", "wrong", "unjudged"]
-    input: int = 0
-    use: float = 0.0
-    index: tuple[int, ...] = ()
-    seen: float = 0.0
-    expected: float = 0.0
-    reason: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """In words."""
-        at = f"{self.name} ({self.line or self.module})"
-        if self.outcome == "unjudged":
-            return f"Not judged: the backward of {at}: {self.reason}."
-        return (
-            f"Wrong: the backward of {at} is not the derivative of its forward: the gradient of "
-            f"input {self.input} at {list(self.index)} is {self.seen:.9g}, expected "
-            f"{self.expected:.9g}."
-        )
 
 
 @dataclass(frozen=True)
@@ -279,12 +251,6 @@ class ModulesReport(Required):
 def _listed(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def where(call: Call) -> str:
-    """blocks.0.mlp.1, backward, model.py:78"""
-    line = call.line.rpartition("/")[2]
-    return ", ".join(part for part in (call.module or "the model", call.phase, line) if part)
 
 
 def _wrong_call(v: CallVerdict, names: TensorNames) -> Iterator[str]:

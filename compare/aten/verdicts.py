@@ -1,4 +1,5 @@
-"""What became of one output of a recorded call, and how a recorded tensor is held to a bound."""
+"""What became of one output of a recorded call, or of a custom autograd.Function; and how a
+recorded tensor is held to a bound."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -98,3 +99,32 @@ def _equal(seen: Tensor, expected: Tensor) -> Held:
         return Held(0.0)
     index = tuple(int(i) for i in differ.nonzero()[0])
     return Held(float("inf"), 0.0, index, float(seen[index]), float(expected[index]))
+
+
+@dataclass(frozen=True)
+class FunctionVerdict:
+    """A custom autograd.Function, judged as one operation: its gradients against the derivative of
+    its own forward. input is the number of the first input whose gradient is wrong."""
+
+    name: str
+    module: str
+    line: str
+    outcome: Literal["right", "wrong", "unjudged"]
+    input: int = 0
+    use: float = 0.0
+    index: tuple[int, ...] = ()
+    seen: float = 0.0
+    expected: float = 0.0
+    reason: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        at = f"{self.name} ({self.line or self.module})"
+        if self.outcome == "unjudged":
+            return f"Not judged: the backward of {at}: {self.reason}."
+        return (
+            f"Wrong: the backward of {at} is not the derivative of its forward: the gradient of "
+            f"input {self.input} at {list(self.index)} is {self.seen:.9g}, expected "
+            f"{self.expected:.9g}."
+        )

@@ -8,8 +8,10 @@ from torch_parity.compare.causes import (
     distributed,
     dropout,
     gradients,
+    images,
     linear,
     loss,
+    norms,
     optimizer,
     penalty,
     precision,
@@ -27,6 +29,8 @@ CATALOGUE: dict[str, Cause] = {
         activation,
         activation_options,
         dropout,
+        norms,
+        images,
         loss,
         penalty,
         optimizer,
@@ -36,3 +40,6 @@ CATALOGUE: dict[str, Cause] = {
     )
     for cause in module.CAUSES
 }
+
+# Mistakes of operations that are shown by themselves, not in a model's step.
+ALONE: tuple[Cause, ...] = (*norms.CAUSES, *images.CAUSES)

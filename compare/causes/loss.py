@@ -155,8 +155,8 @@ def _permuted(used: np.ndarray, y: np.ndarray) -> bool:
     return rows[0] == rows[1]
 
 
-def _both(change: Change, backward: Change | None = None) -> tuple[Effect, ...]:
-    return (Effect(is_loss, change), Effect(is_loss_backward, backward or change))
+def _both(change: Change) -> tuple[Effect, ...]:
+    return (Effect(is_loss, change), Effect(is_loss_backward, change))
 
 
 def _once(node: Node) -> Remedy:

@@ -26,10 +26,9 @@ from torch_parity.compare.flow.nodes import Node, is_private
 from torch_parity.compare.flow.trace import judged_in
 from torch_parity.compare.register import OPERATIONS, Operation
 from torch_parity.compare.tensors import to_numpy, to_torch
+from torch_parity.manual.models.step import Tensors
 from torch_parity.manual.recording import by_name
 from torch_parity.torch_ref.trace import OPTIMIZERS
-
-Tensors = dict[str, np.ndarray]
 
 
 class _ByHand(dict[str, Callable[..., Any]]):
@@ -162,9 +161,10 @@ class _InTorch(dict[str, Callable[..., Any]]):
             wanted = row.differentiated(inputs)[1 if parameters_alone else 0 :]
             for x in wanted:
                 x.requires_grad_()
-            out = _forward(row)(*inputs, **self._all_options(row, options))
-            upstream = [d for name in row.outputs for d in read.get(f"d{name}", ())]
-            found = torch.autograd.grad(out, wanted, None if row.is_loss else upstream)
+            made = _forward(row)(*inputs, **self._all_options(row, options))
+            of = row.continued(made if isinstance(made, tuple) else (made,))
+            upstream = None if row.is_loss else [d for name in row.arriving for d in read[name]]
+            found = torch.autograd.grad(of, wanted, upstream)
             return found if len(found) > 1 else found[0]
 
         return gradients
@@ -232,6 +232,7 @@ IN_TORCH: dict[str, Callable[..., Any]] = {
     "log": torch.log,
     "sqrt": torch.sqrt,
     "sign": torch.sign,
+    "flip": torch.flip,
     "like": lambda array, reference: to_torch(array).to(
         reference.dtype if is_real(array.dtype) else torch.int64
     ),

@@ -65,8 +65,7 @@ def _call(node: Node, **shown: Any) -> str:
 def of_activation(node: Node) -> Remedy:
     """The activation itself."""
     g, options = _operation(node), dict((node.forward or node).options)
-    module = OPERATIONS[g].module
-    named = module if isinstance(module, str) else module.__name__
+    named = OPERATIONS[g].module_name
     arguments = _call(node, **options)
     return f"a = {g}(z{arguments})", f"nn.{named}({arguments.removeprefix(', ')})"
 
@@ -100,7 +99,7 @@ def of_loss_gradient(node: Node) -> Remedy:
 
 def _criterion(node: Node) -> str:
     loss, reduction = _operation(node), (node.forward or node).options["reduction"]
-    return f'nn.{OPERATIONS[loss].module}(reduction="{reduction}")'
+    return f'nn.{OPERATIONS[loss].module_name}(reduction="{reduction}")'
 
 
 def of_step(node: Node) -> Remedy:

@@ -16,16 +16,17 @@ def _shortcut(add: Node, e: Evidence) -> int | None:
     return others.index(True) if others.count(True) == 1 else None
 
 
-def _at_shortcut(where: Where) -> Where:
-    """The sums, or their backward, that end a block with a shortcut."""
-
-    def is_one(node: Node, e: Evidence) -> bool:
-        return where(node, e) and _shortcut(node.forward or node, e) is not None
-
-    return is_one
+def _with(found: Callable[[Node, Evidence], Any], where: Where) -> Where:
+    """The sums, or their backward, for which something is found."""
+    return lambda node, e: where(node, e) and found(node.forward or node, e) is not None
 
 
-ADD, ADD_BACKWARD = _at_shortcut(on("add")), _at_shortcut(on("add_backward"))
+# those that end a block with a shortcut
+ADD, ADD_BACKWARD = _with(_shortcut, on("add")), _with(_shortcut, on("add_backward"))
+
+
+def _changed(node: Node, forward: Callable[..., Any], backward: Callable[..., Any]) -> list[Node]:
+    return [replace(node, formula=backward if node.forward else forward)]
 
 
 def _doubled(node: Node, e: Evidence) -> Iterable[Node]:
@@ -39,7 +40,7 @@ def _doubled(node: Node, e: Evidence) -> Iterable[Node]:
         shares = f["add_backward"](*inputs)
         return tuple(2 * share if i == at else share for i, share in enumerate(shares))
 
-    return [replace(node, formula=backward if node.forward else forward)]
+    return _changed(node, forward, backward)
 
 
 def _shares(through_shortcut: bool, weight: float) -> Change:
@@ -85,13 +86,6 @@ def _activation_after(add: Node, e: Evidence) -> Node | None:
     return next((n for n in read if n.operation != "identity"), None)
 
 
-def _summed_before(where: Where) -> Where:
-    def is_one(node: Node, e: Evidence) -> bool:
-        return where(node, e) and _activation_after(node.forward or node, e) is not None
-
-    return is_one
-
-
 def _activated_first(node: Node, e: Evidence) -> Iterable[Node]:
     """x + g(branch), where g(x + branch) is meant."""
     add = node.forward or node
@@ -107,7 +101,7 @@ def _activated_first(node: Node, e: Evidence) -> Iterable[Node]:
         slope = f[f"{name}_backward"](dout, terms[branch], **options)
         return (slope, dout * 1) if at else (dout * 1, slope)
 
-    return [replace(node, formula=backward if node.forward else forward)]
+    return _changed(node, forward, backward)
 
 
 def _after_a_shortcut(node: Node, e: Evidence) -> bool:
@@ -125,13 +119,6 @@ def _scale_of(add: Node, e: Evidence) -> Node | None:
     made = None if at is None else e.graph.maker(add.inputs[1 - at])
     scales = made is not None and made.operation == "scale" and made.options["factor"] != 1
     return made if scales else None
-
-
-def _with_scale(where: Where) -> Where:
-    def is_one(node: Node, e: Evidence) -> bool:
-        return where(node, e) and _scale_of(node.forward or node, e) is not None
-
-    return is_one
 
 
 def _scales_a_branch(node: Node, e: Evidence) -> bool:
@@ -157,7 +144,7 @@ def _scaled_shortcut(node: Node, e: Evidence) -> Iterable[Node]:
         shares = f["add_backward"](*inputs)
         return tuple(factor * s if i == at else s for i, s in enumerate(shares))
 
-    return [replace(node, formula=backward if node.forward else forward)]
+    return _changed(node, forward, backward)
 
 
 _UNCHANGED = by(lambda f, x, **options: x * 1)
@@ -205,10 +192,10 @@ CAUSES = (
         "h = self.act(h + self.branch(h))",
         (
             (
-                Effect(_summed_before(ADD), _activated_first),
+                Effect(_with(_activation_after, ADD), _activated_first),
                 Effect(_after_a_shortcut, _UNCHANGED),
                 Effect(_back_to_a_shortcut, by(lambda f, da, z, **options: da * 1)),
-                Effect(_summed_before(ADD_BACKWARD), _activated_first),
+                Effect(_with(_activation_after, ADD_BACKWARD), _activated_first),
             ),
         ),
     ),
@@ -219,9 +206,9 @@ CAUSES = (
         "h + self.scale(branch)  # not self.scale(h) + branch",
         (
             (
-                Effect(_with_scale(ADD), _scaled_shortcut),
+                Effect(_with(_scale_of, ADD), _scaled_shortcut),
                 Effect(_scales_a_branch, _UNCHANGED),
-                Effect(_with_scale(ADD_BACKWARD), _scaled_shortcut),
+                Effect(_with(_scale_of, ADD_BACKWARD), _scaled_shortcut),
             ),
         ),
     ),

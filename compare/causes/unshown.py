@@ -17,8 +17,6 @@ from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Trace, judged_in
 from torch_parity.compare.judge.replay import recorded_inputs, replay_stretch
 
-Tensors = Mapping[str, np.ndarray]
-
 
 def unshown(side: Trace) -> tuple[str, ...]:
     """The names of these mistakes, for a side that is right; none if it recorded no update."""

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 
-from torch_parity.compare.case import Case, OneOf
+from torch_parity.compare.case import Case
+from torch_parity.compare.choices import OneOf
 
 
 def case_options(

@@ -13,14 +13,15 @@ from rich.table import Table
 
 from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
-from torch_parity.compare.causes import CATALOGUE, distributed, sums
+from torch_parity.compare.causes import ALONE, CATALOGUE, distributed, sums
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.judge.judge import Judgement, Side
+from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.show.terminal import show_judgement
-from torch_parity.compare.sources import pair
-from torch_parity.compare.sources.recorded import Recorded, record, record_sharded
+from torch_parity.compare.sources import one_operation, pair
+from torch_parity.compare.sources.recorded import Both, Recorded, record, record_sharded
 
 ROWS = (5, 4, 3)  # of each rank, for the mistakes that need ranks: a batch of _cases, unevenly
 
@@ -29,11 +30,9 @@ COURSE = ("tanh", "relu", "sigmoid", "leaky_relu")
 
 @dataclass(frozen=True)
 class Planted:
-    """A planted mistake: the case, each rank's rows if there are ranks, the side, and the judgement
-    of the step."""
+    """A planted mistake: into what, in words, the side, and the judgement of the step."""
 
-    case: Case
-    rows: tuple[int, ...]
+    into: str
     side: Side
     judgement: Judgement
 
@@ -58,14 +57,10 @@ def show(console: Console, name: str, side: Side) -> None:
     cause = CATALOGUE[name]
     with threads.limited(1):
         found = demonstrate(cause, side)
-    case = found.case
     console.print(f"[bold]{name}[/]: {escape(cause.sentence)}\n")
-    on_ranks = f", on {len(found.rows)} ranks with {found.rows} rows" if found.rows else ""
     console.print(
-        f"Planted on the {side} side of {case.data} ({case.model}, hidden {list(case.hidden)}, "
-        f"{case.activation}, {case.loss}, {case.optimizer}, p={case.p:g}, L2={case.l2:g}, "
-        f"L1={case.l1:g}, loss a {case.reduction}, {case.dtype}{on_ranks}). The judge does not "
-        "know this. Its report:\n",
+        f"Planted on the {side} side of {escape(found.into)}. The judge does not know this. Its "
+        "report:\n",
         highlight=False,
     )
     show_judgement(console, found.judgement, wrong_only=True)
@@ -75,15 +70,40 @@ def show(console: Console, name: str, side: Side) -> None:
 
 def demonstrate(cause: Cause, side: Side) -> Planted:
     """The first of a list of small cases in which the mistake shows, and its judgement."""
+    if cause in ALONE:
+        return _demonstrate_alone(cause, side)
     rows = ROWS if cause in distributed.CAUSES else ()
     model = "residual" if cause in sums.CAUSES else "mlp"
     for case in _cases(cause, model):
         layers = (None, *({k} for k in range(1, 2 * len(case.hidden) + 1)))
         for way, where in itertools.product(range(len(cause.ways)), layers):
-            judgement = _try(cause, side, case, rows, way, where)
-            if judgement is not None and not judgement.passed and judgement.diagnoses:
-                return Planted(case, rows, side, judgement)
+            step = _third_step(case, rows)
+            judgement = _try(cause, side, step, 2 * case.batch, case.seed, way, where)
+            if judgement is not None:
+                return Planted(_described(case, rows), side, judgement)
     raise AssertionError(f"no small case shows {cause.name}")
+
+
+def _demonstrate_alone(cause: Cause, side: Side) -> Planted:
+    """In the first operation of the register in which the mistake shows."""
+    for way, row in itertools.product(range(len(cause.ways)), OPERATIONS.values()):
+        if row.kind not in ("layer", "pooling"):
+            continue
+        for step in one_operation.alone(row):
+            judgement = _try(cause, side, step, 1, 0, way, None)
+            if judgement is not None:
+                options = ", ".join(f"{n}={v!r}" for n, v in step.nodes[0].options.items())
+                return Planted(f"{row.name} alone ({options})", side, judgement)
+    raise AssertionError(f"no operation shows {cause.name}")
+
+
+def _described(case: Case, rows: tuple[int, ...]) -> str:
+    on_ranks = f", on {len(rows)} ranks with {rows} rows" if rows else ""
+    return (
+        f"{case.data} ({case.model}, hidden {list(case.hidden)}, "
+        f"{case.activation}, {case.loss}, {case.optimizer}, p={case.p:g}, L2={case.l2:g}, "
+        f"L1={case.l1:g}, loss a {case.reduction}, {case.dtype}{on_ranks})"
+    )
 
 
 def _cases(cause: Cause, model: str) -> Iterator[Case]:
@@ -123,21 +143,23 @@ def _cases(cause: Cause, model: str) -> Iterator[Case]:
 def _try(
     cause: Cause,
     side: Side,
-    case: Case,
-    rows: tuple[int, ...],
+    step: Both,
+    batch: int,
+    seed: int,
     way: int,
     layers: set[int] | None,
 ) -> Judgement | None:
-    step = _third_step(case, rows)
-    known = step.known_to(side, 2 * case.batch)
-    rng = np.random.default_rng(case.seed)
+    """The judgement of the step with the mistake; None where it does not show there."""
+    known = step.known_to(side, batch)
+    rng = np.random.default_rng(seed)
     wrong = plant(cause, step.nodes, known, step.trace(side), rng, way, layers)
     if wrong is None:
         return None
     try:
-        return step.judge_instead(side, execute(wrong, known, side), 2 * case.batch)
+        judgement = step.judge_instead(side, execute(wrong, known, side), batch)
     except (ValueError, RuntimeError):
         return None  # the mistake cannot run with the shapes of this case
+    return judgement if not judgement.passed and judgement.diagnoses else None
 
 
 @functools.cache

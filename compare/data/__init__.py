@@ -8,7 +8,8 @@ from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from torch_parity.compare.case import Case, outputs_of
+from torch_parity.compare.case import Case
+from torch_parity.compare.choices import outputs_of
 from torch_parity.compare.data.raw import Raw
 from torch_parity.compare.data.user_data import read
 from torch_parity.compare.errors import InputError, suggest

@@ -46,14 +46,6 @@ class Graph:
         """The nodes that read a tensor, in order."""
         return (node for node in self.nodes if name in node.inputs)
 
-    def role(self, name: str) -> str:
-        """What a parameter is to the operation that reads it first: W, b; "" if none does."""
-        for node in self.readers(name):
-            row = OPERATIONS.get(node.operation)
-            if row is not None and row.kind == "layer":
-                return row.inputs[node.inputs.index(name)]
-        return ""
-
     def is_copy(self, node: Node) -> bool:
         """Whether an identity only hands a tensor on (x to h0, a to h), and is no activation."""
         if node.operation != "identity":

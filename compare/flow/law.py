@@ -172,7 +172,7 @@ class _Backward:
         if row.backward_parameters and tensors[0] not in self.needs:
             operation, backward = node.operation + PARAMETERS, row.backward_parameters
             tensors = tensors[1:]
-        upstream = [self.names.gradient(name) for name in node.outputs]
+        upstream = [self.names.gradient(name) for name in _continued(node)]
         asked = row.asked(backward, node.inputs, node.outputs, upstream)
         options = {k: v for k, v in node.options.items() if k in option_names(backward)}
         outputs = tuple(self._share(x, node, i) for i, x in enumerate(tensors))
@@ -219,8 +219,7 @@ def differentiated(node: Node) -> tuple[str, ...]:
 
 def _continued(node: Node) -> list[str]:
     """The tensors that a forward node makes for other nodes: all but the new state."""
-    row = OPERATIONS[node.operation]
-    return [x for name, xs in row.made(node.outputs).items() if name not in row.state for x in xs]
+    return OPERATIONS[node.operation].continued(node.outputs)
 
 
 def _between(forward: Sequence[Node], wanted: Collection[str]) -> tuple[list[Node], set[str]]:

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from torch_parity.compare.bounds.precision import all_widened, is_half, is_real, widened
-from torch_parity.compare.causes.diagnosis import Diagnosis, diagnose
+from torch_parity.compare.causes.diagnosis import diagnose
+from torch_parity.compare.causes.explanation import Diagnosis
 from torch_parity.compare.flow.expressions import (
     different_operations,
     different_options,

@@ -155,6 +155,7 @@ class _Replay:
         """Output i, which each right formula expects to be something; the best of these verdicts,
         with the power that is left where either formula passes."""
         by_each = [self._by(formula, node, i, e, types) for formula, e in enumerate(expected)]
+        by_each[1:] = map(_not_excused, by_each[1:])
         seen = min(by_each, key=_preference)
         if seen.outcome == "right":
             return replace(seen, power=max(by.power for by in by_each if by.power == by.power))
@@ -204,6 +205,14 @@ def _either(values: Sequence[Any]) -> Any:
         return first
     reach = [np.abs(v.value - first.value).astype(np.float64) + v.error for v in others]
     return first.like(first.value, np.maximum.reduce([first.error, *reach])) if others else first
+
+
+def _not_excused(by: Replayed) -> Replayed:
+    """The verdict of a second formula, which excuses nothing where it rounds away all there is."""
+    if by.outcome != "right" or by.power <= 1:
+        return by
+    detail = "another right formula could round it to anything as large as itself"
+    return replace(by, outcome="not judged", detail=detail)
 
 
 def _preference(seen: Replayed) -> tuple[int, float]:

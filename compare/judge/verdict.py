@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from torch_parity.compare.causes.diagnosis import Diagnosis
+from torch_parity.compare.causes.explanation import Diagnosis
 from torch_parity.compare.judge.differences import Difference
 from torch_parity.compare.judge.judge import SIDES, Fault, Judgement, Side
 

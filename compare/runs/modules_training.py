@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.carrying import Carrier, NotCarried
-from torch_parity.compare.aten.check import check_steps, is_ignored
+from torch_parity.compare.aten.check import check_steps
+from torch_parity.compare.aten.comparison import is_ignored
 from torch_parity.compare.aten.ends import phase_of
 from torch_parity.compare.aten.model_state import ModelState
 from torch_parity.compare.aten.not_finite import first_not_finite

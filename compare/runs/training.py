@@ -187,18 +187,13 @@ class Training:
             return nothing
         if self.watch:
             self.watch(step, at.params, x, y, masks, judged, by_torch)
-        copy = self.perturbed_copy
-        start_of_copy = perturbed(copy.params, self._perturbation_rng, np.dtype(case.dtype))
-        begins = {
-            "manual": {**start, **self.manual.params, **self.manual.memory},
-            "the perturbed copy": {**start, **start_of_copy, **copy.memory},
-        }
-        free = pair.manual.step(self.manual.params, self.manual.memory, x, y, masks)
-        moved = pair.manual.step(start_of_copy, copy.memory, x, y, masks)
+        sides = self._free_sides()
+        free, moved = (pair.manual.step(s.params, s.memory, x, y, masks) for s in sides.values())
+        begins = {who: {**start, **s.params, **s.memory} for who, s in sides.items()}
         if lost := _lost(begins, (free, moved), nodes):
             return replace(nothing, lost=lost)
         self.step = step
-        self.manual, self.perturbed_copy = self.manual.after(free), copy.after(moved)
+        self.manual, self.perturbed_copy = self.manual.after(free), self.perturbed_copy.after(moved)
         self.torch = at.after(by_torch)
         self.before = previous(by_torch, self.pair)
         names = list(at.params)
@@ -215,6 +210,12 @@ class Training:
         if look_closer:
             evaluate(record, self.data, pair, self.manual.params, self.perturbed_copy.params)
         return record
+
+    def _free_sides(self) -> dict[str, SideState]:
+        """The sides that are trained on their own, as the next step begins."""
+        copy = self.perturbed_copy
+        params = perturbed(copy.params, self._perturbation_rng, np.dtype(self.case.dtype))
+        return {"manual": self.manual, "the perturbed copy": replace(copy, params=params)}
 
 
 def evaluate(

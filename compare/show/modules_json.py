@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from torch_parity.compare.aten.parting import TensorNames, formula
+from torch_parity.compare.aten.naming import TensorNames, formula
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
 from torch_parity.compare.numbers import json_safe

@@ -198,6 +198,19 @@ def show_judgement(
     console: Console, j: Judgement, wrong_only: bool = False, called: Names = CALLED
 ) -> None:
     """Every tensor of a step with both replays, then the verdict in words."""
+    console.print(_table(j, wrong_only, called))
+    if j.passed:
+        for note in powerless(j.zeros):
+            console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
+        console.print(f"[bold green]PASS[/] {len(j.differences)} tensors match", highlight=False)
+        return
+    colour = "red" if j.outcome == "FAIL" else "yellow"
+    console.print(f"[bold {colour}]{j.outcome}[/]", end=" ")
+    for sentence in sentences(j, called):
+        console.print(escape(sentence), highlight=False, soft_wrap=True)
+
+
+def _table(j: Judgement, wrong_only: bool, called: Names) -> Table:
     t = Table(box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left")
     for header in ("\ntensor", "\nmade by"):
         t.add_column(header, overflow="fold")  # a long module path takes two lines
@@ -231,16 +244,7 @@ def show_judgement(
             _power(replays, d.bound),
             f"[{'green' if right and d.passed else 'yellow' if right else 'red'}]{verdict}[/]",
         )
-    console.print(t)
-    if j.passed:
-        for note in powerless(j.zeros):
-            console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
-        console.print(f"[bold green]PASS[/] {len(j.differences)} tensors match", highlight=False)
-        return
-    colour = "red" if j.outcome == "FAIL" else "yellow"
-    console.print(f"[bold {colour}]{j.outcome}[/]", end=" ")
-    for sentence in sentences(j, called):
-        console.print(escape(sentence), highlight=False, soft_wrap=True)
+    return t
 
 
 def _share(r: Replayed | None) -> str:

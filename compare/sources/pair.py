@@ -23,10 +23,9 @@ from torch_parity.compare.register import OPTIMIZERS
 from torch_parity.compare.sources.torch_names import names_for, parameters
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.manual import Model, Optimizer
+from torch_parity.manual.models.step import Tensors
 from torch_parity.torch_ref import operations, trace
 from torch_parity.torch_ref.losses.regularization import Penalty, parameter_groups
-
-Tensors = dict[str, np.ndarray]
 
 # The m of lambda / (2m) * sum(W^2), for a training set of so many samples.
 PENALISED: dict[str, Callable[[int], float]] = {

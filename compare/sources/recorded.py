@@ -16,13 +16,9 @@ from torch_parity.manual.models.step import Tensors
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """start holds x, y, parameters, optimizer state, masks, and previous_dW1... of the step before.
+class Both:
+    """What both sides made of the same start; nodes is what they should have computed."""
 
-    nodes is what the step should have computed.
-    """
-
-    pair: Pair
     nodes: tuple[Node, ...]
     start: Tensors
     manual: Tensors
@@ -45,6 +41,14 @@ class Recorded:
         return judge(self.nodes, start, traces["manual"], traces["torch"], always_replay=True)
 
 
+@dataclass(frozen=True)
+class Recorded(Both):
+    """A step of a pair. start holds x, y, parameters, optimizer state, masks, and previous_dW1...
+    of the step before."""
+
+    pair: Pair
+
+
 def record(pair: Pair, x: np.ndarray, y: np.ndarray, count: int) -> list[Recorded]:
     """Some steps on one batch, each from torch's state: the first hides momentum and Adam's t.
 
@@ -62,7 +66,7 @@ def record(pair: Pair, x: np.ndarray, y: np.ndarray, count: int) -> list[Recorde
             raise ArithmeticError("the steps do not stay finite")
         start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
         nodes = flow(pair.manual.net, pair.manual.optimizer, active_masks(masks))
-        recorded.append(Recorded(pair, nodes, start, by_hand, by_torch))
+        recorded.append(Recorded(nodes, start, by_hand, by_torch, pair))
         at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
         before = previous(by_torch, pair)
     return recorded
@@ -94,6 +98,6 @@ def record_sharded(
         given = of_all_ranks([params | state] * len(rows))
         start = {"x": x, "y": y, **masks, **given}
         made = of_all_ranks(by_hand)
-        recorded.append(Recorded(pair, nodes, start, made, execute(nodes, start, "torch")))
+        recorded.append(Recorded(nodes, start, made, execute(nodes, start, "torch"), pair))
         params, state = ({n: by_hand[0][n] for n in kept} for kept in (params, state))
     return recorded

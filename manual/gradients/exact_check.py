@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from torch_parity.manual.gradients.block_gradient import Tensors
 from torch_parity.manual.gradients.exact_gradient import ExactGradient, exact_gradient
 from torch_parity.manual.gradients.gradient_check import (
     Contribution,
@@ -24,7 +25,6 @@ from torch_parity.manual.models.step import Model
 
 LOOPED = 8  # entries that the plain loop looks at besides
 
-Tensors = Mapping[str, np.ndarray]
 Entry = tuple[str, tuple[int, ...]]
 
 

@@ -1,48 +1,32 @@
 """The gradient of the cost from its forward pass alone: exact, all parameters at once, any model.
 
-The forward is recorded as it runs. From the cost back to the parameters, each recorded operation
-hands on its slopes, which come from a complex step of its own hand-written forward; where a tensor
-is read several times, its gradients are added up. Of a linear layer z = x W^T + b it is used that
-z_si depends on row i of W alone, with slope x_sj; so
-
-    dW = (dC/dz).T @ x,    db = its sum over samples,    dx = dC/dz @ W.
-
-No hand-written backward has a part in it. Every number brings a bound on its rounding
-(tangents.py), so a verdict needs no tolerance. complex_step_gradient (exact_check.py), the plain
-loop, repeats some entries without the chain rule.
+The samples' own losses are followed back from the recorded forward (block_gradient.py), a block of
+samples at a time; here they are reduced, and the penalties added. No hand-written backward has a
+part in it. Every number brings a bound on its rounding (tangents.py), so a verdict needs no
+tolerance. complex_step_gradient (exact_check.py), the plain loop, repeats some entries without the
+chain rule.
 
 Source: course 2 week 1, "gradient checking" (which takes differences, and is slow); Squire and
 Trapp 1998.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from torch_parity.manual.gradients.block_gradient import BlockGradient, Tensors
 from torch_parity.manual.gradients.tangents import (
     FUNCTION_ROUNDOFF,
-    ROUNDOFF,
     STEP,
     Uncertain,
     exactly,
-    is_elementwise,
-    slopes_of,
-    uncertain_slopes,
 )
-from torch_parity.manual.losses.binary_cross_entropy import SLOPE_FLOOR
 from torch_parity.manual.losses.reduction import reduce
 from torch_parity.manual.losses.regularization import l1_penalty, l2_penalty
 from torch_parity.manual.models.step import Model, weights_of
-from torch_parity.manual.operations import find
-from torch_parity.manual.recording import Call, recording
 
 NUMBERS_AT_ONCE = 2**20  # of one array of slopes: it bounds the memory
-
-LINEAR = ("linear", "linear_no_bias")
-
-Tensors = Mapping[str, np.ndarray]
-Function = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -73,7 +57,7 @@ def exact_gradient(
     _require_float64({**params, "x": x, **masks})
     if not len(x):
         raise ValueError("exact_gradient: x holds no sample, so nothing would be checked")
-    blocks = [_Block(net, params, x[s], y[s], _rows(masks, s)) for s in _parts(net, len(x))]
+    blocks = [BlockGradient(net, params, x[s], y[s], _rows(masks, s)) for s in _parts(net, len(x))]
     samples = sum(b.losses for b in blocks)
     weight = float(np.imag(_reduced(net, samples, len(x))) / STEP) / samples
     kinks = sum(b.kinks for b in blocks)
@@ -92,185 +76,6 @@ def exact_gradient(
         {name: g.jump for name, g in found.items()},
         kinks,
     )
-
-
-class _Block:
-    """Some samples: their forward pass as recorded, and from the loss back every gradient of it.
-
-    variances holds, for each recorded tensor, that of its rounding; arriving its gradient.
-    """
-
-    def __init__(
-        self, net: Model, params: Tensors, x: np.ndarray, y: np.ndarray, masks: Tensors
-    ) -> None:
-        self.net, self.kinks = net, 0
-        with recording() as tape:
-            at = tape.give({**params, "x": x, **masks})
-            output = net.forward(at, at["x"], {n: at[n] for n in masks})[net.result]
-        self.calls = tape.calls
-        self.variances: dict[int, np.ndarray] = {}
-        self.slopes: dict[tuple[int, int], Uncertain] = {}
-        moved = {id(at[name]) for name in params}
-        for call in self.calls:
-            if not moved.isdisjoint(map(id, call.inputs)):
-                moved |= {id(out) for out in call.outputs}
-        last = self.calls[-1]
-        ends = last.outputs[0] is output and len(last.inputs) == 1
-        for call in self.calls[:-1] if ends else self.calls:
-            self._forward(call, moved)
-        self.arriving: dict[int, Uncertain] = {}
-        self.losses = self._head(last if ends else None, last.inputs[0] if ends else output, y)
-        for call in reversed(self.calls[:-1] if ends else self.calls):
-            self._backward(call)
-        found = {name: self.arriving.get(id(at[name])) for name in params}
-        self.gradients = {name: g for name, g in found.items() if g is not None}
-
-    def _variance(self, tensor: np.ndarray) -> np.ndarray:
-        return self.variances.get(id(tensor), np.zeros(()))
-
-    def _forward(self, call: Call, moved: set[int]) -> None:
-        """How far rounding may have moved the output, and the slopes for what may move."""
-        out = np.asarray(call.outputs[0])
-        if call.operation in LINEAR:
-            x, W, *bias = map(np.asarray, call.inputs)
-            b = bias[0] if bias else np.zeros(())
-            z = Uncertain(x, np.broadcast_to(self._variance(call.inputs[0]), x.shape), np.zeros(()))
-            with_bias = ((W.shape[1] + 1) * ROUNDOFF * b) ** 2
-            self.variances[id(call.outputs[0])] = z.times(W).variance + with_bias
-            return
-        variance = (FUNCTION_ROUNDOFF * out) ** 2
-        for i, tensor in enumerate(call.inputs):
-            if id(tensor) not in moved:
-                continue
-            own = np.broadcast_to(self._variance(tensor), tensor.shape)
-            slopes = self._slopes(_function(call, i), np.asarray(tensor), own, call.operation)
-            self.slopes[id(call), i] = slopes
-            steep = (np.abs(slopes.value) + slopes.jump) ** 2
-            if slopes.value.ndim > own.ndim:
-                variance = variance + (own[:, None] @ steep)[:, 0]
-            else:
-                variance = variance + own * steep
-        self.variances[id(call.outputs[0])] = variance
-
-    def _slopes(
-        self, f: Function, z: np.ndarray, variance: np.ndarray, operation: str
-    ) -> Uncertain:
-        elementwise = is_elementwise(f, z)
-        if not elementwise and z.ndim != 2:
-            raise ValueError(
-                f"exact_gradient: {operation} is neither elementwise nor a function of each row; "
-                "use complex_step_gradient"
-            )
-        slopes = uncertain_slopes(f, z, variance, elementwise)
-        self.kinks += int(np.count_nonzero(slopes.jump))
-        return slopes
-
-    def _backward(self, call: Call) -> None:
-        """From the gradient of what the call made to those of what it read."""
-        arrived = self.arriving.get(id(call.outputs[0]))
-        if arrived is None:
-            return
-        if call.operation in LINEAR:
-            x, W, *bias = call.inputs
-            rows = Uncertain(
-                np.asarray(x), np.broadcast_to(self._variance(x), x.shape), np.zeros(())
-            )
-            self._arrive(x, arrived.times(np.asarray(W).T))
-            self._arrive(W, _weights(arrived, rows))
-            for b in bias:
-                self._arrive(b, _bias(arrived))
-            return
-        for i, tensor in enumerate(call.inputs):
-            slopes = self.slopes.get((id(call), i))
-            if slopes is not None:
-                through_rows = slopes.value.ndim > arrived.value.ndim
-                share = slopes.against(arrived) if through_rows else arrived.scaled(slopes)
-                self._arrive(tensor, share)
-
-    def _arrive(self, tensor: np.ndarray, share: Uncertain) -> None:
-        held = self.arriving.get(id(tensor))
-        self.arriving[id(tensor)] = share if held is None else held.plus(share)
-
-    def _head(self, last: Call | None, z: np.ndarray, y: np.ndarray) -> int:
-        """The slopes of each sample's own loss with respect to z -> the number of losses.
-
-        Through the output's activation and the loss in one: the digits that 1 - a has lost do not
-        matter where they cancel. For that reason logistic loss on probabilities is done in long
-        double.
-        """
-        net, plain = self.net, np.asarray(z)
-        loss, _ = find(net.loss)
-        activation: Function = _function(last, 0) if last is not None else lambda rows: rows
-        a = activation(plain)
-        of_entries = loss(a, y, reduction="none").shape == a.shape
-        by_entry = is_elementwise(activation, plain)
-        elementwise = of_entries and by_entry
-
-        def each_loss(rows: np.ndarray) -> np.ndarray:
-            labels = np.repeat(y, len(rows) // len(y), axis=0)
-            losses = loss(activation(rows), labels, reduction="none")
-            return losses if elementwise or losses.ndim == 1 else losses.sum(axis=1)
-
-        on_probabilities = net.loss == "binary_cross_entropy"
-        at = plain.astype(np.longdouble) if on_probabilities else plain
-        variance = np.broadcast_to(self._variance(z), plain.shape)
-        slopes = uncertain_slopes(each_loss, at, variance, elementwise)
-        if of_entries and not by_entry:
-            # backward multiplies the loss's slopes by those of a row, whose sum may cancel
-            each = np.abs(slopes_of(lambda a: loss(a, y, reduction="none"), a, True) * a)
-            more = (FUNCTION_ROUNDOFF * each.sum(axis=1, keepdims=True)) ** 2
-            slopes = Uncertain(slopes.value, slopes.variance + more, slopes.jump)
-        if on_probabilities:
-            slopes = _on_probabilities(slopes, a, y, elementwise)
-        self.kinks += int(np.count_nonzero(slopes.jump))
-        parts = (slopes.value, slopes.variance, slopes.jump)
-        self._arrive(z, Uncertain(*(np.asarray(t, np.float64) for t in parts)))
-        return int(loss(a, y, reduction="none").size)
-
-
-def _function(call: Call, which: int) -> Function:
-    """The call as a function of one of its inputs, the others held."""
-    forward, _ = find(call.operation)
-    others = [np.asarray(t) for t in call.inputs]
-
-    def of_one(z: np.ndarray) -> np.ndarray:
-        return forward(*others[:which], z, *others[which + 1 :], **call.options)
-
-    return of_one
-
-
-def _on_probabilities(
-    slopes: Uncertain, a: np.ndarray, y: np.ndarray, elementwise: bool
-) -> Uncertain:
-    """Logistic loss behind a sigmoid or a softmax, near probabilities of 0 and 1.
-
-    There torch's backward, and so ours, holds a (1 - a) at a floor: any share of what an output
-    adds to the slope, a - y at most, is right. And of 1 - a even long double keeps few digits.
-    """
-    held = a * (1 - a) < 2 * SLOPE_FLOOR
-    share = np.where(held, np.abs(a - y), 0)
-    if not elementwise:
-        # what a forward says of the slope there may itself be off by as much
-        jump = slopes.jump + 2 * share.sum(axis=1, keepdims=True)
-        return Uncertain(slopes.value, slopes.variance, jump)
-    lost = 8 * float(np.finfo(np.longdouble).eps) / np.where(held, 1, 1 - a)
-    return Uncertain(
-        np.where(held, (a - y) / 2, slopes.value),
-        slopes.variance + (lost * np.abs(slopes.value)) ** 2,
-        share / 2,
-    )
-
-
-def _weights(dz: Uncertain, x: Uncertain) -> Uncertain:
-    """dW = dz.T @ x"""
-    variance = dz.rounded(len(x.value)).T @ x.value**2 + (dz.value**2).T @ x.variance
-    return Uncertain(dz.value.T @ x.value, variance, dz.jumps.T @ np.abs(x.value))
-
-
-def _bias(dz: Uncertain) -> Uncertain:
-    """db = sum over samples of dz"""
-    variance = dz.rounded(len(dz.value)).sum(axis=0)
-    return Uncertain(dz.value.sum(axis=0), variance, dz.jumps.sum(axis=0))
 
 
 def _sum_of(parts: list[Uncertain]) -> Uncertain:

@@ -163,7 +163,9 @@ def contributions(
             tuple(int(i) for i in index),
             float(given[index]),
             float(expected[index]),
-            float(squares[index]) / total if 0 < total < np.inf else float(squares[index] > 0),
+            float(squares[index]) / total
+            if 0 < total < np.inf
+            else float(squares[index] == np.inf),
         )
         for index in (np.unravel_index(i, given.shape) for i in first)
         if squares[index] > 0

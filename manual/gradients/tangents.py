@@ -103,14 +103,15 @@ def slopes_of(f: Rows, z: np.ndarray, elementwise: bool) -> np.ndarray:
 
 
 def is_elementwise(f: Rows, z: np.ndarray) -> bool:
-    """Whether each output of f depends on the input in its own place alone: a step in some entries
-    then moves these outputs as a step in all entries does, and no others."""
+    """Whether each output of f depends on the input in its own place alone: steps of another size
+    in each place then move each output in proportion. Powers of two, so the same digits come out;
+    drawn, so that no order of the places is like another."""
     everywhere = np.asarray(f(z + 1j * STEP))
     if everywhere.shape != z.shape:
         return False
-    some = np.indices(z.shape).sum(axis=0) % 2  # of every row, every other entry
-    moved, expected = np.imag(f(z + 1j * STEP * some)), np.imag(everywhere) * some
-    return np.array_equal(moved, expected, equal_nan=True)  # the same sums of the same numbers
+    sizes = 2.0 ** np.random.default_rng(0).integers(0, 60, z.shape)
+    moved, expected = np.imag(f(z + 1j * STEP * sizes)), np.imag(everywhere) * sizes
+    return np.array_equal(moved, expected, equal_nan=True)
 
 
 def uncertain_slopes(f: Rows, z: np.ndarray, variance: np.ndarray, elementwise: bool) -> Uncertain:

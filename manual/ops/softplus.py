@@ -16,7 +16,8 @@ def softplus(z: np.ndarray, *, beta: float = 1.0, threshold: float = 20.0) -> np
     Above torch's threshold the two are the same but for e^-threshold, and e^(beta z) may overflow.
     """
     linear = beta * z.real > threshold
-    return np.where(linear, z, np.log1p(np.exp(np.where(linear, 0, beta * z))) / beta)
+    below = np.where(linear, threshold, beta * z)
+    return np.where(linear, z, np.log1p(np.exp(below)) / beta)
 
 
 def softplus_backward(

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from torch_parity.compare.aten.causes import numbers
-from torch_parity.compare.aten.causes.case import Case, Made, Side
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
-from torch_parity.compare.aten.reports import where
+from torch_parity.compare.aten.causes.side import Made, Side
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 Function = Callable[[Any], Any]
@@ -45,7 +47,6 @@ OTHERS: dict[str, tuple[Function, str]] = {
     "squared relu": (lambda x: F.relu(x).square(), "F.relu(x).square()"),
 }
 FUNCTIONS = GELUS | OTHERS
-NO_FUNCTION = "no activation"
 
 
 @dataclass(frozen=True)
@@ -93,33 +94,27 @@ def _is(made: BoundedTensor, y: BoundedTensor, x: BoundedTensor) -> bool:
 
 def leaky_slope(y: BoundedTensor, x: BoundedTensor) -> float | None:
     """y is x where x > 0 and a constant times x elsewhere."""
-    if tuple(y.shape) != tuple(x.shape):
-        return None
-    below = numbers.value_of(x) < 0
-    if below.sum() < 2 or not (numbers.value_of(y)[~below] == numbers.value_of(x)[~below]).all():
-        return None
-    slope = _ratio(y, x, below)
+    below = _below_zero(y, x)
+    slope = None if below is None else numbers.factor_at(y, x, below)
     return None if slope is None or abs(slope - 1) < numbers.SHARP else slope
 
 
 def elu_alpha(y: BoundedTensor, x: BoundedTensor) -> float | None:
     """y is x where x > 0 and a constant times exp(x) - 1 elsewhere."""
+    below = _below_zero(y, x)
+    unscaled = None if below is None else computed(lambda: torch.expm1(x))
+    if below is None or unscaled is None:
+        return None
+    return numbers.factor_at(y, unscaled, below)
+
+
+def _below_zero(y: BoundedTensor, x: BoundedTensor) -> np.ndarray | None:
+    """Where x < 0, if y is x elsewhere."""
     if tuple(y.shape) != tuple(x.shape):
         return None
-    below = numbers.value_of(x) < 0
-    if below.sum() < 2 or not (numbers.value_of(y)[~below] == numbers.value_of(x)[~below]).all():
-        return None
-    unscaled = computed(lambda: torch.expm1(x))
-    return None if unscaled is None else _ratio(y, unscaled, below)
-
-
-def _ratio(y: BoundedTensor, x: BoundedTensor, at: Any) -> float | None:
-    parts = [
-        numbers.with_error(numbers.value_of(t)[at], numbers.error_of(t)[at], t.dtype)
-        for t in (y, x)
-    ]
-    found = numbers.factor(*parts)
-    return None if found is None else numbers.middle(found)
+    below: np.ndarray = numbers.value_of(x) < 0
+    same = (numbers.value_of(y)[~below] == numbers.value_of(x)[~below]).all()
+    return below if same and below.sum() >= 2 else None
 
 
 def arguments(case: Case) -> Iterator[BoundedTensor]:
@@ -179,10 +174,7 @@ def _told(case: Case, of_a: Taken, of_b: Taken) -> str:
 def activation_missing(case: Case) -> Iterator[str]:
     """The other's call reads the argument itself, and with the activation both are the same."""
     for swap in case.swaps:
-        for x, y, lacks, has in (
-            (swap.v, swap.y, swap.one, swap.other),
-            (swap.y, swap.v, swap.other, swap.one),
-        ):
+        for x, y, lacks, has in swap.both_ways:
             if not x.common or y.common or not x.tensor.is_floating_point():
                 continue
             name = name_of(x.tensor, y.tensor)

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from torch_parity.compare.aten.causes import numbers
-from torch_parity.compare.aten.causes.case import Case, Side
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
+from torch_parity.compare.aten.causes.side import Side
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
-from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
@@ -107,10 +108,7 @@ def _padding_told(
 def flatten_order(case: Case) -> Iterator[str]:
     """NHWC against NCHW"""
     for swap in case.swaps:
-        for v, y, one, other in (
-            (swap.v, swap.y, swap.one, swap.other),
-            (swap.y, swap.v, swap.other, swap.one),
-        ):
+        for v, y, one, other in swap.both_ways:
             source = _image(one, v.ref) or _image(other, y.ref)
             if source is None:
                 continue

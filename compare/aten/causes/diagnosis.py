@@ -6,17 +6,29 @@ from typing import Any
 from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.causes import (  # noqa: F401 (each adds to the catalogue)
     activations,
-    attention,
+    attention_scores,
+    biases,
+    casts,
     convolutions,
+    factors,
     gradients,
+    heads,
     losses,
+    norm_place,
     norms,
     optimizers,
     recurrent,
-    structure,
+    residuals,
+    rotary,
+    running_statistics,
+    stale_gradients,
+    training_mode,
+    weights,
 )
-from torch_parity.compare.aten.causes.case import Borrowed, Case, Side
+from torch_parity.compare.aten.causes.borrowed import Borrowed
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.registry import CATALOGUE, Cause
+from torch_parity.compare.aten.causes.side import Side
 from torch_parity.compare.aten.parting import Parting
 
 Options = Mapping[str, Mapping[str, Any]]

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 
 from torch_parity.compare.aten.causes import numbers
-from torch_parity.compare.aten.causes.case import Case, Made, Side
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits_somehow
 from torch_parity.compare.aten.causes.registry import cause
-from torch_parity.compare.aten.causes.structure import factors, place, terms
+from torch_parity.compare.aten.causes.relations import factors, place
+from torch_parity.compare.aten.causes.side import Made, Side
+from torch_parity.compare.aten.causes.terms import terms
 from torch_parity.compare.aten.ends import result_of
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
-from torch_parity.compare.aten.reports import where
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 BACKWARD = ("backward",)

@@ -8,15 +8,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from torch_parity.compare.aten.alignment import is_view
 from torch_parity.compare.aten.causes import numbers
-from torch_parity.compare.aten.causes.case import Case, Made, Side
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
-from torch_parity.compare.aten.causes.structure import factors
+from torch_parity.compare.aten.causes.relations import factors
+from torch_parity.compare.aten.causes.side import Made, Side
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
-from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.writers import is_view
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 MOVES = {"clone", "_to_copy", "copy", "index", "_unsafe_view"}
@@ -61,10 +62,7 @@ def ends(case: Case) -> tuple[Made, Made] | None:
 def softmax_before_cross_entropy(case: Case) -> Iterator[str]:
     """F.cross_entropy(logits.softmax(-1), y) against F.cross_entropy(logits, y)"""
     for swap in case.swaps:
-        for v, y, one, other in (
-            (swap.v, swap.y, swap.one, swap.other),
-            (swap.y, swap.v, swap.other, swap.one),
-        ):
+        for v, y, one, other in swap.both_ways:
             if v.common or v.tensor.dim() < 1 or v.call.operation not in ("_softmax", "softmax"):
                 continue
             same = numbers.reshaped(y.tensor, tuple(v.tensor.shape))

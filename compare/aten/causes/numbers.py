@@ -13,7 +13,6 @@ from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
 
 # What is known to no more than this share of its size shows nothing.
 SHARP = 1e-6
-Order = tuple[int, ...] | None
 
 
 def bounded(tensor: Any) -> BoundedTensor | None:
@@ -155,6 +154,13 @@ def named_factor(interval: tuple[float, float], known: Iterable[tuple[str, float
         if low - slack <= number <= high + slack:
             return name
     return None
+
+
+def factor_at(y: BoundedTensor, v: BoundedTensor, at: np.ndarray) -> float | None:
+    """The c with y = c v in these entries, if there is one."""
+    parts = [with_error(value_of(t)[at], error_of(t)[at], t.dtype) for t in (y, v)]
+    found = factor(*parts)
+    return None if found is None else middle(found)
 
 
 def middle(interval: tuple[float, float]) -> float:

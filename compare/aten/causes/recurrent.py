@@ -6,11 +6,12 @@ from itertools import permutations
 import torch
 
 from torch_parity.compare.aten.causes import numbers
-from torch_parity.compare.aten.causes.case import Case, Side
+from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
+from torch_parity.compare.aten.causes.side import Side
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
-from torch_parity.compare.aten.reports import where
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.bounds.tensors import BoundedTensor
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch_parity.compare.aten.causes.case import Case
 
+ALL = ("forward", "backward", "update")  # phases
 Test = Callable[["Case"], Iterator[str]]
 
 

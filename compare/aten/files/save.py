@@ -15,7 +15,6 @@ import torch
 from numpy.lib.stride_tricks import as_strided
 from pydantic import ValidationError
 
-from torch_parity.compare.aten.alignment import is_view
 from torch_parity.compare.aten.draws import UNINITIALISED
 from torch_parity.compare.aten.files.arguments import written
 from torch_parity.compare.aten.files.layout import (
@@ -30,6 +29,7 @@ from torch_parity.compare.aten.memory import Place
 from torch_parity.compare.aten.record import Call, FunctionCall, Record
 from torch_parity.compare.aten.snapshots import TensorRef, span
 from torch_parity.compare.aten.watch import Watch
+from torch_parity.compare.aten.writers import is_view
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.sources.files.access import writing
 from torch_parity.compare.sources.files.trace_file import MODEL_FORMAT

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from torch_parity.compare.bounds.bounded import VARIANTS, Bounded
+from torch_parity.compare.bounds.bounded import Bounded
+from torch_parity.compare.bounds.bounded_numbers import VARIANTS
 from torch_parity.compare.bounds.precise import higher
 from torch_parity.compare.bounds.precision import BFLOAT16, precision, rounded
 from torch_parity.compare.bounds.rules import size_of

@@ -18,8 +18,6 @@ from torch_parity.compare.bounds.tensors.conversions import (
 from torch_parity.compare.bounds.tensors.registry import rule
 from torch_parity.compare.bounds.tensors.unbounded import Unbounded
 
-Dims = int | tuple[int, ...]
-
 
 def axes_of(x: torch.Tensor, dim: Any) -> tuple[int, ...]:
     """The axes that a dim argument names: all of them where it names none."""

@@ -17,6 +17,7 @@ from torch_parity.compare.flow.nodes import Node, result
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
 from torch_parity.manual.recording import input_names, option_names, takes_any_number
 from torch_parity.manual.shapes import Dim
+from torch_parity.manual.windows import Frame, Pair
 
 MOST = 10_000  # nodes in a file; a hundred layers have about 1,500
 
@@ -91,6 +92,9 @@ RANGES: dict[str, Any] = {
     "beta2": _Share,
     "eps": _Positive,
 }
+# A padding says how much memory an operation takes.
+_Places = Annotated[int, Field(strict=True, ge=0, le=1024)]
+_Pair = _Places | tuple[_Places, _Places]
 TYPES: dict[Any, Any] = {
     float: _Number,
     int: _Whole,
@@ -98,6 +102,9 @@ TYPES: dict[Any, Any] = {
     tuple[int, ...]: tuple[_Whole, ...],
     int | tuple[int, ...]: _Whole | tuple[_Whole, ...],
     Dim: _Whole | tuple[_Whole, ...] | None,
+    Pair: _Pair,
+    Pair | None: _Pair | None,
+    Frame: tuple[_Places, ...],
 }
 
 
@@ -107,7 +114,7 @@ def option_type(operation: str, name: str) -> TypeAdapter[Any]:
     if name in RANGES and (row is None or row.kind in ("loss", "penalty")):
         return TypeAdapter(RANGES[name])
     assert row is not None, "the options of an optimizer have ranges"
-    hint = get_type_hints(row.forward).get(name, float)
+    hint = get_type_hints(row.forward, include_extras=True).get(name, float)
     return TypeAdapter(TYPES.get(hint, hint), config=ConfigDict(strict=True))
 
 

@@ -1,0 +1,78 @@
+"""A normalization on one side only, or in another place."""
+
+from collections.abc import Iterator
+
+import torch
+
+from torch_parity.compare.aten.causes import numbers
+from torch_parity.compare.aten.causes.case import Case
+from torch_parity.compare.aten.causes.norm_forms import quantities
+from torch_parity.compare.aten.causes.normalized import floats_of, settings
+from torch_parity.compare.aten.causes.registry import cause
+from torch_parity.compare.aten.causes.side import Side
+from torch_parity.compare.aten.naming import where
+from torch_parity.compare.aten.record import Call
+
+
+@cause("norm_before_or_after", "a normalization before the layer, or after the sum")
+def norm_before_or_after(case: Case) -> Iterator[str]:
+    """x + f(norm(x)) against norm(x + f(x))"""
+    for one, other, call in _unnormalized(case):
+        weight = _weight_of(other, call)
+        if weight is not None and _reads(one, weight):
+            yield (
+                f"{other.called} normalizes before {call.module or 'the layer'} "
+                f"({where(call)}), {one.called} reads the same numbers as they are there, and "
+                "normalizes elsewhere: pre-norm against post-norm."
+            )
+
+
+@cause("norm_missing", "a normalization on one side only", general=1)
+def norm_missing(case: Case) -> Iterator[str]:
+    """norm(x) against x"""
+    for one, other, call in _unnormalized(case):
+        weight = _weight_of(other, call)
+        if weight is None or not _reads(one, weight):
+            yield (
+                f"{other.called} normalizes ({where(call)}), and {one.called} reads the same "
+                "numbers as they are."
+            )
+
+
+def _weight_of(side: Side, call: Call) -> torch.Tensor | None:
+    """The norm's weight, among what its last call reads."""
+    found = (r for r in call.inputs if side.given_name(r).endswith("weight"))
+    ref = next(found, None)
+    return None if ref is None else side.record.value(ref)
+
+
+def _unnormalized(case: Case) -> Iterator[tuple[Side, Side, Call]]:
+    """(one, other, call): one reads what other's call normalizes."""
+    if case.phase != "forward":
+        return
+    eps = floats_of(case, 0.0, 0.05)[:4]
+    for swap in case.swaps:
+        for v, y, one, other in swap.both_ways:
+            x = v.tensor
+            if not v.common or y.common or x.dim() < 2:
+                continue
+            for s in settings(case):
+                if not numbers.fits_somehow(s.x, x):
+                    continue
+                for quantity, _, tensor in quantities(s, eps):
+                    if quantity == "output" and numbers.fits_somehow(tensor, y.tensor):
+                        yield one, other, y.call
+                        break
+
+
+def _reads(side: Side, weight: torch.Tensor) -> bool:
+    """Whether the model reads a given tensor with these numbers at all."""
+    record = side.record
+    places = {
+        ref.place
+        for ref in record.given.values()
+        if ref.shape == tuple(weight.shape)
+        and ref.dtype == weight.dtype
+        and torch.equal(record.value(ref), weight)
+    }
+    return any(r.place in places for c in record.of_phase("forward") for r in c.inputs)

@@ -1,0 +1,34 @@
+"""Digits that a cast to a lower precision loses."""
+
+import numpy as np
+import torch
+
+from torch_parity.compare.aten.memory import digits
+from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.snapshots import TensorRef
+
+
+def lowers(record: Record, call: Call, bits: int) -> bool:
+    """It casts to a lower precision, and digits are lost."""
+    if call.operation not in ("_to_copy", "copy") or not call.inputs:
+        return False
+    source, made = call.inputs[-1], call.outputs[0]
+    if source.unjudged or made.unjudged:
+        return False
+    if digits(made.dtype) >= min(digits(source.dtype), bits):
+        return False
+    before, after = record.value(source), record.value(made)
+    return not torch.equal(after.to(source.dtype), before.expand(made.shape))
+
+
+def is_lowered(ref: TensorRef, call: Call | None) -> bool:
+    """It is of a lower precision, or made by its call of a tensor that is."""
+    refs = [ref, *(call.inputs if call else ())]
+    return any(digits(r.dtype) < digits(torch.float64) for r in refs)
+
+
+def half_lost(recorded: np.ndarray, numbers: np.ndarray) -> bool:
+    """More than half of the digits of float64 are others."""
+    gap = np.abs(recorded.astype(np.float64) - numbers.astype(np.float64))
+    most = np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)
+    return bool((gap[np.isfinite(gap)] > 2.0**-26.5 * float(most)).any())

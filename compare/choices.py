@@ -1,0 +1,71 @@
+"""Which names a field of a case may have, as the register knows them, and how they are written."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch_parity.compare.models import model_names
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, of_kind
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Text that must be one of the names which the register has."""
+
+    names: Callable[[], Sequence[str]]
+
+    def check(self, value: str) -> str:
+        """The value, if it is one of them."""
+        if value not in self.names():
+            listed = [f"'{name}'" for name in self.names()]
+            raise ValueError(f"Input should be {', '.join(listed[:-1])} or {listed[-1]}")
+        return value
+
+
+def activations() -> tuple[str, ...]:
+    """Every activation of the register."""
+    return of_kind("activation")
+
+
+def losses() -> tuple[str, ...]:
+    """Every loss of the register."""
+    return of_kind("loss")
+
+
+MODEL = OneOf(model_names)
+ACTIVATION = OneOf(activations)
+OUTPUT = OneOf(lambda: (*activations(), "auto"))
+LOSS = OneOf(lambda: (*losses(), "auto"))
+OPTIMIZER = OneOf(lambda: tuple(OPTIMIZERS))
+
+
+def outputs_of(loss: str) -> tuple[str, ...]:
+    """The output activations that fit a loss, the usual one first: none for a loss of raw scores
+    (z), a probability for one of probabilities, any for one of numbers."""
+    if OPERATIONS[loss].inputs[0] == "z":
+        return ("identity",)
+    if loss == "binary_cross_entropy":
+        return ("sigmoid", "softmax")
+    return ("identity", *(name for name in activations() if name != "identity"))
+
+
+def widths(value: Any) -> Any:
+    """Widths as a command line writes them: 128,64 or nothing for no hidden layer."""
+    if isinstance(value, str):
+        return [width.strip() for width in value.split(",")] if value.strip() else []
+    return value
+
+
+def listed(value: Any) -> Any:
+    """Several names as a command line writes them: relu,tanh."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def each(one_of: OneOf) -> Callable[[str], str]:
+    """A check of several names with commas between."""
+
+    def check(value: str) -> str:
+        names = [name.strip() for name in value.split(",")]
+        return ",".join(one_of.check(name) for name in names)
+
+    return check

@@ -1,0 +1,76 @@
+"""Known mistakes of operations that no small model contains: planted in each operation by itself,
+with each of its options, in each form, on either side."""
+
+import numpy as np
+import pytest
+
+from torch_parity.compare.causes import ALONE
+from torch_parity.compare.causes.cause import Cause
+from torch_parity.compare.causes.plant import execute, plant
+from torch_parity.compare.judge.judge import SIDES, Judgement, Side
+from torch_parity.compare.register import OPERATIONS, Operation
+from torch_parity.compare.sources.one_operation import alone
+from torch_parity.compare.sources.recorded import Both
+
+ROWS = [row for row in OPERATIONS.values() if row.kind in ("layer", "pooling")]
+
+
+def planted(cause: Cause, way: int, step: Both, side: Side, seed: int) -> Judgement | None:
+    known = step.known_to(side, 1)
+    rng = np.random.default_rng(seed)
+    nodes = plant(cause, step.nodes, known, step.trace(side), rng, way)
+    if nodes is None:
+        return None
+    try:
+        return step.judge_instead(side, execute(nodes, known, side), 1)
+    except (ValueError, RuntimeError):
+        return None  # it does not run with these shapes
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("cause", ALONE, ids=lambda cause: cause.name)
+def test_it_is_named_wherever_it_shows(cause: Cause, side: Side, dtype: str) -> None:
+    shown = 0
+    for row in ROWS:
+        for number, step in enumerate(alone(row, dtype, seed=number_of(row.name))):
+            for way in range(len(cause.ways)):
+                found = planted(cause, way, step, side, seed=number)
+                if found is None or found.passed:
+                    continue
+                shown += 1
+                where = f"{cause.name}, way {way}, {row.name} {step.nodes[0].options}, {number}"
+                assert found.wrong_sides == (side,), where
+                names = found.diagnoses[side].names
+                assert frozenset({cause.name}) in names, f"{where}: {names}"
+                assert found.diagnoses[side].unexplained == (), where
+    assert shown, f"{cause.name} shows nowhere"
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_another_mistake_has_no_name(row: Operation, side: Side) -> None:
+    """Each output by itself bent by a hundredth of its square."""
+    for step in alone(row, seed=number_of(row.name)):
+        for name, right in step.trace(side).items():
+            wrong = {**step.trace(side), name: right + 0.01 * right * right}
+            found = step.judge_instead(side, wrong, 1)
+            where = f"{name} of {row.name} {step.nodes[0].options}"
+            assert found.wrong == {**dict.fromkeys(SIDES, ()), side: (name,)}, where
+            assert found.diagnoses[side].verdict == "unknown", where
+
+
+def number_of(name: str) -> int:
+    return sum(name.encode())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("row", OPERATIONS.values(), ids=lambda row: row.name)
+def test_right_sides_are_right(row: Operation, dtype: str) -> None:
+    if row.kind == "penalty":
+        return  # its backward adds to a gradient
+    for number, step in enumerate(alone(row, dtype, seed=3)):
+        found = step.judge_instead("manual", step.manual, 1)
+        assert found.passed, f"{row.name}, {number}: {found.root}"
+        judged = {r.name for r in found.replays["torch"]}
+        assert judged == {n for node in step.nodes for n in node.outputs}
