@@ -8,7 +8,8 @@ from torch_parity.compare.causes import ALONE
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.judge.judge import SIDES, Judgement, Side
-from torch_parity.compare.register import OPERATIONS, Operation
+from torch_parity.compare.register import OPERATIONS
+from torch_parity.compare.register_rows import Operation
 from torch_parity.compare.sources.one_operation import alone
 from torch_parity.compare.sources.recorded import Both
 

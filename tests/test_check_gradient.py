@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from torch_parity import check_gradient
-from torch_parity.compare.register import OPERATIONS, Operation
+from torch_parity.compare.register import OPERATIONS
+from torch_parity.compare.register_rows import Operation
 
 ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]
 IDS = [f"{op.name}-{'-'.join(map(str, options.values()))}".rstrip("-") for op, options in ROWS]

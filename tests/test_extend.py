@@ -26,6 +26,7 @@ from torch_parity.compare.cli import parity
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.register_rows import Operation
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.files.trace_file import load, save
 from torch_parity.compare.sources.recorded import Recorded, record
@@ -163,7 +164,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
     monkeypatch.syspath_prepend(tmp_path)
     found = {name: importlib.import_module(name) for name in files}
     register.add(
-        register.Operation(
+        Operation(
             found["my_smooth_relu"].smooth_relu,
             "activation",
             lambda rng, dtype: {"z": rng.normal(0, 2, (6, 5)).astype(dtype)},

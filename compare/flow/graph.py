@@ -10,7 +10,8 @@ from functools import cached_property
 
 from torch_parity.compare.flow.functions import BACKWARD, PARAMETERS, split
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, Kind
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.compare.register_rows import Kind
 from torch_parity.manual.recording import by_name
 
 
