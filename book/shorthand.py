@@ -27,6 +27,7 @@ KINDS = {
     "dropout": "Dropout",
     "norms": "Normalization",
     "images": "Convolution and pooling",
+    "elementary": "Elementary operations",
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",
     "optimizer": "Optimizers",

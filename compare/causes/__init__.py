@@ -7,6 +7,7 @@ from torch_parity.compare.causes import (
     data,
     distributed,
     dropout,
+    elementary,
     gradients,
     images,
     linear,
@@ -31,6 +32,7 @@ CATALOGUE: dict[str, Cause] = {
         dropout,
         norms,
         images,
+        elementary,
         loss,
         penalty,
         optimizer,
@@ -42,4 +44,4 @@ CATALOGUE: dict[str, Cause] = {
 }
 
 # Mistakes of operations that are shown by themselves, not in a model's step.
-ALONE: tuple[Cause, ...] = (*norms.CAUSES, *images.CAUSES)
+ALONE: tuple[Cause, ...] = (*norms.CAUSES, *images.CAUSES, *elementary.CAUSES)

@@ -87,7 +87,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
 def _demonstrate_alone(cause: Cause, side: Side) -> Planted:
     """In the first operation of the register in which the mistake shows."""
     for way, row in itertools.product(range(len(cause.ways)), OPERATIONS.values()):
-        if row.kind not in ("layer", "pooling"):
+        if row.kind not in one_operation.KINDS:
             continue
         for step in one_operation.alone(row):
             judgement = _try(cause, side, step, 1, 0, way, None)

@@ -9,9 +9,12 @@ import numpy as np
 from torch_parity.compare.causes.plant import execute
 from torch_parity.compare.flow.functions import BACKWARD
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.register_rows import Operation
+from torch_parity.compare.register_rows import Kind, Operation
 from torch_parity.compare.sources.recorded import Both
 from torch_parity.manual.recording import option_names
+
+# The kinds of operations whose mistakes are shown in the operation by itself
+KINDS: tuple[Kind, ...] = ("layer", "pooling", "arithmetic", "reduction", "product", "layout")
 
 
 def nodes_of(
