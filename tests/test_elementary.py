@@ -139,6 +139,7 @@ def test_a_permutation_is_undone_by_its_inverse() -> None:
         (lambda x: manual.split(x, split_size=(1, 1)), r"parts of \(1, 1\) along axis 0"),
         (lambda x: manual.split(x, split_size=(4, -1)), r"parts of \(4, -1\) along axis 0"),
         (lambda x: manual.split(x, split_size=-1), "along axis 0, which has 3 entries"),
+        (lambda x: manual.split(x, split_size=0), "along axis 0, which has 3 entries"),
         (lambda x: manual.narrow(x, dim=0, start=2, length=2), "of 3 along axis 0"),
         (lambda x: manual.narrow(x, dim=0, start=-4, length=1), "of 3 along axis 0"),
         (lambda x: manual.narrow(x, dim=0, start=1, length=-1), "of 3 along axis 0"),

@@ -25,7 +25,8 @@ def split(
     n = input.shape[dim]
     sizes = split_size
     if isinstance(sizes, int):
-        sizes = (sizes,) * (n // sizes) + ((n % sizes,) if n % sizes else ())
+        whole, rest = divmod(n, sizes) if sizes > 0 else (0, 0)
+        sizes = (sizes,) * whole + ((rest,) if rest else ())
     if sum(sizes) != n or min(sizes, default=0) < 0:
         raise ValueError(f"split: parts of {sizes} along axis {dim}, which has {n} entries")
     ends = np.cumsum(sizes[:-1], dtype=int)
