@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 # What the framework truly has no counterpart for, or the hand no need of.
 NO_TWIN = {
     "bias_variance": "three error rates and two subtractions: no tensor, so nothing for torch",
+    "block_gradient": "torch.func carries tangents along a recorded forward itself",
     "checkpoint": "a run on many ranks has to outlive them; by hand a step is a function",
     "correlation": "what torch's convolutions share is in its kernels",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",

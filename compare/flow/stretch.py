@@ -45,6 +45,22 @@ def between(stretch: Sequence[Node], known: Collection[str]) -> list[str]:
     return [name for name in made if name in read and name not in known and not is_private(name)]
 
 
+def computed(
+    stretch: Sequence[Node], known: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray] | None:
+    """What the last node makes, in the precision of its inputs; None where these do not fit."""
+    at: dict[str, np.ndarray] = {}
+    try:
+        with np.errstate(all="ignore"):
+            for node in stretch:
+                inputs = [known[n] if n in known else at[n] for n in node.inputs]
+                made = apply(node, FUNCTIONS, inputs)
+                at |= {result(node, n): a for n, a in zip(node.outputs, made, strict=True)}
+    except (KeyError, ValueError, IndexError, TypeError, ArithmeticError):
+        return None
+    return {n: np.asarray(a) for n, a in zip(stretch[-1].outputs, made, strict=True)}
+
+
 def with_missing_computed(
     nodes: Sequence[Node], known: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:

@@ -14,12 +14,10 @@ no mistake that both sides make, and none below it; every step that is logged is
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 
-import numpy as np
-
 from torch_parity.compare.bounds.precision import is_real, precision
-from torch_parity.compare.flow.functions import FUNCTIONS, STRUCTURE, apply, split
-from torch_parity.compare.flow.nodes import Node, result
-from torch_parity.compare.flow.stretch import stretches
+from torch_parity.compare.flow.functions import STRUCTURE, split
+from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.stretch import computed, stretches
 from torch_parity.compare.flow.trace import Tensors, Trace
 from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.replay import recorded_inputs, replay_stretch
@@ -66,25 +64,11 @@ def _explained(trace: Trace, doubted: Collection[str]) -> bool:
         stretch = leading[node]
         small = _own_difference(node, known, trace.made)
         made = {name: trace.made[name] for name in node.outputs if name in trace.made}
-        again = _again(stretch, known)
+        again = computed(stretch, known)
         near = again is not None and all(d.passed for d in compare(made, again, bounds=small))
         if not near and not all(r.right for r in replay_stretch(stretch, known, trace.made)):
             return False
     return {name for node in nodes for name in node.outputs} >= set(doubted)
-
-
-def _again(stretch: Sequence[Node], known: Tensors) -> dict[str, np.ndarray] | None:
-    """What the last node makes, in the precision of its inputs; None where these do not fit."""
-    at: dict[str, np.ndarray] = {}
-    try:
-        with np.errstate(all="ignore"):
-            for node in stretch:
-                inputs = [known[n] if n in known else at[n] for n in node.inputs]
-                made = apply(node, FUNCTIONS, inputs)
-                at |= {result(node, n): a for n, a in zip(node.outputs, made, strict=True)}
-    except (KeyError, ValueError, IndexError, TypeError, ArithmeticError):
-        return None
-    return {n: np.asarray(a) for n, a in zip(stretch[-1].outputs, made, strict=True)}
 
 
 @cache

@@ -19,6 +19,7 @@ from torch_parity.compare.bounds.precision import is_real
 from torch_parity.compare.flow.functions import FUNCTIONS, PRIMITIVES, apply, right_formulas
 from torch_parity.compare.flow.nodes import Node, is_private, result
 from torch_parity.compare.flow.stretch import between, stretches
+from torch_parity.compare.judge.reach import covers_everything
 from torch_parity.compare.judge.replayed import Outcome, Replayed, numeric, within_bound
 
 
@@ -158,7 +159,8 @@ class _Replay:
         by_each[1:] = map(_not_excused, by_each[1:])
         seen = min(by_each, key=_preference)
         if seen.outcome == "right":
-            return replace(seen, power=max(by.power for by in by_each if by.power == by.power))
+            seen = replace(seen, power=max(by.power for by in by_each if by.power == by.power))
+            return self._if_it_says_anything(seen, node, expected[0])
         inner = between(self._stretch(node), self.known) if seen.outcome == "wrong" else ()
         if inner:
             through = " and ".join([", ".join(inner[:-1]), inner[-1]] if inner[1:] else inner)
@@ -166,6 +168,17 @@ class _Replay:
             detail = f"{through} {were} not recorded, so the mistake may be in computing {of}"
             seen = replace(seen, detail=detail)
         return seen
+
+    def _if_it_says_anything(self, seen: Replayed, node: Node, expected: Any) -> Replayed:
+        if seen.power <= 1 or not isinstance(expected, Bounded):
+            return seen
+        bound, stretch = float(expected.error.max()), self._stretch(node)
+        if not covers_everything(bound, stretch, seen.name, self.known):
+            return seen
+        detail = (
+            "its rounding bound is above all that the operation gives, so any number would pass"
+        )
+        return replace(seen, outcome="not judged", detail=detail)
 
     def _by(
         self, formula: int, node: Node, i: int, expected: Any, types: Collection[np.dtype]
