@@ -18,9 +18,14 @@ KINDS: tuple[Kind, ...] = ("layer", "pooling", "arithmetic", "reduction", "produ
 
 
 def nodes_of(
-    row: Operation, options: Mapping[str, Any], inputs: Sequence[str], outputs: Sequence[str]
+    row: Operation,
+    options: Mapping[str, Any],
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
 ) -> tuple[Node, Node]:
-    """The operation and its backward; the gradient of x is dx."""
+    """The operation and its backward; tensors are called as the register calls them unless they
+    are named, and the gradient of x is dx."""
+    inputs, outputs = inputs or row.inputs, outputs or row.outputs
     forward = Node(row.name, tuple(inputs), tuple(outputs), options, layer=1)
     upstream = [f"d{name}" for name in row.continued(outputs)]
     asked = row.asked(row.backward, inputs, outputs, upstream)
