@@ -5,27 +5,28 @@ from typing import Any, Literal
 
 import numpy as np
 
-from torch_parity.compare.causes.cause import Cause, Change, Evidence, by, on, one
+from torch_parity.compare.causes.cause import Cause, Change, Evidence, Where, by, on, one
 from torch_parity.compare.flow.nodes import Node
 
 How = Literal["not at all", "averaged", "the first alone"]
 
 
-def _entrywise(node: Node, e: Evidence) -> bool:
-    """The backward of a sum, product and so on in which an operand was repeated."""
-    if not on("add_backward", "sub_backward", "mul_backward", "div_backward")(node, e):
-        return False
-    dout, *operands = (np.shape(e.known.get(name)) for name in node.inputs)
-    return any(shape != dout for shape in operands)
+def _repeats(*operations: str, axes: slice) -> Where:
+    """These backwards, where an operand was repeated along some of these axes."""
+
+    def where(node: Node, e: Evidence) -> bool:
+        if not on(*operations)(node, e) or not all(name in e.known for name in node.inputs):
+            return False
+        dout, *operands = (e.known[name].shape for name in node.inputs)
+        return any(shape[axes] != dout[axes] for shape in operands)
+
+    return where
 
 
-def _product(node: Node, e: Evidence) -> bool:
-    """The backward of a product of matrices in which one of the two batches was repeated."""
-    if not on("matmul_backward")(node, e):
-        return False
-    dout, *operands = (np.shape(e.known.get(name)) for name in node.inputs)
-    matrices = all(len(shape) > 1 for shape in operands)
-    return matrices and any(shape[:-2] != dout[:-2] for shape in operands)
+ENTRYWISE = _repeats(
+    "add_backward", "sub_backward", "mul_backward", "div_backward", axes=slice(None)
+)
+PRODUCT = _repeats("matmul_backward", axes=slice(-2))  # of a batch of matrices
 
 
 def _summed(gradient: Any, shape: tuple[int, ...], how: How) -> Any:
@@ -115,7 +116,7 @@ CAUSES = (
         "dout.sum_to_size(b.shape)  # in a backward of your own",
         tuple(
             one(_copied(how), where)
-            for where in (_entrywise, _product)
+            for where in (ENTRYWISE, PRODUCT)
             for how in ("not at all", "averaged", "the first alone")
         ),
     ),
