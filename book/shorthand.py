@@ -23,9 +23,11 @@ KINDS = {
     "linear": "The linear layer",
     "gradients": "Gradients of weights and biases",
     "activation": "Activations",
+    "activation_options": "Options of activations",
     "dropout": "Dropout",
     "norms": "Normalization",
     "images": "Convolution and pooling",
+    "elementary": "Elementary operations",
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",
     "optimizer": "Optimizers",
@@ -219,7 +221,8 @@ def operations(here: Here, arguments: str) -> str:
         assert of is not None
         inputs = ", ".join(of.inputs) + (", ..." if of.any_number else "")
         options = ", ".join(of.options)
-        rows.append(f"| `{name}` | {inputs} | {', '.join(of.outputs)} | {options} |")
+        outputs = ", ".join(of.outputs) + (", ..." if of.any_outputs else "")
+        rows.append(f"| `{name}` | {inputs} | {outputs} | {options} |")
     return "\n".join(rows)
 
 

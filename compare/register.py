@@ -7,11 +7,9 @@ the docs' tables follow from the row. Nothing here imports torch: the command li
 without waiting for it.
 """
 
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from torch_parity import manual
 from torch_parity.compare.bounds import kernels, norm_kernels
@@ -24,128 +22,16 @@ from torch_parity.compare.register_parts import (
     normal,
     off_centre,
     penalty_twin,
+    positive,
     probabilities_and_bits,
+    rows_and_index,
     scores_and_bits,
     scores_and_classes,
-    twin_module,
     units_and_mask,
 )
-from torch_parity.manual.recording import input_names, option_names, takes_any_number
+from torch_parity.compare.register_rows import Kind, Operation, OptimizerRow, Part
+from torch_parity.manual.recording import input_names, option_names
 from torch_parity.torch_ref.operations import ADDED as added_in_torch
-
-Kind = Literal["layer", "activation", "dropout", "arithmetic", "pooling", "loss", "penalty"]
-Part = Literal["forward", "backward", "backward_parameters"]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation.
-
-    forward(*inputs, *, **options) returns the outputs; its positional parameters are tensors, its
-    keyword-only ones options. Right below it stands <name>_backward, which asks for what it needs
-    by the names of its parameters: an output's gradient (d and the output's name), an output, an
-    input, an option. It returns the gradients of `differentiable`, in that order. A loss takes no
-    upstream gradient. <name>_backward_parameters, where there is one, is the backward without the
-    gradient of the first input.
-
-    state pairs an output with the input that it replaces (running statistics). module is the class
-    whose modules do the same (of torch.nn, its name, or several names). twin(**options) is torch's
-    side, a callable on the same inputs; by default the function of the same name in torch_ref/.
-    also holds a second right formula of the forward or of a backward, with the same parameters:
-    torch may compose the operation in another way, which rounds more. samples(rng, dtype) draws
-    inputs: not square, more than one sample, no zeros where there need be none; options are the
-    ones to test with.
-    """
-
-    forward: Callable[..., Any]
-    kind: Kind
-    samples: Draw
-    differentiable: tuple[str, ...]
-    outputs: tuple[str, ...]
-    options: tuple[Mapping[str, Any], ...] = ({},)
-    state: Mapping[str, str] = field(default_factory=dict)
-    module: str | type | tuple[str, ...] = ""
-    torch: Callable[..., Callable[..., Any]] | None = None
-    also: Mapping[Part, Callable[..., Any]] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """That of the hand-written function."""
-        return self.forward.__name__
-
-    @property
-    def backward(self) -> Callable[..., Any]:
-        """The function right below forward."""
-        return getattr(sys.modules[self.forward.__module__], f"{self.name}_backward")
-
-    @property
-    def backward_parameters(self) -> Callable[..., Any] | None:
-        """The backward without the gradient of the first input, where there is one."""
-        home = sys.modules[self.forward.__module__]
-        return getattr(home, f"{self.name}_backward_parameters", None)
-
-    @property
-    def twin(self) -> Callable[..., Callable[..., Any]]:
-        """twin(**options) is torch's side, a callable on the same inputs as tensors."""
-        return self.torch or getattr(twin_module(self.forward), self.name)
-
-    @cached_property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of its tensors, in order; one name stands for any number of them."""
-        return input_names(self.forward)
-
-    @cached_property
-    def any_number(self) -> bool:
-        """Whether it takes any number of tensors."""
-        return takes_any_number(self.forward)
-
-    @cached_property
-    def option_names(self) -> tuple[str, ...]:
-        """The names of its options."""
-        return option_names(self.forward)
-
-    @property
-    def module_name(self) -> str:
-        """What the class of torch's modules is called; the first of several."""
-        first = self.module[0] if isinstance(self.module, tuple) else self.module
-        return first if isinstance(first, str) else first.__name__
-
-    def is_done_by(self, kind: type) -> bool:
-        """Whether modules of this very class do it (a subclass may do anything)."""
-        if isinstance(self.module, type):
-            return kind is self.module
-        names = (self.module,) if isinstance(self.module, str) else self.module
-        return kind.__module__.partition(".")[0] == "torch" and kind.__name__ in names
-
-    @property
-    def is_loss(self) -> bool:
-        """Whether its backward begins the chain: it takes no upstream gradient."""
-        return self.kind == "loss"
-
-    @property
-    def arriving(self) -> tuple[str, ...]:
-        """The gradients that arrive at its outputs: dout for out, none for a state."""
-        return tuple(f"d{name}" for name in self.outputs if name not in self.state)
-
-    def gradients(
-        self, upstream: Mapping[str, Any], inputs: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> tuple[Any, ...]:
-        """The backward by hand, given by name what it asks for: upstream holds "dz" and the like.
-
-        Outputs that it asks for are computed. A penalty's gradient is that of one weight alone.
-        """
-        if self.kind == "penalty":
-            (W,) = inputs.values()
-            return (self.backward(W * 0, W, **options),)
-        asked = input_names(self.backward)
-        known = {**inputs, **upstream}
-        if not known.keys() >= set(asked):
-            made = self.forward(*inputs.values(), **options)
-            many = made if isinstance(made, tuple) else (made,)
-            known |= dict(zip(self.outputs, many, strict=True))
-        taken = {n: v for n, v in options.items() if n in option_names(self.backward)}
-        found = self.backward(*(known[name] for name in asked), **taken)
-        return found if isinstance(found, tuple) else (found,)
 
 
 def _activation(
@@ -158,10 +44,27 @@ def _activation(
     )  # fmt: skip
 
 
+def _elementary(
+    forward: Callable[..., Any],
+    samples: Draw,
+    options: Iterable[Mapping[str, Any]] = ({},),
+    kind: Kind = "arithmetic",
+) -> Operation:
+    inputs = input_names(forward)
+    return Operation(forward, kind, samples, inputs, ("out",), tuple(options))
+
+
 def _loss(forward: Callable[..., Any], module: str, samples: Draw) -> Operation:
     of = input_names(forward)[0]
     reductions = tuple({"reduction": r} for r in ("mean", "sum", "batchmean"))
     return Operation(forward, "loss", samples, (of,), ("loss",), reductions, module=module)
+
+
+REDUCED = (
+    {"dim": 1, "keepdim": False}, {"dim": -1, "keepdim": True}, {"dim": (0, 2), "keepdim": False},
+    {"dim": None, "keepdim": False}, {"dim": (-2, 0), "keepdim": True},
+)  # fmt: skip
+ALONG = tuple({"dim": dim} for dim in (1, 0, 2, -1, -2))
 
 
 def _folded(forward: str, backward: str = "") -> Mapping[Part, Callable[..., Any]]:
@@ -272,9 +175,49 @@ OPERATIONS: dict[str, Operation] = {
             manual.dropout, "dropout", units_and_mask, ("a",), ("h",),
             module="Dropout", torch=dropout_twin,
         ),
-        Operation(
-            manual.add, "arithmetic", normal(input=(6, 5), other=(6, 5)), ("input", "other"),
-            ("out",),
+        _elementary(manual.add, normal(input=(4, 1, 5), other=(3, 1))),
+        _elementary(manual.sub, normal(input=(4, 1, 5), other=(3, 1))),
+        _elementary(manual.mul, normal(input=(3, 1), other=(4, 1, 5))),
+        _elementary(manual.div, positive(input=(4, 1, 5), other=(3, 1))),
+        _elementary(
+            manual.pow, positive(input=(6, 5)),
+            ({"exponent": exponent} for exponent in (2.0, 3.0, 0.5, -1.0)),
+        ),
+        _elementary(manual.exp, normal(input=(6, 5))),
+        _elementary(manual.log, positive(input=(6, 5))),
+        _elementary(manual.sum, normal(input=(4, 3, 5)), REDUCED, "reduction"),
+        _elementary(manual.mean, normal(input=(4, 3, 5)), REDUCED, "reduction"),
+        _elementary(manual.amax, normal(input=(4, 3, 5)), REDUCED, "reduction"),
+        _elementary(manual.matmul, normal(input=(4, 1, 3, 6), other=(2, 6, 5)), kind="product"),
+        _elementary(
+            manual.reshape, normal(input=(4, 3, 5)),
+            ({"shape": shape} for shape in ((6, 10), (-1, 5), (60,), (2, 2, 3, -1))), "layout",
+        ),
+        _elementary(
+            manual.permute, normal(input=(4, 3, 5)),
+            ({"dims": dims} for dims in ((1, 2, 0), (2, 1, 0), (0, -1, -2))), "layout",
+        ),
+        _elementary(
+            manual.narrow, normal(input=(4, 3, 5)),
+            ({"dim": 1, "start": 1, "length": 2}, {"dim": -1, "start": -4, "length": 3}), "layout",
+        ),
+        _elementary(
+            manual.cat, normal(first=(4, 3, 5), second=(4, 2, 5), third=(4, 1, 5)),
+            ({"dim": 1}, {"dim": -2}), "layout",
+        ),
+        replace(
+            _elementary(
+                manual.split, normal(input=(4, 3, 5)),
+                ({"split_size": 2, "dim": 2}, {"split_size": (1, 3), "dim": 0},
+                 {"split_size": (1, 2), "dim": -2}), "layout",
+            ),
+            outputs=("parts",),
+        ),
+        replace(
+            _elementary(
+                manual.index_select, rows_and_index, ({"dim": 0}, {"dim": 1}, {"dim": -1}), "layout"
+            ),
+            differentiable=("input",),
         ),
         Operation(
             manual.scale, "arithmetic", normal(input=(6, 5)), ("input",), ("out",),
@@ -292,8 +235,15 @@ OPERATIONS: dict[str, Operation] = {
             _activation(manual.gelu, "GELU", ({"approximate": "none"}, {"approximate": "tanh"})),
             also={"forward": kernels.gelu, "backward": kernels.gelu_backward},
         ),
+        _activation(manual.silu, "SiLU"),
+        _activation(manual.elu, "ELU", ({"alpha": 1.0}, {"alpha": 0.3})),
+        _activation(
+            manual.softplus, "Softplus",
+            ({"beta": 1.0, "threshold": 20.0}, {"beta": 0.4, "threshold": 2.0}),
+        ),
         _activation(manual.identity, "Identity"),
-        _activation(manual.softmax, "Softmax"),
+        replace(_activation(manual.softmax, "Softmax", ALONG), samples=normal(z=(4, 3, 5))),
+        replace(_activation(manual.log_softmax, "LogSoftmax", ALONG), samples=normal(z=(4, 3, 5))),
         _loss(manual.binary_cross_entropy, "BCELoss", probabilities_and_bits),
         _loss(manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", scores_and_bits),
         _loss(manual.cross_entropy, "CrossEntropyLoss", scores_and_classes),
@@ -304,35 +254,6 @@ OPERATIONS: dict[str, Operation] = {
         ),
     )
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class OptimizerRow:
-    """One optimizer: its hand-written class, whose fields are its options and whose slots are what
-    it remembers, and its function update(W, dW, *slots, **options) -> W', *slots'."""
-
-    by_hand: type
-    update: Callable[..., Any]
-
-    @property
-    def name(self) -> str:
-        """That of the hand-written function."""
-        return self.update.__name__
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """What it remembers, but for the step counter t."""
-        return tuple(slot for slot in self.by_hand.slots if slot != "t")  # type: ignore[attr-defined]
-
-    @property
-    def option_names(self) -> tuple[str, ...]:
-        """The constants of its class."""
-        return tuple(f.name for f in fields(self.by_hand))
-
-    @property
-    def counts(self) -> bool:
-        """Whether it counts its steps."""
-        return "t" in self.by_hand.slots  # type: ignore[attr-defined]
 
 
 OPTIMIZERS: dict[str, OptimizerRow] = {

@@ -27,6 +27,20 @@ def normal(**shapes: tuple[int, ...]) -> Draw:
     return samples
 
 
+def positive(**shapes: tuple[int, ...]) -> Draw:
+    """Numbers between 0.1 and 4 of these shapes."""
+
+    def samples(rng: np.random.Generator, dtype: Any) -> Samples:
+        return {name: rng.uniform(0.1, 4, shape).astype(dtype) for name, shape in shapes.items()}
+
+    return samples
+
+
+def rows_and_index(rng: np.random.Generator, dtype: Any) -> Samples:
+    """Rows of three axes, and an index that names the second of any axis twice."""
+    return {"input": rng.normal(0, 2, (4, 3, 5)).astype(dtype), "index": np.array([1, 2, 0, 1])}
+
+
 def scores_and_classes(rng: np.random.Generator, dtype: Any) -> Samples:
     """z, and one class for each row."""
     return {"z": rng.normal(0, 3, (6, 5)).astype(dtype), "y": rng.integers(0, 5, 6)}

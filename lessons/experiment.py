@@ -106,7 +106,7 @@ def slope(side: Side, activation: str, z: np.ndarray) -> np.ndarray:
     """g'(z): the backward function for an upstream gradient of ones  # [m, n] -> [m, n]"""
     operation = OPERATIONS[activation]
     if side == "manual":
-        (dz,) = operation.gradients({"da": np.ones_like(z)}, {"z": z}, {})
+        (dz,) = operation.gradients([np.ones_like(z)], [z], {})
         return dz
     at = torch.tensor(z, requires_grad=True)
     operation.twin()(at).sum().backward()

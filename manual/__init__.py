@@ -73,25 +73,45 @@ from torch_parity.manual.ops.adaptive_avg_pool2d import (
     adaptive_avg_pool2d_backward,
 )
 from torch_parity.manual.ops.add import add, add_backward
+from torch_parity.manual.ops.amax import amax, amax_backward
 from torch_parity.manual.ops.avg_pool2d import avg_pool2d, avg_pool2d_backward
 from torch_parity.manual.ops.batch_norm import batch_norm, batch_norm_backward
+from torch_parity.manual.ops.cat import cat, cat_backward
 from torch_parity.manual.ops.conv2d import conv2d, conv2d_backward
 from torch_parity.manual.ops.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
+from torch_parity.manual.ops.div import div, div_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
+from torch_parity.manual.ops.elu import elu, elu_backward
+from torch_parity.manual.ops.exp import exp, exp_backward
 from torch_parity.manual.ops.gelu import gelu, gelu_backward
 from torch_parity.manual.ops.group_norm import group_norm, group_norm_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
+from torch_parity.manual.ops.index_select import index_select, index_select_backward
 from torch_parity.manual.ops.layer_norm import layer_norm, layer_norm_backward
 from torch_parity.manual.ops.leaky_relu import leaky_relu, leaky_relu_backward
 from torch_parity.manual.ops.linear import linear, linear_backward
 from torch_parity.manual.ops.linear_no_bias import linear_no_bias, linear_no_bias_backward
+from torch_parity.manual.ops.log import log, log_backward
+from torch_parity.manual.ops.log_softmax import log_softmax, log_softmax_backward
+from torch_parity.manual.ops.matmul import matmul, matmul_backward
 from torch_parity.manual.ops.max_pool2d import max_pool2d, max_pool2d_backward
+from torch_parity.manual.ops.mean import mean, mean_backward
+from torch_parity.manual.ops.mul import mul, mul_backward
+from torch_parity.manual.ops.narrow import narrow, narrow_backward
 from torch_parity.manual.ops.pad import pad, pad_backward
+from torch_parity.manual.ops.permute import permute, permute_backward
+from torch_parity.manual.ops.pow import pow, pow_backward  # noqa: A004
 from torch_parity.manual.ops.relu import relu, relu_backward
+from torch_parity.manual.ops.reshape import reshape, reshape_backward
 from torch_parity.manual.ops.rms_norm import rms_norm, rms_norm_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
+from torch_parity.manual.ops.silu import silu, silu_backward
 from torch_parity.manual.ops.softmax import softmax, softmax_backward
+from torch_parity.manual.ops.softplus import softplus, softplus_backward
+from torch_parity.manual.ops.split import split, split_backward
+from torch_parity.manual.ops.sub import sub, sub_backward
+from torch_parity.manual.ops.sum import sum, sum_backward  # noqa: A004
 from torch_parity.manual.ops.tanh import tanh, tanh_backward
 from torch_parity.manual.optimizers.adam import Adam, adam
 from torch_parity.manual.optimizers.momentum import (
@@ -124,6 +144,8 @@ __all__ = [
     "add",
     "add_backward",
     "all_reduce",
+    "amax",
+    "amax_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "backward",
@@ -133,6 +155,8 @@ __all__ = [
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
+    "cat",
+    "cat_backward",
     "complex_step_gradient",
     "conv2d",
     "conv2d_backward",
@@ -142,12 +166,18 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_backward",
     "diagnose",
+    "div",
+    "div_backward",
     "dropout",
     "dropout_backward",
     "dropout_mask",
+    "elu",
+    "elu_backward",
     "epsilon_scan",
     "exact_check",
     "exact_gradient",
+    "exp",
+    "exp_backward",
     "forward",
     "gelu",
     "gelu_backward",
@@ -156,6 +186,8 @@ __all__ = [
     "group_norm_backward",
     "identity",
     "identity_backward",
+    "index_select",
+    "index_select_backward",
     "initial_state",
     "kaiming_normal",
     "l1_penalty",
@@ -170,20 +202,38 @@ __all__ = [
     "linear_backward",
     "linear_no_bias",
     "linear_no_bias_backward",
+    "log",
+    "log_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "matmul",
+    "matmul_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "mean",
+    "mean_backward",
     "momentum",
     "momentum_course",
     "mse_loss",
     "mse_loss_backward",
+    "mul",
+    "mul_backward",
+    "narrow",
+    "narrow_backward",
     "normal",
     "numerical_gradient",
     "pad",
     "pad_backward",
     "penalty",
     "penalty_backward",
+    "permute",
+    "permute_backward",
+    "pow",
+    "pow_backward",
     "relu",
     "relu_backward",
+    "reshape",
+    "reshape_backward",
     "rms_norm",
     "rms_norm_backward",
     "scale",
@@ -193,9 +243,19 @@ __all__ = [
     "shares",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "split",
+    "split_backward",
     "step",
+    "sub",
+    "sub_backward",
+    "sum",
+    "sum_backward",
     "tanh",
     "tanh_backward",
     "update",

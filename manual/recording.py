@@ -7,7 +7,7 @@ of it.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ import numpy as np
 
 Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 _tape: ContextVar["Tape | None"] = ContextVar("tape", default=None)
 HOMES: dict[str, str] = {}  # the module of each @operation that has been imported
@@ -207,6 +208,17 @@ def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
 def takes_any_number(function: Callable[..., Any]) -> bool:
     """Whether the function takes any number of tensors, as in stack(*inputs)."""
     return any(p.kind is Parameter.VAR_POSITIONAL for p in _parameters(function))
+
+
+def by_name(function: Callable[..., Any], tensors: Sequence[Item]) -> dict[str, tuple[Item, ...]]:
+    """What each of a function's positional parameters is given: one tensor, or, for one that takes
+    any number, all that are left."""
+    names = input_names(function)
+    found: dict[str, tuple[Item, ...]] = {}
+    found |= {name: (x,) for name, x in zip(names, tensors, strict=False)}
+    if takes_any_number(function):
+        found[names[-1]] = tuple(tensors[len(names) - 1 :])
+    return found
 
 
 def _input_name(function: Callable[..., Any], i: int) -> str:

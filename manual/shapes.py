@@ -1,6 +1,10 @@
-"""Check shapes that NumPy would broadcast: (m,) with (m, 1) gives a wrong result and no error."""
+"""Shapes that NumPy broadcasts: refused where that is a mistake ((m,) with (m, 1) gives a wrong
+result and no error), and taken back for the gradient where it is meant."""
 
 import numpy as np
+
+# One axis, several, or all of them
+Dim = int | tuple[int, ...] | None
 
 
 def require_shape(function: str, name: str, array: np.ndarray, expected: tuple[int, ...]) -> None:
@@ -10,6 +14,26 @@ def require_shape(function: str, name: str, array: np.ndarray, expected: tuple[i
             f"{function}: {name} has shape {array.shape}, expected {expected}; "
             "reshape it (this function does not broadcast)"
         )
+
+
+def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The gradient of an operand of this shape: the sum over the axes that it was repeated along.
+
+    In memory of its own, as a gradient is handed to several operands.
+    """
+    new = gradient.ndim - len(shape)
+    repeated = tuple(i for i, n in enumerate(shape, new) if n == 1 and gradient.shape[i] != 1)
+    summed = gradient.sum(axis=(*range(new), *repeated), keepdims=True)
+    return summed.reshape(shape).copy()
+
+
+def kept(reduced: np.ndarray, shape: tuple[int, ...], dim: Dim, keepdim: bool) -> np.ndarray:
+    """What a reduction of an array of this shape made, with the reduced axes as axes of length 1,
+    so that it broadcasts against the array."""
+    if keepdim or not shape:
+        return reduced
+    axes = range(len(shape)) if dim is None else np.atleast_1d(dim) % len(shape)
+    return np.expand_dims(reduced, tuple(int(axis) for axis in axes))
 
 
 def require_channels(

@@ -5,11 +5,14 @@ sees image[y * stride + i * dilation, x * stride + j * dilation].
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 Pair = int | tuple[int, int]
+# What is added on each side of an axis, for each of the last axes
+Frame = Annotated[tuple[int, ...], "numbers of entries, 0 or more"]
 
 
 def pair(n: Pair) -> tuple[int, int]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from torch_parity import check_gradient
-from torch_parity.compare.register import OPERATIONS, Operation
+from torch_parity.compare.register import OPERATIONS
+from torch_parity.compare.register_rows import Operation
 
 ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]
 IDS = [f"{op.name}-{'-'.join(map(str, options.values()))}".rstrip("-") for op, options in ROWS]
@@ -16,30 +17,35 @@ def pair_of(op: Operation, options: dict[str, Any], seed: int) -> Any:
     """(forward, backward, inputs, upstream) of the inputs that have a gradient."""
     rng = np.random.default_rng(seed)
     given = op.samples(rng, "float64")
-    inputs = {n: given[n] for n in op.differentiable}
-
-    def named(args: Any) -> dict[str, Any]:
-        return given | dict(zip(inputs, args, strict=True))
+    inputs = {n: given[n] for n in op.differentiated(list(given))}
 
     def all_of(args: Any) -> Any:
-        return named(args).values()
+        return list((given | dict(zip(inputs, args, strict=True))).values())
 
     def one_or_many(found: tuple[Any, ...]) -> Any:
         return found if len(found) > 1 else found[0]
 
     def forward(*args: Any) -> Any:
-        """The output, without the state after it."""
+        """check_gradient takes one output: several, but for a state, are laid end to end."""
         made = op.forward(*all_of(args), **options)
-        return made[0] if op.state else made
+        if not isinstance(made, tuple):
+            return made
+        return np.concatenate([a.ravel() for a in op.continued(made)])
+
+    def parted(u: Any) -> list[Any]:
+        made = op.forward(*given.values(), **options)
+        if not isinstance(made, tuple):
+            return [u]
+        ends = np.cumsum([a.size for a in op.continued(made)])[:-1]
+        parts = zip(np.split(u, ends), op.continued(made), strict=True)
+        return [part.reshape(a.shape) for part, a in parts]
 
     begins = op.kind in ("loss", "penalty")
     return (
         forward,
-        (lambda *args: one_or_many(op.gradients({}, named(args), options)))
+        (lambda *args: one_or_many(op.gradients([], all_of(args), options)))
         if begins
-        else (
-            lambda u, *args: one_or_many(op.gradients({op.arriving[0]: u}, named(args), options))
-        ),
+        else (lambda u, *args: one_or_many(op.gradients(parted(u), all_of(args), options))),
         inputs,
         None if begins else rng.normal(0, 2, np.shape(forward(*inputs.values()))),
     )

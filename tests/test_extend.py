@@ -26,13 +26,14 @@ from torch_parity.compare.cli import parity
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.register_rows import Operation
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.files.trace_file import load, save
 from torch_parity.compare.sources.recorded import Recorded, record
 from torch_parity.torch_ref.operations import ADDED
 
 BY_HAND = '''
-"""Softplus: a ReLU without its kink."""
+"""A ReLU without its kink."""
 
 import numpy as np
 
@@ -41,14 +42,14 @@ from torch_parity.manual.recording import operation
 
 
 @operation
-def softplus(z: np.ndarray, *, beta: float = 1.0) -> np.ndarray:
+def smooth_relu(z: np.ndarray, *, beta: float = 1.0) -> np.ndarray:
     """a = log(1 + e^(beta z)) / beta"""
     positive = z.real > 0
     small = np.log1p(np.exp(beta * np.where(positive, -z, z)))
     return np.where(positive, z, 0) + small / beta
 
 
-def softplus_backward(da: np.ndarray, z: np.ndarray, *, beta: float = 1.0) -> np.ndarray:
+def smooth_relu_backward(da: np.ndarray, z: np.ndarray, *, beta: float = 1.0) -> np.ndarray:
     """dz = da * sigmoid(beta z)"""
     sigmoid, _ = find("sigmoid")
     return da * sigmoid(beta * z)
@@ -57,12 +58,12 @@ IN_TORCH = """
 from torch import nn
 
 
-class MySoftplus(nn.Softplus):
+class MySmoothRelu(nn.Softplus):
     pass
 
 
-def softplus(beta=1.0):
-    return MySoftplus(beta)
+def smooth_relu(beta=1.0):
+    return MySmoothRelu(beta)
 """
 MODEL_BY_HAND = '''
 """Two branches that are added: y = W2 g(x W1) + W3 x."""
@@ -79,7 +80,7 @@ from torch_parity.manual.operations import find
 @dataclass(frozen=True)
 class Wide:
     sizes: tuple
-    activation: str = "softplus"
+    activation: str = "smooth_relu"
     loss: str = "cross_entropy"
     reduction: str = "mean"
     l1: float = 0.0
@@ -137,7 +138,7 @@ from torch_parity.torch_ref.operations import activation as activation_of
 
 
 class Wide(nn.Module):
-    def __init__(self, sizes, activation="softplus"):
+    def __init__(self, sizes, activation="smooth_relu"):
         super().__init__()
         n_in, n, n_out = sizes
         self.deep, self.act = nn.Linear(n_in, n), activation_of(activation)
@@ -153,8 +154,8 @@ class Wide(nn.Module):
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
     """The four files, and one row each."""
     files = {
-        "my_softplus": BY_HAND,
-        "my_torch_softplus": IN_TORCH,
+        "my_smooth_relu": BY_HAND,
+        "my_torch_smooth_relu": IN_TORCH,
         "my_wide": MODEL_BY_HAND,
         "my_torch_wide": MODEL_IN_TORCH,
     }
@@ -163,20 +164,20 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
     monkeypatch.syspath_prepend(tmp_path)
     found = {name: importlib.import_module(name) for name in files}
     register.add(
-        register.Operation(
-            found["my_softplus"].softplus,
+        Operation(
+            found["my_smooth_relu"].smooth_relu,
             "activation",
             lambda rng, dtype: {"z": rng.normal(0, 2, (6, 5)).astype(dtype)},
             ("z",),
             ("a",),
             ({"beta": 1.0}, {"beta": 0.4}),
-            torch=found["my_torch_softplus"].softplus,
-            module=found["my_torch_softplus"].MySoftplus,
+            torch=found["my_torch_smooth_relu"].smooth_relu,
+            module=found["my_torch_smooth_relu"].MySmoothRelu,
         )
     )
     models.add("wide", found["my_wide"].Wide, found["my_torch_wide"].Wide)
     yield found
-    del register.OPERATIONS["softplus"], ADDED["softplus"], models.ADDED["wide"]
+    del register.OPERATIONS["smooth_relu"], ADDED["smooth_relu"], models.ADDED["wide"]
     for name in files:
         sys.modules.pop(name, None)
 
@@ -201,16 +202,16 @@ OPTIONS: dict[str, Any] = {
 @pytest.mark.usefixtures("added")
 class TestAdded:
     def test_in_the_pair(self) -> None:
-        case = Case(activation="softplus", hidden=(6, 5), **OPTIONS)
+        case = Case(activation="smooth_relu", hidden=(6, 5), **OPTIONS)
         for dtype in ("float64", "float32"):
             r = step_of(case.model_copy(update={"dtype": dtype}))
             j = judge(r.nodes, r.start, r.manual, r.torch, always_replay=True)
             assert j.passed, j.root
-            judged = {x.name for x in j.replays["torch"] if x.operation.startswith("softplus")}
+            judged = {x.name for x in j.replays["torch"] if x.operation.startswith("smooth_relu")}
             assert judged == {"a1", "a2", "dz1", "dz2"}
 
     def test_a_wrong_one_is_found(self) -> None:
-        r = step_of(Case(activation="softplus", hidden=(6,), p=0, **OPTIONS))
+        r = step_of(Case(activation="smooth_relu", hidden=(6,), p=0, **OPTIONS))
         start = {n: r.start[n] for n in r.start}
         wrong = {**r.manual, "dz1": r.manual["da1"] * (r.manual["z1"] > 0)}
         j = judge(r.nodes, start, wrong, r.torch, always_replay=True)
@@ -219,7 +220,7 @@ class TestAdded:
         assert j.root.witness == pytest.approx(j.root.other, rel=1e-12)
 
     def test_its_mistakes_are_named(self) -> None:
-        r = step_of(Case(activation="softplus", hidden=(6, 5), **OPTIONS))
+        r = step_of(Case(activation="smooth_relu", hidden=(6, 5), **OPTIONS))
         for side in ("manual", "torch"):
             for name in ("slope_missing", "activation_missing", "slope_of_another_activation"):
                 known = r.known_to(side, 24)  # type: ignore[arg-type]
@@ -232,17 +233,17 @@ class TestAdded:
                 assert frozenset({name}) in names, (side, name)
 
     def test_in_arrays_of_your_own(self) -> None:
-        at = given(Case(activation="softplus", hidden=(6,), p=0, **OPTIONS))
+        at = given(Case(activation="smooth_relu", hidden=(6,), p=0, **OPTIONS))
         z = at["x"] @ at["W1"].T + at["b1"]
         assert check({"z1": z, "a1": np.log1p(np.exp(z))}, at).passed
         assert not check({"z1": z, "a1": np.log1p(np.exp(z)) + 1e-9}, at).passed
 
     def test_in_a_module(self, added: dict[str, ModuleType]) -> None:
-        softplus = added["my_torch_softplus"].MySoftplus
+        smooth_relu = added["my_torch_smooth_relu"].MySmoothRelu
 
         def net(beta: float) -> torch.nn.Module:
             torch.manual_seed(1)
-            layers = (torch.nn.Linear(4, 5), softplus(beta), torch.nn.Linear(5, 2))
+            layers = (torch.nn.Linear(4, 5), smooth_relu(beta), torch.nn.Linear(5, 2))
             return torch.nn.Sequential(*layers).double()
 
         x = torch.randn(7, 4, dtype=torch.float64)
@@ -253,21 +254,21 @@ class TestAdded:
         assert not check_modules(net(0.4), net(0.5), x, **task).passed
 
     def test_in_a_trace_file(self, tmp_path: Path) -> None:
-        r = step_of(Case(activation="softplus", hidden=(6,), **OPTIONS))
+        r = step_of(Case(activation="smooth_relu", hidden=(6,), **OPTIONS))
         paths = []
         for name, made in (("a", r.manual), ("b", r.torch)):
             paths.append(tmp_path / f"{name}.safetensors")
             save(paths[-1], Trace(r.start, made, r.nodes), {})
         nodes = load(paths[0]).nodes
-        assert any(n.operation == "softplus_backward" for n in nodes)
+        assert any(n.operation == "smooth_relu_backward" for n in nodes)
         assert diff(*paths).passed
 
     def test_in_the_gradient_checks(self, added: dict[str, ModuleType]) -> None:
-        f = added["my_softplus"]
+        f = added["my_smooth_relu"]
         rng = np.random.default_rng(0)
         z, da = rng.normal(size=(2, 6, 5))
-        assert check_gradient(f.softplus, f.softplus_backward, {"z": z}, da).passed
-        r = step_of(Case(activation="softplus", hidden=(6, 5), p=0, **OPTIONS))
+        assert check_gradient(f.smooth_relu, f.smooth_relu_backward, {"z": z}, da).passed
+        r = step_of(Case(activation="smooth_relu", hidden=(6, 5), p=0, **OPTIONS))
         params = {n: r.start[n] for n in r.pair.params}
         at = (r.pair.manual.net, params, r.start["x"], r.start["y"], {})
         checked = manual.exact_check(*at, r.torch)
@@ -277,13 +278,13 @@ class TestAdded:
 
     def test_in_the_table_of_the_docs(self) -> None:
         page, _, _ = render(Page("docs/trace-format.md"))
-        assert "| `softplus` | z | a | beta |" in page
-        assert "| `softplus_backward` | da, z | dz | beta |" in page
+        assert "| `smooth_relu` | z | a | beta |" in page
+        assert "| `smooth_relu_backward` | da, z | dz | beta |" in page
 
     def test_the_model_is_judged_and_trained(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        case = Case(model="wide", activation="softplus", hidden=(6,), p=0, **OPTIONS)
+        case = Case(model="wide", activation="smooth_relu", hidden=(6,), p=0, **OPTIONS)
         r = step_of(case)
         j = judge(r.nodes, r.start, r.manual, r.torch, always_replay=True)
         assert j.passed, j.root
@@ -291,7 +292,7 @@ class TestAdded:
             name for node in r.nodes for name in node.outputs
         }
         monkeypatch.chdir(tmp_path)
-        words = ["train", "--model", "wide", "--activation", "softplus", "--data", "moons",
+        words = ["train", "--model", "wide", "--activation", "smooth_relu", "--data", "moons",
                  "--hidden", "6", "--p", "0", "--steps", "10", "--name", "wide",
                  "--loss", "binary_cross_entropy_with_logits"]  # fmt: skip
         done = CliRunner().invoke(parity, words)
@@ -301,8 +302,8 @@ class TestAdded:
 
 
 def test_a_row_that_does_not_fit_its_functions_is_refused(added: dict[str, ModuleType]) -> None:
-    row = register.OPERATIONS["softplus"]
-    with pytest.raises(ValueError, match="has an operation 'softplus' already"):
+    row = register.OPERATIONS["smooth_relu"]
+    with pytest.raises(ValueError, match="has an operation 'smooth_relu' already"):
         register.add(row)
     with pytest.raises(ValueError, match="there is a model 'wide' already"):
         models.add("wide", manual.MLP, torch.nn.Module)

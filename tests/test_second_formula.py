@@ -16,6 +16,7 @@ from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.judge.replayed import Replayed
+from torch_parity.compare.register_rows import Operation
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.one_operation import nodes_of
 from torch_parity.compare.sources.recorded import record
@@ -41,8 +42,8 @@ def quotient_rule(da: np.ndarray, z: np.ndarray) -> np.ndarray:
     return da / d - np.sign(z) * (da * (z / d / d))
 
 
-def _row(**more: Any) -> register.Operation:
-    return register.Operation(
+def _row(**more: Any) -> Operation:
+    return Operation(
         softsign,
         "activation",
         lambda rng, dtype: {"z": rng.normal(0, 2, (6, 5)).astype(dtype)},

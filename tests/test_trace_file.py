@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from book.page import Page, render
 from tests.command import Ended, refusal
+from tests.drawn import case_and_data, steps
 from tests.golden_text import Golden
 from tests.trace_samples import as_npz, as_safetensors, metadata, named, trace
 from torch_parity.compare.commands.diff import diff
@@ -432,7 +433,8 @@ def test_the_docs_list_every_operation_with_what_it_takes() -> None:
         s = signature(name)
         assert s is not None
         inputs = ", ".join(s.inputs) + (", ..." if s.any_number else "")
-        row = f"| `{name}` | {inputs} | {', '.join(s.outputs)} | {', '.join(s.options)} |"
+        outputs = ", ".join(s.outputs) + (", ..." if s.any_outputs else "")
+        row = f"| `{name}` | {inputs} | {outputs} | {', '.join(s.options)} |"
         assert row in text, row
 
 
@@ -449,14 +451,27 @@ def test_a_file_without_nodes_is_judged_by_those_of_the_other(pair: tuple[Path, 
     assert len(report.notes) == 1
 
 
+def test_an_older_file_has_a_softmax_without_an_axis(tmp_path: Path) -> None:
+    case, data = case_and_data(3, activation="softmax", hidden=(6,))
+    r = steps(case, data)[-1]
+    bare = tuple(
+        replace(n, options={}) if n.operation.startswith("softmax") else n for n in r.nodes
+    )
+    save(tmp_path / "old.safetensors", Trace(r.start, r.manual, bare), {})
+    loaded = load(tmp_path / "old.safetensors").nodes
+    assert [dict(n.options) for n in loaded] == [dict(n.options) for n in r.nodes]
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_and_its_options_survive_a_file(name: str, tmp_path: Path) -> None:
     row = OPERATIONS[name]
     for options in row.options:
         at = row.samples(np.random.default_rng(0), np.float64)
         made = row.forward(*at.values(), **options)
-        out = dict(zip(row.outputs, made if isinstance(made, tuple) else (made,), strict=True))
-        node = Node(name, tuple(at), row.outputs, options)
+        many = made if isinstance(made, tuple) else (made,)
+        names = [f"part{i}" for i in range(len(many))] if row.any_outputs else row.outputs
+        out = dict(zip(names, many, strict=True))
+        node = Node(name, tuple(at), tuple(names), options)
         save(tmp_path / "one.safetensors", Trace(at, out, (node,)), {})
         (read,) = load(tmp_path / "one.safetensors").nodes
         assert (read.operation, read.inputs, read.outputs) == (name, node.inputs, node.outputs)
@@ -473,6 +488,8 @@ def test_every_operation_and_its_options_survive_a_file(name: str, tmp_path: Pat
         ("max_pool2d", "stride", "2"),
         ("batch_norm", "training", 1),
         ("pad", "pad", 1),
+        ("pad", "pad", (1, 10**6)),
+        ("pad", "pad", (1, -1)),
     ],
 )
 def test_an_option_of_another_type_is_refused(operation: str, option: str, wrong: Any) -> None:

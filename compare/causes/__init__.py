@@ -2,10 +2,12 @@
 
 from torch_parity.compare.causes import (
     activation,
+    activation_options,
     adam,
     data,
     distributed,
     dropout,
+    elementary,
     gradients,
     images,
     linear,
@@ -26,9 +28,11 @@ CATALOGUE: dict[str, Cause] = {
         linear,
         gradients,
         activation,
+        activation_options,
         dropout,
         norms,
         images,
+        elementary,
         loss,
         penalty,
         optimizer,
@@ -40,4 +44,4 @@ CATALOGUE: dict[str, Cause] = {
 }
 
 # Mistakes of operations that are shown by themselves, not in a model's step.
-ALONE: tuple[Cause, ...] = (*norms.CAUSES, *images.CAUSES)
+ALONE: tuple[Cause, ...] = (*norms.CAUSES, *images.CAUSES, *elementary.CAUSES)

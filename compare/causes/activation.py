@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from torch_parity.compare.causes.cause import (
     Cause,
     Change,
@@ -13,7 +11,6 @@ from torch_parity.compare.causes.cause import (
     Evidence,
     Where,
     by,
-    common_factor,
     into,
     on,
     one,
@@ -94,31 +91,6 @@ def _z_taken_for_tanh(f: Any, da: Any, z: Any) -> Any:
     return da * (1 - z * z)
 
 
-def _leaky(node: Node, e: Evidence) -> Iterable[Node]:
-    """The slope is what a (or dz) is to z (or da) where z < 0."""
-
-    def estimate() -> float | None:
-        of, z = (e.known.get(n) for n in (node.inputs[0], node.inputs[-1]))
-        made = e.trace.get(node.outputs[0])
-        if of is None or z is None or made is None or made.shape != z.shape:
-            return None
-        at = (z < 0) & (of != 0)
-        error = e.eps * np.abs(made)
-        return common_factor(made, 0.0, np.where(at, of, 0), error)
-
-    slopes = e.number("slope", estimate, lambda rng: float(rng.uniform(0.05, 0.5)))
-    own = node.options.get("negative_slope", 0.0)
-    return [
-        replace(
-            node,
-            operation="leaky_relu" + ("_backward" if "backward" in node.operation else ""),
-            options={"negative_slope": s},
-        )
-        for s in slopes
-        if abs(s - own) > 1e-9
-    ]
-
-
 def _output(name: str, suffix: str, loss: str) -> Change:
     def change(node: Node, e: Evidence) -> Iterable[Node]:
         fits = e.graph.feeds_the_loss(node) and any(n.operation == loss for n in e.nodes)
@@ -154,8 +126,10 @@ def _twice_hidden(name: str) -> tuple[Effect, ...]:
     """a = g(g(z)) in the layer itself; the slope by the chain rule."""
     back = name + "_backward"
     return (
-        Effect(on(name), by(lambda f, z: f[name](f[name](z)))),
-        Effect(on(back), by(lambda f, da, z: f[back](f[back](da, f[name](z)), z))),
+        Effect(on(name), by(lambda f, z, **o: f[name](f[name](z, **o), **o))),
+        Effect(
+            on(back), by(lambda f, da, z, **o: f[back](f[back](da, f[name](z, **o), **o), z, **o))
+        ),
     )
 
 
@@ -171,6 +145,11 @@ def _overwritten(node: Node, e: Evidence) -> Iterable[Node]:
         for n in e.graph.readers(node.outputs[0])
         if forward(n, e) and n.operation != "identity"
     ]
+
+
+def _without_the_product_rule(f: Any, da: Any, z: Any) -> Any:
+    """The sigmoid held fixed, as if it were no function of z."""
+    return da * f["sigmoid"](z)
 
 
 IN_PLACE = Effect(on("linear"), _overwritten)
@@ -253,18 +232,12 @@ CAUSES = (
         remedy=of_slope,
     ),
     Cause(
-        "leaky_slope",
-        "leaky_relu has another negative slope (or relu has one).",
-        "leaky_relu(z, negative_slope=0.01)",
-        "nn.LeakyReLU(negative_slope=0.01)",
-        (
-            (
-                Effect(on("relu", "leaky_relu"), _leaky),
-                Effect(on("relu_backward", "leaky_relu_backward"), _leaky),
-            ),
-            one(_leaky, on("relu_backward", "leaky_relu_backward")),
-        ),
-        tuned=True,
+        "silu_without_the_product_rule",
+        "The derivative of silu is the sigmoid alone: the term in which z is a factor is missing.",
+        "dz = da * (s + z * s * (1 - s))  # s = sigmoid(z)",
+        "nn.SiLU()  # and leave its slope to autograd",
+        (one(by(_without_the_product_rule), on("silu_backward")),),
+        activation="silu",
     ),
     Cause(
         "in_place_activation",

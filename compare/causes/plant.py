@@ -24,10 +24,11 @@ from torch_parity.compare.flow.functions import (
 )
 from torch_parity.compare.flow.nodes import Node, is_private
 from torch_parity.compare.flow.trace import judged_in
-from torch_parity.compare.register import OPERATIONS, Operation
+from torch_parity.compare.register import OPERATIONS
+from torch_parity.compare.register_rows import Operation
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.manual.models.step import Tensors
-from torch_parity.manual.recording import input_names
+from torch_parity.manual.recording import by_name
 from torch_parity.torch_ref.trace import OPTIMIZERS
 
 
@@ -150,31 +151,35 @@ class _InTorch(dict[str, Callable[..., Any]]):
         parameters_alone = suffix == PARAMETERS
         asks = row.backward_parameters if parameters_alone else row.backward
         assert asks is not None
-        of = row.differentiable[1:] if parameters_alone else row.differentiable
 
         def gradients(*given: Tensor, **options: Any) -> Any:
-            read = dict(zip(input_names(asks), given, strict=True))
-            inputs = {n: read[n] if n in read else self._input(row, n) for n in row.inputs}
-            inputs |= {n: inputs[n].detach().requires_grad_() for n in of}
-            made = _forward(row)(*inputs.values(), **{**self._options(row), **options})
-            many = made if isinstance(made, tuple) else (made,)
-            carried = [x for n, x in zip(row.outputs, many, strict=True) if n not in row.state]
-            upstream = None if row.is_loss else [read[name] for name in row.arriving]
-            found = torch.autograd.grad(carried, [inputs[n] for n in of], upstream)
+            read = by_name(asks, given)
+            inputs = [
+                x.detach()
+                for name in row.inputs
+                for x in (read[name] if name in read else self._inputs(row, name))
+            ]
+            wanted = row.differentiated(inputs)[1 if parameters_alone else 0 :]
+            for x in wanted:
+                x.requires_grad_()
+            made = _forward(row)(*inputs, **self._all_options(row, options))
+            of = row.continued(made if isinstance(made, tuple) else (made,))
+            upstream = None if row.is_loss else [d for name in row.arriving for d in read[name]]
+            found = torch.autograd.grad(of, wanted, upstream)
             return found if len(found) > 1 else found[0]
 
         return gradients
 
-    def _options(self, row: Operation) -> Mapping[str, Any]:
-        """Those of the node's own forward, of which its backward may not need all."""
-        own = self.of is not None and self.of.operation == row.name
-        return self.of.options if self.of is not None and own else {}
-
-    def _input(self, row: Operation, name: str) -> Tensor:
+    def _inputs(self, row: Operation, name: str) -> tuple[Tensor, ...]:
         if self.of is None or self.of.operation != row.name:
             raise ValueError(f"{row.name}: autograd needs {name}, which is not given here")
-        tensor: Tensor = self.at[self.of.inputs[row.inputs.index(name)]]
-        return tensor
+        return tuple(self.at[n] for n in by_name(row.forward, self.of.inputs)[name])
+
+    def _all_options(self, row: Operation, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A backward does not take the options that its formula does not need; autograd does."""
+        if self.of is None or self.of.operation != row.name:
+            return options
+        return {**self.of.options, **options}
 
 
 def _forward(row: Operation) -> Callable[..., Tensor]:

@@ -25,6 +25,8 @@ from torch_parity.compare.sources.recorded import Both, Recorded, record, record
 
 ROWS = (5, 4, 3)  # of each rank, for the mistakes that need ranks: a batch of _cases, unevenly
 
+COURSE = ("tanh", "relu", "sigmoid", "leaky_relu")
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -72,7 +74,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
         return _demonstrate_alone(cause, side)
     rows = ROWS if cause in distributed.CAUSES else ()
     model = "residual" if cause in sums.CAUSES else "mlp"
-    for case in _cases(cause.dtype, model):
+    for case in _cases(cause, model):
         layers = (None, *({k} for k in range(1, 2 * len(case.hidden) + 1)))
         for way, where in itertools.product(range(len(cause.ways)), layers):
             step = _third_step(case, rows)
@@ -85,7 +87,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
 def _demonstrate_alone(cause: Cause, side: Side) -> Planted:
     """In the first operation of the register in which the mistake shows."""
     for way, row in itertools.product(range(len(cause.ways)), OPERATIONS.values()):
-        if row.kind not in ("layer", "pooling"):
+        if row.kind not in one_operation.KINDS:
             continue
         for step in one_operation.alone(row):
             judgement = _try(cause, side, step, 1, 0, way, None)
@@ -104,8 +106,9 @@ def _described(case: Case, rows: tuple[int, ...]) -> str:
     )
 
 
-def _cases(dtype: str, model: str) -> Iterator[Case]:
+def _cases(cause: Cause, model: str) -> Iterator[Case]:
     """Small cases; one layer is as wide as the batch, so that a sum over the wrong axis runs."""
+    activations = (cause.activation,) if cause.activation else COURSE
     for reduction, (data_set, loss) in itertools.product(
         ("mean", "sum"),
         (
@@ -116,7 +119,7 @@ def _cases(dtype: str, model: str) -> Iterator[Case]:
         ),
     ):
         for activation, optimizer, p in itertools.product(
-            ("tanh", "relu", "sigmoid", "leaky_relu"), ("momentum", "adam"), (0.3, 0.0)
+            activations, ("momentum", "adam"), (0.3, 0.0)
         ):
             yield Case.model_validate(
                 {
@@ -132,7 +135,7 @@ def _cases(dtype: str, model: str) -> Iterator[Case]:
                     "batch": 12,
                     "bias_scale": 0.3,
                     "samples": 60,
-                    "dtype": dtype,
+                    "dtype": cause.dtype,
                 }
             )
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from torch_parity import manual
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, OptimizerRow, Part
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.compare.register_rows import OptimizerRow, Part
 
 BACKWARD, PARAMETERS = "_backward", "_backward_parameters"
 PARTS: dict[str, Part] = {
@@ -108,12 +109,20 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
 def apply(
     node: Node, functions: Mapping[str, Callable[..., Any]], inputs: Sequence[Any]
 ) -> tuple[Any, ...]:
-    """The node's outputs, by its operation or by the formula that stands in for it."""
+    """The node's outputs, by its operation or by the formula that stands in for it.
+
+    Raises:
+        ValueError: it makes another number of tensors than the node says.
+    """
     if node.formula is not None:
         outputs = node.formula(functions, *inputs, **node.options)
     else:
         outputs = functions[node.operation](*inputs, **node.options)
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+    made = outputs if isinstance(outputs, tuple) else (outputs,)
+    if len(made) != len(node.outputs):
+        expected = len(node.outputs)
+        raise ValueError(f"{node.operation} makes {len(made)} tensors here, expected {expected}")
+    return made
 
 
 def right_formulas(node: Node) -> tuple[Node, ...]:

@@ -10,8 +10,9 @@ from functools import cached_property
 
 from torch_parity.compare.flow.functions import BACKWARD, PARAMETERS, split
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, Kind
-from torch_parity.manual.recording import input_names
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.compare.register_rows import Kind
+from torch_parity.manual.recording import by_name
 
 
 class Graph:
@@ -134,7 +135,6 @@ def _belongs(backward: Node, forward: Node) -> bool:
     asks = {BACKWARD: row.backward, PARAMETERS: row.backward_parameters}[suffix]
     if asks is None:
         return False
-    known = dict(zip(row.inputs, forward.inputs, strict=False))
-    known |= dict(zip(row.outputs, forward.outputs, strict=False))
-    asked = zip(input_names(asks), backward.inputs, strict=False)
-    return all(known.get(parameter, name) == name for parameter, name in asked)
+    known = by_name(row.forward, forward.inputs) | row.made(forward.outputs)
+    asked = by_name(asks, backward.inputs)
+    return all(known.get(parameter, names) == names for parameter, names in asked.items())

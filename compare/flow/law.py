@@ -22,7 +22,6 @@ from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
 from torch_parity.manual.recording import (
     Tape,
     UnrecordedOperationError,
-    input_names,
     option_names,
     recording,
 )
@@ -156,10 +155,10 @@ class _Backward:
 
     def _unread(self, node: Node) -> Iterator[Node]:
         """An output that nothing reads on the way to the cost has a gradient of 0."""
-        row = OPERATIONS[node.operation]
-        for output, name in zip(row.outputs, node.outputs, strict=False):
-            if row.kind != "loss" and output not in row.state and not self.reads[name]:
-                yield Node("zeros", (name,), (self.names.gradient(name),), layer=node.layer)
+        if OPERATIONS[node.operation].kind != "loss":
+            for name in _continued(node):
+                if not self.reads[name]:
+                    yield Node("zeros", (name,), (self.names.gradient(name),), layer=node.layer)
 
     def _turned(self, node: Node) -> Node:
         row = OPERATIONS[node.operation]
@@ -168,18 +167,13 @@ class _Backward:
                 f"{node.outputs[0]} does not reach the cost by sums alone: the backward of "
                 f"{row.name} takes no upstream gradient"
             )
-        inputs = dict(zip(row.inputs, node.inputs, strict=False))
-        of = [name for name in row.differentiable if name in inputs]
-        tensors = [inputs[name] for name in of]
+        tensors = differentiated(node)
         operation, backward = node.operation + BACKWARD, row.backward
         if row.backward_parameters and tensors[0] not in self.needs:
             operation, backward = node.operation + PARAMETERS, row.backward_parameters
             tensors = tensors[1:]
-        known = inputs | dict(zip(row.outputs, node.outputs, strict=False))
-        asked = tuple(
-            known[name] if name in known else self.names.gradient(known[name[1:]])
-            for name in input_names(backward)
-        )
+        upstream = [self.names.gradient(name) for name in _continued(node)]
+        asked = row.asked(backward, node.inputs, node.outputs, upstream)
         options = {k: v for k, v in node.options.items() if k in option_names(backward)}
         outputs = tuple(self._share(x, node, i) for i, x in enumerate(tensors))
         return Node(operation, asked, outputs, options, node.layer, None, node, node.line)
@@ -220,11 +214,12 @@ class _Backward:
 
 def differentiated(node: Node) -> tuple[str, ...]:
     """The tensors that a forward node has a gradient for, as often as it reads them."""
-    row = OPERATIONS[node.operation]
-    if row.any_number:
-        return node.inputs
-    at = dict(zip(row.inputs, node.inputs, strict=False))
-    return tuple(at[name] for name in row.differentiable if name in at)
+    return OPERATIONS[node.operation].differentiated(node.inputs)
+
+
+def _continued(node: Node) -> list[str]:
+    """The tensors that a forward node makes for other nodes: all but the new state."""
+    return OPERATIONS[node.operation].continued(node.outputs)
 
 
 def _between(forward: Sequence[Node], wanted: Collection[str]) -> tuple[list[Node], set[str]]:
@@ -232,9 +227,7 @@ def _between(forward: Sequence[Node], wanted: Collection[str]) -> tuple[list[Nod
     needs, reaches = {*wanted}, {forward[-1].outputs[0]}
     for node in forward:
         if needs.intersection(differentiated(node)):
-            row = OPERATIONS[node.operation]
-            outputs = zip(row.outputs, node.outputs, strict=False)
-            needs |= {name for output, name in outputs if output not in row.state}
+            needs |= {*_continued(node)}
     for node in reversed(forward):
         if reaches.intersection(node.outputs):
             reaches |= {*differentiated(node)}

@@ -57,7 +57,7 @@ def with_missing_computed(
         try:
             with np.errstate(all="ignore"):
                 made = apply(node, FUNCTIONS, [at[name] for name in node.inputs])
-        except (ValueError, IndexError, TypeError):
+            at = dict(zip(names, made, strict=True)) | at
+        except (ValueError, IndexError, TypeError, ArithmeticError):
             continue  # recorded in a shape or type with which nothing follows
-        at = dict(zip(names, made, strict=True)) | at
     return at

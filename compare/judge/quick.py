@@ -93,7 +93,7 @@ def _is_elementwise(operation: str) -> bool:
     row = OPERATIONS.get(split(operation)[0])
     if row is None:
         return operation in STRUCTURE or operation in OPTIMIZERS
-    return row.kind in ("activation", "dropout", "arithmetic")
+    return row.kind in ("activation", "dropout", "arithmetic", "layout")
 
 
 def _terms(inputs: Sequence[int], output: int) -> float:

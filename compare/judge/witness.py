@@ -12,8 +12,9 @@ import numpy as np
 
 from torch_parity.compare.flow.functions import BACKWARD, PARAMETERS, split
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.register import OPERATIONS, Operation
-from torch_parity.manual.recording import input_names
+from torch_parity.compare.register import OPERATIONS
+from torch_parity.compare.register_rows import Operation
+from torch_parity.manual.recording import by_name
 
 STEP = 1e-200
 
@@ -38,28 +39,30 @@ def exact_derivative(
         return float(so_far[index]) + moved
     inputs = [known[name] for name in forward.inputs]
     upstream = _upstream(row, node, suffix, known)
-    differentiable = row.differentiable[1:] if suffix == PARAMETERS else row.differentiable
-    at = row.inputs.index(differentiable[node.outputs.index(output)])
+    k = node.outputs.index(output)
+    places = row.differentiated(range(len(inputs)))
+    at = places[1:][k] if suffix == PARAMETERS else places[k]
 
     def outgoing(x: np.ndarray) -> np.ndarray:
         made = row.forward(*inputs[:at], x, *inputs[at + 1 :], **forward.options)
         many = made if isinstance(made, tuple) else (made,)
-        parts = dict(zip(row.outputs, many, strict=False))
         if row.is_loss:
             return np.asarray(many[0])
-        return np.asarray(sum((parts[name] * d).sum() for name, d in upstream.items()))
+        parts = (part for name, made in row.made(many).items() if name in upstream for part in made)
+        arriving = (d for name in row.outputs for d in upstream.get(name, ()))
+        return np.asarray(sum((x * d).sum() for x, d in zip(parts, arriving, strict=True)))
 
     return _derivative(outgoing, inputs[at], index)
 
 
 def _upstream(
     row: Operation, node: Node, suffix: str, known: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+) -> dict[str, tuple[np.ndarray, ...]]:
     """The gradients that arrive at the forward's outputs, by the outputs' names."""
     backward = row.backward if suffix == BACKWARD else row.backward_parameters
     assert backward is not None
-    asked = dict(zip(input_names(backward), node.inputs, strict=True))
-    return {name: known[asked[f"d{name}"]] for name in row.outputs if f"d{name}" in asked}
+    asked = by_name(backward, [known[name] for name in node.inputs])
+    return {name: asked[f"d{name}"] for name in row.outputs if f"d{name}" in asked}
 
 
 def _derivative(

@@ -6,6 +6,7 @@ Source: He et al. 2015 (residual networks); torch.add.
 import numpy as np
 
 from torch_parity.manual.recording import operation
+from torch_parity.manual.shapes import unbroadcast
 
 
 @operation
@@ -23,13 +24,4 @@ def add_backward(
 
     Where a term was broadcast, its gradient is summed over the axes that it was repeated along.
     """
-    return _unbroadcast(dout, input.shape), _unbroadcast(dout, other.shape)
-
-
-def _unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    for _ in range(gradient.ndim - len(shape)):
-        gradient = gradient.sum(axis=0)
-    for axis, n in enumerate(shape):
-        if n == 1 and gradient.shape[axis] != 1:
-            gradient = gradient.sum(axis=axis, keepdims=True)
-    return gradient.copy()
+    return unbroadcast(dout, input.shape), unbroadcast(dout, other.shape)

@@ -6,13 +6,14 @@ Source: course 4 week 1, "padding"; torch.nn.functional.pad with mode="constant"
 import numpy as np
 
 from torch_parity.manual.recording import operation
+from torch_parity.manual.windows import Frame
 
 
 @operation
 def pad(
     input: np.ndarray,  # noqa: A002  (torch's name)
     *,
-    pad: tuple[int, ...],
+    pad: Frame,
     value: float = 0.0,
 ) -> np.ndarray:
     """out = input between frames of value                      # [..., h, w] -> [..., H, W]
@@ -29,14 +30,14 @@ def pad_backward(
     dout: np.ndarray,
     input: np.ndarray,  # noqa: A002
     *,
-    pad: tuple[int, ...],
+    pad: Frame,
 ) -> np.ndarray:
     """dinput = dout without its frame: value is a number, so its share goes nowhere."""
     inside = (slice(b, b + n) for (b, _), n in zip(_edges(input, pad), input.shape, strict=True))
     return dout[tuple(inside)].copy()
 
 
-def _edges(x: np.ndarray, pad: tuple[int, ...]) -> list[tuple[int, int]]:
+def _edges(x: np.ndarray, pad: Frame) -> list[tuple[int, int]]:
     """(before, after) of each axis, the first axis first."""
     if len(pad) % 2 or len(pad) > 2 * x.ndim or min(pad, default=0) < 0:
         raise ValueError(

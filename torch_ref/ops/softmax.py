@@ -3,6 +3,6 @@
 from torch import nn
 
 
-def softmax() -> nn.Softmax:
-    """a_ij = e^z_ij / sum_k e^z_ik                             # [m, n] -> [m, n]"""
-    return nn.Softmax(dim=1)
+def softmax(dim: int = 1) -> nn.Softmax:
+    """a_i = e^z_i / sum_k e^z_k                                # any shape; [m, n]: each row"""
+    return nn.Softmax(dim)

@@ -15,8 +15,9 @@ from torch_parity.compare.flow.functions import BACKWARD, FUNCTIONS, PARAMETERS,
 from torch_parity.compare.flow.graph import linked
 from torch_parity.compare.flow.nodes import Node, result
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
-from torch_parity.manual.recording import input_names, option_names
-from torch_parity.manual.windows import Pair
+from torch_parity.manual.recording import input_names, option_names, takes_any_number
+from torch_parity.manual.shapes import Dim
+from torch_parity.manual.windows import Frame, Pair
 
 MOST = 10_000  # nodes in a file; a hundred layers have about 1,500
 
@@ -25,16 +26,19 @@ MOST = 10_000  # nodes in a file; a hundred layers have about 1,500
 class Signature:
     """What a node of this operation takes and makes, in this order; all options must be given.
 
-    Where any_number is set, its one input stands for one or more.
+    Where any_number is set, its last input stands for one or more; likewise any_outputs.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     options: tuple[str, ...] = ()
     any_number: bool = False
+    any_outputs: bool = False
 
 
 RENAMED = {"cost": "add"}  # what files of earlier versions called it
+# the options that an operation did not have there, and what it did
+GAINED: dict[str, dict[str, Any]] = {"softmax": {"dim": 1}}
 
 
 def signature(operation: str) -> Signature | None:
@@ -52,13 +56,15 @@ def signature(operation: str) -> Signature | None:
     if row is None:
         return None
     if not suffix:
-        return Signature(row.inputs, row.outputs, row.option_names, row.any_number)
+        return Signature(row.inputs, row.outputs, row.option_names, row.any_number, row.any_outputs)
     backward = row.backward if suffix == BACKWARD else row.backward_parameters
     if backward is None:
         return None
     of_inputs = row.differentiable[1:] if suffix == PARAMETERS else row.differentiable
     makes = ("dW",) if row.kind == "penalty" else tuple(f"d{name}" for name in of_inputs)
-    return Signature(input_names(backward), makes, option_names(backward))
+    many = takes_any_number(backward)
+    any_outputs = row.any_number and row.kind != "penalty"
+    return Signature(input_names(backward), makes, option_names(backward), many, any_outputs)
 
 
 def known_operations() -> list[str]:
@@ -70,6 +76,7 @@ _Number = Annotated[float, Field(strict=True, ge=-1e30, le=1e30, allow_inf_nan=F
 _Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 _Positive = Annotated[float, Field(strict=True, gt=0, le=1e30)]
 _Penalty = Annotated[float, Field(strict=True, ge=0, le=1e30)]
+_Whole = Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31)]  # NumPy's axes are C's int
 _Count = Annotated[int, Field(strict=True, ge=1, le=2**53)]
 
 # Where a number may not be any; all other options are of the type that the function says.
@@ -77,6 +84,7 @@ RANGES: dict[str, Any] = {
     "reduction": Literal["mean", "sum", "batchmean"],
     "l1": _Penalty,
     "l2": _Penalty,
+    "m": _Count,
     "lr": _Positive,
     "momentum": _Share,
     "beta": _Share,
@@ -84,15 +92,19 @@ RANGES: dict[str, Any] = {
     "beta2": _Share,
     "eps": _Positive,
 }
-_Places = Annotated[int, Field(strict=True, ge=0, le=1024)]  # a padding says how much is computed
+# A padding says how much memory an operation takes.
+_Places = Annotated[int, Field(strict=True, ge=0, le=1024)]
 _Pair = _Places | tuple[_Places, _Places]
 TYPES: dict[Any, Any] = {
     float: _Number,
-    int: _Count,
+    int: _Whole,
     bool: Annotated[bool, Field(strict=True)],
+    tuple[int, ...]: tuple[_Whole, ...],
+    int | tuple[int, ...]: _Whole | tuple[_Whole, ...],
+    Dim: _Whole | tuple[_Whole, ...] | None,
     Pair: _Pair,
     Pair | None: _Pair | None,
-    tuple[int, ...]: tuple[_Places, ...],
+    Frame: tuple[_Places, ...],
 }
 
 
@@ -102,8 +114,8 @@ def option_type(operation: str, name: str) -> TypeAdapter[Any]:
     if name in RANGES and (row is None or row.kind in ("loss", "penalty")):
         return TypeAdapter(RANGES[name])
     assert row is not None, "the options of an optimizer have ranges"
-    hint = get_type_hints(row.forward).get(name, float)
-    return TypeAdapter(TYPES.get(hint, hint))
+    hint = get_type_hints(row.forward, include_extras=True).get(name, float)
+    return TypeAdapter(TYPES.get(hint, hint), config=ConfigDict(strict=True))
 
 
 class NodeRecord(BaseModel):
@@ -173,21 +185,22 @@ def _node(label: str, record: NodeRecord, most_layers: int) -> Node:
         hint = suggest(record.operation[:40], known_operations())
         raise InputError(f"{label} is no operation that the judge knows: {hint}")
     _fits(label, "inputs", record.inputs, known.inputs, known.any_number)
-    _fits(label, "outputs", record.outputs, known.outputs)
-    if set(record.options) != set(known.options):
+    _fits(label, "outputs", record.outputs, known.outputs, known.any_outputs)
+    given = {**GAINED.get(split(operation)[0], {}), **record.options}
+    if set(given) != set(known.options):
         came = ", ".join(record.options)[:80] or "none"
         expected = ", ".join(known.options) or "none"
         raise InputError(f"{label}: options are {came}; expected {expected}")
     if record.layer > most_layers:
         raise InputError(f"{label}: layer is {record.layer}, with {most_layers} nodes in all")
-    options = {name: _option(label, operation, name, v) for name, v in record.options.items()}
+    options = {name: _option(label, operation, name, v) for name, v in given.items()}
     return Node(operation, tuple(record.inputs), tuple(record.outputs), options)
 
 
 def _fits(
     label: str, what: str, came: list[str], expected: tuple[str, ...], any_number: bool = False
 ) -> None:
-    right = len(came) >= 1 if any_number else len(came) == len(expected)
+    right = len(came) >= len(expected) if any_number else len(came) == len(expected)
     if not right or (what == "outputs" and len(set(came)) < len(came)):
         raise InputError(
             f"{label}: {what} are {', '.join(came)[:80] or 'none'}; expected "

@@ -1,0 +1,27 @@
+"""A product of two tensors, entry by entry: a gate, a scale of each unit.
+
+Source: torch.mul.
+"""
+
+import numpy as np
+
+from torch_parity.manual.recording import operation
+from torch_parity.manual.shapes import unbroadcast
+
+
+@operation
+def mul(input: np.ndarray, other: np.ndarray) -> np.ndarray:  # noqa: A002  (torch's name)
+    """out = input * other    # NumPy's broadcasting"""
+    return input * other
+
+
+def mul_backward(
+    dout: np.ndarray,
+    input: np.ndarray,  # noqa: A002
+    other: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """dinput = dout other;  dother = dout input: each factor is the other one's slope
+
+    Where an operand was broadcast, its gradient is summed over the axes that it was repeated along.
+    """
+    return unbroadcast(dout * other, input.shape), unbroadcast(dout * input, other.shape)

@@ -1,0 +1,11 @@
+"""A quotient of two tensors in torch; autograd sums over the axes that were broadcast."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def div() -> Callable[[Tensor, Tensor], Tensor]:
+    """out = input / other    # torch's broadcasting"""
+    return torch.div
