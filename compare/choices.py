@@ -28,8 +28,8 @@ def activations() -> tuple[str, ...]:
 
 
 def losses() -> tuple[str, ...]:
-    """Every loss of the register."""
-    return of_kind("loss")
+    """Every loss of the register that reads a model's output and the labels y."""
+    return tuple(name for name in of_kind("loss") if OPERATIONS[name].inputs[1:] == ("y",))
 
 
 MODEL = OneOf(model_names)
@@ -37,6 +37,10 @@ ACTIVATION = OneOf(activations)
 OUTPUT = OneOf(lambda: (*activations(), "auto"))
 LOSS = OneOf(lambda: (*losses(), "auto"))
 OPTIMIZER = OneOf(lambda: tuple(OPTIMIZERS))
+
+
+# The losses of numbers to predict; of classes they take a number for each, 0 or 1.
+OF_NUMBERS = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 
 
 def outputs_of(loss: str) -> tuple[str, ...]:

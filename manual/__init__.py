@@ -43,7 +43,13 @@ from torch_parity.manual.losses.binary_cross_entropy_with_logits import (
     binary_cross_entropy_with_logits_backward,
 )
 from torch_parity.manual.losses.cross_entropy import cross_entropy, cross_entropy_backward
+from torch_parity.manual.losses.huber_loss import huber_loss, huber_loss_backward
+from torch_parity.manual.losses.l1_loss import l1_loss, l1_loss_backward
 from torch_parity.manual.losses.mse_loss import mse_loss, mse_loss_backward
+from torch_parity.manual.losses.multi_margin_loss import (
+    multi_margin_loss,
+    multi_margin_loss_backward,
+)
 from torch_parity.manual.losses.regularization import (
     l1_penalty,
     l1_penalty_backward,
@@ -51,6 +57,11 @@ from torch_parity.manual.losses.regularization import (
     l2_penalty_backward,
     penalty,
     penalty_backward,
+)
+from torch_parity.manual.losses.smooth_l1_loss import smooth_l1_loss, smooth_l1_loss_backward
+from torch_parity.manual.losses.triplet_margin_loss import (
+    triplet_margin_loss,
+    triplet_margin_loss_backward,
 )
 from torch_parity.manual.models.mlp import MLP
 from torch_parity.manual.models.residual import Residual
@@ -184,12 +195,16 @@ __all__ = [
     "gradient_check",
     "group_norm",
     "group_norm_backward",
+    "huber_loss",
+    "huber_loss_backward",
     "identity",
     "identity_backward",
     "index_select",
     "index_select_backward",
     "initial_state",
     "kaiming_normal",
+    "l1_loss",
+    "l1_loss_backward",
     "l1_penalty",
     "l1_penalty_backward",
     "l2_penalty",
@@ -218,6 +233,8 @@ __all__ = [
     "mse_loss_backward",
     "mul",
     "mul_backward",
+    "multi_margin_loss",
+    "multi_margin_loss_backward",
     "narrow",
     "narrow_backward",
     "normal",
@@ -245,6 +262,8 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "smooth_l1_loss",
+    "smooth_l1_loss_backward",
     "softmax",
     "softmax_backward",
     "softplus",
@@ -258,6 +277,8 @@ __all__ = [
     "sum_backward",
     "tanh",
     "tanh_backward",
+    "triplet_margin_loss",
+    "triplet_margin_loss_backward",
     "update",
     "weights_of",
     "with_penalty",

@@ -16,6 +16,18 @@ def require_shape(function: str, name: str, array: np.ndarray, expected: tuple[i
         )
 
 
+def require_classes(function: str, z: np.ndarray, y: np.ndarray) -> None:
+    """Raise ValueError unless y holds a column of z for each row; a negative one would silently
+    index from the end."""
+    require_shape(function, "y", y, z.shape[:1])
+    if y.dtype.kind not in "iu":
+        raise ValueError(f"{function}: y is {y.dtype}, expected class indices of an integer type")
+    if y.size and not 0 <= y.min() <= y.max() < z.shape[1]:
+        raise ValueError(
+            f"{function}: y holds classes {y.min()}..{y.max()}, expected 0..{z.shape[1] - 1}"
+        )
+
+
 def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The gradient of an operand of this shape: the sum over the axes that it was repeated along.
 

@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.gradients import Drawn, draw, torch_misses, with_error
 from torch_parity import manual
+from torch_parity.compare.choices import losses
 from torch_parity.compare.gradients.torch_cost import torch_cost
-from torch_parity.compare.register import of_kind
 from torch_parity.manual.gradients import block_gradient
 from torch_parity.manual.gradients.gradient_check import relative_norm
 from torch_parity.manual.models.step import Tensors
@@ -40,9 +40,7 @@ def gap(d: Drawn, gradients: Tensors) -> float:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize(
-    "output_loss", [(o, loss) for loss in of_kind("loss") for o in ACTIVATIONS]
-)
+@pytest.mark.parametrize("output_loss", [(o, loss) for loss in losses() for o in ACTIVATIONS])
 def test_every_activation_output_and_loss(
     activation: str, output_loss: tuple[str, str], reduction: str
 ) -> None:

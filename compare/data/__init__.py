@@ -9,10 +9,11 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from torch_parity.compare.case import Case
-from torch_parity.compare.choices import outputs_of
+from torch_parity.compare.choices import OF_NUMBERS, outputs_of
 from torch_parity.compare.data.raw import Raw
 from torch_parity.compare.data.user_data import read
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.manual.models.step import OF_CLASSES
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def load(case: Case) -> Data:
             )
         return _prepare(SETS[case.data](case), case)
     if case.data.endswith((".csv", ".npz")):
-        return _prepare(read(case.data, case.target, case.loss == "mse_loss"), case)
+        return _prepare(read(case.data, case.target, case.loss in OF_NUMBERS), case)
     raise InputError(
         f"data is {case.data!r}: {suggest(case.data, SETS)} (or a path that ends in .csv or .npz)"
     )
@@ -113,8 +114,8 @@ def load(case: Case) -> Data:
 def targets(case: Case, data: Data) -> Targets:
     """The loss that `auto` stands for, and the labels in the shape it needs.
 
-    cross_entropy: class indices (m,); every other loss: numbers (m, n_out), where two classes are
-    one column of 0 and 1 and more are one-hot.
+    cross_entropy and multi_margin_loss: class indices (m,); every other loss: numbers (m, n_out),
+    where two classes are one column of 0 and 1 and more are one-hot.
 
     Raises:
         InputError: a loss for classes on targets that are numbers.
@@ -122,7 +123,8 @@ def targets(case: Case, data: Data) -> Targets:
     by_classes = {0: "mse_loss", 2: "binary_cross_entropy"}
     loss = by_classes.get(data.classes, "cross_entropy") if case.loss == "auto" else case.loss
     several = data.labels_train.ndim == 2
-    if data.classes == 0 and loss != "mse_loss" and not (several and loss != "cross_entropy"):
+    fits = loss in OF_NUMBERS or (several and loss not in OF_CLASSES)
+    if data.classes == 0 and not fits:
         raise InputError(
             f"loss is {loss}, but the target of {data.name} holds numbers, not classes; "
             "use --loss mse_loss"
@@ -133,7 +135,7 @@ def targets(case: Case, data: Data) -> Targets:
             "slope, 1e-12, is 0 itself there; use --loss binary_cross_entropy_with_logits"
         )
     output = _output(case, data, loss)
-    if loss == "cross_entropy":
+    if loss in OF_CLASSES:
         return Targets(loss, output, data.classes, data.labels_train, data.labels_dev)
     if several:
         n_out = data.labels_train.shape[1]
@@ -148,8 +150,8 @@ def targets(case: Case, data: Data) -> Targets:
 
 def _output(case: Case, data: Data, loss: str) -> str:
     if case.output == "auto":
-        classes_by_mse = loss == "mse_loss" and data.classes > 0
-        return "sigmoid" if classes_by_mse else outputs_of(loss)[0]
+        bits = loss in OF_NUMBERS and data.classes > 0
+        return "sigmoid" if bits else outputs_of(loss)[0]
     if case.output not in outputs_of(loss):
         fitting = " or ".join(outputs_of(loss))
         raise InputError(f"output {case.output} does not fit loss {loss}: use {fitting}")

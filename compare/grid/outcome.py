@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
+from torch_parity.compare.choices import OF_NUMBERS
 from torch_parity.compare.data import Data
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.grid.fingerprint import fingerprint
@@ -93,7 +94,7 @@ def _outcome(number: int, case: Case) -> Outcome:
 
 def _judge(case: Case) -> tuple[int, Judgement]:
     """The number and judgement of the first failing step, else of the last."""
-    loaded = _loaded(*(getattr(case, name) for name in DATA), case.loss == "mse_loss")
+    loaded = _loaded(*(getattr(case, name) for name in DATA), case.loss in OF_NUMBERS)
     for record in training.Training(case, loaded, pair.build(case, loaded)):
         if not record.judgement.passed:
             break

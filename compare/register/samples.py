@@ -33,8 +33,9 @@ def rows_and_index(rng: np.random.Generator, dtype: Any) -> Samples:
 
 
 def scores_and_classes(rng: np.random.Generator, dtype: Any) -> Samples:
-    """z, and one class for each row."""
-    return {"z": rng.normal(0, 3, (6, 5)).astype(dtype), "y": rng.integers(0, 5, 6)}
+    """z, and one class for each row; each of the five is there."""
+    classes = rng.permutation([0, 1, 2, 3, 4, rng.integers(0, 5)])
+    return {"z": rng.normal(0, 3, (6, 5)).astype(dtype), "y": classes}
 
 
 def scores_and_bits(rng: np.random.Generator, dtype: Any) -> Samples:

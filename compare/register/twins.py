@@ -65,6 +65,19 @@ def dropout_twin() -> Callable[..., Any]:
     return apply
 
 
+def cross_entropy_twin(
+    weight: tuple[float, ...] | None = None, **options: Any
+) -> Callable[..., Any]:
+    """nn.CrossEntropyLoss, whose weights are a tensor of the type of its input."""
+    import torch
+
+    def apply(z: Any, y: Any) -> Any:
+        of_classes = None if weight is None else torch.tensor(weight, dtype=z.dtype)
+        return twin_module(manual.cross_entropy).cross_entropy(weight=of_classes, **options)(z, y)
+
+    return apply
+
+
 def penalty_twin(l1: float, l2: float, m: float) -> Callable[..., Any]:
     """The penalty of torch_ref."""
     return lambda *weights: twin_module(manual.penalty).Penalty(l1, l2, m).value(list(weights))

@@ -85,9 +85,12 @@ class Optimizer(Protocol):
         """update(W, dW, *slots) -> W', then the slots after this step."""
 
 
+OF_CLASSES = ("cross_entropy", "multi_margin_loss")  # the losses whose labels are classes
+
+
 def example_labels(loss: str, rng: np.random.Generator, samples: int, n_out: int) -> np.ndarray:
-    """Labels as a loss wants them: classes for cross_entropy, else one number for each output."""
-    if loss == "cross_entropy":
+    """Labels as a loss wants them: classes, or one number for each output."""
+    if loss in OF_CLASSES:
         return rng.integers(0, n_out, samples)
     return rng.integers(0, 2, (samples, n_out)).astype(np.float64)
 

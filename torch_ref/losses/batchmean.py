@@ -13,9 +13,9 @@ class BatchMean(nn.Module):
         super().__init__()
         self.total = total
 
-    def forward(self, output: Tensor, y: Tensor) -> Tensor:
+    def forward(self, output: Tensor, *targets: Tensor) -> Tensor:
         """total sums."""
-        loss: Tensor = self.total(output, y) / len(output)
+        loss: Tensor = self.total(output, *targets) / len(output)
         return loss
 
 

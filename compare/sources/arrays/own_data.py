@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from torch_parity.compare.case import Case
+from torch_parity.compare.choices import OF_NUMBERS
 from torch_parity.compare.data import Data
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.sources.arrays.layout import Layout
@@ -61,15 +62,15 @@ def classes_of(case: Case, params: Mapping[str, np.ndarray], layout: Layout) -> 
 
 def _labels(y: np.ndarray, case: Case, layout: Layout) -> tuple[np.ndarray, int]:
     """(labels, the number of classes that their shape shows): class indices (m,), from indices,
-    one-hot or a column; numbers for mse_loss, one for each output; 0 or 1 for each output of the
-    logistic losses."""
+    one-hot or a column; numbers for a loss of numbers, one for each output; 0 or 1 for each output
+    of the logistic losses."""
     if y.dtype.kind not in "fiub":
         raise InputError(f"y is of type {y.dtype}; expected numbers")
     rows = layout.to_ours("y", y, 1) if y.ndim == 2 else y
     if rows.ndim == 2 and rows.shape[1] > 1:
         return _of_several_outputs(rows, case)
     flat = rows.reshape(-1)
-    if case.loss == "mse_loss" and y.dtype.kind == "f":
+    if case.loss in OF_NUMBERS and y.dtype.kind == "f":
         return flat.astype(case.dtype), 0
     if not (flat == np.round(flat)).all() or (flat < 0).any():
         raise InputError("y holds numbers that are not class indices; use loss mse_loss")
@@ -82,7 +83,7 @@ def _of_several_outputs(rows: np.ndarray, case: Case) -> tuple[np.ndarray, int]:
     k = rows.shape[1]
     bits = bool(np.isin(rows, (0, 1)).all())
     one_hot = bits and bool((rows.sum(axis=1) == 1).all())
-    by_output = case.loss == "mse_loss" or (case.loss in LOGISTIC and bits)
+    by_output = case.loss in OF_NUMBERS or (case.loss in LOGISTIC and bits)
     if by_output and not (one_hot and k > 2):
         return rows.astype(case.dtype), 0
     if one_hot:

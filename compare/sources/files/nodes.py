@@ -15,6 +15,7 @@ from torch_parity.compare.flow.functions import BACKWARD, FUNCTIONS, PARAMETERS,
 from torch_parity.compare.flow.graph import linked
 from torch_parity.compare.flow.nodes import Node, result
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.manual.losses.cross_entropy import Weights
 from torch_parity.manual.recording import input_names, option_names, takes_any_number
 from torch_parity.manual.shapes import Dim
 from torch_parity.manual.windows import Frame, Pair
@@ -38,7 +39,10 @@ class Signature:
 
 RENAMED = {"cost": "add"}  # what files of earlier versions called it
 # the options that an operation did not have there, and what it did
-GAINED: dict[str, dict[str, Any]] = {"softmax": {"dim": 1}}
+GAINED: dict[str, dict[str, Any]] = {
+    "softmax": {"dim": 1},
+    "cross_entropy": {"weight": None, "ignore_index": -100, "label_smoothing": 0.0},
+}
 
 
 def signature(operation: str) -> Signature | None:
@@ -79,12 +83,18 @@ _Penalty = Annotated[float, Field(strict=True, ge=0, le=1e30)]
 _Whole = Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31)]  # NumPy's axes are C's int
 _Count = Annotated[int, Field(strict=True, ge=1, le=2**53)]
 
-# Where a number may not be any; all other options are of the type that the function says.
-RANGES: dict[str, Any] = {
+# Where a number may not be any, of a loss or penalty, and of an optimizer; all other options are of
+# the type that the function says.
+OF_LOSSES: dict[str, Any] = {
     "reduction": Literal["mean", "sum", "batchmean"],
+    "label_smoothing": Annotated[float, Field(strict=True, ge=0, le=1)],
+    "beta": _Positive,
+    "delta": _Positive,
     "l1": _Penalty,
     "l2": _Penalty,
     "m": _Count,
+}
+OF_OPTIMIZERS: dict[str, Any] = {
     "lr": _Positive,
     "momentum": _Share,
     "beta": _Share,
@@ -105,15 +115,17 @@ TYPES: dict[Any, Any] = {
     Pair: _Pair,
     Pair | None: _Pair | None,
     Frame: tuple[_Places, ...],
+    Weights: tuple[_Number, ...] | None,
 }
 
 
 def option_type(operation: str, name: str) -> TypeAdapter[Any]:
     """What an option of this operation may be."""
     row = OPERATIONS.get(split(operation)[0])
-    if name in RANGES and (row is None or row.kind in ("loss", "penalty")):
-        return TypeAdapter(RANGES[name])
-    assert row is not None, "the options of an optimizer have ranges"
+    if row is None:
+        return TypeAdapter(OF_OPTIMIZERS[name])
+    if name in OF_LOSSES and row.kind in ("loss", "penalty"):
+        return TypeAdapter(OF_LOSSES[name])
     hint = get_type_hints(row.forward, include_extras=True).get(name, float)
     return TypeAdapter(TYPES.get(hint, hint), config=ConfigDict(strict=True))
 
@@ -126,7 +138,7 @@ class NodeRecord(BaseModel):
     operation: str
     inputs: list[str]
     outputs: list[str]
-    options: dict[str, bool | int | float | str | tuple[int, ...] | None] = {}
+    options: dict[str, bool | int | float | str | tuple[int | float, ...] | None] = {}
     layer: NonNegativeInt = 0
 
 

@@ -1,0 +1,104 @@
+"""The losses where rounding plays no part: numbers worked out by hand, ties, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from torch_parity import manual
+
+Z = np.log([[1.0, 2.0, 1.0], [3.0, 1.0, 4.0], [1.0, 1.0, 6.0]])  # softmax in quarters and eighths
+Y = np.array([1, 0, 2])
+
+
+def test_class_weights_divide_the_mean_by_their_sum() -> None:
+    loss = manual.cross_entropy(Z, Y, weight=(2.0, 1.0, 5.0))
+    right = (np.log(2) + 2 * np.log(8 / 3) + 5 * np.log(8 / 6)) / (1 + 2 + 5)
+    assert loss == pytest.approx(right, rel=1e-15)
+
+
+def test_an_ignored_sample_is_not_counted() -> None:
+    loss = manual.cross_entropy(Z, Y, ignore_index=0)
+    assert loss == pytest.approx((np.log(2) + np.log(8 / 6)) / 2, rel=1e-15)
+    assert not manual.cross_entropy_backward(Z, Y, ignore_index=0)[1].any()
+
+
+def test_smoothing_takes_from_the_right_class_and_gives_to_all() -> None:
+    loss = manual.cross_entropy(Z[:1], Y[:1], label_smoothing=0.3)
+    right = 0.7 * np.log(2) + 0.1 * (np.log(4) + np.log(2) + np.log(4))
+    assert loss == pytest.approx(right, rel=1e-15)
+
+
+@pytest.mark.parametrize("weight", [None, (2.0, 1.0, 5.0)])
+def test_all_ignored_is_torchs_nan_with_a_gradient_of_0(weight: tuple[float, ...] | None) -> None:
+    y = np.full(3, -100)
+    z = torch.tensor(Z, requires_grad=True)
+    of_classes = None if weight is None else torch.tensor(weight, dtype=torch.float64)
+    loss = F.cross_entropy(z, torch.tensor(y), of_classes)
+    loss.backward()
+    assert np.isnan(manual.cross_entropy(Z, y, weight=weight))
+    assert loss.isnan()
+    assert z.grad is not None
+    ours = manual.cross_entropy_backward(Z, y, weight=weight)
+    np.testing.assert_array_equal(ours, z.grad.numpy())
+
+
+def test_a_score_of_minus_infinity_is_an_impossible_class() -> None:
+    z = np.array([[0.0, -np.inf, 0.0]])
+    assert manual.cross_entropy(z, np.array([2])) == pytest.approx(np.log(2), rel=1e-15)
+
+
+def test_the_hinge_of_several_classes() -> None:
+    z, y = np.array([[0.0, 0.5, 2.0]]), np.array([1])
+    assert manual.multi_margin_loss(z, y) == pytest.approx((0.5 + 2.5) / 3, rel=1e-15)
+    np.testing.assert_allclose(
+        manual.multi_margin_loss_backward(z, y), [[1 / 3, -2 / 3, 1 / 3]], rtol=1e-15
+    )
+
+
+def test_smooth_l1_and_huber_where_they_bend() -> None:
+    a, y = np.array([[0.5, -2.0]]), np.zeros((1, 2))
+    assert manual.smooth_l1_loss(a, y, beta=0.5, reduction="sum") == 0.25 + 1.75
+    assert manual.huber_loss(a, y, delta=0.5, reduction="sum") == 0.125 + 0.5 * 1.75
+    assert manual.l1_loss(a, y, reduction="sum") == 2.5
+
+
+def test_a_triplet_of_which_the_positive_swaps() -> None:
+    """3-4-5 triangles: near 5, far 5 from the anchor and 3 from the positive."""
+    a, p, n = np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]), np.array([[0.0, 5.0]])
+    assert manual.triplet_margin_loss(a, p, n, eps=0.0) == 1.0
+    n = np.array([[3.0, 1.0]])
+    plain = manual.triplet_margin_loss(a, p, n, eps=0.0)
+    assert plain == pytest.approx(5 - np.sqrt(10) + 1, rel=1e-15)
+    assert manual.triplet_margin_loss(a, p, n, eps=0.0, swap=True) == 5 - 3 + 1
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_ties_of_the_triplet_loss_are_torchs(swap: bool) -> None:
+    """At a loss of exactly 0, and where both second distances are equal."""
+    a, p, n = np.zeros((1, 2)), np.array([[4.0, 0.0]]), np.array([[2.0, 1.5]])
+    tensors = [torch.tensor(x, requires_grad=True) for x in (a, p, n)]
+    for margin in (-1.5, 1.0):
+        loss = F.triplet_margin_loss(*tensors, margin=margin, eps=0.0, swap=swap)
+        theirs = torch.autograd.grad(loss, tensors)
+        ours = manual.triplet_margin_loss_backward(a, p, n, margin=margin, eps=0.0, swap=swap)
+        for mine, torchs in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(mine, torchs.numpy(), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: manual.cross_entropy(Z, Y, weight=(1.0, 2.0)), "2 numbers, for 3 classes"),
+        (lambda: manual.cross_entropy(Z, np.array([1, -5, 2])), "classes -5..2, expected 0..2"),
+        (lambda: manual.cross_entropy(Z, Y * 1.0), "of an integer type"),
+        (lambda: manual.multi_margin_loss(Z, Y + 1), "classes 1..3, expected 0..2"),
+        (lambda: manual.smooth_l1_loss(Z, Z, beta=0.0), "beta is 0.0"),
+        (lambda: manual.huber_loss(Z, Z, delta=-1.0), "delta is -1.0"),
+        (lambda: manual.triplet_margin_loss(Z, Z, Z[:1]), "negative has shape"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call: object, said: str) -> None:
+    assert callable(call)
+    with pytest.raises(ValueError, match=said):
+        call()
