@@ -73,17 +73,20 @@ def test_a_triplet_of_which_the_positive_swaps() -> None:
     assert manual.triplet_margin_loss(a, p, n, eps=0.0, swap=True) == 5 - 3 + 1
 
 
-@pytest.mark.parametrize("swap", [False, True])
-def test_ties_of_the_triplet_loss_are_torchs(swap: bool) -> None:
-    """At a loss of exactly 0, and where both second distances are equal."""
-    a, p, n = np.zeros((1, 2)), np.array([[4.0, 0.0]]), np.array([[2.0, 1.5]])
+@pytest.mark.parametrize(
+    ("negative", "swap"),
+    [((3.0, 4.0), False), ((2.0, 1.5), True)],
+    ids=["a loss of exactly 0", "both second distances equal"],
+)
+def test_ties_of_the_triplet_loss_are_torchs(negative: tuple[float, float], swap: bool) -> None:
+    a, p, n = np.zeros((1, 2)), np.array([[4.0, 0.0]]), np.array([negative])
     tensors = [torch.tensor(x, requires_grad=True) for x in (a, p, n)]
-    for margin in (-1.5, 1.0):
-        loss = F.triplet_margin_loss(*tensors, margin=margin, eps=0.0, swap=swap)
-        theirs = torch.autograd.grad(loss, tensors)
-        ours = manual.triplet_margin_loss_backward(a, p, n, margin=margin, eps=0.0, swap=swap)
-        for mine, torchs in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(mine, torchs.numpy(), rtol=1e-15)
+    loss = F.triplet_margin_loss(*tensors, eps=0.0, swap=swap)
+    assert loss == (2.5 if swap else 0)
+    theirs = torch.autograd.grad(loss, tensors)
+    ours = manual.triplet_margin_loss_backward(a, p, n, eps=0.0, swap=swap)
+    for mine, torchs in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, torchs.numpy(), rtol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,7 @@ def test_ties_of_the_triplet_loss_are_torchs(swap: bool) -> None:
         (lambda: manual.smooth_l1_loss(Z, Z, beta=0.0), "beta is 0.0"),
         (lambda: manual.huber_loss(Z, Z, delta=-1.0), "delta is -1.0"),
         (lambda: manual.triplet_margin_loss(Z, Z, Z[:1]), "negative has shape"),
+        (lambda: manual.triplet_margin_loss(Z, Z, Z, margin=0.0), "margin is 0.0"),
     ],
 )
 def test_what_does_not_fit_is_refused(call: object, said: str) -> None:

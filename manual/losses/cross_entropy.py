@@ -103,7 +103,6 @@ def _scale(counted: np.ndarray, classes: np.ndarray, w: Any, reduction: Reductio
     """The factor of every sample's loss."""
     if reduction != "mean":
         return scale(reduction, classes.shape)
-    if w is None:
-        return 1.0 / counted.sum().item() if counted.any() else math.nan
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 1 / np.where(counted, w[classes], 0).sum()
+    if not counted.any():
+        return math.nan
+    return 1 / (counted.sum().item() if w is None else np.where(counted, w[classes], 0).sum())

@@ -29,8 +29,11 @@ def triplet_margin_loss(
     swap takes |p_i - n_i + eps| for the second distance where it is the smaller one.
 
     Raises:
-        ValueError: the three have not the same shape, or the reduction is unknown.
+        ValueError: the three have not the same shape, margin is not positive, or the reduction is
+            unknown.
     """
+    if margin <= 0:
+        raise ValueError(f"triplet_margin_loss: margin is {margin}, expected more than 0")
     require_shape("triplet_margin_loss", "positive", positive, anchor.shape)
     require_shape("triplet_margin_loss", "negative", negative, anchor.shape)
     near, far = _length(anchor - positive + eps), _length(anchor - negative + eps)
