@@ -141,18 +141,22 @@ class Case(BaseModel):
 
     optimizer: Annotated[str, OPTIMIZER, AfterValidator(OPTIMIZER.check)] = Field(
         default="momentum",
-        description="momentum adds gradients up (torch), momentum_course averages them",
+        description="momentum adds gradients up (torch), momentum_course averages them; adamw "
+        "decays the weights by lambda / m on their own, where the others have L2 in the gradient",
     )
     lr: float = Field(default=0.05, gt=0, description="learning rate")
     momentum: float = Field(
         default=0.9,
         ge=0,
         lt=1,
-        description="factor of momentum; beta of momentum_course",
+        description="factor of momentum and nesterov; beta of momentum_course",
     )
-    beta1: float = Field(default=0.9, ge=0, lt=1, description="beta1 of adam")
-    beta2: float = Field(default=0.999, ge=0, lt=1, description="beta2 of adam")
-    eps: float = Field(default=1e-8, ge=1e-15, description="epsilon of adam, outside the root")
+    alpha: float = Field(default=0.99, ge=0, lt=1, description="alpha of rmsprop")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="beta1 of adam and adamw")
+    beta2: float = Field(default=0.999, ge=0, lt=1, description="beta2 of adam and adamw")
+    eps: float = Field(
+        default=1e-8, ge=1e-15, description="epsilon of rmsprop, adam and adamw, outside the root"
+    )
     steps: int = Field(default=500, ge=1, description="mini-batches to train on")
     batch: int = Field(
         default=64, ge=1, description="samples in a mini-batch (the last may be short)"
@@ -208,10 +212,15 @@ class Case(BaseModel):
         for name in ("lr", "l1", "l2", "negative_slope", "scale", "bias_scale", "branch_scale"):
             if abs(getattr(self, name)) > most(self.dtype):
                 raise ValueError(f"{name} is {getattr(self, name)}: too large for {self.dtype}")
-        if self.dtype == "float16" and self.optimizer == "adam":
+        if self.dtype == "float16" and self.optimizer in ("rmsprop", "adam", "adamw"):
             raise ValueError(
-                "optimizer adam in float16: squares of gradients under 0.0002 are 0 there, and its "
-                "step is no longer Adam's; use --dtype bfloat16, or --optimizer momentum"
+                f"optimizer {self.optimizer} in float16: squares of gradients under 0.0002 are 0 "
+                "there, and its step is another one; use --dtype bfloat16, or --optimizer momentum"
+            )
+        if self.optimizer == "adamw" and self.l2_route == "loss":
+            raise ValueError(
+                "l2_route is loss, but adamw decays the weights apart from the loss; leave it out, "
+                "or use --optimizer adam"
             )
         return self
 

@@ -72,6 +72,7 @@ from torch_parity.manual.models.step import (
     cost,
     forward,
     initial_state,
+    optimizer_of,
     step,
     update,
     weights_of,
@@ -125,12 +126,15 @@ from torch_parity.manual.ops.sub import sub, sub_backward
 from torch_parity.manual.ops.sum import sum, sum_backward  # noqa: A004
 from torch_parity.manual.ops.tanh import tanh, tanh_backward
 from torch_parity.manual.optimizers.adam import Adam, adam
+from torch_parity.manual.optimizers.adamw import AdamW, adamw
 from torch_parity.manual.optimizers.momentum import (
     Momentum,
     MomentumCourse,
     momentum,
     momentum_course,
 )
+from torch_parity.manual.optimizers.nesterov import Nesterov, nesterov
+from torch_parity.manual.optimizers.rmsprop import RMSprop, rmsprop
 from torch_parity.manual.optimizers.sgd import SGD, sgd
 
 __all__ = [
@@ -139,6 +143,7 @@ __all__ = [
     "MODULE_PATHS",
     "SGD",
     "Adam",
+    "AdamW",
     "Diagnosis",
     "ExactCheck",
     "ExactGradient",
@@ -147,9 +152,12 @@ __all__ = [
     "Momentum",
     "MomentumCourse",
     "Names",
+    "Nesterov",
     "Optimizer",
+    "RMSprop",
     "Residual",
     "adam",
+    "adamw",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_backward",
     "add",
@@ -237,8 +245,10 @@ __all__ = [
     "multi_margin_loss_backward",
     "narrow",
     "narrow_backward",
+    "nesterov",
     "normal",
     "numerical_gradient",
+    "optimizer_of",
     "pad",
     "pad_backward",
     "penalty",
@@ -253,6 +263,7 @@ __all__ = [
     "reshape_backward",
     "rms_norm",
     "rms_norm_backward",
+    "rmsprop",
     "scale",
     "scale_backward",
     "sgd",

@@ -1,4 +1,4 @@
-"""The losses where rounding plays no part: numbers worked out by hand, ties, and what is refused."""
+"""Losses on numbers worked out by hand, their ties, and what they refuse."""
 
 import numpy as np
 import pytest

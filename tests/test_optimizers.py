@@ -13,6 +13,9 @@ CASES: dict[str, tuple[Optimizer, tuple[float, ...]]] = {
     "sgd": (manual.SGD(0.3), (0.3,)),
     "momentum": (manual.Momentum(0.3, 0.7), (0.3, 0.7)),
     "momentum_course": (manual.MomentumCourse(0.3, 0.7), (0.3, 0.7)),
+    "nesterov": (manual.Nesterov(0.3, 0.7), (0.3, 0.7)),
+    "rmsprop": (manual.RMSprop(0.3, 0.8, 1e-4), (0.3, 0.8, 1e-4)),
+    "adamw": (manual.AdamW(0.3, 0.8, 0.95, 1e-4, 0.2), (0.3, 0.8, 0.95, 1e-4, 0.2)),
     "adam": (manual.Adam(0.3, 0.8, 0.95, 1e-4), (0.3, 0.8, 0.95, 1e-4)),
 }
 

@@ -11,6 +11,7 @@ from torch_parity import manual
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.flow.law import flow
+from torch_parity.compare.register import OPTIMIZERS
 from torch_parity.compare.sources import pair
 
 ROOT = Path(__file__).parent.parent
@@ -95,7 +96,7 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
     assert public - set(manual.__all__) == parts | used_by_models
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "momentum_course", "adam"])
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 @pytest.mark.parametrize("penalty", [{"l2": 0.0}, {"l2": 0.7}, {"l2": 0.7, "l1": 0.3}])
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
 def test_both_sides_and_the_flow_name_the_same_tensors_in_the_same_order(

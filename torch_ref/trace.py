@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from torch_parity.torch_ref.losses.regularization import Penalty
 from torch_parity.torch_ref.ops.dropout import FixedDropout, generator_of, recover_mask
 from torch_parity.torch_ref.optimizers.adam import adam
+from torch_parity.torch_ref.optimizers.adamw import adamw
 from torch_parity.torch_ref.optimizers.momentum import momentum, momentum_course
+from torch_parity.torch_ref.optimizers.nesterov import nesterov
+from torch_parity.torch_ref.optimizers.rmsprop import rmsprop
 from torch_parity.torch_ref.optimizers.sgd import sgd
 
 Tensors = dict[str, Tensor]
@@ -106,6 +109,13 @@ class Recorder(ExitStack):
 # How each optimizer is made, and what it remembers of a parameter, under the names of the
 # hand-written one: read(its state, its group).
 Memory = Callable[[dict[str, Any], dict[str, Any]], Tensors]
+
+
+def _moments(state: dict[str, Any], group: dict[str, Any]) -> Tensors:
+    """Adam's memory, and AdamW's."""
+    return {"t": state["step"].long(), "v": state["exp_avg"], "s": state["exp_avg_sq"]}
+
+
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], Memory]] = {
     "sgd": (sgd, lambda state, group: {}),
     "momentum": (momentum, lambda state, group: {"v": state["momentum_buffer"]}),
@@ -114,14 +124,10 @@ OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], Memory]] = {
         # torch's buffer is v / (1 - beta): see optimizers/momentum.py
         lambda state, group: {"v": (1 - group["momentum"]) * state["momentum_buffer"]},
     ),
-    "adam": (
-        adam,
-        lambda state, group: {
-            "t": state["step"].long(),
-            "v": state["exp_avg"],
-            "s": state["exp_avg_sq"],
-        },
-    ),
+    "nesterov": (nesterov, lambda state, group: {"v": state["momentum_buffer"]}),
+    "rmsprop": (rmsprop, lambda state, group: {"s": state["square_avg"]}),
+    "adam": (adam, _moments),
+    "adamw": (adamw, _moments),
 }
 
 

@@ -198,7 +198,10 @@ MEMORY = {
     "sgd": (),
     "momentum": ("momentum_buffer",),
     "momentum_course": ("momentum_buffer",),
+    "nesterov": ("momentum_buffer",),
+    "rmsprop": ("square_avg",),
     "adam": ("exp_avg", "exp_avg_sq", "step"),
+    "adamw": ("exp_avg", "exp_avg_sq", "step"),
 }
 
 
@@ -216,7 +219,7 @@ def _optimizer(name: str, names: tuple[str, ...]) -> Callable[..., Any]:
             memory["step"] = (memory["step"] - 1).to(torch.float32)
         if name == "momentum_course":
             memory["momentum_buffer"] /= 1 - constants["beta"]
-        optimizer.state[p].update(memory)
+        optimizer.state[p].update({"step": torch.zeros(()), **memory})
         optimizer.step()
         after = read(optimizer.state[p], optimizer.param_groups[0])
         made = [value.detach() for slot, value in after.items() if slot != "t"]

@@ -30,6 +30,19 @@ STEPS = {
         "v = beta * v + (1 - beta) * dW; W = W - lr * v",
         "torch.optim.SGD(params, lr={lr:.6g} * (1 - {beta:.6g}), momentum={beta:.6g})",
     ),
+    "nesterov": (
+        "v = momentum * v + dW; W = W - lr * (dW + momentum * v)",
+        "torch.optim.SGD(params, lr={lr:.6g}, momentum={momentum:.6g}, nesterov=True)",
+    ),
+    "rmsprop": (
+        "W = W - lr * dW / (np.sqrt(s) + eps)",
+        "torch.optim.RMSprop(params, lr={lr:.6g}, alpha={alpha:.6g}, eps={eps:.6g})",
+    ),
+    "adamw": (
+        "W = W * (1 - lr * weight_decay) - lr * v_corrected / (np.sqrt(s_corrected) + eps)",
+        "torch.optim.AdamW(params, lr={lr:.6g}, betas=({beta1:.6g}, {beta2:.6g}), eps={eps:.6g}, "
+        "weight_decay={weight_decay:.6g})",
+    ),
     "adam": (
         "W = W - lr * v_corrected / (np.sqrt(s_corrected) + eps)",
         "torch.optim.Adam(params, lr={lr:.6g}, betas=({beta1:.6g}, {beta2:.6g}), eps={eps:.6g})",

@@ -43,7 +43,7 @@ def _flow(net: Any, optimizer: Any, masks: tuple[str, ...]) -> tuple[Node, ...]:
     forward = recorded_forward(net, masks)
     params = list(net.shapes())
     backward = tuple(backward_nodes(forward, params, net.names))
-    update = update_nodes(optimizer, params, net.names, _layers(forward))
+    update = update_nodes(optimizer, net.shapes(), net.names, _layers(forward))
     return (*forward, *backward, *update)
 
 
@@ -246,14 +246,15 @@ def _layers(forward: Sequence[Node]) -> dict[str, int]:
 
 def update_nodes(
     optimizer: manual.Optimizer,
-    params: Collection[str],
+    shapes: Mapping[str, tuple[int, ...]],
     names: manual.Names,
     layers: Mapping[str, int],
 ) -> Iterator[Node]:
-    """Per parameter: the step counter, if there is one, then the update, which reads it."""
+    """Per parameter, of these shapes: the step counter, if there is one, then the update, which
+    reads it."""
     row = next(row for row in OPTIMIZERS.values() if row.by_hand is type(optimizer))
-    constants = asdict(cast(Any, optimizer))
-    for p in params:
+    for p, shape in shapes.items():
+        constants = asdict(cast(Any, manual.optimizer_of(optimizer, len(shape))))
         layer = layers.get(p, 0)
         slots = tuple(names.slot(slot, p) for slot in row.slots)
         inputs = (p, names.gradient(p), *slots)

@@ -7,5 +7,8 @@ ROWS = (
     OptimizerRow(manual.SGD, manual.sgd),
     OptimizerRow(manual.Momentum, manual.momentum),
     OptimizerRow(manual.MomentumCourse, manual.momentum_course),
+    OptimizerRow(manual.Nesterov, manual.nesterov),
+    OptimizerRow(manual.RMSprop, manual.rmsprop),
     OptimizerRow(manual.Adam, manual.adam),
+    OptimizerRow(manual.AdamW, manual.adamw),
 )

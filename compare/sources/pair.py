@@ -33,6 +33,8 @@ PENALISED: dict[str, Callable[[int], float]] = {
     "half_sum": lambda samples: 1.0,
     "sum": lambda samples: 0.5,
 }
+# The field of the case that an optimizer's option is, where it is called otherwise.
+CALLED = {"beta": "momentum"}
 CPU = torch.device("cpu")
 INITIALIZERS: dict[str, Callable[..., np.ndarray]] = {
     "kaiming_normal": manual.kaiming_normal,
@@ -180,6 +182,8 @@ def build(case: Case, data: Data) -> Pair:
     sizes = (data.x_train.shape[1], *case.hidden, t.n_out)
     m = PENALISED[case.penalty](len(data.x_train))
     choices = {**case.model_dump(), "sizes": sizes, "m": m, "loss": t.loss, "output": t.output}
+    if case.optimizer == "adamw":  # its decay stands in place of the penalty
+        choices |= {"l2": 0.0, "weight_decay": case.l2 / m}
     model = models.find(case.model)
     try:
         net = model.model(choices)
@@ -187,16 +191,11 @@ def build(case: Case, data: Data) -> Pair:
         raise InputError(f"--model {case.model}: {error}") from None
     params = _parameters(case, net)
     row = OPTIMIZERS[case.optimizer]
-    constants = {n: choices[_option(case, n)] for n in row.option_names}
+    constants = {n: choices[CALLED.get(n, n)] for n in row.option_names}
     by_hand = ManualSide(net, row.by_hand(**constants))
     in_torch = _torch_side(case, device, by_hand, model.module(choices), params, data.x_train[:2])
     state = manual.initial_state(by_hand.optimizer, params, net.names)
     return Pair(by_hand, in_torch, t, params, state)
-
-
-def _option(case: Case, name: str) -> str:
-    """The field of the case that an optimizer's option is: momentum_course's beta is momentum."""
-    return name if hasattr(case, name) else "momentum"
 
 
 def _parameters(case: Case, net: Model) -> Tensors:
@@ -233,10 +232,11 @@ def _torch_side(
     with torch.no_grad():
         for name, p in own.items():
             p.copy_(to_torch(params[name]))
-    penalty = Penalty(case.l1, case.l2, net.m, case.l2_route)
+    penalty = Penalty(net.l1, net.l2, net.m, case.l2_route)
     make, read = trace.OPTIMIZERS[case.optimizer]
     constants = asdict(cast(Any, by_hand.optimizer))
-    optimizer = make(parameter_groups(module, penalty.weight_decay), **constants)
+    decay = constants.get("weight_decay", penalty.weight_decay)
+    optimizer = make(parameter_groups(module, decay), **constants)
     masks = list(net.shapes_of_masks(1))
     names = names_for(net, module, recorded_forward(net, masks), to_torch(x, device))
     criterion = operations.find(net.loss)(net.reduction)

@@ -29,7 +29,7 @@ from torch_parity.torch_ref.distributed.job import Job, read
 from torch_parity.torch_ref.trace import OPTIMIZERS
 
 # What torch's optimizers call what they remember.
-SLOTS = {"momentum_buffer": "v", "exp_avg": "v", "exp_avg_sq": "s", "step": "t"}
+SLOTS = {"momentum_buffer": "v", "exp_avg": "v", "exp_avg_sq": "s", "square_avg": "s", "step": "t"}
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -110,7 +110,7 @@ def _begin_as(sides: Pair, given: Tensors) -> None:
     for key, own in one.memory().items():
         i, kept = key.split("/")
         name, group = order[int(i)]
-        v = given[one.task.names.slot(SLOTS[kept], name)].astype(own.dtype)
+        v = given.get(one.task.names.slot(SLOTS[kept], name), own).astype(own.dtype)
         is_course = one.task.read is OPTIMIZERS["momentum_course"][1]
         memory[key] = _divided(v, 1 - group["momentum"]) if is_course else v
     one.restore({name: given[name] for name in one.task.params}, memory)

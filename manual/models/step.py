@@ -5,7 +5,8 @@ with another or with an argument.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -154,6 +155,14 @@ def gradients_of_the_cost(
     return made
 
 
+def optimizer_of(optimizer: Optimizer, dimensions: int) -> Optimizer:
+    """The optimizer as it updates a parameter with so many axes: weights have two or more, and only
+    they decay. Biases, and the weights of norms, have one."""
+    if dimensions > 1 or not getattr(optimizer, "weight_decay", 0.0):
+        return optimizer
+    return cast(Optimizer, replace(cast(Any, optimizer), weight_decay=0.0))
+
+
 def initial_state(optimizer: Optimizer, params: Mapping[str, np.ndarray], names: Names) -> Tensors:
     """What the optimizer remembers before the first step, by name: vW1, vb1, vW2..."""
     state: Tensors = {}
@@ -174,7 +183,7 @@ def update(
     new: Tensors = {}
     for name, p in params.items():
         called = [names.slot(slot, name) for slot in optimizer.slots]
-        new_p, *new_slots = optimizer.update(
+        new_p, *new_slots = optimizer_of(optimizer, p.ndim).update(
             p, g[names.gradient(name)], *(state[slot] for slot in called)
         )
         new |= dict(zip(called, new_slots, strict=True))

@@ -61,7 +61,8 @@ class Trainer:
         make, self.read = OPTIMIZERS[job.optimizer]
         # m of all shards: divided by a shard's own m the penalty would be too strong
         self.penalty = PenaltyOfParts(job.l1, job.l2, job.m, job.l2_route)
-        groups = parameter_groups(self.net, self.penalty.weight_decay)
+        decay = job.options.get("weight_decay", self.penalty.weight_decay)
+        groups = parameter_groups(self.net, decay)
         self.optimizer = make(groups, **job.options)
 
     def _replicate(self) -> nn.Module:

@@ -97,10 +97,12 @@ OF_LOSSES: dict[str, Any] = {
 OF_OPTIMIZERS: dict[str, Any] = {
     "lr": _Positive,
     "momentum": _Share,
+    "alpha": _Share,
     "beta": _Share,
     "beta1": _Share,
     "beta2": _Share,
     "eps": _Positive,
+    "weight_decay": _Penalty,
 }
 # A padding says how much memory an operation takes.
 _Places = Annotated[int, Field(strict=True, ge=0, le=1024)]
