@@ -29,9 +29,11 @@ KINDS = {
     "images": "Convolution and pooling",
     "elementary": "Elementary operations",
     "loss": "The loss, and where 1/m goes",
+    "loss_options": "Options of losses",
     "penalty": "Penalties and weight decay",
     "optimizer": "Optimizers",
     "adam": "Adam",
+    "update_rules": "Nesterov, RMSprop and AdamW",
     "sums": "Sums and shortcuts",
     "distributed": "Many ranks",
 }

@@ -67,7 +67,7 @@ class Tape:
                     f"{_line()}: {_input_name(function, i)} of {function.__name__} was made by no "
                     "recorded operation; give it to the tape, or make it with an @operation"
                 )
-        options = {**_defaults(function), **options}
+        options = {**defaults(function), **options}
         for name, value in options.items():
             if not isinstance(value, bool | int | float | str | tuple | None):
                 raise UnrecordedOperationError(
@@ -199,7 +199,7 @@ def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 @cache
-def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """The options that a call may leave out, with their values."""
     named = (p for p in _parameters(function) if p.kind is Parameter.KEYWORD_ONLY)
     return {p.name: p.default for p in named if p.default is not Parameter.empty}

@@ -2,6 +2,7 @@
 with each of its options, in each form, on either side."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def planted(cause: Cause, way: int, step: Both, side: Side, seed: int) -> Judgem
 def test_it_is_named_wherever_it_shows(cause: Cause, side: Side, dtype: str) -> None:
     shown = set()
     for row in ROWS:
-        for number, step in enumerate(alone(row, dtype, seed=number_of(row.name))):
+        for number, step in enumerate(steps_of(row.name, dtype)):
             for way in range(len(cause.ways)):
                 found = planted(cause, way, step, side, seed=number)
                 if found is None or found.passed:
@@ -75,6 +76,11 @@ def bent(node: Node, name: str) -> Node:
         return tuple(x + 0.01 * x * x if n == name else x for n, x in named)
 
     return replace(node, formula=formula)
+
+
+@cache
+def steps_of(name: str, dtype: str) -> tuple[Both, ...]:
+    return tuple(alone(OPERATIONS[name], dtype, seed=number_of(name)))
 
 
 def number_of(name: str) -> int:

@@ -12,11 +12,13 @@ from torch_parity.compare.causes import (
     images,
     linear,
     loss,
+    loss_options,
     norms,
     optimizer,
     penalty,
     precision,
     sums,
+    update_rules,
 )
 from torch_parity.compare.causes.cause import Cause
 
@@ -34,9 +36,11 @@ CATALOGUE: dict[str, Cause] = {
         images,
         elementary,
         loss,
+        loss_options,
         penalty,
         optimizer,
         adam,
+        update_rules,
         distributed,
         sums,
     )
@@ -44,4 +48,9 @@ CATALOGUE: dict[str, Cause] = {
 }
 
 # Mistakes of operations that are shown by themselves, not in a model's step.
-ALONE: tuple[Cause, ...] = (*norms.CAUSES, *images.CAUSES, *elementary.CAUSES)
+ALONE: tuple[Cause, ...] = (
+    *norms.CAUSES,
+    *images.CAUSES,
+    *elementary.CAUSES,
+    *loss_options.CAUSES,
+)

@@ -11,7 +11,7 @@ from torch_parity.compare.causes.optimizer import COUNT
 from torch_parity.compare.causes.remedies import of_step
 from torch_parity.compare.flow.nodes import Node
 
-ADAM = on("adam")
+ADAM = on("adam", "adamw")
 EPSILONS = (0.0, *(10.0**-k for k in range(1, 17)))
 MOST_STEPS = 200_000  # that a counter which is never reset is looked for in
 
@@ -37,8 +37,10 @@ def _adam(
         beta1: float,
         beta2: float,
         eps: float,
+        weight_decay: float = 0.0,
     ) -> Any:
         n = count(int(t))
+        W = W * (1 - lr * weight_decay) if weight_decay else W
         v = beta1 * v + (1 - beta1) * dW
         s = beta2 * s + (1 - beta2) * dW**2
         step = v / (1 - beta1**n) if corrected[0] else v
@@ -83,7 +85,7 @@ def _from_zero(node: Node, e: Evidence) -> Iterable[Node]:
 def _updates(node: Node, e: Evidence) -> list[Node]:
     """All updates of the same step, where several are judged in a row."""
     step = node.outputs[-1].partition("@")[2]
-    adam = (n for n in e.nodes if n.operation == "adam")
+    adam = (n for n in e.nodes if ADAM(n, e))
     return [n for n in adam if n.outputs[-1].partition("@")[2] == step]
 
 
@@ -112,6 +114,7 @@ def _count_shown(node: Node, e: Evidence) -> float | None:
     o = node.options
     if made.shape != W.shape:
         return None
+    W = W * (1 - o["lr"] * o.get("weight_decay", 0.0))
     v, s = o["beta1"] * v + (1 - o["beta1"]) * dW, o["beta2"] * s + (1 - o["beta2"]) * dW**2
     at = np.unravel_index(np.abs(made - W).argmax(), W.shape)
     n = np.arange(1, MOST_STEPS)

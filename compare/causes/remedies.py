@@ -10,6 +10,7 @@ from typing import Any
 from torch_parity.compare.flow.functions import split
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS
+from torch_parity.manual.recording import defaults
 
 Remedy = tuple[str, str]
 
@@ -95,9 +96,9 @@ def of_slope(node: Node) -> Remedy:
 
 def of_loss(node: Node) -> Remedy:
     """The loss with its reduction."""
-    loss, reduction = _operation(node), (node.forward or node).options["reduction"]
-    read = OPERATIONS[loss].inputs[0]
-    return f'loss = {loss}({read}, y, reduction="{reduction}")', _criterion(node)
+    loss = _operation(node)
+    read = ", ".join(OPERATIONS[loss].inputs)
+    return f"loss = {loss}({read}, {_options_of(node)})", _criterion(node)
 
 
 def of_loss_gradient(node: Node) -> Remedy:
@@ -111,8 +112,15 @@ def of_loss_gradient(node: Node) -> Remedy:
 
 
 def _criterion(node: Node) -> str:
-    loss, reduction = _operation(node), (node.forward or node).options["reduction"]
-    return f'nn.{OPERATIONS[loss].module_name}(reduction="{reduction}")'
+    return f"nn.{OPERATIONS[_operation(node)].module_name}({_options_of(node)})"
+
+
+def _options_of(node: Node) -> str:
+    """The reduction of a loss, and what else is not as usual."""
+    of = node.forward or node
+    usual = defaults(OPERATIONS[_operation(node)].forward)
+    shown = {n: v for n, v in of.options.items() if n == "reduction" or v != usual.get(n)}
+    return ", ".join(f'{n}="{v}"' if isinstance(v, str) else f"{n}={v!r}" for n, v in shown.items())
 
 
 def of_step(node: Node) -> Remedy:

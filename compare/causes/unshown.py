@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from torch_parity.compare.bounds.precision import all_widened
-from torch_parity.compare.causes import adam, optimizer
+from torch_parity.compare.causes import adam, optimizer, update_rules
 from torch_parity.compare.causes.cause import Effect, Evidence
 from torch_parity.compare.causes.optimizer import COUNT, UPDATE
 from torch_parity.compare.flow.nodes import Node
@@ -33,7 +33,7 @@ def unshown(side: Trace) -> tuple[str, ...]:
     evidence = Evidence(side.nodes, complete, made, judged_in(given, made), (known, made))
     return tuple(
         cause.name
-        for cause in (*optimizer.CAUSES, *adam.CAUSES)
+        for cause in (*optimizer.CAUSES, *adam.CAUSES, *update_rules.CAUSES)
         if not cause.tuned and any(_unnoticed(way, ends, evidence) for way in cause.ways)
     )
 

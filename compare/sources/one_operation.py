@@ -14,7 +14,15 @@ from torch_parity.compare.sources.recorded import Both
 from torch_parity.manual.recording import option_names
 
 # The kinds of operations whose mistakes are shown in the operation by itself
-KINDS: tuple[Kind, ...] = ("layer", "pooling", "arithmetic", "reduction", "product", "layout")
+KINDS: tuple[Kind, ...] = (
+    "layer",
+    "pooling",
+    "arithmetic",
+    "reduction",
+    "product",
+    "layout",
+    "loss",
+)
 
 
 def nodes_of(
