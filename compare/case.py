@@ -28,6 +28,7 @@ from torch_parity.compare.choices import (
     MODEL,
     OPTIMIZER,
     OUTPUT,
+    SCHEDULE,
     each,
     listed,
     outputs_of,
@@ -145,6 +146,16 @@ class Case(BaseModel):
         "decays the weights by lambda / m on their own, where the others have L2 in the gradient",
     )
     lr: float = Field(default=0.05, gt=0, description="learning rate")
+    schedule: Annotated[str, SCHEDULE, AfterValidator(SCHEDULE.check)] = Field(
+        default="constant",
+        description="how lr changes: step_lr multiplies it by gamma every step_size steps, "
+        "cosine_lr lets it fall to 0 along a cosine, after a warm-up",
+    )
+    step_size: int = Field(default=100, ge=1, description="steps between two decays of step_lr")
+    gamma: float = Field(default=0.1, gt=0, le=1, description="factor of each decay of step_lr")
+    warmup: int = Field(
+        default=0, ge=0, description="steps in which cosine_lr rises to lr before it falls"
+    )
     momentum: float = Field(
         default=0.9,
         ge=0,
@@ -221,6 +232,15 @@ class Case(BaseModel):
             raise ValueError(
                 "l2_route is loss, but adamw decays the weights apart from the loss; leave it out, "
                 "or use --optimizer adam"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_fits_steps(self) -> Self:
+        if self.schedule == "cosine_lr" and self.warmup >= self.steps:
+            raise ValueError(
+                f"warmup is {self.warmup}, of {self.steps} steps: it must be shorter than the "
+                "training"
             )
         return self
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch_parity.compare.models import model_names
-from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, of_kind
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, SCHEDULES, of_kind
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ ACTIVATION = OneOf(activations)
 OUTPUT = OneOf(lambda: (*activations(), "auto"))
 LOSS = OneOf(lambda: (*losses(), "auto"))
 OPTIMIZER = OneOf(lambda: tuple(OPTIMIZERS))
+SCHEDULE = OneOf(lambda: ("constant", *SCHEDULES))
 
 
 # The losses of numbers to predict; of classes they take a number for each, 0 or 1.

@@ -136,6 +136,8 @@ from torch_parity.manual.optimizers.momentum import (
 from torch_parity.manual.optimizers.nesterov import Nesterov, nesterov
 from torch_parity.manual.optimizers.rmsprop import RMSprop, rmsprop
 from torch_parity.manual.optimizers.sgd import SGD, sgd
+from torch_parity.manual.schedules.cosine_lr import cosine_lr
+from torch_parity.manual.schedules.step_lr import step_lr
 
 __all__ = [
     "COURSE",
@@ -181,6 +183,7 @@ __all__ = [
     "conv2d_backward",
     "conv_transpose2d",
     "conv_transpose2d_backward",
+    "cosine_lr",
     "cost",
     "cross_entropy",
     "cross_entropy_backward",
@@ -282,6 +285,7 @@ __all__ = [
     "split",
     "split_backward",
     "step",
+    "step_lr",
     "sub",
     "sub_backward",
     "sum",

@@ -24,7 +24,7 @@ from torch_parity.compare.flow.functions import (
 )
 from torch_parity.compare.flow.nodes import Node, is_private
 from torch_parity.compare.flow.trace import judged_in
-from torch_parity.compare.register import OPERATIONS
+from torch_parity.compare.register import OPERATIONS, SCHEDULES
 from torch_parity.compare.register.row import Operation
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.manual.models.step import Tensors
@@ -229,8 +229,14 @@ def _optimizer(name: str, names: tuple[str, ...]) -> Callable[..., Any]:
     return update
 
 
+def _schedule(by_hand: Callable[..., Any]) -> Callable[..., Any]:
+    """A learning rate is a Python number in torch as well."""
+    return lambda lr, t, **options: to_torch(np.asarray(by_hand(to_numpy(lr), int(t), **options)))
+
+
 IN_TORCH: dict[str, Callable[..., Any]] = {
     **STRUCTURE,
+    **{name: _schedule(by_hand) for name, by_hand in SCHEDULES.items()},
     **{name: _optimizer(name, in_torch) for name, in_torch in MEMORY.items()},
     "weigh": PRIMITIVES["weigh"],
     "log": torch.log,

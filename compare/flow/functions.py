@@ -9,7 +9,7 @@ import numpy as np
 
 from torch_parity import manual
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, SCHEDULES
 from torch_parity.compare.register.row import OptimizerRow, Part
 
 BACKWARD, PARAMETERS = "_backward", "_backward_parameters"
@@ -73,6 +73,8 @@ class Functions(Mapping[str, Callable[..., Any]]):
             return STRUCTURE[operation]
         if operation in OPTIMIZERS:
             return _update(OPTIMIZERS[operation])
+        if operation in SCHEDULES:
+            return SCHEDULES[operation]
         name, suffix = split(operation)
         found: Callable[..., Any] | None = getattr(OPERATIONS[name], PARTS[suffix])
         if found is None:
@@ -84,7 +86,7 @@ class Functions(Mapping[str, Callable[..., Any]]):
             yield from (name, name + BACKWARD)
             if row.backward_parameters:
                 yield name + PARAMETERS
-        yield from (*STRUCTURE, *OPTIMIZERS)
+        yield from (*STRUCTURE, *OPTIMIZERS, *SCHEDULES)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

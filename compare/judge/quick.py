@@ -23,7 +23,7 @@ from torch_parity.compare.flow.stretch import stretches
 from torch_parity.compare.flow.trace import Tensors, Trace
 from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.replay import recorded_inputs, replay_stretch
-from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, SCHEDULES
 
 PER_SUM, PER_ENTRY = 2.0, 8.0  # units of u: for each sqrt(n) of a sum, and for all else
 
@@ -92,7 +92,7 @@ def _is_elementwise(operation: str) -> bool:
     """Whether an entry is made of few numbers: the register says so."""
     row = OPERATIONS.get(split(operation)[0])
     if row is None:
-        return operation in STRUCTURE or operation in OPTIMIZERS
+        return operation in (*STRUCTURE, *OPTIMIZERS, *SCHEDULES)
     return row.kind in ("activation", "dropout", "arithmetic", "layout")
 
 

@@ -17,6 +17,7 @@ from torch_parity.compare.register import (
     optimizers,
 )
 from torch_parity.compare.register.row import Kind, Operation, OptimizerRow
+from torch_parity.compare.register.schedules import SCHEDULES as SCHEDULES
 from torch_parity.manual.recording import input_names, option_names
 from torch_parity.torch_ref.operations import ADDED as added_in_torch
 

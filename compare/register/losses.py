@@ -26,7 +26,7 @@ def _loss(
     *options: Mapping[str, Any],
     torch: Callable[..., Callable[..., Any]] | None = None,
 ) -> Operation:
-    """A loss with each of these options, and with each reduction in turn."""
+    """A loss with each of these options, and with each reduction in turn where they name none."""
     of = tuple(name for name in input_names(forward) if name != "y")
     many = max(len(options), len(REDUCTIONS))
     each = tuple(
@@ -49,8 +49,9 @@ ROWS = (
     _loss(manual.binary_cross_entropy_with_logits, "BCEWithLogitsLoss", scores_and_bits),
     _loss(
         manual.cross_entropy, "CrossEntropyLoss", scores_and_classes,
-        _entropies(None, -100, 0.0), _entropies(None, 2, 0.3),
-        _entropies(CLASS_WEIGHTS, -100, 0.0), _entropies(CLASS_WEIGHTS, 2, 0.1),
+        _entropies(None, -100, 0.0), _entropies(CLASS_WEIGHTS, -100, 0.0),
+        _entropies(None, 2, 0.3), _entropies(CLASS_WEIGHTS, 2, 0.1),
+        {"reduction": "mean", **_entropies(None, 1, 0.0)},
         torch=cross_entropy_twin,
     ),
     _loss(

@@ -139,7 +139,7 @@ class Training:
             self.perturbed_copy = start.perturbed_copy
             self._perturbation_rng.bit_generator.state = start.perturbation_rng
             self._generator = torch.tensor(start.generator)
-            pair.torch.restore(start.torch.params, start.optimizer)
+            pair.torch.restore(start.torch.params, start.optimizer, start.step)
 
     def state(self) -> State:
         """The state after the last record."""
@@ -170,14 +170,17 @@ class Training:
         """One step of every side; a step that is not finite moves none of them."""
         case, pair = self.case, self.pair
         x, y = self.data.x_train[rows], pair.targets.y_train[rows]
-        began = perf_counter()
+        began, lr = perf_counter(), pair.torch.lr
         by_torch, masks = pair.torch.step(x, y)
         at = self.torch
-        judged = pair.manual.step(at.params, at.memory, x, y, masks)
+        judged = pair.manual.step(at.params, at.memory, x, y, masks, self.step, lr)
         stepping = perf_counter() - began
         start = {"x": x, "y": y, **at.params, **at.memory, **masks, **self.before}
         start["batch"] = np.asarray(case.batch)
         nodes = flow(pair.manual.net, pair.manual.optimizer, active_masks(masks))
+        if lr is not None and pair.schedule:
+            start |= pair.schedule.given(self.step)
+            nodes = pair.schedule.nodes(nodes, lr)
         look_closer = step % case.log_every == 0 or step in (1, case.steps)
         began = perf_counter()
         judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
@@ -188,7 +191,9 @@ class Training:
         if self.watch:
             self.watch(step, at.params, x, y, masks, judged, by_torch)
         sides = self._free_sides()
-        free, moved = (pair.manual.step(s.params, s.memory, x, y, masks) for s in sides.values())
+        free, moved = (
+            pair.manual.step(s.params, s.memory, x, y, masks, self.step) for s in sides.values()
+        )
         begins = {who: {**start, **s.params, **s.memory} for who, s in sides.items()}
         if lost := _lost(begins, (free, moved), nodes):
             return replace(nothing, lost=lost)
@@ -278,6 +283,8 @@ def batches(case: Case, m: int) -> Iterator[np.ndarray]:
 
 def _curves(trace: Tensors, params: list[str], names: Names) -> Curves:
     curves = {"loss/batch": float(trace["loss"])}
+    if "lr" in trace:
+        curves["learning_rate"] = float(trace["lr"])
     if "cost" in trace:
         curves["cost/batch"] = float(trace["cost"])
     for name in params:

@@ -15,7 +15,7 @@ from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
 from torch_parity.compare.flow.nodes import Node, is_private, result
-from torch_parity.compare.register import OPTIMIZERS
+from torch_parity.compare.register import OPTIMIZERS, SCHEDULES
 
 
 def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
@@ -52,7 +52,7 @@ def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
 
 
 def _phase(node: Node) -> str:
-    if node.operation in (*OPTIMIZERS, "count"):
+    if node.operation in (*OPTIMIZERS, *SCHEDULES, "count"):
         return "update"
     turned = node.forward is not None or node.operation in ("accumulate", "zeros")
     return "backward" if turned else "forward"

@@ -1,7 +1,7 @@
 """The pair: one case, built on both sides from the same data, parameters and masks."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from torch_parity.compare.flow.graph import Graph
 from torch_parity.compare.flow.law import flow, recorded_forward
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
+from torch_parity.compare.sources.schedule import Schedule, schedule_of
 from torch_parity.compare.sources.torch_names import names_for, parameters
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.manual import Model, Optimizer
@@ -52,13 +53,26 @@ class ManualSide:
 
     net: Model
     optimizer: Optimizer
+    schedule: Schedule | None = None
 
     def step(
-        self, params: Tensors, state: Tensors, x: np.ndarray, y: np.ndarray, masks: Tensors
+        self,
+        params: Tensors,
+        state: Tensors,
+        x: np.ndarray,
+        y: np.ndarray,
+        masks: Tensors,
+        done: int = 0,
+        lr: float | None = None,
     ) -> Tensors:
-        """manual.step on this side's network and optimizer."""
+        """manual.step on this side's network and optimizer, after so many steps: with this learning
+        rate, or with the one that the schedule has."""
         given = (all_widened(params), all_widened(state), widened(x), widened(y))
-        return manual.step(self.net, self.optimizer, *given, all_widened(masks))
+        if self.schedule is None:
+            return manual.step(self.net, self.optimizer, *given, all_widened(masks))
+        optimizer: Any = self.optimizer
+        now = replace(optimizer, lr=self.schedule.at(done) if lr is None else lr)
+        return self.schedule.recorded(done) | manual.step(self.net, now, *given, all_widened(masks))
 
     def outputs(self, params: Tensors, x: np.ndarray) -> Tensors:
         """Every tensor from the input to the output, dropout off."""
@@ -81,6 +95,8 @@ class TorchSide:
     model: Model
     order: dict[str, int]
     device: torch.device = CPU
+    schedule: Schedule | None = None
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -92,11 +108,24 @@ class TorchSide:
         """The module's parameters under the model's names."""
         return dict(self.task.params)
 
+    @property
+    def lr(self) -> float | None:
+        """The learning rate of the next step; None where it is constant. (momentum_course has
+        another one in torch, with the same factor.)"""
+        if self.schedule is None:
+            return None
+        group = self.optimizer.param_groups[0]
+        return self.schedule.base * float(group["lr"] / group["initial_lr"])
+
     def step(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensors, Tensors]:
         """One recorded step -> (trace, masks), as arrays in memory of their own."""
+        lr = self.lr
         tensors, masks = trace.recorded_step(
             self.task, to_torch(x, self.device), to_torch(y, self.device)
         )
+        if self.scheduler and "loss" in tensors:
+            tensors["lr"] = torch.tensor(lr, dtype=next(self.net.parameters()).dtype)
+            self.scheduler.step()
         at = self.order
         in_order = sorted(tensors, key=lambda name: at.get(name, len(at)))
         return {n: to_numpy(tensors[n]) for n in in_order}, _arrays(masks)
@@ -114,22 +143,31 @@ class TorchSide:
         """Copies of what torch's optimizer keeps, under torch's names: 0/momentum_buffer is that of
         the first parameter. (A trace has the course's names for it, and with them its scale.)"""
         kept = self.optimizer.state_dict()["state"]
-        return {
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        schedule = {"schedule/lr": np.asarray(rates)} if self.scheduler else {}
+        return schedule | {
             f"{i}/{name}": to_numpy(value).copy()
             for i, slots in kept.items()
             for name, value in slots.items()
         }
 
-    def restore(self, params: Tensors, memory: Tensors) -> None:
-        """Put both back to what they were, bit for bit."""
+    def restore(self, params: Tensors, memory: Tensors, done: int = 0) -> None:
+        """Put both back to what they were after so many steps, bit for bit."""
         with torch.no_grad():
             for name, p in self.parameters.items():
                 p.copy_(to_torch(params[name]))
         kept: dict[int, dict[str, torch.Tensor]] = {}
+        rates = memory.get("schedule/lr", ())
         for key, value in memory.items():
             i, name = key.split("/")
+            if i == "schedule":
+                continue
             kept.setdefault(int(i), {})[name] = to_torch(value)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
+        if self.scheduler:
+            self.scheduler.last_epoch = done
+            for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+                group["lr"] = float(rate)
 
     def outputs(self, x: np.ndarray) -> Tensors:
         """Every tensor from the input to the output, dropout off; to look at, so halves are
@@ -160,6 +198,11 @@ class Pair:
     targets: Targets
     params: Tensors
     state: Tensors
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """Of the learning rate, where it changes."""
+        return self.manual.schedule
 
     @cached_property
     def hidden_activations(self) -> tuple[tuple[str, str], ...]:
@@ -192,7 +235,7 @@ def build(case: Case, data: Data) -> Pair:
     params = _parameters(case, net)
     row = OPTIMIZERS[case.optimizer]
     constants = {n: choices[CALLED.get(n, n)] for n in row.option_names}
-    by_hand = ManualSide(net, row.by_hand(**constants))
+    by_hand = ManualSide(net, row.by_hand(**constants), schedule_of(case))
     in_torch = _torch_side(case, device, by_hand, model.module(choices), params, data.x_train[:2])
     state = manual.initial_state(by_hand.optimizer, params, net.names)
     return Pair(by_hand, in_torch, t, params, state)
@@ -241,7 +284,10 @@ def _torch_side(
     names = names_for(net, module, recorded_forward(net, masks), to_torch(x, device))
     criterion = operations.find(net.loss)(net.reduction)
     task = trace.Task(module, own, criterion, optimizer, read, penalty, names)
-    return TorchSide(module, task, net, _order(flow(net, by_hand.optimizer, masks)), device)
+    order = _order(flow(net, by_hand.optimizer, masks))
+    schedule = by_hand.schedule
+    scheduler = schedule.in_torch(optimizer) if schedule else None
+    return TorchSide(module, task, net, order, device, schedule, scheduler)
 
 
 def _order(nodes: tuple[Node, ...]) -> dict[str, int]:

@@ -136,6 +136,8 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
         raise InputError(f"--model {case.model}: ranks train mlp only")
     if not net.bias:
         raise InputError("--no-bias: ranks train layers with a bias; leave it out")
+    if sides.schedule:
+        raise InputError(f"--schedule {case.schedule}: ranks train with a constant lr only")
     to_rows = sum(rows) / net.m  # a job divides its lambdas by all rows
     return Job(
         sizes=net.sizes,

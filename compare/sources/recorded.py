@@ -58,14 +58,18 @@ def record(pair: Pair, x: np.ndarray, y: np.ndarray, count: int) -> list[Recorde
     at = (pair.params, pair.state)
     before: Tensors = {}
     recorded = []
-    for _ in range(count):
+    for done in range(count):
+        lr = pair.torch.lr
         by_torch, masks = pair.torch.step(x, y)
         with np.errstate(over="ignore", invalid="ignore"):
-            by_hand = pair.manual.step(*at, x, y, masks)
+            by_hand = pair.manual.step(*at, x, y, masks, done, lr)
         if "loss" not in by_torch or not all(np.isfinite(a).all() for a in by_torch.values()):
             raise ArithmeticError("the steps do not stay finite")
         start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
         nodes = flow(pair.manual.net, pair.manual.optimizer, active_masks(masks))
+        if lr is not None and pair.schedule:
+            start |= pair.schedule.given(done)
+            nodes = pair.schedule.nodes(nodes, lr)
         recorded.append(Recorded(nodes, start, by_hand, by_torch, pair))
         at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
         before = previous(by_torch, pair)

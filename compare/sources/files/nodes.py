@@ -14,7 +14,7 @@ from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.flow.functions import BACKWARD, FUNCTIONS, PARAMETERS, split
 from torch_parity.compare.flow.graph import linked
 from torch_parity.compare.flow.nodes import Node, result
-from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, SCHEDULES
 from torch_parity.manual.losses.cross_entropy import Weights
 from torch_parity.manual.recording import input_names, option_names, takes_any_number
 from torch_parity.manual.shapes import Dim
@@ -55,6 +55,8 @@ def signature(operation: str) -> Signature | None:
         of = OPTIMIZERS[operation]
         counter = ("new_t",) if of.counts else ()
         return Signature(("W", "dW", *of.slots, *counter), (*of.slots, "W"), of.option_names)
+    if operation in SCHEDULES:
+        return Signature(("base_lr", "steps_done"), ("lr",), option_names(SCHEDULES[operation]))
     name, suffix = split(operation)
     row = OPERATIONS.get(name)
     if row is None:
@@ -94,7 +96,11 @@ OF_LOSSES: dict[str, Any] = {
     "l2": _Penalty,
     "m": _Count,
 }
-OF_OPTIMIZERS: dict[str, Any] = {
+OF_OPTIMIZERS: dict[str, Any] = {  # and of a schedule of the learning rate
+    "step_size": _Count,
+    "gamma": _Positive,
+    "steps": _Count,
+    "warmup": Annotated[int, Field(strict=True, ge=0, le=2**53)],
     "lr": _Positive,
     "momentum": _Share,
     "alpha": _Share,

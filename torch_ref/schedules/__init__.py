@@ -1,0 +1,1 @@
+"""The schedules of manual/schedules/ in torch: call step() on them after each optimizer.step()."""
