@@ -34,6 +34,7 @@ KINDS = {
     "optimizer": "Optimizers",
     "adam": "Adam",
     "update_rules": "Nesterov, RMSprop and AdamW",
+    "schedules": "Schedules of the learning rate",
     "sums": "Sums and shortcuts",
     "distributed": "Many ranks",
 }

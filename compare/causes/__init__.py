@@ -17,6 +17,7 @@ from torch_parity.compare.causes import (
     optimizer,
     penalty,
     precision,
+    schedules,
     sums,
     update_rules,
 )
@@ -41,6 +42,7 @@ CATALOGUE: dict[str, Cause] = {
         optimizer,
         adam,
         update_rules,
+        schedules,
         distributed,
         sums,
     )

@@ -97,8 +97,8 @@ class Cause:
     touches. manual and torch are the remedy as a line of code on either side; remedy gives both for
     the operation at hand, where they depend on it. tuned marks a mistake
     with a number read off the record: it yields to one that explains as much without. yields_to is
-    a mistake whose traces all look like this one's. dtype, activation and optimizer are those of a
-    case that can have it; no activation is any of the course's, no optimizer momentum or Adam.
+    a mistake whose traces all look like this one's. dtype, activation and case (other fields) are
+    those of a case that can have it; no activation is any of the course's.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Cause:
     yields_to: str = ""
     dtype: Literal["float64", "float32"] = "float64"
     activation: str = ""
-    optimizer: str = ""
+    case: Mapping[str, Any] = field(default_factory=dict)
     remedy: Callable[[Node], tuple[str, str]] | None = None
 
 

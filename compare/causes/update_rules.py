@@ -105,7 +105,7 @@ CAUSES = (
         "W = W - lr * (dW + momentum * v)",
         "SGD(..., momentum=0.9, nesterov=True)",
         (one(_plain_momentum, NESTEROV),),
-        optimizer="nesterov",
+        case={"optimizer": "nesterov"},
         remedy=of_step,
     ),
     Cause(
@@ -114,7 +114,7 @@ CAUSES = (
         "W = W - lr * (dW + momentum * v)",
         "SGD(..., momentum=0.9, nesterov=True)",
         (one(by(_along_the_average), NESTEROV),),
-        optimizer="nesterov",
+        case={"optimizer": "nesterov"},
         remedy=of_step,
     ),
     Cause(
@@ -123,7 +123,7 @@ CAUSES = (
         "dW / (np.sqrt(s) + eps)",
         "torch.optim.RMSprop(eps=1e-8)  # adds it outside",
         (one(by(_rmsprop(lambda f, s, eps: f["sqrt"](s + eps))), RMSPROP),),
-        optimizer="rmsprop",
+        case={"optimizer": "rmsprop"},
     ),
     Cause(
         "rmsprop_root_missing",
@@ -131,7 +131,7 @@ CAUSES = (
         "dW / (np.sqrt(s) + eps)",
         "torch.optim.RMSprop(...)  # divides by the root",
         (one(by(_rmsprop(lambda f, s, eps: s + eps)), RMSPROP),),
-        optimizer="rmsprop",
+        case={"optimizer": "rmsprop"},
     ),
     Cause(
         "rmsprop_old_average",
@@ -139,7 +139,7 @@ CAUSES = (
         "s = alpha * s + (1 - alpha) * dW**2  # before the step that divides by it",
         "torch.optim.RMSprop(...)  # updates square_avg first",
         (one(by(_of_the_old_average), RMSPROP),),
-        optimizer="rmsprop",
+        case={"optimizer": "rmsprop"},
     ),
     Cause(
         "rmsprop_alpha_reversed",
@@ -147,7 +147,7 @@ CAUSES = (
         "s = alpha * s + (1 - alpha) * dW**2",
         "torch.optim.RMSprop(alpha=beta)  # the course's beta, near 1",
         (one(_alpha_reversed, RMSPROP),),
-        optimizer="rmsprop",
+        case={"optimizer": "rmsprop"},
         remedy=of_step,
     ),
     Cause(
@@ -156,7 +156,7 @@ CAUSES = (
         "np.sqrt(s) + eps  # eps = 1e-8, unless the case says otherwise",
         "torch.optim.RMSprop(eps=1e-8)",
         (one(_other_epsilon, RMSPROP),),
-        optimizer="rmsprop",
+        case={"optimizer": "rmsprop"},
         remedy=of_step,
         tuned=True,
     ),
@@ -166,7 +166,7 @@ CAUSES = (
         "W = W * (1 - lr * weight_decay)  # and dW as the loss gives it",
         "torch.optim.AdamW(..., weight_decay=...)  # not Adam",
         (one(by(_coupled), _decays),),
-        optimizer="adamw",
+        case={"optimizer": "adamw"},
         remedy=of_step,
     ),
     Cause(
@@ -175,7 +175,7 @@ CAUSES = (
         "W = W * (1 - lr * weight_decay)",
         "torch.optim.AdamW(..., weight_decay=...)  # its default is 0.01",
         (one(_undecayed, _decays),),
-        optimizer="adamw",
+        case={"optimizer": "adamw"},
         remedy=of_step,
     ),
     Cause(
@@ -184,7 +184,7 @@ CAUSES = (
         "W = W * (1 - lr * weight_decay)",
         "torch.optim.AdamW(...)  # as the paper has it: weight_decay / lr",
         (one(by(_without_lr), _decays),),
-        optimizer="adamw",
+        case={"optimizer": "adamw"},
         remedy=of_step,
     ),
     Cause(
@@ -193,7 +193,7 @@ CAUSES = (
         "W = W * (1 - lr * weight_decay)  # then W - lr * v_corrected / ...",
         "torch.optim.AdamW(...)  # decays first",
         (one(by(_of_the_new_weights), _decays),),
-        optimizer="adamw",
+        case={"optimizer": "adamw"},
         remedy=of_step,
     ),
     Cause(
@@ -202,6 +202,6 @@ CAUSES = (
         "W * (1 - lr * weight_decay)  # of weights only",
         '[{"params": weights}, {"params": biases_and_norms, "weight_decay": 0}]',
         ((Effect(_spared, _decayed_as_weights),),),
-        optimizer="adamw",
+        case={"optimizer": "adamw"},
     ),
 )

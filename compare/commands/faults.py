@@ -109,7 +109,6 @@ def _described(case: Case, rows: tuple[int, ...]) -> str:
 def _cases(cause: Cause, model: str) -> Iterator[Case]:
     """Small cases; one layer is as wide as the batch, so that a sum over the wrong axis runs."""
     activations = (cause.activation,) if cause.activation else COURSE
-    optimizers = (cause.optimizer,) if cause.optimizer else ("momentum", "adam")
     for reduction, (data_set, loss) in itertools.product(
         ("mean", "sum"),
         (
@@ -119,7 +118,9 @@ def _cases(cause: Cause, model: str) -> Iterator[Case]:
             ("digits", "mse_loss"),
         ),
     ):
-        for activation, optimizer, p in itertools.product(activations, optimizers, (0.3, 0.0)):
+        for activation, optimizer, p in itertools.product(
+            activations, ("momentum", "adam"), (0.3, 0.0)
+        ):
             yield Case.model_validate(
                 {
                     "model": model,
@@ -135,6 +136,7 @@ def _cases(cause: Cause, model: str) -> Iterator[Case]:
                     "bias_scale": 0.3,
                     "samples": 60,
                     "dtype": cause.dtype,
+                    **cause.case,
                 }
             )
 
