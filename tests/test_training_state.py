@@ -15,13 +15,17 @@ from torch_parity.compare.sources import pair
 
 STEPS = 24
 OPTIMIZERS = ("sgd", "momentum", "momentum_course", "adam")
+DTYPES = ("float64", "float32", "bfloat16")
+CASES = [(optimizer, dtype) for optimizer in OPTIMIZERS for dtype in DTYPES]
+CASES += [(optimizer, "float32") for optimizer in ("nesterov", "rmsprop", "adamw")]
 
 
-def case_of(optimizer: str, dtype: str) -> Case:
+def case_of(optimizer: str, dtype: str, **more: object) -> Case:
     """Dropout, both penalties, a short last batch, three layers of different widths."""
     return Case.model_validate(
         {"data": "moons", "samples": 90, "hidden": (5, 4), "optimizer": optimizer, "dtype": dtype}
         | {"l1": 0.1, "p": 0.3, "lr": 0.02, "batch": 32, "steps": STEPS, "log_every": 5}
+        | more
     )
 
 
@@ -41,8 +45,7 @@ def traces(case: Case, start: State | None = None) -> Iterator[tuple[int, bytes,
         seen.clear()
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("optimizer", "dtype"), CASES)
 def test_the_same_steps_from_a_state_on(optimizer: str, dtype: str) -> None:
     case = case_of(optimizer, dtype)
     whole = {step: (made, state) for step, made, state in traces(case)}
@@ -50,6 +53,19 @@ def test_the_same_steps_from_a_state_on(optimizer: str, dtype: str) -> None:
     for cut in (1, 7, STEPS - 1):
         rest = {step: made for step, made, _ in traces(case, whole[cut][1])}
         assert list(rest) == list(range(cut + 1, STEPS + 1))
+        assert all(rest[step] == whole[step][0] for step in rest), f"after step {cut}"
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [{"schedule": "step_lr", "step_size": 3}, {"schedule": "cosine_lr", "warmup": 9}],
+    ids=lambda chosen: chosen["schedule"],
+)
+def test_a_schedule_continues_where_it_stood(schedule: dict[str, object]) -> None:
+    case = case_of("momentum_course", "float32", **schedule)
+    whole = {step: (made, state) for step, made, state in traces(case)}
+    for cut in (1, 7, STEPS - 1):
+        rest = {step: made for step, made, _ in traces(case, whole[cut][1])}
         assert all(rest[step] == whole[step][0] for step in rest), f"after step {cut}"
 
 

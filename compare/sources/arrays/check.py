@@ -61,6 +61,11 @@ def check(
         raise InputError(f"mine is a {type(mine).__name__}, expected a dict of arrays by name")
     if not steps:
         raise InputError("mine is an empty list, expected a dict of arrays for each step")
+    if len(steps) > 1 and at.case.schedule != "constant":
+        raise InputError(
+            f"the case has schedule {at.case.schedule}, but several steps in a row are judged with "
+            "one lr: check each step by itself, from given(case, step=...)"
+        )
     return _report([named(m, at, tuple(ignore)) for m in steps], at, layout)
 
 
