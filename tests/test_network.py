@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from tests.drawn import case_and_data, steps
 from torch_parity import manual
@@ -96,6 +97,14 @@ def test_biases_are_never_decayed() -> None:
     assert {tuple(p.shape) for p in weights["params"]} == {(5, 3), (4, 5), (2, 4)}
     assert {tuple(p.shape) for p in biases["params"]} == {(5,), (4,), (2,)}
     assert (weights["weight_decay"], biases["weight_decay"]) == (0.3, 0.0)
+
+
+def test_norms_are_never_decayed_and_no_parameter_is_left_out() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.LayerNorm(4), nn.Linear(4, 3))
+    net.register_parameter("of_another_name", nn.Parameter(torch.ones(1)))
+    weights, others = parameter_groups(net, 0.3)
+    assert {tuple(p.shape) for p in weights["params"]} == {(2, 1, 3, 3), (3, 4)}
+    assert {*map(id, weights["params"] + others["params"])} == {*map(id, net.parameters())}
 
 
 def test_torchs_parameters_are_not_the_hands() -> None:

@@ -80,3 +80,27 @@ def test_weight_decay_in_adam_goes_through_the_gradient() -> None:
     zeros = np.zeros_like(W)
     expected, _, _ = manual.adam(W, dW + 0.5 * W, zeros, zeros, 1, lr=0.1)
     np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-14)
+
+
+def test_adamw_spares_biases_and_norms_and_the_moments_see_no_decay() -> None:
+    optimizer = manual.AdamW(lr=0.1, weight_decay=0.5)
+    params = {"W": np.full((2, 2), 3.0), "b": np.full(2, 3.0)}
+    state = manual.initial_state(optimizer, params, manual.COURSE)
+    gradients = {"dW": np.zeros((2, 2)), "db": np.zeros(2)}
+    new = manual.update(optimizer, params, gradients, state, manual.COURSE)
+    np.testing.assert_allclose(new["W"], 3 * (1 - 0.1 * 0.5), rtol=1e-15)
+    np.testing.assert_array_equal(new["b"], params["b"])
+    assert not new["vW"].any()
+    assert not new["sW"].any()
+
+
+def test_nesterov_is_the_published_form_at_the_point_ahead() -> None:
+    """Sutskever's v and W, with the gradient at W + momentum * v: ours is that point."""
+    target, lr, decay = np.array([1.0, -2.0]), 0.1, 0.7
+    W, v = np.array([4.0, 3.0]), np.zeros(2)
+    ours, memory = W, np.zeros(2)
+    for _ in range(5):
+        ours, memory = manual.nesterov(ours, ours - target, memory, lr, decay)
+        v = decay * v - lr * (W + decay * v - target)
+        W = W + v
+        np.testing.assert_allclose(ours, W + decay * v, rtol=1e-14)

@@ -34,7 +34,7 @@ def rows_and_index(rng: np.random.Generator, dtype: Any) -> Samples:
 
 def scores_and_classes(rng: np.random.Generator, dtype: Any) -> Samples:
     """z, and one class for each row; each of the five is there."""
-    classes = rng.permutation([0, 1, 2, 3, 4, rng.integers(0, 5)])
+    classes = rng.permutation(np.append(np.arange(5), rng.integers(0, 5)))
     return {"z": rng.normal(0, 3, (6, 5)).astype(dtype), "y": classes}
 
 
