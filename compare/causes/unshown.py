@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from torch_parity.compare.bounds.precision import all_widened
-from torch_parity.compare.causes import adam, optimizer, update_rules
+from torch_parity.compare.causes import adam, optimizer, schedules, update_rules
 from torch_parity.compare.causes.cause import Effect, Evidence
 from torch_parity.compare.causes.optimizer import COUNT, UPDATE
+from torch_parity.compare.causes.schedules import SCHEDULE
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Trace, judged_in
@@ -25,7 +26,7 @@ def unshown(side: Trace) -> tuple[str, ...]:
     ends = {
         end: stretch
         for end, stretch in stretches(side.nodes, known, made).items()
-        if any(UPDATE(n, _NOTHING) or COUNT(n, _NOTHING) for n in stretch)
+        if any(where(n, _NOTHING) for n in stretch for where in (UPDATE, COUNT, SCHEDULE))
     }
     if not ends:
         return ()
@@ -33,7 +34,7 @@ def unshown(side: Trace) -> tuple[str, ...]:
     evidence = Evidence(side.nodes, complete, made, judged_in(given, made), (known, made))
     return tuple(
         cause.name
-        for cause in (*optimizer.CAUSES, *adam.CAUSES, *update_rules.CAUSES)
+        for cause in (*optimizer.CAUSES, *adam.CAUSES, *update_rules.CAUSES, *schedules.CAUSES)
         if not cause.tuned and any(_unnoticed(way, ends, evidence) for way in cause.ways)
     )
 

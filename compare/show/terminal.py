@@ -43,12 +43,13 @@ def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
     """What is about to run, in three lines."""
     sizes = "-".join(str(n) for n in pair.manual.net.sizes)
     t = pair.targets
+    scheduled = "" if case.schedule == "constant" else f" at first, by {case.schedule}"
     console.print(
         f"[bold]{escape(data.name)}[/]: {len(data.x_train)} train and {len(data.x_dev)} dev "
         f"samples, network {sizes} ({case.activation}, {t.output} output), {case.dtype}\n"
         f"loss {t.loss} ({case.reduction}), dropout p={case.p:g}, "
         f"L2 lambda={case.l2:g} by {case.l2_route}, L1 lambda={case.l1:g}, m={len(data.x_train)}\n"
-        f"{case.optimizer} lr={case.lr:g}, {case.steps} steps of {case.batch} samples, "
+        f"{case.optimizer} lr={case.lr:g}{scheduled}, {case.steps} steps of {case.batch} samples, "
         f"{case.initializer}, seed {case.seed}",
         highlight=False,
         soft_wrap=True,
