@@ -109,7 +109,7 @@ class TestOptions:
             ("threads", "99999999999"),
             ("activation", "rel"),
             ("loss", "crossentropy"),
-            ("optimizer", "adamw"),
+            ("optimizer", "adamax"),
             ("dtype", "float8"),
         ],
     )
