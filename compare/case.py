@@ -6,6 +6,7 @@ text that --help shows.
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -233,6 +234,12 @@ class Case(BaseModel):
             fitting = " or ".join(outputs_of(self.loss))
             raise ValueError(f"output {self.output} does not fit loss {self.loss}: use {fitting}")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """What differs from the defaults."""
+        for name, value in super().__repr_args__():
+            if name and value != type(self).model_fields[name].default:
+                yield name, value
 
 
 def load(file: Path | None = None, **options: Any) -> Case:

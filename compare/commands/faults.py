@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
@@ -35,15 +34,6 @@ class Planted:
     into: str
     side: Side
     judgement: Judgement
-
-
-def list_all(console: Console) -> None:
-    """Print every cause, one per line."""
-    table = Table("name", "the mistake", box=None, pad_edge=False)
-    for cause in CATALOGUE.values():
-        table.add_row(cause.name, escape(cause.sentence))
-    console.print(table)
-    console.print(f"\n{len(CATALOGUE)} known mistakes; parity faults NAME plants one.")
 
 
 def show(console: Console, name: str, side: Side) -> None:
