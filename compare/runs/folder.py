@@ -1,7 +1,9 @@
 """The folder of a run. A name belongs to one run, so that logs are never mixed."""
 
 import itertools
+import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +58,27 @@ def find(root: Path, name: str | None) -> Path:
     if root / name not in found:
         raise InputError(f"no run {name!r} in {root}: {suggest(name, (p.name for p in found))}")
     return root / name
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a run whose files are not its own: it may come from somebody else, and what is written
+    to or read from a link is another file.
+
+    Raises:
+        InputError: it holds a link, a hard link to a file, or something that is neither a file nor
+            a folder.
+    """
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            found = path.lstat()
+            if stat.S_ISDIR(found.st_mode):
+                continue
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise InputError(
+                    f"{path} is a link or no plain file; a run has only files and folders of its "
+                    f"own, so nothing is read or written there: copy the run with  cp -rL {folder} "
+                    "NEW  if you trust it"
+                )
 
 
 def resume_command(folder: Path) -> str:

@@ -168,6 +168,16 @@ def _of_modules(folder: Path) -> Page:
     )
 
 
+def verdict_of_training(folder: Path, steps: int) -> tuple[Status, str, tuple[str, ...]]:
+    """The verdict that a training of so many steps left: in one word, one line, and the rest.
+
+    Raises:
+        InputError: it left none, or it is damaged.
+    """
+    summary = stored.read(folder / "summary.json", StoredSummary)
+    return _verdict(summary, steps, _gradcheck(folder))
+
+
 def _gradcheck(folder: Path) -> stored.StoredGradcheck | None:
     file = folder / "gradcheck.json"
     return stored.read(file, stored.StoredGradcheck) if file.exists() else None
