@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.errors import InputError, has_control_characters, suggest
 
 
 def create(
@@ -50,7 +50,7 @@ def find(root: Path, name: str | None) -> Path:
     Raises:
         InputError: there is none (of that name).
     """
-    found = [p for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
+    found = [p for p in root.iterdir() if _is_run(p)] if root.is_dir() else []
     if not found:
         raise InputError(f"there are no runs in {root}; make one first:  parity train")
     if name is None:
@@ -85,6 +85,11 @@ def resume_command(folder: Path) -> str:
     """The command that resumes a run."""
     runs = "" if folder.parent == Path("runs") else f" --runs {folder.parent}"
     return f"parity train --resume {folder.name}{runs}"
+
+
+def _is_run(path: Path) -> bool:
+    """Whether it may be the folder of a run; its name is printed."""
+    return path.is_dir() and not has_control_characters(path.name)
 
 
 def _written(folder: Path) -> float:
