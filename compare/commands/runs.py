@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from torch_parity.compare.errors import InputError
+from torch_parity.compare.errors import InputError, printable
 from torch_parity.compare.runs import answers, folder
 from torch_parity.compare.runs.answers import RunAnswer
 from torch_parity.compare.runs.lock import RunLock
@@ -54,7 +54,9 @@ def list_runs(root: Path, as_json: bool) -> None:
     console.print(table, highlight=False)
     for run in found:
         if run.damaged:
-            console.print(f"{escape(run.name)}: {escape(run.damaged)}", highlight=False)
+            console.print(
+                f"{escape(printable(run.name))}: {escape(printable(run.damaged))}", highlight=False
+            )
 
 
 def remove_run(root: Path, name: str) -> None:
@@ -94,13 +96,13 @@ def _cells(run: Run) -> tuple[str, ...]:
     about = run.answer or RunAnswer("damaged", "NO VERDICT")
     colour = COLOURS.get(about.status, "yellow")
     return (
-        escape(run.name),
+        escape(printable(run.name)),
         f"[{colour}]{about.status}[/]",
         str(about.steps or ""),
         f"{about.score[1]:.1%}" if about.score else "",
         _when(run.written),
         decimal(run.size),
-        escape(about.kind),
+        escape(printable(about.kind)),
     )
 
 

@@ -60,6 +60,15 @@ def answer(folder: Path) -> RunAnswer:
     return RunAnswer("pictures", "NO VERDICT")
 
 
+def verdict_of_training(folder: Path, steps: int) -> tuple[Status, str, tuple[str, ...]]:
+    """The verdict that a training of so many steps left: in one word, one line, and the rest.
+
+    Raises:
+        InputError: it left none, or it is damaged.
+    """
+    return of_training(stored.read(folder / "summary.json", StoredSummary), steps, folder)
+
+
 def of_lesson(lesson: StoredLesson) -> Status:
     """PASS if both sides agreed and the lesson's last sentence holds."""
     held = lesson.passed and all(c.holds for c in lesson.conclusion[-1:])

@@ -236,8 +236,12 @@ def evaluate(
         )
         for curves, (loss, outputs) in sides:
             output = outputs[net.result]
-            curves[f"loss/{split}"] = loss
-            curves[f"{score_name(data)}/{split}"] = score(output, labels, t.loss, data.classes)
+            numbers = {
+                f"loss/{split}": loss,
+                f"{score_name(data)}/{split}": score(output, labels, t.loss, data.classes),
+            }
+            # what overflows only here leaves a gap in the curve
+            curves |= {tag: number for tag, number in numbers.items() if np.isfinite(number)}
             if split == "train" and curves is not record.perturbed_copy:
                 curves |= inactive_units(pair.hidden_activations, outputs)
 

@@ -20,6 +20,7 @@ from torch_parity.compare.flow.graph import Graph
 from torch_parity.compare.flow.law import flow, recorded_forward
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
+from torch_parity.compare.sources.size import refuse_too_large
 from torch_parity.compare.sources.torch_names import names_for, parameters
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.manual import Model, Optimizer
@@ -185,6 +186,7 @@ def build(case: Case, data: Data) -> Pair:
         net = model.model(choices)
     except ValueError as error:
         raise InputError(f"--model {case.model}: {error}") from None
+    refuse_too_large(net.shapes(), len(data.x_train), case.dtype)
     params = _parameters(case, net)
     row = OPTIMIZERS[case.optimizer]
     constants = {n: choices[_option(case, n)] for n in row.option_names}
