@@ -12,11 +12,12 @@ from rich.console import Console
 from book.shorthand import translated
 from tests.command import parity
 from torch_parity import manual
-from torch_parity.compare import threads
+from torch_parity.compare import data, threads
 from torch_parity.compare.errors import InputError
 from torch_parity.lessons import (
     LESSONS,
     backprop,
+    bias_variance,
     command,
     dropout,
     forward,
@@ -125,13 +126,31 @@ def test_initialization() -> None:
 @pytest.mark.slow
 def test_bias_variance() -> None:
     n = concluded("bias-variance")
+    assert 0.07 < n["base"] < 0.1
     for side in ("manual", "torch"):
-        assert n[f"too small/bias/{side}"] > 0.2
+        assert n[f"too small/bias/{side}"] > 0.05 > n[f"too small/variance/{side}"]
         assert n[f"trained longer/variance/{side}"] > 0.05 > n[f"more data/variance/{side}"]
+        assert n[f"more data/dev/{side}"] < n[f"regularized/dev/{side}"]
         denied("bias-variance", **{f"trained longer/bias/{side}": 0.9})
+        denied("bias-variance", **{f"too small/high variance/{side}": 1.0})
         denied("bias-variance", **{f"bigger/high bias/{side}": 0.0})
         denied("bias-variance", **{f"regularized/variance/{side}": 0.9})
+        denied("bias-variance", **{f"regularized/dev/{side}": 0.9})
         denied("bias-variance", **{f"more data/high variance/{side}": 1.0})
+        denied("bias-variance", **{f"more data/dev/{side}": 0.9})
+        denied("bias-variance", **{f"too small/changes/{side}": 0.9})
+        denied("bias-variance", **{f"more data/dev/{side}": 0.05})
+
+
+def test_the_base_error_is_that_of_no_noise_and_of_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def base(noise: float) -> float:
+        monkeypatch.setattr(bias_variance, "NOISE", noise)
+        return bias_variance.base_error(data.load(bias_variance._case(SEED, {"samples": 4000})))
+
+    assert base(0.05) == 0
+    assert 0.4 < base(5.0) < 0.5
 
 
 @pytest.mark.slow
@@ -218,7 +237,12 @@ def test_a_claim_says_what_the_numbers_say() -> None:
     assert claim(False, *texts) == Claim(False, "not so", "否")
 
 
-@pytest.mark.parametrize("name", LESSONS)
+LONG = ("bias-variance", "regularization", "planar")  # many trainings
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in LESSONS]
+)
 def test_tables_and_conclusions_are_there_in_chinese(name: str) -> None:
     """Not the names of tensors and options, which are the same in both languages."""
     chinese = re.compile(r"[\u4e00-\u9fff]")
