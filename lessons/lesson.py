@@ -136,14 +136,15 @@ def agree(n: Numbers) -> Claim:
         trainings, plural = f"{n['trainings']:.0f}", "s" * (n["trainings"] != 1)
         drift, envelope = f"{n['drift']:.1e}", f"{n['envelope']:.1e}"
         parts.append(
-            f"the judge passed every tensor of {passed} of {steps} steps in {trainings} "
-            f"training{plural} (each trained on its own, the sides end with parameters up to "
-            f"{drift} apart; for comparison, a copy whose last bits are perturbed at every step "
+            f"from the same state, every tensor of {passed} of {steps} steps in {trainings} "
+            f"training{plural} passed (each trained on its own, the sides end with parameters up "
+            f"to {drift} apart; for comparison, a copy whose last bits are perturbed at every step "
             f"ends {envelope} apart)"
         )
         parts_zh.append(
-            f"{trainings} 次训练共 {steps} 步，其中 {passed} 步的所有张量都通过了裁判（两边各自"
-            f"训练，参数最后最多相差 {drift}；作为对照，每一步都扰动末位的副本最后相差 {envelope}）"
+            f"{trainings} 次训练共 {steps} 步，每一步都让两边从同一状态开始计算，其中 {passed} 步的"
+            f"所有张量都通过了裁判（两边各自训练，参数最后最多相差 {drift}；作为对照，每一步都扰动"
+            f"末位的副本最后相差 {envelope}）"
         )
     found, found_zh = "; ".join(parts), "；".join(parts_zh)
     return claim(
