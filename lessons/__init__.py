@@ -3,6 +3,8 @@
 from torch_parity.lessons import (
     activations,
     backprop,
+    backprop_ninja,
+    batch_norm,
     bias_variance,
     dropout,
     forward,
@@ -27,5 +29,7 @@ LESSONS: dict[str, Lesson] = {
         dropout,
         gradient_check,
         planar,
+        batch_norm,
+        backprop_ninja,
     )
 }
