@@ -65,7 +65,7 @@ class Measured:
 class Lesson:
     """text is the docstring of the lesson's file; its first line appears in the list of lessons.
 
-    headings are the headings of the notes that it covers; a lesson may go beyond them. measure takes
+    headings are the headings of the notes that it covers; a lesson may go beyond. measure takes
     the seed. zh is the first line of the text in Chinese.
     """
 
