@@ -13,7 +13,7 @@ from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import SIDES, Judgement, Side
 from torch_parity.compare.register import OPERATIONS
-from torch_parity.compare.register_rows import Operation
+from torch_parity.compare.register.row import Operation
 from torch_parity.compare.sources.one_operation import KINDS, alone
 from torch_parity.compare.sources.recorded import Both
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.register import OPERATIONS
-from torch_parity.compare.register_rows import Operation
+from torch_parity.compare.register.row import Operation
 from torch_parity.manual.recording import option_names
 
 ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]

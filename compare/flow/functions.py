@@ -10,7 +10,7 @@ import numpy as np
 from torch_parity import manual
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
-from torch_parity.compare.register_rows import OptimizerRow, Part
+from torch_parity.compare.register.row import OptimizerRow, Part
 
 BACKWARD, PARAMETERS = "_backward", "_backward_parameters"
 PARTS: dict[str, Part] = {

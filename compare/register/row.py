@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from torch_parity.compare.register_parts import Draw, twin_module
+from torch_parity.compare.register.samples import Draw
+from torch_parity.compare.register.twins import twin_module
 from torch_parity.manual.recording import by_name, input_names, option_names, takes_any_number
 
 Kind = Literal[
