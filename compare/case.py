@@ -177,11 +177,12 @@ class Case(BaseModel):
         le=1024,
         description="threads for NumPy and for torch; more than one compete for few cores",
     )
-    base_error: float = Field(
-        default=0.0,
+    base_error: float | None = Field(
+        default=None,
         ge=0,
         lt=1,
-        description="error rate a human would reach, for the bias diagnosis",
+        description="error rate a human would reach, for the bias diagnosis; left out, it is 0 for "
+        "classes, and numbers (R2) have no diagnosis",
     )
     log_every: int = Field(
         default=10, ge=1, le=10**9, description="steps between two evaluations on train and dev"

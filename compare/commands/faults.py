@@ -68,7 +68,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
         layers = (None, *({k} for k in range(1, 2 * len(case.hidden) + 1)))
         for way, where in itertools.product(range(len(cause.ways)), layers):
             step = _third_step(case, rows)
-            judgement = _try(cause, side, step, 2 * case.batch, case.seed, way, where)
+            judgement = judge_planted(cause, side, step, 2 * case.batch, case.seed, way, where)
             if judgement is not None:
                 return Planted(_described(case, rows), side, judgement)
     raise AssertionError(f"no small case shows {cause.name}")
@@ -80,7 +80,7 @@ def _demonstrate_alone(cause: Cause, side: Side) -> Planted:
         if row.kind not in one_operation.KINDS:
             continue
         for step in one_operation.alone(row):
-            judgement = _try(cause, side, step, 1, 0, way, None)
+            judgement = judge_planted(cause, side, step, 1, 0, way, None)
             if judgement is not None:
                 options = ", ".join(f"{n}={v!r}" for n, v in step.nodes[0].options.items())
                 return Planted(f"{row.name} alone ({options})", side, judgement)
@@ -130,7 +130,7 @@ def _cases(cause: Cause, model: str) -> Iterator[Case]:
             )
 
 
-def _try(
+def judge_planted(
     cause: Cause,
     side: Side,
     step: Both,

@@ -251,6 +251,13 @@ def score_name(data: Data) -> str:
     return "accuracy" if data.classes else "R2"
 
 
+def base_error(case: Case, data: Data) -> float | None:
+    """The error that a bias is measured from: a human makes none with classes, and nobody knows
+    how much of the spread of numbers can be explained."""
+    known = 0.0 if data.classes else None
+    return known if case.base_error is None else case.base_error
+
+
 def score(output: np.ndarray, labels: np.ndarray, loss: str, classes: int) -> float:
     """Share of samples classified rightly; for numbers R^2 = 1 - squared error / variance."""
     if classes == 0:

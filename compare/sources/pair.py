@@ -27,6 +27,7 @@ from torch_parity.manual import Model, Optimizer
 from torch_parity.manual.models.step import Tensors
 from torch_parity.torch_ref import operations, trace
 from torch_parity.torch_ref.losses.regularization import Penalty, parameter_groups
+from torch_parity.torch_ref.models.step import predict
 
 # The m of lambda / (2m) * sum(W^2), for a training set of so many samples.
 PENALISED: dict[str, Callable[[int], float]] = {
@@ -144,9 +145,8 @@ class TorchSide:
         return float(self.task.criterion(output, to_torch(y, self.device))), shown
 
     def _outputs(self, x: np.ndarray) -> dict[str, torch.Tensor]:
-        self.net.eval()
-        with torch.no_grad(), trace.Recorder(self.net, self.task.names) as recorder:
-            self.net(to_torch(x, self.device))
+        with trace.Recorder(self.net, self.task.names) as recorder:
+            predict(self.net, to_torch(x, self.device))
         return recorder.tensors
 
 
