@@ -15,6 +15,7 @@ from torch_parity import manual
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS
+from torch_parity.manual.models.step import buffers_of
 from torch_parity.torch_ref.trace import Names
 
 
@@ -32,6 +33,22 @@ def parameters(net: manual.Model, module: nn.Module) -> dict[str, nn.Parameter]:
             f"{dict(zip(found, theirs, strict=True))}"
         )
     return dict(zip(shapes, found.values(), strict=True))
+
+
+def buffers(net: manual.Model, module: nn.Module) -> dict[str, Tensor]:
+    """The module's running statistics, which the hand-written model calls by torch's names.
+
+    Raises:
+        InputError: the two do not keep the same statistics.
+    """
+    shapes = {name: a.shape for name, a in buffers_of(net).items()}
+    found = {n: b for n, b in module.named_buffers() if b.is_floating_point()}
+    theirs = {name: tuple(b.shape) for name, b in found.items()}
+    if shapes != theirs:
+        raise InputError(
+            f"the two sides keep different statistics: by hand {shapes}, in torch {theirs}"
+        )
+    return found
 
 
 def names_for(net: manual.Model, module: nn.Module, forward: Sequence[Node], x: Tensor) -> Names:
