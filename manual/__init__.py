@@ -55,6 +55,7 @@ from torch_parity.manual.losses.regularization import (
 from torch_parity.manual.models.convnet import ConvNet
 from torch_parity.manual.models.mlp import MLP
 from torch_parity.manual.models.residual import Residual
+from torch_parity.manual.models.resnet import ResNet
 from torch_parity.manual.models.step import (
     Model,
     Optimizer,
@@ -140,6 +141,7 @@ __all__ = [
     "MomentumCourse",
     "Names",
     "Optimizer",
+    "ResNet",
     "Residual",
     "adam",
     "adaptive_avg_pool2d",

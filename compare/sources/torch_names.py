@@ -86,10 +86,12 @@ def _between(
 
     for path, m in module.named_modules():
         handles.append(m.register_forward_hook(lambda *call, path=path: returned(path, *call)))
-    training = module.training
+    training, statistics = module.training, {n: b.clone() for n, b in module.named_buffers()}
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         module.train()
         module(x)
+        for name, kept in module.named_buffers():  # the forward has moved the running statistics
+            kept.copy_(statistics[name])
     module.train(training)
     for handle in handles:
         handle.remove()
