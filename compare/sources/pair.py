@@ -162,6 +162,13 @@ class Pair:
     state: Tensors
 
     @cached_property
+    def first_kernel(self) -> str | None:
+        """The name of the first convolution's kernel; None of a model without one."""
+        nodes = recorded_forward(self.manual.net, ())
+        kernels = (n.inputs[1] for n in nodes if n.operation.startswith("conv2d"))
+        return next(kernels, None)
+
+    @cached_property
     def hidden_activations(self) -> tuple[tuple[str, str], ...]:
         """(operation, name of its output) of every activation but the output's, in order."""
         net = self.manual.net
