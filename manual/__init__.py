@@ -52,8 +52,10 @@ from torch_parity.manual.losses.regularization import (
     penalty,
     penalty_backward,
 )
+from torch_parity.manual.models.convnet import ConvNet
 from torch_parity.manual.models.mlp import MLP
 from torch_parity.manual.models.residual import Residual
+from torch_parity.manual.models.resnet import ResNet
 from torch_parity.manual.models.step import (
     Model,
     Optimizer,
@@ -78,6 +80,7 @@ from torch_parity.manual.ops.avg_pool2d import avg_pool2d, avg_pool2d_backward
 from torch_parity.manual.ops.batch_norm import batch_norm, batch_norm_backward
 from torch_parity.manual.ops.cat import cat, cat_backward
 from torch_parity.manual.ops.conv2d import conv2d, conv2d_backward
+from torch_parity.manual.ops.conv2d_no_bias import conv2d_no_bias, conv2d_no_bias_backward
 from torch_parity.manual.ops.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from torch_parity.manual.ops.div import div, div_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
@@ -128,6 +131,7 @@ __all__ = [
     "MODULE_PATHS",
     "SGD",
     "Adam",
+    "ConvNet",
     "Diagnosis",
     "ExactCheck",
     "ExactGradient",
@@ -137,6 +141,7 @@ __all__ = [
     "MomentumCourse",
     "Names",
     "Optimizer",
+    "ResNet",
     "Residual",
     "adam",
     "adaptive_avg_pool2d",
@@ -160,6 +165,8 @@ __all__ = [
     "complex_step_gradient",
     "conv2d",
     "conv2d_backward",
+    "conv2d_no_bias",
+    "conv2d_no_bias_backward",
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "cost",
