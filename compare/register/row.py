@@ -37,9 +37,11 @@ class Operation:
     whose modules do the same (of torch.nn, its name, or several names). twin(**options) is torch's
     side, a callable on the same inputs; by default the function of the same name in torch_ref/.
     also holds a second right formula of the forward or of a backward, with the same parameters:
-    torch may compose the operation in another way, which rounds more. samples(rng, dtype) draws
-    inputs: not square, more than one sample, no zeros where there need be none; options are the
-    ones to test with.
+    torch may compose the operation in another way, which rounds more. again(*inputs, *outputs) is
+    the forward of a recurrence once more, each step from the state before it as it was recorded: so
+    no error grows from step to step, and most of it is computed for all steps at once.
+    samples(rng, dtype) draws inputs: not square, more than one sample, no zeros where there need be
+    none; options are the ones to test with.
     """
 
     forward: Callable[..., Any]
@@ -52,6 +54,7 @@ class Operation:
     module: str | type | tuple[str, ...] = ""
     torch: Callable[..., Callable[..., Any]] | None = None
     also: Mapping[Part, Callable[..., Any]] = field(default_factory=dict)
+    again: Callable[..., Any] | None = None
 
     @property
     def name(self) -> str:
