@@ -72,20 +72,3 @@ def gru_backward(
     das, dbs = np.stack(da[::-1], axis=1), np.stack(db[::-1], axis=1)
     dinput, *parameters = parameter_gradients(das, dbs, input, before, weight_ih)
     return dinput, dh, *parameters
-
-
-def gru_again(
-    input: np.ndarray,  # noqa: A002
-    h_0: np.ndarray,
-    weight_ih: np.ndarray,
-    weight_hh: np.ndarray,
-    bias_ih: np.ndarray,
-    bias_hh: np.ndarray,
-    output: np.ndarray,
-    h_n: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """gru once more, each step from the state before it in output: all steps at once."""
-    before = states_before(h_0, output)
-    _, z, n, _ = gates(input @ weight_ih.T + bias_ih, before @ weight_hh.T + bias_hh)
-    again = next_state(z, n, before)
-    return again, again[:, -1].copy()

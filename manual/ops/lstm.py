@@ -75,7 +75,7 @@ def lstm_backward(
 
     Both states are read twice, so both gradients are sums.
     """
-    before, of, cs = _states(input, h_0, c_0, weight_ih, weight_hh, bias_ih, bias_hh, output)
+    before, of, cs = states(input, h_0, c_0, weight_ih, weight_hh, bias_ih, bias_hh, output)
     of_gates, through_tanh = slopes(of, states_before(c_0, cs), cs)
     dh, dc, dz = dh_n, dc_n, []
     for t in reversed(range(input.shape[1])):
@@ -89,27 +89,7 @@ def lstm_backward(
     return dinput, dh, dc, *parameters
 
 
-def lstm_again(
-    input: np.ndarray,  # noqa: A002
-    h_0: np.ndarray,
-    c_0: np.ndarray,
-    weight_ih: np.ndarray,
-    weight_hh: np.ndarray,
-    bias_ih: np.ndarray,
-    bias_hh: np.ndarray,
-    output: np.ndarray,
-    h_n: np.ndarray,
-    c_n: np.ndarray,
-) -> Three:
-    """lstm once more, each step from the h before it in output: the gates of all steps at once."""
-    _, (_, _, _, o), cs = _states(
-        input, h_0, c_0, weight_ih, weight_hh, bias_ih, bias_hh, output
-    )  # fmt: skip
-    again = o * np.tanh(cs)
-    return again, again[:, -1].copy(), cs[:, -1].copy()
-
-
-def _states(
+def states(
     input: np.ndarray,  # noqa: A002
     h_0: np.ndarray,
     c_0: np.ndarray,

@@ -66,19 +66,3 @@ def rnn_backward(
     before = states_before(h_0, output)
     dinput, *parameters = parameter_gradients(dzs, dzs, input, before, weight_ih)
     return dinput, dh, *parameters
-
-
-def rnn_again(
-    input: np.ndarray,  # noqa: A002
-    h_0: np.ndarray,
-    weight_ih: np.ndarray,
-    weight_hh: np.ndarray,
-    bias_ih: np.ndarray,
-    bias_hh: np.ndarray,
-    output: np.ndarray,
-    h_n: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """rnn once more, each step from the state before it in output: all steps at once."""
-    z_hh = states_before(h_0, output) @ weight_hh.T + bias_hh
-    again = np.tanh(input @ weight_ih.T + bias_ih + z_hh)
-    return again, again[:, -1].copy()
