@@ -39,9 +39,11 @@ def rnn_cell_backward(
     h: np.ndarray,
     weight_ih: np.ndarray,
     weight_hh: np.ndarray,
-    h_next: np.ndarray,
+    bias_ih: np.ndarray,
+    bias_hh: np.ndarray,
 ) -> Six:
     """dz = dh_next (1 - h_next^2);  dinput = dz @ weight_ih;  dh = dz @ weight_hh"""
+    h_next = np.tanh(input @ weight_ih.T + bias_ih + (h @ weight_hh.T + bias_hh))
     dz = dh_next * (1 - h_next * h_next)
     dinput, *parameters = parameter_gradients(dz, dz, input, h, weight_ih)
     return dinput, dz @ weight_hh, *parameters
