@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from torch_parity.compare.causes import ALONE
+from torch_parity.compare.causes import ALONE, recurrent
 from torch_parity.compare.causes.cause import Cause, Evidence
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.flow.nodes import Node
@@ -17,6 +17,9 @@ from torch_parity.compare.register.row import Operation
 from torch_parity.compare.sources.one_operation import KINDS, alone
 from torch_parity.compare.sources.recorded import Both
 
+# A diagnosis tries every mistake through time; tests/test_sequences.py has the quick ones.
+RECURRENT = [pytest.param(c, id=c.name, marks=pytest.mark.slow) for c in recurrent.CAUSES]
+CAUSES = [pytest.param(c, id=c.name) for c in ALONE if c not in recurrent.CAUSES]
 ROWS = [row for row in OPERATIONS.values() if row.kind in KINDS]
 
 
@@ -49,7 +52,7 @@ def planted(cause: Cause, way: int, step: Both, side: Side, seed: int) -> Judgem
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("cause", ALONE, ids=lambda cause: cause.name)
+@pytest.mark.parametrize("cause", [*CAUSES, *RECURRENT])
 def test_it_is_named_wherever_it_shows(cause: Cause, side: Side, dtype: str) -> None:
     shown = set()
     for row in ROWS:
