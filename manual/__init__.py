@@ -53,8 +53,10 @@ from torch_parity.manual.losses.regularization import (
     penalty,
     penalty_backward,
 )
+from torch_parity.manual.models.convnet import ConvNet
 from torch_parity.manual.models.mlp import MLP
 from torch_parity.manual.models.residual import Residual
+from torch_parity.manual.models.resnet import ResNet
 from torch_parity.manual.models.step import (
     Model,
     Optimizer,
@@ -84,6 +86,7 @@ from torch_parity.manual.ops.clip_grads_with_norm import (
     clip_grads_with_norm_backward,
 )
 from torch_parity.manual.ops.conv2d import conv2d, conv2d_backward
+from torch_parity.manual.ops.conv2d_no_bias import conv2d_no_bias, conv2d_no_bias_backward
 from torch_parity.manual.ops.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from torch_parity.manual.ops.div import div, div_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
@@ -142,6 +145,7 @@ __all__ = [
     "MODULE_PATHS",
     "SGD",
     "Adam",
+    "ConvNet",
     "Diagnosis",
     "ExactCheck",
     "ExactGradient",
@@ -151,6 +155,7 @@ __all__ = [
     "MomentumCourse",
     "Names",
     "Optimizer",
+    "ResNet",
     "Residual",
     "adam",
     "adaptive_avg_pool2d",
@@ -177,6 +182,8 @@ __all__ = [
     "complex_step_gradient",
     "conv2d",
     "conv2d_backward",
+    "conv2d_no_bias",
+    "conv2d_no_bias_backward",
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "cost",

@@ -17,7 +17,7 @@ from torch_parity.compare.register.row import Operation
 from torch_parity.compare.sources.one_operation import KINDS, alone
 from torch_parity.compare.sources.recorded import Both
 
-# A diagnosis tries every mistake through time; tests/test_sequences.py has the quick ones.
+# A diagnosis tries every mistake through time; tests/test_recurrent.py has the quick ones.
 RECURRENT = [pytest.param(c, id=c.name, marks=pytest.mark.slow) for c in recurrent.CAUSES]
 CAUSES = [pytest.param(c, id=c.name) for c in ALONE if c not in recurrent.CAUSES]
 ROWS = [row for row in OPERATIONS.values() if row.kind in KINDS]
