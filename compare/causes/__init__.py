@@ -16,6 +16,8 @@ from torch_parity.compare.causes import (
     optimizer,
     penalty,
     precision,
+    recurrent,
+    sequences,
     sums,
 )
 from torch_parity.compare.causes.cause import Cause
@@ -32,6 +34,8 @@ CATALOGUE: dict[str, Cause] = {
         dropout,
         norms,
         images,
+        recurrent,
+        sequences,
         elementary,
         loss,
         penalty,
@@ -44,4 +48,10 @@ CATALOGUE: dict[str, Cause] = {
 }
 
 # Mistakes of operations that are shown by themselves, not in a model's step.
-ALONE: tuple[Cause, ...] = (*norms.CAUSES, *images.CAUSES, *elementary.CAUSES)
+ALONE: tuple[Cause, ...] = (
+    *norms.CAUSES,
+    *images.CAUSES,
+    *recurrent.CAUSES,
+    *sequences.CAUSES,
+    *elementary.CAUSES,
+)
