@@ -1,4 +1,4 @@
-"""Heads of attention: a vector cut into parts that attend each by itself, and put together again."""
+"""Heads of attention: vectors cut into parts that attend each by itself, and joined again."""
 
 import numpy as np
 

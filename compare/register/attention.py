@@ -37,14 +37,14 @@ ROWS = (
     ),
     Operation(
         manual.multi_head_attention, "layer", projections_and_padding, (*ATTENDED, *PROJECTIONS),
-        ("out",), ({"num_heads": 2, "is_causal": False}, {"num_heads": 3, "is_causal": True}),
+        ("out",), ({"num_heads": 4, "is_causal": False}, {"num_heads": 2, "is_causal": True}),
         also=_in_kernels("multi_head_attention"),
     ),
     Operation(
         manual.additive_attention, "layer",
         modest(
-            query=(2, 3, 4), key=(2, 5, 6), value=(2, 5, 7), query_weight=(8, 4),
-            key_weight=(8, 6), score_weight=(8,),
+            2, query=(2, 2, 2), key=(2, 3, 3), value=(2, 3, 5), query_weight=(2, 2),
+            key_weight=(2, 3), score_weight=(2,),
         ),
         (*ATTENDED, *SCORED), ("out",),
     ),

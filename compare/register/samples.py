@@ -69,12 +69,14 @@ def channels_and_statistics(rng: np.random.Generator, dtype: Any) -> Samples:
     return drawn | {"running_var": rng.uniform(0.5, 4, 3).astype(dtype)}
 
 
-def modest(**shapes: tuple[int, ...]) -> Draw:
+def modest(divisor: int, **shapes: tuple[int, ...]) -> Draw:
     """Normal numbers, small enough that a softmax of their products has more than one weight."""
     drawn = normal(**shapes)
 
     def samples(rng: np.random.Generator, dtype: Any) -> Samples:
-        return {name: array / array.dtype.type(3) for name, array in drawn(rng, dtype).items()}
+        return {
+            name: array / array.dtype.type(divisor) for name, array in drawn(rng, dtype).items()
+        }
 
     return samples
 
@@ -89,10 +91,9 @@ def heads_and_mask(rng: np.random.Generator, dtype: Any) -> Samples:
 
 def projections_and_padding(rng: np.random.Generator, dtype: Any) -> Samples:
     """What multi-head attention takes; the second sample ends with padding."""
-    padding = np.zeros((2, 5), dtype=bool)
-    padding[1, 3:] = True
+    padding = np.array([[False, False, False], [False, False, True]])
     drawn = modest(
-        query=(2, 4, 6), key=(2, 5, 6), value=(2, 5, 6), in_proj_weight=(18, 6),
-        in_proj_bias=(18,), out_proj_weight=(6, 6), out_proj_bias=(6,),
+        5, query=(2, 2, 4), key=(2, 3, 4), value=(2, 3, 4), in_proj_weight=(12, 4),
+        in_proj_bias=(12,), out_proj_weight=(4, 4), out_proj_bias=(4,),
     )(rng, dtype)  # fmt: skip
     return {**drawn, "key_padding_mask": padding}
