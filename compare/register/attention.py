@@ -43,8 +43,8 @@ ROWS = (
     Operation(
         manual.additive_attention, "layer",
         modest(
-            2, query=(2, 2, 2), key=(2, 3, 3), value=(2, 3, 5), query_weight=(2, 2),
-            key_weight=(2, 3), score_weight=(2,),
+            2, query=(1, 3, 4), key=(1, 4, 3), value=(1, 4, 5), query_weight=(3, 4),
+            key_weight=(3, 3), score_weight=(3,),
         ),
         (*ATTENDED, *SCORED), ("out",),
     ),
