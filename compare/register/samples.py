@@ -82,10 +82,11 @@ def modest(divisor: int, **shapes: tuple[int, ...]) -> Draw:
 
 
 def heads_and_mask(rng: np.random.Generator, dtype: Any) -> Samples:
-    """Queries, keys and values of two heads, and a mask that hides a key or two of each sample."""
-    drawn = normal(query=(2, 2, 4, 3), key=(2, 2, 5, 3), value=(2, 2, 5, 3))(rng, dtype)
-    mask = np.ones((2, 1, 1, 5), dtype=bool)
-    mask[0, ..., 1] = mask[1, ..., 3:] = False
+    """Queries, keys and values of two heads, as many keys as queries, and a mask that hides a key
+    or two of each sample."""
+    drawn = normal(query=(2, 2, 4, 3), key=(2, 2, 4, 3), value=(2, 2, 4, 3))(rng, dtype)
+    mask = np.ones((2, 1, 1, 4), dtype=bool)
+    mask[0, ..., 1] = mask[1, ..., 2:] = False
     return {**drawn, "attn_mask": mask}
 
 
