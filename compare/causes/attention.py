@@ -10,7 +10,6 @@ from torch_parity.compare.causes.attending import (
     called,
     in_backward,
     in_either,
-    in_forward,
     right,
     right_backward,
     scores_of,
@@ -108,17 +107,27 @@ def _masked(f: Any, q: Any, k: Any, masks: Any, is_causal: bool, scale: Any) -> 
 
 def _over_queries(f: Any, q: Any, k: Any, v: Any, *masks: Any, is_causal: bool, scale: Any) -> Any:
     """The weights of each key sum to 1"""
-    scores = _masked(f, q, k, masks, is_causal, scale)
-    return f["matmul"](f["softmax"](scores, dim=-2), v)
+    scores = scores_of(f, q, k, scale)
+    return f["matmul"](_weights_of_keys(f, scores, masks, is_causal), v)
 
 
 def _over_queries_backward(
     f: Any, dout: Any, q: Any, k: Any, v: Any, *masks: Any, is_causal: bool, scale: Any
 ) -> Any:
-    scores = _masked(f, q, k, masks, is_causal, scale)
-    a = f["softmax"](scores, dim=-2)
-    ds = f["softmax_backward"](f["matmul"](dout, transposed(f, v)), scores, dim=-2)
+    scores = scores_of(f, q, k, scale)
+    a = _weights_of_keys(f, scores, masks, is_causal)
+    da = f["matmul"](dout, transposed(f, v))
+    ds = a * (da - f["sum"](da * a, dim=-2, keepdim=True))
     return _from_scores(f, ds, q, k, scale, f["matmul"](transposed(f, a), dout))
+
+
+def _weights_of_keys(f: Any, scores: Any, masks: Any, is_causal: bool) -> Any:
+    """A key that no query sees has no weights"""
+    seen = seen_by(f, scores, masks, is_causal)
+    if seen is None:
+        return f["softmax"](scores, dim=-2)
+    a = f["softmax"](f["where"](seen, scores, float("-inf")), dim=-2)
+    return f["where"](seen, a, 0.0)
 
 
 def _swapped(f: Any, q: Any, k: Any, v: Any, *masks: Any, **options: Any) -> Any:

@@ -43,12 +43,26 @@ def _in_halves(f: Any, x: Any, *, base: float) -> Any:
     return x + f["cat"](*_pattern(f, x, base), dim=x.ndim - 1)
 
 
-def _turned_back(f: Any, x: Any, **options: Any) -> Any:
-    return f[f"{ROTARY}_backward"](x, **options)
+def _mirrored(f: Any, x: Any, interleaved: bool) -> Any:
+    """A pair (first, second) as (first, -second)"""
+    half = x.shape[-1] // 2
+    if interleaved:
+        return _neighbours(f, x[..., 0::2], -x[..., 1::2])
+    return f["cat"](x[..., :half], -x[..., half:], dim=x.ndim - 1)
 
 
-def _turned_on(f: Any, dout: Any, **options: Any) -> Any:
-    return f[ROTARY](dout, **options)
+def _other_way(turn: Formula) -> Formula:
+    """The same turn by minus the angle: what a mirror shows of it"""
+
+    def formula(f: Any, x: Any, *, interleaved: bool, **options: Any) -> Any:
+        turned = turn(f, _mirrored(f, x, interleaved), interleaved=interleaved, **options)
+        return _mirrored(f, turned, interleaved)
+
+    return formula
+
+
+def _turned(f: Any, x: Any, **options: Any) -> Any:
+    return f[ROTARY](x, **options)
 
 
 def _quarter(f: Any, x: Any, interleaved: bool) -> Any:
@@ -59,20 +73,14 @@ def _quarter(f: Any, x: Any, interleaved: bool) -> Any:
     return f["cat"](-x[..., half:], x[..., :half], dim=x.ndim - 1)
 
 
-def _sine_for_cosine(name: str) -> Formula:
-    """first sin - second cos, first cos + second sin: a right angle further, and turned back"""
-
-    def formula(f: Any, x: Any, *, interleaved: bool, base: float) -> Any:
-        back = f[name](x, interleaved=interleaved, base=base)
-        return _quarter(f, back, interleaved)
-
-    return formula
+def _sine_for_cosine(f: Any, x: Any, **options: Any) -> Any:
+    """first sin - second cos, first cos + second sin: turned back, and a right angle further"""
+    return _quarter(f, _other_way(_turned)(f, x, **options), options["interleaved"])
 
 
-def _sine_for_cosine_backward(f: Any, dout: Any, *, interleaved: bool, base: float) -> Any:
+def _sine_for_cosine_backward(f: Any, dout: Any, **options: Any) -> Any:
     """The transpose of it, which is its inverse"""
-    turned = -_quarter(f, dout, interleaved)
-    return f[ROTARY](turned, interleaved=interleaved, base=base)
+    return f[ROTARY](-_quarter(f, dout, options["interleaved"]), **options)
 
 
 def _other_pairs(node: Node, e: Evidence) -> Iterable[Node]:
@@ -94,9 +102,10 @@ CAUSES = (
         "Positions count from 1 instead of 0.",
         "positions = np.arange(t)  # 0, 1, 2...",
         "positions = torch.arange(t)  # 0, 1, 2...",
-        tuple(
-            one(by(_from_one(name)), on(name))
-            for name in (SINUSOIDAL, ROTARY, f"{ROTARY}_backward")
+        (
+            one(by(_from_one(SINUSOIDAL)), on(SINUSOIDAL)),
+            one(by(_from_one(ROTARY)), on(ROTARY)),
+            one(by(_other_way(_from_one(ROTARY))), on(f"{ROTARY}_backward")),
         ),
     ),
     Cause(
@@ -106,7 +115,7 @@ CAUSES = (
         "x * cos + rotate_half(x) * sin  # added positions: sin at even places, cos at odd ones",
         (
             one(by(_cosine_first), on(SINUSOIDAL)),
-            one(by(_sine_for_cosine(f"{ROTARY}_backward")), on(ROTARY)),
+            one(by(_sine_for_cosine), on(ROTARY)),
             one(by(_sine_for_cosine_backward), on(f"{ROTARY}_backward")),
         ),
     ),
@@ -130,7 +139,7 @@ CAUSES = (
         "Rotary positions turn the wrong way: forward by minus the angle, or the gradient by plus.",
         "first * cos - second * sin, first * sin + second * cos  # backward: with -sin",
         "x * cos + torch.cat((-x2, x1), dim=-1) * sin",
-        (one(by(_turned_back), on(ROTARY)), one(by(_turned_on), on(f"{ROTARY}_backward"))),
+        (one(by(_other_way(_turned)), on(ROTARY)), one(by(_turned), on(f"{ROTARY}_backward"))),
     ),
     Cause(
         "positions_base",
