@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from safetensors.numpy import load_file
 
 from tests.command import parity, refusal
 from tests.ranks_forked import run
-from tests.write_counter import kill_at
+from tests.write_counter import kill_rank_at
 from torch_parity.compare.case import Case
 from torch_parity.compare.commands.shard import write_shards
 from torch_parity.torch_ref.distributed import job
-from torch_parity.torch_ref.distributed.checkpoint import newest
+from torch_parity.torch_ref.distributed.checkpoint import Reader, newest
 from torch_parity.torch_ref.distributed.files import FileError, checksum, refuse_links, write_record
 
 STEPS = 6
@@ -31,19 +32,28 @@ def made(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with checkpoints after steps 4 and 6."""
-    folder = made(tmp_path_factory.mktemp("ranks") / "whole")
-    assert run(folder) == ([0], "")
-    return folder
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("ranks") / "written")
 
 
 @pytest.fixture
-def stopped(whole: Path, tmp_path: Path) -> Path:
-    """The same run, without its end."""
-    folder = shutil.copytree(whole, tmp_path / "a")
-    (folder / "final.safetensors").unlink()
+def stopped(written: Path, tmp_path: Path) -> Path:
+    """A folder with checkpoints after steps 4 and 6, as far as their files go."""
+    folder = shutil.copytree(written, tmp_path / "a")
+    for step in (4, 6):
+        home = folder / f"checkpoints/step-{step}"
+        home.mkdir(parents=True)
+        for name in ("__0_0.distcp", ".metadata"):
+            (home / name).write_bytes(bytes(range(100)))
+        seal(home, job.read(folder))
     return folder
+
+
+def seal(home: Path, of: job.Job) -> None:
+    """The record of a checkpoint with all checksums right."""
+    files = {path.name: checksum(path) for path in home.iterdir()}
+    record = {"step": int(home.name[5:]), "job": asdict(of), "files": files}
+    write_record(home.with_name(f"{home.name}.json"), json.loads(json.dumps(record)))
 
 
 def assert_same_end(a: Path, b: Path) -> None:
@@ -78,28 +88,22 @@ def test_a_damaged_checkpoint_is_not_used(
     assert str(stopped / "checkpoints/step-6") in note
 
 
-def test_the_one_before_is_used_and_said(whole: Path, stopped: Path) -> None:
-    """Another folder beside the checkpoints is left alone."""
-    flip(stopped / "checkpoints/step-6/__0_0.distcp")
-    mine = stopped / "checkpoints/step-notes"
-    mine.mkdir()
-    status, said = run(stopped)
-    assert status == [0], said
-    assert "NOTE" in said
-    assert "step-6/__0_0.distcp is damaged" in said
-    assert f"resuming after step 4 of {STEPS}" in said
-    assert mine.is_dir()
-    assert_same_end(stopped, whole)
-
-
 def test_if_all_are_damaged_the_run_is_refused(stopped: Path) -> None:
     for step in (4, 6):
         (stopped / f"checkpoints/step-{step}/.metadata").unlink()
-    status, said = run(stopped)
-    assert status == [2]
-    assert "step-4/.metadata" in said
-    assert "no checkpoint can be used; delete" in said
-    assert not (stopped / "final.safetensors").exists()
+    found = newest(stopped / "checkpoints", job.read(stopped))
+    assert found.step == 0
+    assert "step-4/.metadata" in found.error
+    assert "no checkpoint can be used; delete" in found.error
+
+
+def test_a_checkpoint_of_another_step_is_damaged(stopped: Path) -> None:
+    """Folder and record of step 4 in the place of those of step 6."""
+    home = stopped / "checkpoints"
+    for name in ("step-6.json", "step-4.json"):
+        (home / name).rename(home / f"was-{name}")
+    (home / "was-step-4.json").rename(home / "step-6.json")
+    assert newest(home, job.read(stopped)).error
 
 
 def test_an_incomplete_first_checkpoint_is_said(stopped: Path) -> None:
@@ -128,12 +132,11 @@ def test_another_job_is_not_resumed(stopped: Path, change: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", ["shard-1.safetensors", "start.safetensors"])
 def test_changed_data_are_refused(stopped: Path, name: str) -> None:
     flip(stopped / name, at=0.9)
-    status, said = run(stopped)
-    assert status == [2]
-    assert f"{name} is not the one that parity shard wrote" in said
+    with pytest.raises(FileError, match=f"{name} is not the one that parity shard wrote"):
+        job.check(stopped, [name])
 
 
-@pytest.mark.parametrize("name", ["final.safetensors", "checkpoints/step-8", "traces/x"])
+@pytest.mark.parametrize("name", ["final.safetensors", "checkpoints/step-8"])
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
 def test_links_are_refused(stopped: Path, name: str, link: Callable[[Path, Path], None]) -> None:
     mine = stopped.with_name("mine")
@@ -157,18 +160,36 @@ def test_no_code_in_a_checkpoint_is_run(stopped: Path) -> None:
     """Also where all checksums are right."""
     home = stopped / "checkpoints/step-6"
     (home / ".metadata").write_bytes(pickle.dumps(Code(stopped.with_name("made"))))
-    record = json.loads((home.parent / "step-6.json").read_text())["record"]
-    record["files"][".metadata"] = checksum(home / ".metadata")
-    write_record(home.parent / "step-6.json", record)
-    status, said = run(stopped)
-    assert status != [0]
-    assert "which torch's own never do" in said
+    seal(home, job.read(stopped))
+    assert newest(home.parent, job.read(stopped)).step == 6
+    with pytest.raises(FileError, match="which torch's own never do"):
+        Reader(home).read_metadata()
     assert not stopped.with_name("made").exists()
 
 
-def die(rank: int, victim: int, n: int, below: Path) -> None:
-    if rank == victim:
-        kill_at(n, below)
+@pytest.mark.slow
+def test_two_ranks_use_the_checkpoint_before_a_damaged_one(tmp_path: Path) -> None:
+    """It is said; the run ends with the same bits; a foreign folder is left alone. If both are
+    damaged, or a shard is, every rank ends."""
+    whole = made(tmp_path / "whole")
+    assert run(whole, ranks=2) == ([0, 0], "")
+    damaged = shutil.copytree(whole, tmp_path / "damaged")
+    flip(damaged / "checkpoints/step-6/__1_0.distcp")
+    (damaged / "final.safetensors").unlink()
+    (damaged / "checkpoints/step-notes").mkdir()
+    status, said = run(damaged, ranks=2)
+    assert status == [0, 0], said
+    assert "step-6/__1_0.distcp is damaged" in said
+    assert f"resuming after step 4 of {STEPS}" in said
+    assert_same_end(damaged, whole)
+    assert (damaged / "checkpoints/step-notes").is_dir()
+    for step in (4, 6):
+        cut(damaged / f"checkpoints/step-{step}/.metadata")
+    (damaged / "final.safetensors").unlink()
+    status, said = run(damaged, ranks=2)
+    assert status == [2, 2]
+    assert "no checkpoint can be used" in said
+    assert not (damaged / "final.safetensors").exists()
 
 
 @pytest.mark.slow
@@ -182,7 +203,7 @@ def test_killed_at_every_write(tmp_path: Path, victim: int) -> None:
     while killed:
         n += 1
         folder = made(tmp_path / f"{n}")
-        status, said = run(folder, ranks=2, before=die, args=(victim, n, folder))
+        status, said = run(folder, ranks=2, before=kill_rank_at, args=(victim, n, folder))
         killed = status[victim] == -9
         assert killed or status == [0, 0], f"write {n}: {said}"
         if killed:

@@ -11,6 +11,12 @@ CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
 
+def kill_rank_at(rank: int, victim: int, n: int, below: Path) -> None:
+    """The same for one of several ranks."""
+    if rank == victim:
+        kill_at(n, below)
+
+
 def kill_at(n: int, below: Path) -> None:
     """Count from now on the writes below a folder. An audit hook stays until the process ends."""
     count = 0

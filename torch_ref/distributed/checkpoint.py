@@ -80,7 +80,7 @@ def load(folder: Path, job: Job, net: nn.Module, optimizer: torch.optim.Optimize
     if found.step:
         state = _state(net, optimizer)
         home = folder / f"step-{found.step}"
-        state_dict_loader.load(state, storage_reader=_Reader(home))
+        state_dict_loader.load(state, storage_reader=Reader(home))
         set_state_dict(
             net, optimizer, model_state_dict=state["net"], optim_state_dict=state["optimizer"]
         )
@@ -133,7 +133,7 @@ def _check(home: Path, job: Job) -> None:
             raise FileError(f"{home / name} is damaged: it does not match its checksum")
 
 
-class _Reader(FileSystemReader):
+class Reader(FileSystemReader):
     """Reads a checkpoint whose .metadata, a pickle, names only classes of torch's checkpoints."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
