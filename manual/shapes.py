@@ -17,9 +17,9 @@ def require_shape(function: str, name: str, array: np.ndarray, expected: tuple[i
 
 
 def require_classes(function: str, z: np.ndarray, y: np.ndarray) -> None:
-    """Raise ValueError unless y holds a column of z for each row; a negative one would silently
-    index from the end."""
-    require_shape(function, "y", y, z.shape[:1])
+    """Raise ValueError unless y holds a class, an index of axis 1 of z, for each row (and position)
+    of z; a negative one would silently index from the end."""
+    require_shape(function, "y", y, z.shape[:1] + z.shape[2:])
     if y.dtype.kind not in "iu":
         raise ValueError(f"{function}: y is {y.dtype}, expected class indices of an integer type")
     if y.size and not 0 <= y.min() <= y.max() < z.shape[1]:

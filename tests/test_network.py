@@ -99,12 +99,16 @@ def test_biases_are_never_decayed() -> None:
     assert (weights["weight_decay"], biases["weight_decay"]) == (0.3, 0.0)
 
 
-def test_norms_are_never_decayed_and_no_parameter_is_left_out() -> None:
-    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.LayerNorm(4), nn.Linear(4, 3))
-    net.register_parameter("of_another_name", nn.Parameter(torch.ones(1)))
-    weights, others = parameter_groups(net, 0.3)
-    assert {tuple(p.shape) for p in weights["params"]} == {(2, 1, 3, 3), (3, 4)}
-    assert {*map(id, weights["params"] + others["params"])} == {*map(id, net.parameters())}
+def test_every_parameter_is_in_one_group_whatever_its_name() -> None:
+    """Weights by their dimensions: torch calls a batch norm's scale weight, an LSTM's weight_ih."""
+    net = nn.ModuleDict(
+        {"fc": nn.Linear(3, 4), "norm": nn.BatchNorm1d(4), "rnn": nn.LSTM(4, 2)},
+    )
+    net["fc"].register_parameter("gain", nn.Parameter(torch.ones(4)))
+    decayed, others = (group["params"] for group in parameter_groups(net, 0.3))
+    names = {id(p): name for name, p in net.named_parameters()}
+    assert {names[id(p)] for p in decayed} == {"fc.weight", "rnn.weight_ih_l0", "rnn.weight_hh_l0"}
+    assert len(decayed) + len(others) == len(names)
 
 
 def test_torchs_parameters_are_not_the_hands() -> None:

@@ -4,6 +4,8 @@ from torch_parity.compare.causes import (
     activation,
     activation_options,
     adam,
+    additive,
+    attention,
     data,
     distributed,
     dropout,
@@ -16,8 +18,11 @@ from torch_parity.compare.causes import (
     norms,
     optimizer,
     penalty,
+    positions,
     precision,
+    recurrent,
     schedules,
+    sequences,
     sums,
     update_rules,
 )
@@ -35,6 +40,11 @@ CATALOGUE: dict[str, Cause] = {
         dropout,
         norms,
         images,
+        recurrent,
+        sequences,
+        attention,
+        additive,
+        positions,
         elementary,
         loss,
         loss_options,
@@ -50,9 +60,18 @@ CATALOGUE: dict[str, Cause] = {
 }
 
 # Mistakes of operations that are shown by themselves, not in a model's step.
-ALONE: tuple[Cause, ...] = (
-    *norms.CAUSES,
-    *images.CAUSES,
-    *elementary.CAUSES,
-    *loss_options.CAUSES,
+ALONE: tuple[Cause, ...] = tuple(
+    cause
+    for module in (
+        norms,
+        images,
+        recurrent,
+        sequences,
+        attention,
+        additive,
+        positions,
+        elementary,
+        loss_options,
+    )
+    for cause in module.CAUSES
 )

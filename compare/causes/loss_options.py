@@ -71,7 +71,7 @@ def _over_all_samples(node: Node, e: Evidence) -> float | None:
     o = node.options
     if o["reduction"] != "mean" or o["weight"] is not None:
         return None
-    return _counted(node, e) / len(_labels(node, e))
+    return _counted(node, e) / _labels(node, e).size
 
 
 def _unweighted(o: Options, node: Node, e: Evidence) -> Options | None:

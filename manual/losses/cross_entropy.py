@@ -1,4 +1,4 @@
-"""Softmax loss straight from z, for one class index a sample.
+"""Softmax loss straight from z, for one class index a sample, or one for each position of it.
 
 Source: course 2 week 3, "training a softmax classifier"; Szegedy et al. 2016 (label smoothing);
 torch.nn.CrossEntropyLoss.
@@ -34,20 +34,23 @@ def cross_entropy(
     The mean is a weighted one: the sum of what the samples lose over the sum of their w_y, without
     those that are ignored. If all are, it is NaN, as in torch.
 
+    Of sequences the mean is over every position: [m, n, t], [m, t] of int -> []. As in torch, the
+    scores of the classes stand on axis 1.
+
     Raises:
-        ValueError: y is not [m], is not of an integer type, or holds a class outside 0..n-1;
-            weight has not one number for each class; or the reduction is unknown.
+        ValueError: y is not [m] (or [m, t]), is not of an integer type, or holds a class outside
+            0..n-1; weight has not one number for each class; or the reduction is unknown.
     """
     counted = y != ignore_index
-    rows, classes = np.arange(len(y)), np.where(counted, y, 0)
+    classes = np.where(counted, y, 0)
     require_classes("cross_entropy", z, classes)
     shifted = z - z.real.max(axis=1, keepdims=True)
     each = np.log(np.exp(shifted).sum(axis=1, keepdims=True)) - shifted
-    losses, w = each[rows, classes], _class_weights(z, weight)
+    losses, w = each[_own_class(classes)], _class_weights(z, weight)
     if weight is not None:
         losses = w[classes] * losses
     if label_smoothing:
-        uniform = (each if weight is None else w * each).sum(axis=1)
+        uniform = (each if weight is None else _on_classes(w, z) * each).sum(axis=1)
         losses = (1 - label_smoothing) * losses + label_smoothing / z.shape[1] * uniform
     losses = np.where(counted, losses, 0)
     if reduction != "mean":
@@ -70,18 +73,18 @@ def cross_entropy_backward(
     s / n (softmax(z) sum_k w_k - w), and the divisor sum_i w_yi; rows that are ignored are 0.
     """
     counted = y != ignore_index
-    rows, classes = np.arange(len(y)), np.where(counted, y, 0)
+    classes = np.where(counted, y, 0)
     require_classes("cross_entropy_backward", z, classes)
     w = _class_weights(z, weight)
     p = softmax(z)
     dz = p.copy()
-    dz[rows, classes] -= 1
+    dz[_own_class(classes)] -= 1
     if weight is not None:
-        dz = w[classes][:, None] * dz
+        dz = np.expand_dims(w[classes], 1) * dz
     if label_smoothing:
-        total, own = (z.shape[1], 1) if weight is None else (w.sum(), w)
+        total, own = (z.shape[1], 1) if weight is None else (w.sum(), _on_classes(w, z))
         dz = (1 - label_smoothing) * dz + label_smoothing / z.shape[1] * (p * total - own)
-    return np.where(counted[:, None], dz * _scale(counted, classes, w, reduction), 0)
+    return np.where(np.expand_dims(counted, 1), dz * _scale(counted, classes, w, reduction), 0)
 
 
 def _class_weights(z: np.ndarray, weight: Weights) -> Any:
@@ -97,6 +100,17 @@ def _class_weights(z: np.ndarray, weight: Weights) -> Any:
     w = np.zeros_like(z, shape=(len(weight),))
     w[...] = np.asarray(weight, z.dtype)
     return w
+
+
+def _own_class(y: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Where in z the score of each label's class stands."""
+    sample, *position = np.indices(y.shape)
+    return (sample, y, *position)
+
+
+def _on_classes(w: Any, z: np.ndarray) -> Any:
+    """One number for each class, to be multiplied with z."""
+    return w.reshape(-1, *(1,) * (z.ndim - 2))
 
 
 def _scale(counted: np.ndarray, classes: np.ndarray, w: Any, reduction: Reduction) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction, reduce, scale
 from torch_parity.manual.recording import operation
-from torch_parity.manual.shapes import require_classes
+from torch_parity.manual.shapes import require_classes, require_shape
 
 
 @operation
@@ -26,6 +26,7 @@ def multi_margin_loss(
         ValueError: y is not [m], is not of an integer type, or holds a class outside 0..n-1;
             or the reduction is unknown.
     """
+    require_shape("multi_margin_loss", "y", y, z.shape[:1])
     require_classes("multi_margin_loss", z, y)
     short = _short(z, y, margin)
     return reduce(np.where(short.real > 0, short, 0).sum(axis=1) / z.shape[1], reduction)
@@ -38,6 +39,7 @@ def multi_margin_loss_backward(
 
     # [m, n], [m] of int -> [m, n]
     """
+    require_shape("multi_margin_loss_backward", "y", y, z.shape[:1])
     require_classes("multi_margin_loss_backward", z, y)
     near = np.where(_short(z, y, margin) > 0, np.ones_like(z), 0)
     near[np.arange(len(y)), y] = -near.sum(axis=1)
