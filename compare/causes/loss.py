@@ -137,7 +137,7 @@ def _labels_of(e: Evidence) -> np.ndarray | None:
     da = e.trace.get(backward.outputs[0])
     if a is None or y is None or da is None or da.shape != a.shape:
         return None
-    if backward.operation == "cross_entropy_backward":
+    if backward.operation in ("cross_entropy_backward", "multi_margin_loss_backward"):
         return np.asarray(da.argmin(axis=1))
     if backward.operation == "mse_loss_backward":
         m = a.size if backward.options["reduction"] == "mean" else 1

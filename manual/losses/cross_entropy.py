@@ -104,8 +104,8 @@ def _class_weights(z: np.ndarray, weight: Weights) -> Any:
 
 def _own_class(y: np.ndarray) -> tuple[np.ndarray, ...]:
     """Where in z the score of each label's class stands."""
-    sample, *position = np.indices(y.shape)
-    return (sample, y, *position)
+    places: list[np.ndarray] = list(np.indices(y.shape))
+    return (places[0], y, *places[1:])
 
 
 def _on_classes(w: Any, z: np.ndarray) -> Any:
