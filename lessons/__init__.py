@@ -12,6 +12,7 @@ from torch_parity.lessons import (
     gradient_check,
     initialization,
     planar,
+    recurrent,
     regularization,
     residual,
     why_nonlinear,
@@ -34,6 +35,7 @@ LESSONS: dict[str, Lesson] = {
         convolution,
         batch_norm,
         residual,
+        recurrent,
         backprop_ninja,
     )
 }

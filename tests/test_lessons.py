@@ -262,6 +262,19 @@ def test_residual() -> None:
         denied("residual", **{f"shortcut_scaled/named/{side}": 0.0})
 
 
+def test_recurrent() -> None:
+    n = concluded("recurrent")
+    for side in ("manual", "torch"):
+        assert n[f"length/0.5/{side}"] == pytest.approx(0.5**30, rel=1e-6)
+        assert n[f"length/keeps/{side}"] == pytest.approx((1 / (1 + np.exp(-4))) ** 30, rel=1e-6)
+        denied("recurrent", **{f"exact/{side}": 0.1})
+        denied("recurrent", **{f"length/1.5/{side}": 1.0})
+        denied("recurrent", **{f"length/forgets/{side}": 0.5})
+        denied("recurrent", **{f"clip/after/{side}": 2.0})
+        denied("recurrent", **{f"clip/turned/{side}": 0.1})
+        denied("recurrent", **{f"state_not_carried/named/{side}": 0.0})
+
+
 def test_backprop_ninja(monkeypatch: pytest.MonkeyPatch) -> None:
     n = concluded("backprop-ninja")
     for side in ("manual", "torch"):
