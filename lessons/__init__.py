@@ -2,6 +2,7 @@
 
 from torch_parity.lessons import (
     activations,
+    attention,
     backprop,
     backprop_ninja,
     batch_norm,
@@ -36,6 +37,7 @@ LESSONS: dict[str, Lesson] = {
         batch_norm,
         residual,
         recurrent,
+        attention,
         backprop_ninja,
     )
 }

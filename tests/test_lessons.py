@@ -275,6 +275,18 @@ def test_recurrent() -> None:
         denied("recurrent", **{f"state_not_carried/named/{side}": 0.0})
 
 
+def test_attention() -> None:
+    n = concluded("attention")
+    for side in ("manual", "torch"):
+        for what in ("exact", "later", "order", "dbk"):
+            denied("attention", **{f"{what}/{side}": 0.1})
+        denied("attention", **{f"plain/512/{side}": 0.2})
+        denied("attention", **{f"plain gradient/512/{side}": 0.05})
+        denied("attention", **{f"causal_mask_missing/named/{side}": 0.0})
+    for what in ("plain", "scaled", "plain gradient", "scaled gradient"):
+        assert n[f"{what}/64/manual"] == pytest.approx(n[f"{what}/64/torch"], rel=1e-12)
+
+
 def test_backprop_ninja(monkeypatch: pytest.MonkeyPatch) -> None:
     n = concluded("backprop-ninja")
     for side in ("manual", "torch"):
