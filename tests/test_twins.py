@@ -21,12 +21,14 @@ NO_TWIN = {
     "block_gradient": "torch.func carries tangents along a recorded forward itself",
     "checkpoint": "a run on many ranks has to outlive them; by hand a step is a function",
     "correlation": "what torch's convolutions share is in its kernels",
+    "course_gates": "torch's own weights are what it maps the course's to",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
     "image_rows": "torch.func carries tangents through convolutions itself",
     "job": "what many processes have to read; by hand it is an argument",
     "over_ranks": "what torch's engine has to be told; by hand it is two lines of distributed.py",
     "names": "torch names what is in a module by its path",
     "recording": "torch's autograd records what a forward does",
+    "recurrence": "torch's recurrent modules share it in C++",
     "reduction": "torch's losses take reduction as an argument",
     "shapes": "torch checks shapes itself",
     "standardize": "what torch's norms share is in its kernels",
@@ -39,7 +41,15 @@ NO_TWIN = {
 }
 
 # What operations share, or are found and recorded by.
-SHARED = {"correlation", "reduction", "shapes", "standardize", "windows"}
+SHARED = {
+    "correlation",
+    "course_gates",
+    "recurrence",
+    "reduction",
+    "shapes",
+    "standardize",
+    "windows",
+}
 SHARED |= {"__init__", "recording", "operations"}
 
 
