@@ -42,6 +42,7 @@ class Evidence:
     rng: np.random.Generator | None = None
     drawn: dict[str, Any] = field(default_factory=dict)
     read: dict[str, list[float]] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)  # asked for before any tensor had shown it
     memo: dict[Any, Any] = field(default_factory=dict)  # what the diagnosis has computed already
 
     def number(
@@ -57,6 +58,8 @@ class Evidence:
             return [self.drawn[name]]
         value = estimate()
         if value is None or not np.isfinite(value):
+            if name not in self.read:
+                self.unread.add(name)
             return self.read.get(name, [])
         self.read.setdefault(name, []).append(value)
         return [value]
@@ -166,6 +169,7 @@ def common_factor(
     at = direction != 0
     if made.shape != direction.shape or np.count_nonzero(at) < 2:
         return None
-    middle = (made - base)[at] / direction[at]
-    reach = np.broadcast_to(error, made.shape)[at] / np.abs(direction[at])
+    wide = direction[at].astype(np.longdouble)  # a quotient rounded once more would be off by that
+    middle = (made.astype(np.longdouble) - base)[at] / wide
+    reach = np.broadcast_to(error, made.shape)[at] / np.abs(wide)
     return float((np.max(middle - reach) + np.min(middle + reach)) / 2)

@@ -57,7 +57,7 @@ def _before_the_slope(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 def _offset(node: Node, e: Evidence) -> Iterable[Node]:
-    """db + c: the same constant in every entry."""
+    """db + c: the same constant in every entry of every layer."""
     name = node.outputs[-1]
 
     def estimate() -> float | None:
@@ -70,7 +70,7 @@ def _offset(node: Node, e: Evidence) -> Iterable[Node]:
         *rest, db = f[node.operation](*inputs)
         return (*rest, db + constant)
 
-    found = e.number(f"offset of {name}", estimate, lambda rng: float(rng.uniform(0.01, 1)))
+    found = e.number("offset", estimate, lambda rng: float(rng.uniform(0.01, 1)))
     return [
         replace(node, formula=formula, options={**node.options, "constant": c})
         for c in found

@@ -18,23 +18,32 @@ def _applies(node: Node, to: str, e: Evidence) -> bool:
 
 
 def _computed_in(to: str) -> Change:
-    """The same operation in a lower precision; the record must look like it, number by number."""
+    """The same operation in a lower precision; the record must look like it, number by number.
+
+    Either its inputs and its results alone are rounded to it, or whatever it computes on the way.
+    """
 
     def change(node: Node, e: Evidence) -> Iterable[Node]:
         if not _applies(node, to, e):
             return []
         if e.rng is None and not all(_looks_like(e.trace.get(n), to) for n in node.outputs):
             return []
-        inner = _own_formula(node)
-
-        def formula(f: Any, *inputs: Any, **options: Any) -> Any:
-            result = inner(f, *(f["lower"](x, to) for x in inputs), **options)
-            many = result if isinstance(result, tuple) else (result,)
-            return tuple(f["lower"](r, to) for r in many)
-
-        return [replace(node, formula=formula)]
+        return [_rounded_to(node, to, "cut"), _rounded_to(node, to, "lower")]
 
     return change
+
+
+def _rounded_to(node: Node, to: str, inputs_by: str) -> Node:
+    """An input that is cut is known exactly; one that is lowered has all that follows computed in
+    the lower precision."""
+    inner = _own_formula(node)
+
+    def formula(f: Any, *inputs: Any, **options: Any) -> Any:
+        result = inner(f, *(f[inputs_by](x, to) for x in inputs), **options)
+        many = result if isinstance(result, tuple) else (result,)
+        return tuple(f["lower"](r, to) for r in many)
+
+    return replace(node, formula=formula)
 
 
 def _looks_like(made: np.ndarray | None, to: str) -> bool:
