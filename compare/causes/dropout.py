@@ -84,6 +84,17 @@ def _another_mask(node: Node, e: Evidence) -> Iterable[Node]:
     return [_fixed_mask(node, shown)]
 
 
+def _another_mask_kept(node: Node, e: Evidence) -> Iterable[Node]:
+    """Backward, the mask that the forward pass shows; where it shows none (a = 0), its own."""
+    scale, forward = _scale_of(node, e), node.forward
+    if e.rng is not None or scale is None or forward is None:
+        return _another_mask(node, e)
+    shown, made = _shown_mask(node, e, scale), _shown_mask(forward, e, scale)
+    if shown is None or made is None:
+        return _another_mask(node, e)
+    return [_fixed_mask(node, np.where(e.known[forward.inputs[0]] != 0, made, shown))]
+
+
 def _drops_elsewhere(node: Node, e: Evidence) -> bool:
     """Whether another layer shows a mask of its own, in the same direction."""
     for other in e.nodes:
@@ -205,7 +216,7 @@ CAUSES = (
         "One side draws its own mask instead of the shared one.",
         "h = dropout(a, mask)  # the mask that was handed over",
         "recover_mask(p, state, a)  # replay torch's generator on ones",
-        (_both(_another_mask),),
+        ((Effect(FORWARD, _another_mask), Effect(BACKWARD, _another_mask_kept)),),
     ),
     Cause(
         "dropout_missing",

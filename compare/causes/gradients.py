@@ -11,6 +11,7 @@ from torch_parity.compare.causes.cause import (
     Change,
     Evidence,
     by,
+    common_factor,
     is_loss,
     on,
     one,
@@ -62,9 +63,10 @@ def _offset(node: Node, e: Evidence) -> Iterable[Node]:
 
     def estimate() -> float | None:
         dz, made = e.known.get(node.inputs[0]), e.trace.get(name)
-        if dz is None or made is None or made.shape != dz.shape[1:] or made.size < 2:
+        if dz is None or made is None or made.shape != dz.shape[1:]:
             return None
-        return float((made.astype(np.float64) - dz.sum(axis=0, dtype=np.float64)).mean())
+        right, size = dz.sum(axis=0, dtype=np.float64), np.abs(dz).sum(axis=0)
+        return common_factor(made, right, np.ones(made.shape), e.eps * (np.abs(made) + size))
 
     def formula(f: Any, *inputs: Any, constant: float) -> Any:
         *rest, db = f[node.operation](*inputs)

@@ -129,7 +129,8 @@ def _labels(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 def _labels_of(e: Evidence) -> np.ndarray | None:
-    """Read off da: the loss of each possible label has a gradient of its own."""
+    """Read off da: the loss of each possible label has a gradient of its own; where it is rounded
+    to 0, the prediction is as good as the label."""
     backward = next((n for n in e.nodes if is_loss_backward(n, e)), None)
     if backward is None:
         return None
@@ -138,13 +139,13 @@ def _labels_of(e: Evidence) -> np.ndarray | None:
     if a is None or y is None or da is None or da.shape != a.shape:
         return None
     if backward.operation == "cross_entropy_backward":
-        return np.asarray(da.argmin(axis=1))
+        return np.where((da < 0).any(axis=1), da.argmin(axis=1), a.argmax(axis=1))
     if backward.operation == "mse_loss_backward":
         m = a.size if backward.options["reduction"] == "mean" else 1
         used = a - da * m / 2
         nearest = np.abs(used[:, None] - y[None]).reshape(len(y), len(y), -1).max(2).argmin(1)
         return np.asarray(y[nearest])
-    return np.asarray((da < 0).astype(y.dtype))
+    return np.asarray(((da < 0) | ((da == 0) & (a > 0.5))).astype(y.dtype))
 
 
 def _permuted(used: np.ndarray, y: np.ndarray) -> bool:
