@@ -1,6 +1,6 @@
 """Mistakes in the gradients of weights and biases: their shape, their sums, their sign."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,33 +10,18 @@ from torch_parity.compare.causes.cause import (
     Cause,
     Change,
     Evidence,
-    by,
     common_factor,
     is_loss,
-    on,
     one,
     read_also,
 )
+from torch_parity.compare.causes.layers import BIAS_GRADIENT, PARAMETERS, on_parameters
 from torch_parity.compare.flow.nodes import Node
 
-PARAMETERS = on("linear_backward", "linear_backward_parameters")
 
-
-def parts(change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Callable[..., Any]:
-    """dW, db -> change(dz, x, dW, db), dx (if there is one) as it is."""
-
-    def formula(f: Any, dz: Any, x: Any, *rest: Any, **options: Any) -> Any:
-        if rest:
-            dx, dW, db = f["linear_backward"](dz, x, *rest)
-            return (dx, *change(dz, x, dW, db))
-        return change(dz, x, *f["linear_backward_parameters"](dz, x))
-
-    return formula
-
-
-def _turned(dz: Any, x: Any, dW: Any, db: Any) -> tuple[Any, Any]:
+def _turned(dz: Any, x: Any, dW: Any, *db: Any) -> tuple[Any, ...]:
     """x.T @ dz, brought into the shape of W: of a square W that is the transpose."""
-    return (x.T @ dz).reshape(dW.shape), db
+    return ((x.T @ dz).reshape(dW.shape), *db)
 
 
 def _mean_for_sum(dz: Any, x: Any, dW: Any, db: Any) -> tuple[Any, Any]:
@@ -112,28 +97,28 @@ CAUSES = (
         "transpose.",
         "dW = dz.T @ h  # (out, in), as W",
         "W.grad  # has the shape of W",
-        (one(by(parts(_turned)), PARAMETERS),),
+        (one(on_parameters(_turned), PARAMETERS),),
     ),
     Cause(
         "bias_gradient_averaged",
         "The bias gradient is the mean over the samples, where dz carries the 1/m already.",
         "db = dz.sum(axis=0)  # not dz.mean(axis=0)",
         "b.grad  # autograd sums over the batch",
-        (one(by(parts(_mean_for_sum)), PARAMETERS),),
+        (one(on_parameters(_mean_for_sum), BIAS_GRADIENT),),
     ),
     Cause(
         "bias_gradient_before_the_slope",
         "The bias gradient is summed over the gradient of the activation, not over that of z.",
         "db = dz.sum(axis=0)  # not da.sum(axis=0)",
         "b.grad  # autograd takes the slope into account",
-        (one(_before_the_slope, PARAMETERS),),
+        (one(_before_the_slope, BIAS_GRADIENT),),
     ),
     Cause(
         "bias_gradient_offset",
         "A constant is added to every entry of the bias gradient.",
         "db = dz.sum(axis=0)",
         "b.grad  # nothing is added to it",
-        (one(_offset, PARAMETERS),),
+        (one(_offset, BIAS_GRADIENT),),
         tuned=True,
     ),
     Cause(
