@@ -56,9 +56,7 @@ def survey(seed: int) -> tuple[list[Outcome], Counter[str]]:
     torch.manual_seed(seed % 2**31)
     rng = np.random.default_rng([seed, 9])
     dtype = "float32" if seed % 3 == 0 else "float64"
-    case, data = case_and_data(
-        seed, dtype=dtype, depth=5, width=32, batch=48, bias=seed % 5 != 0
-    )
+    case, data = case_and_data(seed, dtype=dtype, depth=5, width=32, batch=48, bias=seed % 5 != 0)
     outcomes, skipped = [], Counter[str]()
     try:
         with np.errstate(all="ignore"):
