@@ -73,6 +73,28 @@ def _counted_otherwise(count: Callable[[int, int], int]) -> Change:
     return change
 
 
+def _set_to(count: Callable[[Any], Any]) -> Change:
+    """The counter itself stands, unless a later step shows that it moves."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        return [] if _moves_later(node, e) else by(lambda f, t: count(t))(node, e)
+
+    return change
+
+
+def _behind(node: Node, e: Evidence) -> Iterable[Node]:
+    """The counter is one behind, as a later step shows, in which it moves."""
+    return by(lambda f, t: t * 1)(node, e) if _moves_later(node, e) else []
+
+
+def _moves_later(node: Node, e: Evidence) -> bool:
+    """Whether the next recorded count of the same parameter is greater by 1."""
+    name = node.outputs[0]
+    later = (n for n in e.nodes if COUNT(n, e) and n.inputs[0] in (f"new_{name}", name))
+    counts = [(e.trace.get(name), e.trace.get(n.outputs[0])) for n in later if n is not node]
+    return any(a is not None and b is not None and int(b) == int(a) + 1 for a, b in counts)
+
+
 def _from_zero(node: Node, e: Evidence) -> Iterable[Node]:
     """t - 1: in a first step that divides by 0, so where one was judged, t did not count so."""
     if any(int(e.known.get(n.inputs[-1], 0)) == 1 for n in e.nodes if ADAM(n, e)):
@@ -177,7 +199,8 @@ CAUSES = (
         "t = t + 1  # before the update, every step",
         "torch.optim.Adam(...)  # one optimizer for the whole run, not a new one a step",
         (
-            one(by(lambda f, t: t * 1), COUNT),
+            one(_set_to(lambda t: t * 1), COUNT),
+            one(_set_to(lambda t: t * 0 + 1), COUNT),
             one(by(_adam(count=lambda t: 1)), ADAM),
         ),
     ),
@@ -186,7 +209,7 @@ CAUSES = (
         "Adam counts its steps from 0: the correction uses t - 1.",
         "t = t + 1  # before the update: the first step has t = 1",
         "torch.optim.Adam(...)  # its first step has t = 1",
-        (one(_from_zero, ADAM),),
+        (one(_from_zero, ADAM), one(_behind, COUNT)),
     ),
     Cause(
         "adam_step_count_per_parameter",

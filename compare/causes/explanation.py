@@ -1,7 +1,7 @@
 """The smallest set of known mistakes that explains every wrong tensor."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from torch_parity.compare.causes.cause import Cause
@@ -57,6 +57,18 @@ class Diagnosis:
     def names(self) -> tuple[frozenset[str], ...]:
         """The names of each alternative."""
         return tuple(frozenset(e.cause.name for e in a) for a in self.alternatives)
+
+
+def told_apart(found: Diagnosis, longer: Diagnosis) -> Diagnosis:
+    """A diagnosis by that of a longer record, if that is unique, for the tensors of the first."""
+    if longer.verdict != "unique":
+        return found
+    wrong = set(found.unexplained).union(*(e.tensors for a in found.alternatives for e in a))
+    kept = (
+        replace(e, tensors=tuple(n for n in e.tensors if n in wrong))
+        for e in longer.alternatives[0]
+    )
+    return Diagnosis((tuple(e for e in kept if e.tensors),), ())
 
 
 def smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:

@@ -1,15 +1,17 @@
 """Compare your own code with torch: give the arrays that it computed, any of them, by name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from torch_parity.compare.case import Case
+from torch_parity.compare.causes.explanation import told_apart
 from torch_parity.compare.causes.unshown import unshown
 from torch_parity.compare.errors import InputError, suggest
-from torch_parity.compare.flow.trace import Trace
-from torch_parity.compare.judge.judge import judge_traces
+from torch_parity.compare.flow.trace import Tensors, Trace
+from torch_parity.compare.judge.judge import Judgement, judge_traces
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.judge.report import Report
 from torch_parity.compare.sources.arrays.expected import INPUT_GRADIENT, Expected
@@ -77,13 +79,10 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
     by_samples = averaged_over_samples(expected, ours[0], recognised)
     expected = by_samples or expected
     wrong = _first_wrong(expected, ours)
-    expected = expected.repeated(ours[:wrong])
-    trace, made = expected.torch, of_all_steps(ours[:wrong])
-    ordered = {n: made[n] for n in [*(n for n in trace if n in made), *made]}
-    nodes, cancelling = with_cancelling_forms(expected.nodes, expected.start, ordered)
-    side = Trace(expected.start, ordered, nodes)
-    other = {n: trace[n] for n in trace if n in made}
-    judgement = judge_traces(side, Trace(expected.start, other, expected.nodes), CALLED)
+    judgement, side, trace, cancelling = _judged(expected, ours[:wrong])
+    if wrong < len(ours):
+        longer, *_ = _judged(expected, ours[: wrong + 1])
+        judgement = _named_by_both(judgement, longer)
     conventions = (
         *at.conventions,
         *explain(recognised, declared),
@@ -92,10 +91,31 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
         *([BY_SAMPLES] if by_samples else []),
         *([cancelling] if cancelling else []),
     )
-    notes = (*_notes(ordered, trace), *_left_out(len(ours), wrong))
+    notes = (*_notes(side.made, trace), *_left_out(len(ours), wrong))
     return Report(
         judgement, CALLED, conventions, notes, unshown=unshown(side) if judgement.passed else ()
     )
+
+
+def _judged(
+    expected: Expected, ours: Sequence[dict[str, np.ndarray]]
+) -> tuple[Judgement, Trace, Tensors, str]:
+    """The judgement of these steps, our side, what torch made, and the form that cancels, if one
+    was used."""
+    expected = expected.repeated(ours)
+    trace, made = expected.torch, of_all_steps(ours)
+    ordered = {n: made[n] for n in [*(n for n in trace if n in made), *made]}
+    nodes, cancelling = with_cancelling_forms(expected.nodes, expected.start, ordered)
+    side = Trace(expected.start, ordered, nodes)
+    other = Trace(expected.start, {n: trace[n] for n in trace if n in made}, expected.nodes)
+    return judge_traces(side, other, CALLED), side, trace, cancelling
+
+
+def _named_by_both(judgement: Judgement, longer: Judgement) -> Judgement:
+    """Two mistakes may look alike in one step: a counter that stands, and one that is behind."""
+    both = judgement.diagnoses.keys() & longer.diagnoses.keys()
+    told = {s: told_apart(judgement.diagnoses[s], longer.diagnoses[s]) for s in both}
+    return replace(judgement, diagnoses={**judgement.diagnoses, **told})
 
 
 def _first_wrong(expected: Expected, ours: Sequence[dict[str, np.ndarray]]) -> int:
