@@ -73,26 +73,35 @@ def _counted_otherwise(count: Callable[[int, int], int]) -> Change:
     return change
 
 
-def _set_to(count: Callable[[Any], Any]) -> Change:
-    """The counter itself stands, unless a later step shows that it moves."""
+def _stands_at(count: Callable[[Any], Any]) -> Change:
+    """The recorded counter itself, unless a later step shows that it moves."""
 
     def change(node: Node, e: Evidence) -> Iterable[Node]:
-        return [] if _moves_later(node, e) else by(lambda f, t: count(t))(node, e)
+        unseen = e.rng is None and node.outputs[0] not in e.trace
+        return [] if unseen or True in _moves_later(node, e) else by(lambda f, t: count(t))(node, e)
 
     return change
 
 
+def _frozen(node: Node, e: Evidence) -> Iterable[Node]:
+    """In every step the t of the first, or the one that the first began with."""
+    given = e.known.get(node.inputs[-1].removeprefix("new_").partition("@")[0])
+    tried = (1,) if given is None else (1, int(given))
+    return [replace(node, formula=_adam(count=_always(n))) for n in tried]
+
+
 def _behind(node: Node, e: Evidence) -> Iterable[Node]:
-    """The counter is one behind, as a later step shows, in which it moves."""
-    return by(lambda f, t: t * 1)(node, e) if _moves_later(node, e) else []
+    """The recorded counter is one behind, unless a later step shows that it stands."""
+    unseen = e.rng is None and node.outputs[0] not in e.trace
+    return [] if unseen or False in _moves_later(node, e) else by(lambda f, t: t * 1)(node, e)
 
 
-def _moves_later(node: Node, e: Evidence) -> bool:
-    """Whether the next recorded count of the same parameter is greater by 1."""
+def _moves_later(node: Node, e: Evidence) -> list[bool]:
+    """Whether the next recorded count of the same parameter is greater by 1, if there is one."""
     name = node.outputs[0]
     later = (n for n in e.nodes if COUNT(n, e) and n.inputs[0] in (f"new_{name}", name))
     counts = [(e.trace.get(name), e.trace.get(n.outputs[0])) for n in later if n is not node]
-    return any(a is not None and b is not None and int(b) == int(a) + 1 for a, b in counts)
+    return [int(b) == int(a) + 1 for a, b in counts if a is not None and b is not None]
 
 
 def _from_zero(node: Node, e: Evidence) -> Iterable[Node]:
@@ -199,9 +208,9 @@ CAUSES = (
         "t = t + 1  # before the update, every step",
         "torch.optim.Adam(...)  # one optimizer for the whole run, not a new one a step",
         (
-            one(_set_to(lambda t: t * 1), COUNT),
-            one(_set_to(lambda t: t * 0 + 1), COUNT),
-            one(by(_adam(count=lambda t: 1)), ADAM),
+            one(_stands_at(lambda t: t * 1), COUNT),
+            one(_stands_at(lambda t: t * 0 + 1), COUNT),
+            one(_frozen, ADAM),
         ),
     ),
     Cause(

@@ -5,7 +5,7 @@ itself recorded, so two mistakes in one step do not blur one another. The smalle
 that explains every wrong tensor is the answer; two such sets are an ambiguity, none is unknown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -23,12 +23,16 @@ WIDER = "wider_precision"
 
 
 def diagnose(
-    side: Trace, replayed: tuple[Replayed, ...], other: Mapping[str, np.ndarray]
+    side: Trace,
+    replayed: tuple[Replayed, ...],
+    other: Mapping[str, np.ndarray],
+    among: Collection[str] = CATALOGUE,
 ) -> Diagnosis | None:
     """Explain every wrong tensor of one side; None if there is none that can be judged.
 
     What was given may hold batch (the full batch size) and previous_dW1... (the gradients of the
-    step before); other is what the other side made. They only serve causes that need them.
+    step before); other is what the other side made. They only serve causes that need them. among
+    are the names of the causes that come into question.
     """
     faulty = [r for r in replayed if r.wrong]
     wrong = {r.name: i for i, r in enumerate(faulty)}
@@ -50,7 +54,7 @@ def diagnose(
     ways = CATALOGUE[WIDER].ways
     right_but_wider = wider & {n for way in ways for n in _explained(way, evidence, leading, wrong)}
     found: list[Explanation] = []
-    for cause in CATALOGUE.values():
+    for cause in (CATALOGUE[name] for name in CATALOGUE if name in among):
         explained = _by_any_way(cause, evidence, leading, wrong)
         if not evidence.unread.isdisjoint(evidence.read):  # shown by a later tensor
             evidence.memo.clear()

@@ -60,15 +60,11 @@ class Diagnosis:
 
 
 def told_apart(found: Diagnosis, longer: Diagnosis) -> Diagnosis:
-    """A diagnosis by that of a longer record, if that is unique, for the tensors of the first."""
-    if longer.verdict != "unique":
-        return found
-    wrong = set(found.unexplained).union(*(e.tensors for a in found.alternatives for e in a))
-    kept = (
-        replace(e, tensors=tuple(n for n in e.tensors if n in wrong))
-        for e in longer.alternatives[0]
+    """Those of several alternatives that a longer record leaves, if it leaves any."""
+    left = tuple(
+        a for a, names in zip(found.alternatives, found.names, strict=True) if names in longer.names
     )
-    return Diagnosis((tuple(e for e in kept if e.tensors),), ())
+    return replace(found, alternatives=left) if left else found
 
 
 def smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:
