@@ -202,11 +202,13 @@ def _said(d: Diagnosis | None) -> str:
 
 
 def _moved(a: np.ndarray, b: np.ndarray) -> bool:
-    """Changed by more than rounding: some thousand ulps of the largest entry."""
+    """Changed by more than rounding: its type, or some thousand ulps of the largest entry."""
     if a.dtype.kind != "f":
         return not np.array_equal(a, b)
     size = np.abs(b).max() + np.abs(a).max()
-    return a.shape != b.shape or bool(np.abs(a - b).max() > 2000 * np.finfo(b.dtype).eps * size)
+    return (a.dtype, a.shape) != (b.dtype, b.shape) or bool(
+        np.abs(a - b).max() > 2000 * np.finfo(b.dtype).eps * size
+    )
 
 
 def _named(d: Diagnosis | None, names: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ from torch_parity.compare.causes.diagnosis import diagnose
 from torch_parity.compare.causes.explanation import told_apart
 from torch_parity.compare.causes.unshown import unshown
 from torch_parity.compare.errors import InputError, suggest
-from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.flow.trace import Tensors, Trace
 from torch_parity.compare.judge.judge import Judgement, judge_traces
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.judge.report import Report
@@ -80,7 +80,7 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
     by_samples = averaged_over_samples(expected, ours[0], recognised)
     expected = by_samples or expected
     wrong = _first_wrong(expected, ours)
-    side, torch, cancelling = _sides(expected, ours[:wrong])
+    side, torch, trace, cancelling = _sides(expected, ours[:wrong])
     judgement = judge_traces(side, torch, CALLED)
     if wrong < len(ours):
         longer, *_ = _sides(expected, ours[: wrong + 1])
@@ -93,20 +93,24 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
         *([BY_SAMPLES] if by_samples else []),
         *([cancelling] if cancelling else []),
     )
-    notes = (*_notes(side.made, torch.made), *_left_out(len(ours), wrong))
+    notes = (*_notes(side.made, trace), *_left_out(len(ours), wrong))
     return Report(
         judgement, CALLED, conventions, notes, unshown=unshown(side) if judgement.passed else ()
     )
 
 
-def _sides(expected: Expected, ours: Sequence[dict[str, np.ndarray]]) -> tuple[Trace, Trace, str]:
-    """Our side and torch's in these steps, and the form that cancels, if one was used."""
+def _sides(
+    expected: Expected, ours: Sequence[dict[str, np.ndarray]]
+) -> tuple[Trace, Trace, Tensors, str]:
+    """Our side and torch's in these steps, all that torch made, and the form that cancels, if one
+    was used."""
     expected = expected.repeated(ours)
     trace, made = expected.torch, of_all_steps(ours)
     ordered = {n: made[n] for n in [*(n for n in trace if n in made), *made]}
     nodes, cancelling = with_cancelling_forms(expected.nodes, expected.start, ordered)
     side = Trace(expected.start, ordered, nodes)
-    return side, Trace(expected.start, trace, expected.nodes), cancelling
+    other = {n: trace[n] for n in trace if n in made}
+    return side, Trace(expected.start, other, expected.nodes), trace, cancelling
 
 
 def _told_apart(judgement: Judgement, longer: Trace) -> Judgement:
