@@ -173,7 +173,7 @@ class TestSeveralSteps:
         assert root is not None
         assert root.found.name.endswith("@2"), "the first step is right"
 
-    @pytest.mark.parametrize("recorded", slow.after(1, ["counter", "parameters alone"]))
+    @pytest.mark.parametrize("recorded", slow.after(1, ["all", "parameters alone"]))
     @pytest.mark.parametrize(
         ("name", "t"),
         {
@@ -193,8 +193,8 @@ class TestSeveralSteps:
             mine = mlp_step({**at, **state}, 2)
             state |= adam_update({**at, **state}, mine, 0.05, t=lambda _, place, step=step: t(step))
             counters = {f"t{n}": np.array(t(step)) for n in ("W1", "b1", "W2", "b2")}
-            kept = ("W1", "b1", "W2", "b2")
-            done.append({n: state[n] for n in kept} | (counters if recorded == "counter" else {}))
+            alone = {n: state[n] for n in ("W1", "b1", "W2", "b2")}
+            done.append(mine | state | counters if recorded == "all" else alone)
         one = check(done[:1], at).judgement.diagnoses["manual"]
         assert {frozenset({n}) for n in ADAM_COUNTS} == set(one.names), one
         assert check(done, at).causes == (name,)
