@@ -32,6 +32,8 @@ ORDER = (
     "convolution",
     "batch_norm",
     "residual",
+    "recurrent",
+    "attention",
     "backprop_ninja",
 )
 
