@@ -80,8 +80,10 @@ def judged(chosen: dict[str, Any]) -> list[Judgement]:
     return [record.judgement for record in Training(case, loaded, pair.build(case, loaded))]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum_course", "adamw"])
+@pytest.mark.parametrize(
+    ("optimizer", "dtype"),
+    [("sgd", "float64"), ("momentum_course", "float32"), ("adamw", "bfloat16")],
+)
 @pytest.mark.parametrize("chosen", [DECAY, COSINE], ids=lambda chosen: chosen["schedule"])
 def test_right_sides_pass_and_the_learning_rate_is_judged(
     chosen: dict[str, Any], optimizer: str, dtype: str

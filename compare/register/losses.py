@@ -26,13 +26,10 @@ def _loss(
     *options: Mapping[str, Any],
     torch: Callable[..., Callable[..., Any]] | None = None,
 ) -> Operation:
-    """A loss with each of these options, and with each reduction in turn where they name none."""
+    """A loss with each reduction; one with options with each of these, and a reduction in turn."""
     of = tuple(name for name in input_names(forward) if name != "y")
-    many = max(len(options), len(REDUCTIONS))
-    each = tuple(
-        {"reduction": reduction, **given}
-        for reduction, given, _ in zip(cycle(REDUCTIONS), cycle(options or ({},)), range(many))
-    )
+    given = options or ({},) * len(REDUCTIONS)
+    each = tuple({"reduction": r, **o} for r, o in zip(cycle(REDUCTIONS), given, strict=False))
     return Operation(forward, "loss", samples, of, ("loss",), each, module=module, torch=torch)
 
 
@@ -56,23 +53,23 @@ ROWS = (
     ),
     _loss(
         manual.multi_margin_loss, "MultiMarginLoss", scores_and_classes,
-        *({"margin": margin} for margin in (1.0, 2.7, 0.4)),
+        *({"margin": margin} for margin in (1.0, 5.0)),
     ),
     _loss(manual.mse_loss, "MSELoss", NUMBERS),
-    _loss(manual.l1_loss, "L1Loss", NUMBERS),
+    _loss(manual.l1_loss, "L1Loss", NUMBERS, {}),
     _loss(
         manual.smooth_l1_loss, "SmoothL1Loss", NUMBERS,
-        *({"beta": beta} for beta in (1.0, 0.3, 2.5)),
+        *({"beta": beta} for beta in (0.3, 2.5)),
     ),
     _loss(
         manual.huber_loss, "HuberLoss", NUMBERS,
-        *({"delta": delta} for delta in (1.0, 0.3, 2.5)),
+        *({"delta": delta} for delta in (0.3, 2.5)),
     ),
     _loss(
         manual.triplet_margin_loss, "TripletMarginLoss",
         normal(anchor=(6, 4), positive=(6, 4), negative=(6, 4)),
         *({"margin": margin, "eps": eps, "swap": swap}
-          for margin, eps, swap in ((1.0, 1e-6, False), (2.7, 1e-3, True), (0.4, 1e-6, True))),
+          for margin, eps, swap in ((1.0, 1e-6, False), (2.7, 1e-3, True))),
     ),
     Operation(
         manual.penalty, "penalty", normal(weights=(4, 7)), ("weights",), ("penalty",),
