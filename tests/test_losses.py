@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.drawn import case_and_data, steps
 from torch_parity import manual
 
 Z = np.log([[1.0, 2.0, 1.0], [3.0, 1.0, 4.0], [1.0, 1.0, 6.0]])  # softmax in quarters and eighths
@@ -106,3 +107,17 @@ def test_what_does_not_fit_is_refused(call: object, said: str) -> None:
     assert callable(call)
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_networks_with_the_newer_losses_and_optimizers_pass(seed: int) -> None:
+    chosen = {
+        "loss": ("l1_loss", "smooth_l1_loss", "huber_loss", "multi_margin_loss")[seed % 4],
+        "optimizer": ("nesterov", "rmsprop", "adamw")[seed % 3],
+        "dtype": ("float64", "float32")[seed % 2],
+        "l2_route": "weight_decay",
+    }
+    torch.manual_seed(seed)
+    for step in steps(*case_and_data(seed, **chosen)):
+        found = step.judge_instead("manual", step.manual, len(step.start["y"]))
+        assert found.passed, f"seed {seed}, {chosen}: {found.root}"
