@@ -6,6 +6,7 @@ text that --help shows.
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -34,6 +35,7 @@ from torch_parity.compare.choices import (
     widths,
 )
 from torch_parity.compare.errors import InputError, has_control_characters, shown, suggest
+from torch_parity.compare.models import usual_hidden
 
 LONGEST = 20_000  # bytes of a case file: the parser is slow with long dotted keys
 
@@ -75,13 +77,16 @@ class Case(BaseModel):
     )
 
     model: Annotated[str, MODEL, AfterValidator(MODEL.check)] = Field(
-        default="mlp", description="mlp: layer after layer; residual: blocks with a shortcut"
+        default="mlp",
+        description="mlp: layer after layer; residual: blocks with a shortcut; convnet: "
+        "convolutions and pooling",
     )
     hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(widths)] = Field(
         default=(128, 64),
         max_length=500,
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
-        "width, then the inner width of each block",
+        "width, then the inner width of each block. Of convnet: the channels of both convolutions, "
+        "then widths (8,16,32 unless given)",
     )
     activation: Annotated[
         str, ACTIVATION, BeforeValidator(listed), AfterValidator(each(ACTIVATION))
@@ -176,15 +181,25 @@ class Case(BaseModel):
         le=1024,
         description="threads for NumPy and for torch; more than one compete for few cores",
     )
-    base_error: float = Field(
-        default=0.0,
+    base_error: float | None = Field(
+        default=None,
         ge=0,
         lt=1,
-        description="error rate a human would reach, for the bias diagnosis",
+        description="error rate a human would reach, for the bias diagnosis; left out, it is 0 for "
+        "classes, and numbers (R2) have no diagnosis",
     )
     log_every: int = Field(
         default=10, ge=1, le=10**9, description="steps between two evaluations on train and dev"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_widths_of_the_model(cls, values: Any) -> Any:
+        """A model whose widths are no widths of layers says which are usual."""
+        if isinstance(values, dict) and values.get("model") and "hidden" not in values:
+            usual = usual_hidden(str(values["model"]))
+            return values | {"hidden": usual} if usual else values
+        return values
 
     @field_validator("*", mode="before")
     @classmethod
@@ -245,6 +260,12 @@ class Case(BaseModel):
             fitting = " or ".join(outputs_of(self.loss))
             raise ValueError(f"output {self.output} does not fit loss {self.loss}: use {fitting}")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """What differs from the defaults."""
+        for name, value in super().__repr_args__():
+            if name and value != type(self).model_fields[name].default:
+                yield name, value
 
 
 def load(file: Path | None = None, **options: Any) -> Case:

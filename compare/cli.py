@@ -110,12 +110,14 @@ def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
     """List the known mistakes, or plant the one called NAME and show how the judge finds it."""
     from rich.console import Console
 
-    from torch_parity.compare.commands.faults import list_all, show
-
     if name is None:
-        list_all(Console())
-    else:
-        show(Console(), name, side)
+        from torch_parity.compare.commands.fault_list import list_faults
+
+        list_faults(Console())
+        return
+    from torch_parity.compare.commands.faults import show
+
+    show(Console(), name, side)
 
 
 @parity.command(short_help="Open runs in TensorBoard.")
@@ -135,6 +137,23 @@ def board(name: str | None, everything: bool, root: Path, port: int | None) -> N
     from torch_parity.compare.commands.board import serve_board
 
     serve_board(root, name, everything, port)
+
+
+@parity.command(short_help="List the runs, or remove one.")
+@click.option("--remove", metavar="NAME", help="Delete the folder of this run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@RUNS
+def runs(remove: str | None, as_json: bool, root: Path) -> None:
+    """List the runs, newest first: verdict, steps, score on dev, when and how large.
+
+    Runs are the folders that `parity train`, `parity lesson` and `train_modules` make.
+    """
+    from torch_parity.compare.commands.runs import list_runs, remove_run
+
+    if remove is not None:
+        remove_run(root, remove)
+    else:
+        list_runs(root, as_json)
 
 
 @parity.command(short_help="Write a run as one HTML page.")
@@ -288,11 +307,14 @@ def lesson(name: str | None, seed: int, root: Path) -> None:
     """
     from rich.console import Console
 
-    from torch_parity.lessons.command import list_all, run_lesson
-
     if name is None:
-        list_all(Console())
-    elif not run_lesson(Console(), name, seed, root):
+        from torch_parity.lessons.listing import list_lessons
+
+        list_lessons(Console())
+        return
+    from torch_parity.lessons.command import run_lesson
+
+    if not run_lesson(Console(), name, seed, root):
         sys.exit(1)
 
 

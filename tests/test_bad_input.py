@@ -545,6 +545,7 @@ class TestGoodRun:
         assert ended.status == 0
         summary = _strict_json(Path("runs/mine/summary.json"))
         assert set(summary["scores"]["torch"]) == {"R2/train", "R2/dev"}
+        assert summary["diagnosis"] is None, "nobody said how much of the spread can be explained"
 
     def test_second_run_gets_a_number(self, parity: Parity) -> None:
         parity(*MOONS)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -12,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 SUITE = """
 import numpy as np
 import pytest
+import torch
 
 @pytest.fixture
 def start(parity):
@@ -33,6 +35,34 @@ def test_wrong(parity, start):
 
 def test_fails_otherwise():
     assert False
+
+def test_arrays(parity, start):
+    assert parity.arrays(step(start, forgotten=False), start).passed
+
+def test_arrays_that_are_wrong(parity, start):
+    parity.arrays(step(start, forgotten=True), start)
+
+class TestModels:
+    x = torch.ones(4, 3)
+
+    def test_modules(self, parity):
+        a, b = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+        b.load_state_dict(a.state_dict())
+        parity.modules(a, b, self.x)
+        parity.model(a, self.x)
+
+    def test_module(self, parity):
+        layer = torch.nn.Linear(3, 2)
+        parity.module(layer, {"output": layer(self.x).detach().numpy()}, self.x)
+
+    def test_not_judged(self, parity):
+        assert parity.model(torch.linalg.svdvals, self.x).outcome == "UNJUDGED"
+"""
+
+INI = """
+[pytest]
+parity_report = kept
+parity_strict = false
 """
 
 
@@ -40,7 +70,8 @@ def test_fails_otherwise():
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp("theirs")
     (folder / "test_theirs.py").write_text(SUITE)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--parity-report", "kept"]
+    (folder / "pytest.ini").write_text(INI)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junit-xml", "junit.xml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     return done.stdout, folder / "kept"
@@ -48,18 +79,43 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
 def test_pytests_own_output_says_what_where_why_and_the_remedy(ran: tuple[str, Path]) -> None:
     out, kept = ran
-    assert "1 passed" in out
-    assert "2 failed" in out
+    assert "5 passed" in out
+    assert "3 failed" in out
     assert "First wrong: mine's linear_backward_parameters -> db1" in out
     assert "mine is wrong, torch is right" in out
     assert "mask_not_applied_backward" in out
     assert "Right in NumPy: da = dh * mask" in out
     assert "raise ParityError" not in out, "our own frames hide"
-    assert str(next(kept.iterdir()).name) in out
+    assert next(kept.glob("*test_wrong*")).name in out
+
+
+def test_what_was_not_judged_is_a_warning_where_the_ini_file_says_so(ran: tuple[str, Path]) -> None:
+    out, _ = ran
+    assert "ParityUnjudgedWarning: UNJUDGED" in out
+
+
+def test_the_summary_has_every_comparison_what_is_wrong_first(ran: tuple[str, Path]) -> None:
+    out, kept = ran
+    assert "summary.md" in out
+    head, _, *table = (kept / "summary.md").read_text("utf-8").split("\n\n")
+    assert head == "## Parity"
+    assert "2 FAIL, 1 UNJUDGED, 5 PASS." in (kept / "summary.md").read_text("utf-8")
+    rows = [row for row in table[0].splitlines() if "test_theirs.py" in row]
+    assert ["FAIL" in row for row in rows] == [True] * 2 + [False] * 6
+    assert "mask_not_applied_backward" in rows[0]
+
+
+def test_junit_has_the_verdicts(ran: tuple[str, Path]) -> None:
+    cases = ElementTree.parse(ran[1].parent / "junit.xml").iter("testcase")
+    said = {case.get("name"): [p.get("value", "") for p in case.iter("property")] for case in cases}
+    assert [v.partition(" ")[0] for v in said["test_right"]] == ["PASS"]
+    assert said["test_wrong"][0].startswith("FAIL")
+    assert [v.partition(" ")[0] for v in said["test_modules"]] == ["PASS", "PASS"]
+    assert said["test_fails_otherwise"] == []
 
 
 def test_the_report_of_a_failing_test_is_kept(ran: tuple[str, Path]) -> None:
-    (kept,) = ran[1].iterdir()
+    (kept,) = ran[1].glob("*test_wrong-*")
     assert kept.name.startswith("test_theirs.py-test_wrong-")
     assert "FAIL First wrong" in (kept / "report.txt").read_text("utf-8")
     record = json.loads((kept / "report.json").read_text("utf-8"))

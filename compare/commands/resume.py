@@ -14,10 +14,10 @@ from torch_parity.compare.errors import InputError
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
 from torch_parity.compare.judge.outcome import STATUS
 from torch_parity.compare.runs import folder as runs
+from torch_parity.compare.runs.answers import verdict_of_training
 from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.runs.made_with import changes, made_with
 from torch_parity.compare.show import terminal
-from torch_parity.compare.show.page import verdict_of_training
 from torch_parity.compare.sources import pair
 
 
