@@ -76,6 +76,10 @@ from torch_parity.manual.ops.adaptive_avg_pool2d import (
     adaptive_avg_pool2d_backward,
 )
 from torch_parity.manual.ops.add import add, add_backward
+from torch_parity.manual.ops.additive_attention import (
+    additive_attention,
+    additive_attention_backward,
+)
 from torch_parity.manual.ops.amax import amax, amax_backward
 from torch_parity.manual.ops.avg_pool2d import avg_pool2d, avg_pool2d_backward
 from torch_parity.manual.ops.batch_norm import batch_norm, batch_norm_backward
@@ -112,6 +116,10 @@ from torch_parity.manual.ops.matmul import matmul, matmul_backward
 from torch_parity.manual.ops.max_pool2d import max_pool2d, max_pool2d_backward
 from torch_parity.manual.ops.mean import mean, mean_backward
 from torch_parity.manual.ops.mul import mul, mul_backward
+from torch_parity.manual.ops.multi_head_attention import (
+    multi_head_attention,
+    multi_head_attention_backward,
+)
 from torch_parity.manual.ops.narrow import narrow, narrow_backward
 from torch_parity.manual.ops.pad import pad, pad_backward
 from torch_parity.manual.ops.permute import permute, permute_backward
@@ -121,9 +129,18 @@ from torch_parity.manual.ops.reshape import reshape, reshape_backward
 from torch_parity.manual.ops.rms_norm import rms_norm, rms_norm_backward
 from torch_parity.manual.ops.rnn import rnn, rnn_backward
 from torch_parity.manual.ops.rnn_cell import rnn_cell, rnn_cell_backward
+from torch_parity.manual.ops.rotary_positions import rotary_positions, rotary_positions_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
+from torch_parity.manual.ops.scaled_dot_product_attention import (
+    scaled_dot_product_attention,
+    scaled_dot_product_attention_backward,
+)
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
 from torch_parity.manual.ops.silu import silu, silu_backward
+from torch_parity.manual.ops.sinusoidal_positions import (
+    sinusoidal_positions,
+    sinusoidal_positions_backward,
+)
 from torch_parity.manual.ops.softmax import softmax, softmax_backward
 from torch_parity.manual.ops.softplus import softplus, softplus_backward
 from torch_parity.manual.ops.split import split, split_backward
@@ -163,6 +180,8 @@ __all__ = [
     "adaptive_avg_pool2d_backward",
     "add",
     "add_backward",
+    "additive_attention",
+    "additive_attention_backward",
     "all_reduce",
     "amax",
     "amax_backward",
@@ -256,6 +275,8 @@ __all__ = [
     "mse_loss_backward",
     "mul",
     "mul_backward",
+    "multi_head_attention",
+    "multi_head_attention_backward",
     "narrow",
     "narrow_backward",
     "normal",
@@ -279,8 +300,12 @@ __all__ = [
     "rnn_cell",
     "rnn_cell_backward",
     "rnn_from_course",
+    "rotary_positions",
+    "rotary_positions_backward",
     "scale",
     "scale_backward",
+    "scaled_dot_product_attention",
+    "scaled_dot_product_attention_backward",
     "sgd",
     "sharded_step",
     "shares",
@@ -288,6 +313,8 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "sinusoidal_positions",
+    "sinusoidal_positions_backward",
     "softmax",
     "softmax_backward",
     "softplus",

@@ -23,6 +23,7 @@ NO_TWIN = {
     "correlation": "what torch's convolutions share is in its kernels",
     "course_gates": "torch's own weights are what it maps the course's to",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
+    "image_rows": "torch.func carries tangents through convolutions itself",
     "job": "what many processes have to read; by hand it is an argument",
     "over_ranks": "what torch's engine has to be told; by hand it is two lines of distributed.py",
     "names": "torch names what is in a module by its path",

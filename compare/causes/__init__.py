@@ -4,6 +4,8 @@ from torch_parity.compare.causes import (
     activation,
     activation_options,
     adam,
+    additive,
+    attention,
     data,
     distributed,
     dropout,
@@ -15,6 +17,7 @@ from torch_parity.compare.causes import (
     norms,
     optimizer,
     penalty,
+    positions,
     precision,
     recurrent,
     sequences,
@@ -36,6 +39,9 @@ CATALOGUE: dict[str, Cause] = {
         images,
         recurrent,
         sequences,
+        attention,
+        additive,
+        positions,
         elementary,
         loss,
         penalty,
@@ -48,10 +54,17 @@ CATALOGUE: dict[str, Cause] = {
 }
 
 # Mistakes of operations that are shown by themselves, not in a model's step.
-ALONE: tuple[Cause, ...] = (
-    *norms.CAUSES,
-    *images.CAUSES,
-    *recurrent.CAUSES,
-    *sequences.CAUSES,
-    *elementary.CAUSES,
+ALONE: tuple[Cause, ...] = tuple(
+    cause
+    for module in (
+        norms,
+        images,
+        recurrent,
+        sequences,
+        attention,
+        additive,
+        positions,
+        elementary,
+    )
+    for cause in module.CAUSES
 )

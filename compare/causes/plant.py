@@ -236,6 +236,7 @@ IN_TORCH: dict[str, Callable[..., Any]] = {
     "sqrt": torch.sqrt,
     "sign": torch.sign,
     "flip": torch.flip,
+    "where": torch.where,
     "like": lambda array, reference: to_torch(array).to(
         reference.dtype if is_real(array.dtype) else torch.int64
     ),

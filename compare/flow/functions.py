@@ -98,6 +98,7 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "sign": np.sign,
     "flip": np.flip,
+    "where": np.where,
     "like": lambda array, reference: array,
     "lower": lambda x, to: x.lowered(to) if hasattr(x, "lowered") else x,
     "cut": lambda x, to: x.cut(to) if hasattr(x, "cut") else x,

@@ -129,7 +129,7 @@ class _Replay:
             return self._all(node, "not judged", detail)
         recorded = {name: self.known[name] for name in node.inputs if name in self.known}
         for name, a in recorded.items():
-            if not numeric(a):
+            if not numeric(a) and a.dtype != bool:  # a mask of attention is of booleans
                 detail = f"its input {name} is {a.dtype}, not numbers"
                 return self._all(node, "not judged", detail)
             if not _finite(a):
