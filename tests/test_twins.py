@@ -46,6 +46,7 @@ SHARED = {
     "correlation",
     "heads",
     "course_gates",
+    "positions",
     "recurrence",
     "reduction",
     "shapes",
@@ -106,6 +107,7 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
     used_by_models |= {"buffers_of", "evaluating", "require_image"}
     layers = ("linear", "linear_no_bias", "conv2d", "conv2d_no_bias")
     parts = {f"{layer}_backward_parameters" for layer in layers}
+    parts |= {"gates", "next_state", "slopes", "gate_gradients", "states"}  # of recurrent cells
     assert public - set(manual.__all__) == parts | used_by_models
 
 
