@@ -53,6 +53,7 @@ from torch_parity.manual.losses.regularization import (
     penalty,
     penalty_backward,
 )
+from torch_parity.manual.models.char_lstm import CharLSTM
 from torch_parity.manual.models.convnet import ConvNet
 from torch_parity.manual.models.mlp import MLP
 from torch_parity.manual.models.residual import Residual
@@ -147,6 +148,7 @@ from torch_parity.manual.ops.split import split, split_backward
 from torch_parity.manual.ops.sub import sub, sub_backward
 from torch_parity.manual.ops.sum import sum, sum_backward  # noqa: A004
 from torch_parity.manual.ops.tanh import tanh, tanh_backward
+from torch_parity.manual.ops.zero_state import zero_state, zero_state_backward
 from torch_parity.manual.optimizers.adam import Adam, adam
 from torch_parity.manual.optimizers.momentum import (
     Momentum,
@@ -162,6 +164,7 @@ __all__ = [
     "MODULE_PATHS",
     "SGD",
     "Adam",
+    "CharLSTM",
     "ConvNet",
     "Diagnosis",
     "ExactCheck",
@@ -332,6 +335,8 @@ __all__ = [
     "with_penalty",
     "xavier_course",
     "xavier_normal",
+    "zero_state",
+    "zero_state_backward",
     "zeros",
 ]
 

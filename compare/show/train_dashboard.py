@@ -8,15 +8,19 @@ from rich.text import Text
 from tensorboard.compat.proto.event_pb2 import Event as LogEvent
 from torch.utils.tensorboard.summary import hparams
 
+from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
+from torch_parity.compare.data.text import decode
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
+from torch_parity.compare.runs.text_model import gates, written
 from torch_parity.compare.runs.training import StepRecord, predict, score_name
 from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.event_logs import markdown
 from torch_parity.compare.show.feature_maps import feature_maps, kernels
+from torch_parity.compare.show.gate_activations import gate_activations
 from torch_parity.compare.show.graph import graph
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
 from torch_parity.compare.show.scalars_layout import LAYOUT
@@ -86,6 +90,8 @@ class TrainDashboard(Dashboard):
         if d.images_dev is not None and self._pair.first_kernel:
             maps = {s: self._maps(s, params) for s in SIDES}
             self.picture("feature maps", feature_maps(d.images_dev[0], maps), summary.steps)
+        if d.alphabet and self._pair.lstm:
+            self._read_and_written(params, summary.steps)
         outputs = {s: self._output(s, params, d.x_dev) for s in SIDES}
         if not d.classes or not all(np.isfinite(output).all() for output in outputs.values()):
             return
@@ -94,6 +100,25 @@ class TrainDashboard(Dashboard):
         if d.images_dev is not None:
             wrong = misclassified(d.images_dev, d.labels_dev, found)
             self.picture("misclassified", wrong, summary.steps)
+
+    def _read_and_written(self, params: Tensors, step: int) -> None:
+        """Of a model of text: its gates while it reads the first dev sequence, and what it writes
+        after it."""
+        node, alphabet, begin = self._pair.lstm, self._data.alphabet, self._data.x_dev[0]
+        assert node is not None
+        shown: dict[Side, dict[str, np.ndarray]] = {}
+        texts = []
+        for side in SIDES:
+            own = params if side == "manual" else all_widened(self._pair.torch.params())
+            shown[side] = gates(node, own, self._outputs(side, params, begin[None]))
+            wrote = written(
+                lambda x, side=side: self._output(side, params, x),  # type: ignore[misc]
+                begin, alphabet, self._case.seed,
+            )  # fmt: skip
+            texts.append((side, repr(wrote)[1:-1]))
+        read = decode(begin, alphabet)
+        self.picture("gates", gate_activations(read, shown), step)
+        self.text("written after the first dev sequence", markdown(("side", "text"), texts), step)
 
     def _graph(self, record: StepRecord) -> None:
         net = self._pair.manual.net
