@@ -38,7 +38,7 @@ NO_TWIN = {
 }
 
 # What operations share, or are found and recorded by.
-SHARED = {"correlation", "reduction", "shapes", "standardize", "windows"}
+SHARED = {"correlation", "heads", "reduction", "shapes", "standardize", "windows"}
 SHARED |= {"__init__", "recording", "operations"}
 
 
