@@ -34,6 +34,7 @@ from torch_parity.compare.choices import (
     widths,
 )
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.models import usual_hidden
 
 Initializer = Literal["kaiming_normal", "xavier_normal", "xavier_course", "normal", "zeros"]
 
@@ -73,12 +74,15 @@ class Case(BaseModel):
     )
 
     model: Annotated[str, MODEL, AfterValidator(MODEL.check)] = Field(
-        default="mlp", description="mlp: layer after layer; residual: blocks with a shortcut"
+        default="mlp",
+        description="mlp: layer after layer; residual: blocks with a shortcut; convnet: "
+        "convolutions and pooling",
     )
     hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(widths)] = Field(
         default=(128, 64),
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
-        "width, then the inner width of each block",
+        "width, then the inner width of each block. Of convnet: the channels of both convolutions, "
+        "then widths (8,16,32 unless given)",
     )
     activation: Annotated[
         str, ACTIVATION, BeforeValidator(listed), AfterValidator(each(ACTIVATION))
@@ -182,6 +186,15 @@ class Case(BaseModel):
     log_every: int = Field(
         default=10, ge=1, description="steps between two evaluations on train and dev"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_widths_of_the_model(cls, values: Any) -> Any:
+        """A model whose widths are no widths of layers says which are usual."""
+        if isinstance(values, dict) and values.get("model") and "hidden" not in values:
+            usual = usual_hidden(str(values["model"]))
+            return values | {"hidden": usual} if usual else values
+        return values
 
     @field_validator("*", mode="before")
     @classmethod

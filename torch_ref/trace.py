@@ -144,7 +144,8 @@ class Task:
     """What a recorded step works with: the network's parameters by name, its loss, its optimizer
     and how to read that one's memory, the penalty, and the names.
 
-    wrapper is what to call in place of the network, such as DistributedDataParallel(net).
+    wrapper is what to call in place of the network, such as DistributedDataParallel(net). buffers
+    are the network's running statistics by name.
     """
 
     net: nn.Module
@@ -155,6 +156,7 @@ class Task:
     penalty: Penalty
     names: Names
     wrapper: nn.Module | None = None
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def weights(self) -> dict[str, nn.Parameter]:
@@ -177,6 +179,7 @@ def recorded_step(task: Task, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
             return recorder.tensors, recorder.masks
         loss = task.criterion(output, y)
     t = recorder.tensors
+    t |= {name: statistic.clone() for name, statistic in task.buffers.items()}
     t["loss"] = loss.detach().clone()
     loss.backward()
     t |= _gradients(task, t["loss"])

@@ -19,6 +19,8 @@ from torch_parity.compare.causes import (
     penalty,
     positions,
     precision,
+    recurrent,
+    sequences,
     sums,
 )
 from torch_parity.compare.causes.cause import Cause
@@ -38,6 +40,8 @@ CATALOGUE: dict[str, Cause] = {
         attention,
         additive,
         positions,
+        recurrent,
+        sequences,
         elementary,
         loss,
         penalty,
@@ -52,6 +56,15 @@ CATALOGUE: dict[str, Cause] = {
 # Mistakes of operations that are shown by themselves, not in a model's step.
 ALONE: tuple[Cause, ...] = tuple(
     cause
-    for module in (norms, images, attention, additive, positions, elementary)
+    for module in (
+        norms,
+        images,
+        attention,
+        additive,
+        positions,
+        recurrent,
+        sequences,
+        elementary,
+    )
     for cause in module.CAUSES
 )

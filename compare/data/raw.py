@@ -9,7 +9,9 @@ from torch_parity.compare.errors import InputError
 
 @dataclass(frozen=True)
 class Raw:
-    """Features (m, n) and labels (m,): class indices of an integer type, or numbers (float)."""
+    """Features (m, n), or images (m, c, h, w), and labels (m,): class indices of an integer type,
+    or numbers (float). Sequences are whole numbers (m, t), with a label for each position (m, t).
+    """
 
     x: np.ndarray
     labels: np.ndarray

@@ -126,6 +126,20 @@ def apply(
     return made
 
 
+def once_more(node: Node) -> Callable[..., Any] | None:
+    """What a recurrence is replayed by: again(functions, *inputs, **options), with the outputs as
+    well in the forward. The formula of a known mistake may have one too."""
+    if node.formula is not None:
+        found: Callable[..., Any] | None = getattr(node.formula, "again", None)
+        return found
+    name, suffix = split(node.operation)
+    row = OPERATIONS.get(name)
+    again = row.again.get(PARTS[suffix]) if row is not None else None
+    if again is None:
+        return None
+    return lambda table, *given, **options: again(*given, **options)
+
+
 def right_formulas(node: Node) -> tuple[Node, ...]:
     """The node, and the same node by each other right formula, of its operation or its own."""
     if node.formula is not None:

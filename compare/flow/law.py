@@ -19,6 +19,7 @@ from torch_parity import manual
 from torch_parity.compare.flow.functions import BACKWARD, PARAMETERS
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.manual.models.step import buffers_of
 from torch_parity.manual.recording import (
     Tape,
     UnrecordedOperationError,
@@ -53,7 +54,13 @@ def recorded_forward(net: manual.Model, masks: Collection[str], seed: int = 0) -
     params = {name: rng.normal(size=shape) for name, shape in net.shapes().items()}
     drawn = {n: rng.random(shape) for n, shape in net.shapes_of_masks(SAMPLES).items()}
     x, y = net.example(rng, SAMPLES)
-    given = {**params, "x": x, "y": y, **{n: m for n, m in drawn.items() if n in masks}}
+    given = {
+        **params,
+        **buffers_of(net),
+        "x": x,
+        "y": y,
+        **{n: m for n, m in drawn.items() if n in masks},
+    }
     with recording() as tape, np.errstate(all="ignore"):
         at = tape.give(given)
         t = net.forward(at, at["x"], {n: at[n] for n in masks})

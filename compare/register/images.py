@@ -30,6 +30,12 @@ ROWS = (
         module="Conv2d",
     ),
     Operation(
+        manual.conv2d_no_bias, "layer", normal(input=(2, 4, 7, 8), weight=(6, 2, 3, 2)),
+        AFFINE[:2], ("out",),
+        ({"stride": 1, "padding": 0, "dilation": 1, "groups": 2}, {**UNEVEN, "groups": 2}),
+        module="Conv2d",
+    ),
+    Operation(
         manual.conv_transpose2d, "layer",
         normal(input=(2, 4, 3, 5), weight=(4, 3, 3, 2), bias=(6,)), AFFINE, ("out",), (
             {"stride": 1, "padding": 0, "output_padding": 0, "groups": 2, "dilation": 1},

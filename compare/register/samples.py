@@ -9,11 +9,12 @@ Samples = dict[str, np.ndarray]
 Draw = Callable[[np.random.Generator, Any], Samples]
 
 
-def normal(**shapes: tuple[int, ...]) -> Draw:
-    """Normal numbers of these shapes."""
+def normal(scale: float = 2, **shapes: tuple[int, ...]) -> Draw:
+    """Normal numbers of these shapes, with this deviation."""
 
     def samples(rng: np.random.Generator, dtype: Any) -> Samples:
-        return {name: rng.normal(0, 2, shape).astype(dtype) for name, shape in shapes.items()}
+        drawn = {name: rng.normal(0, scale, shape) for name, shape in shapes.items()}
+        return {name: np.asarray(a).astype(dtype) for name, a in drawn.items()}
 
     return samples
 
@@ -30,6 +31,20 @@ def positive(**shapes: tuple[int, ...]) -> Draw:
 def rows_and_index(rng: np.random.Generator, dtype: Any) -> Samples:
     """Rows of three axes, and an index that names the second of any axis twice."""
     return {"input": rng.normal(0, 2, (4, 3, 5)).astype(dtype), "index": np.array([1, 2, 0, 1])}
+
+
+def symbols_and_table(rng: np.random.Generator, dtype: Any) -> Samples:
+    """Symbols, some of which occur several times and the second among them, and a row for each."""
+    return {
+        "input": np.array([[1, 4, 4], [3, 1, 4]]),
+        "weight": rng.normal(0, 2, (5, 3)).astype(dtype),
+    }
+
+
+def gradient_and_norm(rng: np.random.Generator, dtype: Any) -> Samples:
+    """A gradient, and the norm that it may have together with others."""
+    gradient = rng.normal(0, 2, (3, 4)).astype(dtype)
+    return {"gradient": gradient, "total_norm": np.asarray(rng.uniform(3, 9)).astype(dtype)}
 
 
 def scores_and_classes(rng: np.random.Generator, dtype: Any) -> Samples:

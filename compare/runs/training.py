@@ -196,7 +196,7 @@ class Training:
         self.manual, self.perturbed_copy = self.manual.after(free), self.perturbed_copy.after(moved)
         self.torch = at.after(by_torch)
         self.before = previous(by_torch, self.pair)
-        names = list(at.params)
+        names = list(pair.manual.net.shapes())
         record = replace(
             nothing,
             manual=_curves(free, names, pair.manual.net.names),

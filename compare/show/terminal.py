@@ -168,9 +168,11 @@ def _scores(summary: Summary) -> Table:
 
 
 def _span(names: list[str]) -> str:
-    """W1-3 rather than W1 W2 W3, also for gradients, which are computed last layer first."""
-    layers = sorted(int(digits[0]) for name in names if (digits := re.findall(r"\d+", name)))
-    return re.sub(r"\d+", f"{layers[0]}-{layers[-1]}", names[0]) if len(layers) > 1 else names[0]
+    """W1-3 rather than W1 W2 W3, also for gradients, which are computed last layer first; and
+    blocks.0-1.fc1-2.weight."""
+    numbers = zip(*(map(int, re.findall(r"\d+", name)) for name in names), strict=True)
+    spans = iter([f"{min(n)}-{max(n)}" if min(n) < max(n) else f"{n[0]}" for n in numbers])
+    return re.sub(r"\d+", lambda _: next(spans), names[0])
 
 
 def show_step(console: Console, step: int, steps: int) -> None:

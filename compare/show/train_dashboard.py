@@ -16,6 +16,7 @@ from torch_parity.compare.runs.summary import Summary
 from torch_parity.compare.runs.training import StepRecord, predict, score_name
 from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.event_logs import markdown
+from torch_parity.compare.show.feature_maps import feature_maps, kernels
 from torch_parity.compare.show.graph import graph
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
 from torch_parity.compare.show.scalars_layout import LAYOUT
@@ -59,16 +60,22 @@ class TrainDashboard(Dashboard):
             self.add(side, start)
 
     def write(self, record: StepRecord) -> None:
-        """The curves; with the first step the graph; at some moments the decision boundary."""
+        """The curves; with the first step the graph; at some moments the decision boundary, and
+        the first kernels of a convolutional network."""
         super().write(record)
         if record.step == 1 and record.traces:
             self._graph(record)
         flat = self._data.classes and self._data.x_train.shape[1] == 2
         if flat and record.step in self._moments and record.traces:
             self.picture("decision boundary", self._boundary(record), record.step)
+        kernel = self._pair.first_kernel
+        if kernel and record.step in self._moments and record.traces:
+            by_side = {side: record.traces[side][kernel] for side in SIDES}
+            self.picture("kernels", kernels(by_side), record.step)
 
     def finish(self, params: Tensors, summary: Summary) -> None:
-        """The table and the verdict; of a classifier its confusions, and what it gets wrong.
+        """The table and the verdict; of a classifier its confusions, and what it gets wrong; of a
+        convolutional network what its layers make of one image.
 
         params are those by hand after the last step; torch's are in its module.
         """
@@ -76,6 +83,9 @@ class TrainDashboard(Dashboard):
         words = Text.from_markup(verdict(summary)).plain
         self.text("report", f"{words}\n\n{table}", summary.steps)
         d = self._data
+        if d.images_dev is not None and self._pair.first_kernel:
+            maps = {s: self._maps(s, params) for s in SIDES}
+            self.picture("feature maps", feature_maps(d.images_dev[0], maps), summary.steps)
         outputs = {s: self._output(s, params, d.x_dev) for s in SIDES}
         if not d.classes or not all(np.isfinite(output).all() for output in outputs.values()):
             return
@@ -94,12 +104,20 @@ class TrainDashboard(Dashboard):
 
     def _output(self, side: Side, params: Tensors, x: np.ndarray) -> np.ndarray:
         """The last a, dropout off                                      # [m, n_in] -> [m, n_out]"""
+        return self._outputs(side, params, x)[self._pair.manual.net.result]
+
+    def _outputs(self, side: Side, params: Tensors, x: np.ndarray) -> Tensors:
+        """Every tensor to the output, in evaluation."""
         with np.errstate(over="ignore", invalid="ignore"):  # of a run that is about to diverge
             if side == "torch":
-                outputs = self._pair.torch.outputs(x)
-            else:
-                outputs = self._pair.manual.outputs(params, x)
-        return outputs[self._pair.manual.net.result]
+                return self._pair.torch.outputs(x)
+            return self._pair.manual.outputs(params, x)
+
+    def _maps(self, side: Side, params: Tensors) -> Tensors:
+        """What each hidden activation on images makes of the first dev sample, each [c, h, w]"""
+        outputs = self._outputs(side, params, self._data.x_dev[:1])
+        named = (name for _, name in self._pair.hidden_activations)
+        return {name: outputs[name][0] for name in named if outputs[name].ndim == 4}
 
     def _boundary(self, record: StepRecord) -> Figure:
         d = self._data

@@ -15,6 +15,7 @@ from torch_parity import manual
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS
+from torch_parity.manual.models.step import buffers_of
 from torch_parity.torch_ref.trace import Names
 
 
@@ -32,6 +33,22 @@ def parameters(net: manual.Model, module: nn.Module) -> dict[str, nn.Parameter]:
             f"{dict(zip(found, theirs, strict=True))}"
         )
     return dict(zip(shapes, found.values(), strict=True))
+
+
+def buffers(net: manual.Model, module: nn.Module) -> dict[str, Tensor]:
+    """The module's running statistics, which the hand-written model calls by torch's names.
+
+    Raises:
+        InputError: the two do not keep the same statistics.
+    """
+    shapes = {name: a.shape for name, a in buffers_of(net).items()}
+    found = {n: b for n, b in module.named_buffers() if b.is_floating_point()}
+    theirs = {name: tuple(b.shape) for name, b in found.items()}
+    if shapes != theirs:
+        raise InputError(
+            f"the two sides keep different statistics: by hand {shapes}, in torch {theirs}"
+        )
+    return found
 
 
 def names_for(net: manual.Model, module: nn.Module, forward: Sequence[Node], x: Tensor) -> Names:
@@ -69,10 +86,12 @@ def _between(
 
     for path, m in module.named_modules():
         handles.append(m.register_forward_hook(lambda *call, path=path: returned(path, *call)))
-    training = module.training
+    training, statistics = module.training, {n: b.clone() for n, b in module.named_buffers()}
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         module.train()
         module(x)
+        for name, kept in module.named_buffers():  # the forward has moved the running statistics
+            kept.copy_(statistics[name])
     module.train(training)
     for handle in handles:
         handle.remove()

@@ -63,7 +63,8 @@ def exact_gradient(
     kinks = sum(b.kinks for b in blocks)
     penalised = weights_of(net)
     found = {}
-    for name, p in params.items():
+    for name in net.shapes():
+        p = params[name]
         parts = [b.gradients[name] for b in blocks if name in b.gradients]
         total = _sum_of(parts).weighed(weight) if parts else exactly(np.zeros(p.shape))
         if name in penalised:
