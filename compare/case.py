@@ -50,16 +50,17 @@ class Case(BaseModel):
 
     data: str = Field(
         default="digits",
-        description="digits, breast-cancer, moons, circles, flower, or the path of your own "
-        ".csv or .npz file",
+        description="digits, breast-cancer, moons, circles, flower, sums (text), or the path of "
+        "your own .csv, .npz or .txt file",
     )
     target: str | None = Field(
         default=None,
         description="the column (.csv) or array (.npz) that holds the labels of your own file",
     )
     samples: int = Field(
-        default=400, ge=8, description="points to draw for moons, circles and flower"
+        default=400, ge=8, description="points to draw for moons, circles and flower; sums to draw"
     )
+    length: int = Field(default=16, ge=2, le=4096, description="characters in a sequence of text")
     noise: float | None = Field(
         default=None,
         ge=0,
