@@ -54,6 +54,7 @@ from torch_parity.manual.losses.regularization import (
     penalty_backward,
 )
 from torch_parity.manual.models.convnet import ConvNet
+from torch_parity.manual.models.gpt import GPT
 from torch_parity.manual.models.mlp import MLP
 from torch_parity.manual.models.residual import Residual
 from torch_parity.manual.models.resnet import ResNet
@@ -158,6 +159,7 @@ from torch_parity.manual.optimizers.sgd import SGD, sgd
 
 __all__ = [
     "COURSE",
+    "GPT",
     "MLP",
     "MODULE_PATHS",
     "SGD",

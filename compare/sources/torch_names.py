@@ -61,7 +61,7 @@ def names_for(net: manual.Model, module: nn.Module, forward: Sequence[Node], x: 
     names = net.names
     return Names(
         input=begins.outputs[0],
-        outputs={path: path for path in paths},
+        outputs={path: path for path in paths} | ({} if net.result in paths else {"": net.result}),
         masks={path: mask for path, mask in masks.items() if path in paths},
         gradient=names.gradient,
         loss_gradient=names.loss_gradient,

@@ -13,10 +13,13 @@ from torch_parity.manual.shapes import require_shape
 def linear(x: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
     """z = x @ W.T + b                    # [m, in], [out, in], [out] -> [m, out]
 
+    Of sequences each position by itself: [m, t, in] -> [m, t, out].
+
     Raises:
         ValueError: x is not [m, in], or b is not [out] (a [out, 1] column would broadcast).
     """
-    require_shape("linear", "x", x, (x.shape[0] if x.ndim else 0, W.shape[1]))
+    rows = x.shape[:-1] if x.ndim > 1 else (0,)
+    require_shape("linear", "x", x, (*rows, W.shape[1]))
     require_shape("linear", "b", b, (W.shape[0],))
     return x @ W.T + b
 
@@ -32,5 +35,9 @@ def linear_backward(
 
 
 def linear_backward_parameters(dz: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """dW, db alone: in the first layer nobody asks for dx, and dz @ W is its dearest product."""
+    """dW, db alone: in the first layer nobody asks for dx, and dz @ W is its dearest product.
+
+    The positions of a sequence are so many more rows.
+    """
+    dz, x = dz.reshape(-1, dz.shape[-1]), x.reshape(-1, x.shape[-1])
     return dz.T @ x, dz.sum(axis=0)
