@@ -126,16 +126,16 @@ class GPT:
     ) -> Tensors:
         """drop(proj(merge(attention(split(q), split(k), split(v))))), of ln_1(h)"""
         t, a = Tensors(), f"{b}.attn"
-        m, n, c = h.shape
+        _, n, c = h.shape
         t[f"{b}.ln_1"] = x = layer_norm(h, p[f"{b}.ln_1.weight"], p[f"{b}.ln_1.bias"])
         cut = []  # queries, keys and values, [m, heads, t, c / heads]
         for name in ("q", "k", "v"):
             t[f"{a}.{name}"] = linear(x, p[f"{a}.{name}.weight"], p[f"{a}.{name}.bias"])
-            in_parts = reshape(t[f"{a}.{name}"], shape=(m, n, heads, c // heads))
+            in_parts = reshape(t[f"{a}.{name}"], shape=(-1, n, heads, c // heads))
             cut.append(permute(in_parts, dims=HEADS_FIRST))
         found = scaled_dot_product_attention(*cut, is_causal=True)
         side_by_side = permute(found, dims=HEADS_FIRST)
-        t[f"{a}.merged"] = reshape(side_by_side, shape=(m, n, c))
+        t[f"{a}.merged"] = reshape(side_by_side, shape=(-1, n, c))
         t[f"{a}.proj"] = linear(t[f"{a}.merged"], p[f"{a}.proj.weight"], p[f"{a}.proj.bias"])
         t[f"{a}.drop"] = _dropped(t[f"{a}.proj"], masks.get(f"{a}.drop.mask"))
         return t
@@ -230,8 +230,8 @@ class GPT:
     ) -> np.ndarray:
         """Fills g from attn.drop back to ln_1, and returns the gradient of what ln_1 reads."""
         a = f"{b}.attn"
-        m, n, c = t[h].shape
-        parts = (m, n, heads, c // heads)
+        _, n, c = t[h].shape
+        parts = (-1, n, heads, c // heads)
         g[f"{a}.proj"] = _dropped_backward(
             g[f"{a}.drop"], t[f"{a}.proj"], masks.get(f"{a}.drop.mask")
         )
