@@ -98,7 +98,7 @@ def _between(
     makers = {node.outputs[0]: node for node in forward}
     found: dict[str, str] = {}
     for path, kind, out in calls:
-        node = makers.get(at.get(id(out), ""))
+        node = makers.get(path if path in paths else at.get(id(out), ""))
         if node is None or not OPERATIONS[node.operation].is_done_by(kind):
             continue
         read = node.inputs[0]
