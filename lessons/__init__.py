@@ -3,13 +3,17 @@
 from torch_parity.lessons import (
     activations,
     backprop,
+    backprop_ninja,
+    batch_norm,
     bias_variance,
+    convolution,
     dropout,
     forward,
     gradient_check,
     initialization,
     planar,
     regularization,
+    residual,
     why_nonlinear,
 )
 from torch_parity.lessons.lesson import Lesson
@@ -27,5 +31,9 @@ LESSONS: dict[str, Lesson] = {
         dropout,
         gradient_check,
         planar,
+        convolution,
+        batch_norm,
+        residual,
+        backprop_ninja,
     )
 }

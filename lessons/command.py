@@ -25,7 +25,7 @@ def list_all(console: Console) -> None:
     """Print every lesson: its idea, and the headings of the notes that it covers."""
     table = RichTable("lesson", "what it shows", "heading in the notes", box=None, pad_edge=False)
     for lesson in LESSONS.values():
-        table.add_row(lesson.name, escape(lesson.line), "; ".join(lesson.headings))
+        table.add_row(lesson.name, escape(lesson.line), "; ".join(lesson.headings) or "-")
     console.print(table)
     console.print("\nparity lesson NAME runs a lesson on both sides.", highlight=False)
 
@@ -40,9 +40,7 @@ def run_lesson(console: Console, name: str, seed: int, root: Path) -> bool:
         raise InputError(f"no lesson {name!r}: {suggest(name, LESSONS)}")
     lesson = LESSONS[name]
     folder = runs.create(root, None, default=name)
-    console.print(
-        f"[bold]{name}[/] (in the notes: {'; '.join(lesson.headings)})\n", highlight=False
-    )
+    console.print(f"[bold]{name}[/] ({_where(lesson)})\n", highlight=False)
     console.print(escape(lesson.text), highlight=False)
     with threads.limited(1):
         measured = lesson.measure(seed)
@@ -60,6 +58,11 @@ def run_lesson(console: Console, name: str, seed: int, root: Path) -> bool:
         soft_wrap=True,
     )
     return agree(measured.numbers).holds
+
+
+def _where(lesson: Lesson) -> str:
+    headings = "; ".join(lesson.headings)
+    return f"in the notes: {headings}" if headings else "beyond the notes"
 
 
 def _show(console: Console, table: Table) -> None:

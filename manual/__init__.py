@@ -148,6 +148,7 @@ from torch_parity.manual.ops.split import split, split_backward
 from torch_parity.manual.ops.sub import sub, sub_backward
 from torch_parity.manual.ops.sum import sum, sum_backward  # noqa: A004
 from torch_parity.manual.ops.tanh import tanh, tanh_backward
+from torch_parity.manual.ops.zero_state import zero_state, zero_state_backward
 from torch_parity.manual.optimizers.adam import Adam, adam
 from torch_parity.manual.optimizers.momentum import (
     Momentum,
@@ -334,6 +335,8 @@ __all__ = [
     "with_penalty",
     "xavier_course",
     "xavier_normal",
+    "zero_state",
+    "zero_state_backward",
     "zeros",
 ]
 

@@ -18,11 +18,11 @@ from torch_parity.compare.register.row import Operation
 from torch_parity.compare.sources.one_operation import KINDS, alone
 from torch_parity.compare.sources.recorded import Both
 
-# A diagnosis tries every mistake through time; tests/test_recurrent.py has the quick ones.
-RECURRENT = [pytest.param(c, id=c.name, marks=pytest.mark.slow) for c in recurrent.CAUSES]
-CAUSES = [pytest.param(c, id=c.name) for c in ALONE if c not in recurrent.CAUSES]
 ROWS = [row for row in OPERATIONS.values() if row.kind in KINDS]
+
 slow = pytest.mark.slow
+# A diagnosis tries every mistake through time; tests/test_recurrent.py has the quick ones.
+CAUSES = [pytest.param(c, id=c.name, marks=[slow] if c in recurrent.CAUSES else []) for c in ALONE]
 # once in each operation in every run; with each option and kind of numbers in the slow ones
 THOROUGH = [
     ("manual", "float64", False),
@@ -68,7 +68,7 @@ def planted(cause: Cause, way: int, step: Both, side: Side, seed: int) -> Judgem
 
 
 @pytest.mark.parametrize(("side", "dtype", "thorough"), THOROUGH)
-@pytest.mark.parametrize("cause", [*CAUSES, *RECURRENT])
+@pytest.mark.parametrize("cause", CAUSES)
 def test_it_is_named_wherever_it_shows(
     cause: Cause, side: Side, dtype: str, thorough: bool
 ) -> None:

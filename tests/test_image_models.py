@@ -13,11 +13,13 @@ from tests.slow import after
 from torch_parity import manual
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.data import Data
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.law import recorded_forward
 from torch_parity.compare.gradients.train_gradcheck import prepare
-from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.judge.judge import SIDES, Side, judge
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.runs.training import State, Training
 from torch_parity.compare.sources import pair
@@ -253,3 +255,34 @@ def test_an_exact_gradient_through_batch_norm_is_refused_before_the_training() -
     net = pair.build(*drawn("resnet", 1)).manual.net
     with pytest.raises(InputError, match="batch_norm is neither elementwise"):
         prepare(net, 1, 10, "float64")
+
+
+NAMED = {
+    "convnet": ("kernel_flipped", "padding_asymmetric", "slope_missing", "keep_prob"),
+    "resnet": ("kernel_flipped", "norm_eps_outside_root", "running_variance_biased"),
+}
+
+
+QUICK = [(model, name) for model, names in NAMED.items() for name in names]
+OTHERS = [(m, name) for m in MODELS for name in CATALOGUE if name not in NAMED[m]]
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("planted", after(len(QUICK), QUICK + OTHERS))
+def test_planted_mistakes_are_named_on_either_side(side: Side, planted: tuple[str, str]) -> None:
+    model, name = planted
+    fixed = {"activation": "tanh", "optimizer": "momentum", "loss": "cross_entropy"}
+    r = third_step(model, 600, p=0.3, l2=0.7, bias_scale=0.5, **fixed)
+    batch = 2 * len(r.start["x"])
+    known, rng = r.known_to(side, batch), np.random.default_rng(0)
+    for way in range(len(CATALOGUE[name].ways)):
+        wrong = plant(CATALOGUE[name], r.nodes, known, r.trace(side), rng, way)
+        try:
+            made = execute(wrong, known, side) if wrong else None
+        except (ValueError, RuntimeError):
+            made = None  # a mistake that cannot be computed on these shapes
+        if made is None:
+            continue
+        j = r.judge_instead(side, made, batch)
+        assert j.wrong_sides == (side,), (model, name, way, j.root)
+        assert any(name in names for names in j.diagnoses[side].names), (model, name, way)

@@ -142,6 +142,11 @@ class TestBeforeFirstUse:
     def test_a_name_that_computes_brings_them(self) -> None:
         assert python(f"from torch_parity import check; {HEAVY}") == "['numpy', 'torch']"
 
+    def test_the_list_of_known_mistakes_does_not_wait_for_torch(self) -> None:
+        imported = "from torch_parity.compare.cli import parity"
+        listed = "parity(['faults'], standalone_mode=False)"
+        assert python(f"{imported}; {listed}; {HEAVY}").splitlines()[-1] == "['numpy']"
+
 
 HEAVY = "import sys; print([name for name in ('numpy', 'torch') if name in sys.modules])"
 

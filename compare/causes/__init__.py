@@ -37,11 +37,11 @@ CATALOGUE: dict[str, Cause] = {
         dropout,
         norms,
         images,
+        recurrent,
+        sequences,
         attention,
         additive,
         positions,
-        recurrent,
-        sequences,
         elementary,
         loss,
         penalty,
@@ -59,11 +59,11 @@ ALONE: tuple[Cause, ...] = tuple(
     for module in (
         norms,
         images,
+        recurrent,
+        sequences,
         attention,
         additive,
         positions,
-        recurrent,
-        sequences,
         elementary,
     )
     for cause in module.CAUSES

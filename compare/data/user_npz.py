@@ -9,6 +9,7 @@ import numpy as np
 
 from torch_parity.compare.data.raw import Raw, whole_or_real
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.memory import GB, of_this_machine
 
 Arrays = dict[str, np.ndarray]
 
@@ -58,8 +59,11 @@ def _read(path: str) -> Arrays:
     arrays: Arrays = {}
     try:
         with Path(path).open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
+            _refuse_too_large(path, sum(m.file_size for m in file.zip.infolist()))
             for name in file.files:
                 arrays[name] = file[name]
+    except InputError:
+        raise
     except (*broken, zipfile.BadZipFile):
         raise InputError(
             f"{path} cannot be read as .npz; expected an undamaged file with plain arrays, as "
@@ -69,6 +73,15 @@ def _read(path: str) -> Arrays:
         if not isinstance(array, np.ndarray):
             raise InputError(f"{path} cannot be read as .npz: {name!r} is not an array")
     return arrays
+
+
+def _refuse_too_large(path: str, declared: int) -> None:
+    """A compressed file may be a thousand times smaller than its arrays."""
+    if 4 * declared > (memory := of_this_machine()):
+        raise InputError(
+            f"{path} declares arrays of {declared / GB:,.3g} GB, too many to train on in "
+            f"{memory / GB:,.3g} GB of memory"
+        )
 
 
 def _features(path: str, arrays: Arrays, target: str, m: int) -> str:

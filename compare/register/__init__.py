@@ -22,7 +22,7 @@ from torch_parity.compare.register.row import Kind, Operation, OptimizerRow
 from torch_parity.manual.recording import input_names, option_names
 from torch_parity.torch_ref.operations import ADDED as added_in_torch
 
-FAMILIES = (layers, elementary, norms, images, attention, sequences, activations, losses)
+FAMILIES = (layers, elementary, norms, images, sequences, attention, activations, losses)
 
 OPERATIONS: dict[str, Operation] = {row.name: row for family in FAMILIES for row in family.ROWS}
 OPTIMIZERS: dict[str, OptimizerRow] = {row.name: row for row in optimizers.ROWS}

@@ -1,7 +1,7 @@
 """The run on a terminal: one table, two scores, one verdict."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
+from torch_parity.compare.judge.differences import Difference
 from torch_parity.compare.judge.judge import SIDES, Judgement
 from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.judge.verdict import (
@@ -32,6 +33,7 @@ OF_BOUND = (
     "of bound: the error, as a share of the largest error that rounding can cause; above 100% the "
     "operation is wrong"
 )
+MOST_ROWS = 500  # of a table: a terminal shows some thousand rows a second
 LEGEND = (
     f"{OF_BOUND}\n"
     "smallest fault: the smallest error that is noticed, relative to the tensor's largest entry; "
@@ -225,14 +227,16 @@ def _table(j: Judgement, wrong_only: bool, called: Names) -> Table:
         t.add_column(header, justify="right", no_wrap=True)
     t.add_column("\nverdict", justify="right", no_wrap=True)
     by_hand, by_torch = ({r.name: r for r in j.replays.get(side, ())} for side in SIDES)
-    given = [d for d in j.differences if d.name.startswith("given ")]
+    given = [d for d in j.differences if _is_given(d)]
     same = given if all(d.passed for d in given) else []
     if same:
         gap = max(d.relative for d in same)
         t.add_row(
             f"given ({len(same)})", "", f"{gap:.1e}", "none", "none", "any", "[green]match[/]"
         )
-    for d in (d for d in j.differences if d not in same):
+    rest = j.differences if not same else [d for d in j.differences if not _is_given(d)]
+    chosen = _worth_a_row(rest)
+    for d in chosen:
         replays = [by_hand.get(d.name), by_torch.get(d.name)]
         right = not any(r and r.wrong for r in replays)
         if wrong_only and right and (d.passed or any(replays)):
@@ -246,7 +250,22 @@ def _table(j: Judgement, wrong_only: bool, called: Names) -> Table:
             _power(replays, d.bound),
             f"[{'green' if right and d.passed else 'yellow' if right else 'red'}]{verdict}[/]",
         )
+    if left := len(rest) - len(chosen):
+        t.add_row(f"{left:,} more; --json has all")
     return t
+
+
+def _is_given(d: Difference) -> bool:
+    return d.name.startswith("given ")
+
+
+def _worth_a_row(differences: Sequence[Difference]) -> Sequence[Difference]:
+    """All of them, or, of very many, the first that did not pass and then the first that did."""
+    if len(differences) <= MOST_ROWS:
+        return differences
+    chosen = sorted(differences, key=lambda d: d.passed)[:MOST_ROWS]
+    names = {d.name for d in chosen}
+    return [d for d in differences if d.name in names]
 
 
 def _share(r: Replayed | None) -> str:

@@ -20,12 +20,14 @@ from torch_parity.compare.flow.graph import Graph
 from torch_parity.compare.flow.law import flow, recorded_forward
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
+from torch_parity.compare.sources.size import refuse_too_large
 from torch_parity.compare.sources.torch_names import buffers, names_for, parameters
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.manual import Model, Optimizer
 from torch_parity.manual.models.step import Tensors, buffers_of, evaluating
 from torch_parity.torch_ref import operations, trace
 from torch_parity.torch_ref.losses.regularization import Penalty, parameter_groups
+from torch_parity.torch_ref.models.step import predict
 
 # The m of lambda / (2m) * sum(W^2), for a training set of so many samples.
 PENALISED: dict[str, Callable[[int], float]] = {
@@ -144,9 +146,8 @@ class TorchSide:
         return float(self.task.criterion(output, to_torch(y, self.device))), shown
 
     def _outputs(self, x: np.ndarray) -> dict[str, torch.Tensor]:
-        self.net.eval()
-        with torch.no_grad(), trace.Recorder(self.net, self.task.names) as recorder:
-            self.net(to_torch(x, self.device))
+        with trace.Recorder(self.net, self.task.names) as recorder:
+            predict(self.net, to_torch(x, self.device))
         return recorder.tensors
 
 
@@ -195,6 +196,7 @@ def build(case: Case, data: Data) -> Pair:
         net = model.model(choices)
     except ValueError as error:
         raise InputError(f"--model {case.model}: {error}") from None
+    refuse_too_large(net.shapes(), len(data.x_train), case.dtype)
     _require_fitting(case, net, data.x_train)
     drawn = _parameters(case, net)
     params = drawn | {name: a.astype(case.dtype) for name, a in buffers_of(net).items()}
