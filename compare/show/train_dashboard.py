@@ -10,10 +10,12 @@ from torch.utils.tensorboard.summary import hparams
 
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
+from torch_parity.compare.data.text import decode
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
 from torch_parity.compare.runs.training import StepRecord, predict, score_name
+from torch_parity.compare.show.attention_maps import attention_maps
 from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.event_logs import markdown
 from torch_parity.compare.show.feature_maps import feature_maps, kernels
@@ -22,7 +24,7 @@ from torch_parity.compare.show.pictures import boundary, confusion, misclassifie
 from torch_parity.compare.show.scalars_layout import LAYOUT
 from torch_parity.compare.show.terminal import rows, verdict
 from torch_parity.compare.sources.pair import Pair
-from torch_parity.manual.models.step import Tensors
+from torch_parity.manual.models.step import Attends, Tensors
 
 HALVINGS = 4
 NO_HPARAMS = ("target", "threads", "base_error", "log_every")  # they do not change what is learned
@@ -86,6 +88,13 @@ class TrainDashboard(Dashboard):
         if d.images_dev is not None and self._pair.first_kernel:
             maps = {s: self._maps(s, params) for s in SIDES}
             self.picture("feature maps", feature_maps(d.images_dev[0], maps), summary.steps)
+        net = self._pair.manual.net
+        if d.alphabet and isinstance(net, Attends):
+            read = d.x_dev[:1]
+            looked = {s: net.attention_weights(self._outputs(s, params, read)) for s in SIDES}
+            weights = {s: {name: a[0] for name, a in looked[s].items()} for s in SIDES}
+            text = decode(read[0], d.alphabet)
+            self.picture("attention", attention_maps(text, weights), summary.steps)
         outputs = {s: self._output(s, params, d.x_dev) for s in SIDES}
         if not d.classes or not all(np.isfinite(output).all() for output in outputs.values()):
             return

@@ -18,6 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from torch_parity.manual.heads import split_heads
 from torch_parity.manual.losses.reduction import Reduction
 from torch_parity.manual.models.step import Tensors, gradients_of_the_cost
 from torch_parity.manual.names import MODULE_PATHS, Names
@@ -115,6 +116,22 @@ class GPT:
         t["head"] = linear(t["ln_f"], p["head.weight"], p["head.bias"])  # [m, t, v]
         t["output"] = permute(t["head"], dims=CLASSES_SECOND)
         return t
+
+    def attention_weights(self, t: Mapping[str, np.ndarray]) -> Tensors:
+        """What each query took of each key, from a recorded forward, to look at.
+
+        # blocks.0.attn: [m, heads, t, t]...
+
+        A mean of the rows of the identity matrix is the weights themselves.
+        """
+        found = Tensors()
+        for b, heads in self.blocks.items():
+            q, k = (split_heads(t[f"{b}.attn.{name}"], heads) for name in "qk")
+            identity_matrix = np.broadcast_to(
+                np.eye(q.shape[2], dtype=q.dtype), (*q.shape[:3], q.shape[2])
+            )
+            found[f"{b}.attn"] = scaled_dot_product_attention(q, k, identity_matrix, is_causal=True)
+        return found
 
     def _attention(
         self,
