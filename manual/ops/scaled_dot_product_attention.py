@@ -87,4 +87,4 @@ def _masks(
             f"scaled_dot_product_attention: attn_mask is {found}, expected none or one of bool, "
             "True where a query may see a key"
         )
-    return (*attn_mask, np.tri(*shape, dtype=bool)) if is_causal else attn_mask
+    return (*attn_mask, np.tri(*shape) == 1) if is_causal else attn_mask

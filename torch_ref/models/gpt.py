@@ -3,6 +3,8 @@
 The training step is step.py beside this file.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,8 @@ from torch.nn import functional as F
 from torch_parity.torch_ref.ops.dropout import dropout
 from torch_parity.torch_ref.ops.gelu import gelu
 from torch_parity.torch_ref.ops.linear import linear
+
+Approximate = Literal["none", "tanh"]
 
 
 class CausalSelfAttention(nn.Module):
@@ -38,7 +42,7 @@ class CausalSelfAttention(nn.Module):
 class MLP(nn.Module):
     """Each position by itself                                 # [m, t, c] -> [m, t, c]"""
 
-    def __init__(self, c: int, approximate: str, p: float) -> None:
+    def __init__(self, c: int, approximate: Approximate, p: float) -> None:
         super().__init__()
         self.fc = linear(c, 4 * c)
         self.gelu = gelu(approximate)
@@ -53,7 +57,7 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """h = h + attn(ln_1(h));  h = h + mlp(ln_2(h))            # [m, t, c] -> [m, t, c]"""
 
-    def __init__(self, c: int, heads: int, approximate: str, p: float) -> None:
+    def __init__(self, c: int, heads: int, approximate: Approximate, p: float) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(c)
         self.attn = CausalSelfAttention(c, heads, p)
@@ -69,7 +73,9 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """sizes is (t, c, the number of heads of each block..., v)."""
 
-    def __init__(self, sizes: tuple[int, ...], approximate: str = "none", p: float = 0.0) -> None:
+    def __init__(
+        self, sizes: tuple[int, ...], approximate: Approximate = "none", p: float = 0.0
+    ) -> None:
         super().__init__()
         t, c, *heads, v = sizes
         self.wte = nn.Embedding(v, c)
