@@ -1,6 +1,7 @@
-# Three commands do everything: `make demo`, `make test`, `make docs`. Each prints the plain lines it
-# runs.
+# Three commands do everything: `make demo`, `make test`, `make docs`. Each installs what it needs into
+# .venv, then prints the plain lines it runs.
 PYTHON ?= python3
+comma := ,
 
 .PHONY: demo test docs survey bench
 
@@ -30,19 +31,25 @@ survey: .venv/installed-dev
 bench: .venv/installed-bench
 	.venv/bin/python -m benchmarks.speed
 
+# What is installed (for the message), and pip's arguments. pip's output is in a log, which an error
+# ends with.
+LOG = .venv/install.log
+define install
+@echo "Installing $(1) into .venv: minutes the first time; pip's output is in $(LOG)"
+@.venv/bin/pip install --constraint constraints.txt --editable "$(2)" >$(LOG) 2>&1 || \
+	{ tail -n 15 $(LOG); echo "make: pip failed; the whole output is in $(LOG)"; exit 1; }
+@touch $@
+endef
+
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --constraint constraints.txt --editable .
-	touch $@
+	@$(PYTHON) -m venv .venv
+	$(call install,torch-parity and what it needs,.)
 
 .venv/installed-dev: .venv/installed
-	.venv/bin/pip install --constraint constraints.txt --editable ".[dev]"
-	touch $@
+	$(call install,what the tests need,.[dev])
 
 .venv/installed-bench: .venv/installed-dev
-	.venv/bin/pip install --constraint constraints.txt --editable ".[dev,bench]"
-	touch $@
+	$(call install,what the benchmarks compare with,.[dev$(comma)bench])
 
 .venv/installed-docs: .venv/installed-dev
-	.venv/bin/pip install --constraint constraints.txt --editable ".[dev,docs]"
-	touch $@
+	$(call install,what builds the book,.[dev$(comma)docs])

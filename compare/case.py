@@ -6,6 +6,7 @@ text that --help shows.
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -33,7 +34,10 @@ from torch_parity.compare.choices import (
     outputs_of,
     widths,
 )
-from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.errors import InputError, has_control_characters, shown, suggest
+from torch_parity.compare.models import usual_hidden
+
+LONGEST = 20_000  # bytes of a case file: the parser is slow with long dotted keys
 
 Initializer = Literal["kaiming_normal", "xavier_normal", "xavier_course", "normal", "zeros"]
 
@@ -49,16 +53,20 @@ class Case(BaseModel):
 
     data: str = Field(
         default="digits",
-        description="digits, breast-cancer, moons, circles, flower, or the path of your own "
-        ".csv or .npz file",
+        description="digits, breast-cancer, moons, circles, flower, sums (text), or the path of "
+        "your own .csv, .npz or .txt file",
     )
     target: str | None = Field(
         default=None,
         description="the column (.csv) or array (.npz) that holds the labels of your own file",
     )
     samples: int = Field(
-        default=400, ge=8, description="points to draw for moons, circles and flower"
+        default=400,
+        ge=8,
+        le=10_000_000,
+        description="points to draw for moons, circles and flower; sums to draw for sums",
     )
+    length: int = Field(default=16, ge=2, le=4096, description="characters in a sequence of text")
     noise: float | None = Field(
         default=None,
         ge=0,
@@ -73,12 +81,16 @@ class Case(BaseModel):
     )
 
     model: Annotated[str, MODEL, AfterValidator(MODEL.check)] = Field(
-        default="mlp", description="mlp: layer after layer; residual: blocks with a shortcut"
+        default="mlp",
+        description="mlp: layer after layer; residual: blocks with a shortcut; convnet: "
+        "convolutions and pooling",
     )
     hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(widths)] = Field(
         default=(128, 64),
+        max_length=500,
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
-        "width, then the inner width of each block",
+        "width, then the inner width of each block. Of convnet: the channels of both convolutions, "
+        "then widths (8,16,32 unless given). Of gpt: the width, then the heads of each block",
     )
     activation: Annotated[
         str, ACTIVATION, BeforeValidator(listed), AfterValidator(each(ACTIVATION))
@@ -153,9 +165,9 @@ class Case(BaseModel):
     beta1: float = Field(default=0.9, ge=0, lt=1, description="beta1 of adam")
     beta2: float = Field(default=0.999, ge=0, lt=1, description="beta2 of adam")
     eps: float = Field(default=1e-8, ge=1e-15, description="epsilon of adam, outside the root")
-    steps: int = Field(default=500, ge=1, description="mini-batches to train on")
+    steps: int = Field(default=500, ge=1, le=10**9, description="mini-batches to train on")
     batch: int = Field(
-        default=64, ge=1, description="samples in a mini-batch (the last may be short)"
+        default=64, ge=1, le=2**31, description="samples in a mini-batch (the last may be short)"
     )
 
     dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
@@ -173,25 +185,44 @@ class Case(BaseModel):
         le=1024,
         description="threads for NumPy and for torch; more than one compete for few cores",
     )
-    base_error: float = Field(
-        default=0.0,
+    base_error: float | None = Field(
+        default=None,
         ge=0,
         lt=1,
-        description="error rate a human would reach, for the bias diagnosis",
+        description="error rate a human would reach, for the bias diagnosis; left out, it is 0 for "
+        "classes, and numbers (R2) have no diagnosis",
     )
     log_every: int = Field(
-        default=10, ge=1, description="steps between two evaluations on train and dev"
+        default=10, ge=1, le=10**9, description="steps between two evaluations on train and dev"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_widths_of_the_model(cls, values: Any) -> Any:
+        """A model whose widths are no widths of layers says which are usual."""
+        if isinstance(values, dict) and values.get("model") and "hidden" not in values:
+            usual = usual_hidden(str(values["model"]))
+            return values | {"hidden": usual} if usual else values
+        return values
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_yes_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """TOML's true would otherwise pass for 1."""
+        values = value if isinstance(value, list | tuple) else [value]
         if (
-            isinstance(value, bool)
+            any(isinstance(v, bool) for v in values)
             and cls.model_fields[str(info.field_name)].annotation is not bool
         ):
             raise ValueError("expected an integer, a number or text, not true or false")
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_control_characters(cls, value: Any) -> Any:
+        """A case may come from somebody else, and its values are printed."""
+        if isinstance(value, str) and has_control_characters(value):
+            raise ValueError("expected text without control characters")
         return value
 
     @field_validator("device")
@@ -234,6 +265,12 @@ class Case(BaseModel):
             raise ValueError(f"output {self.output} does not fit loss {self.loss}: use {fitting}")
         return self
 
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """What differs from the defaults."""
+        for name, value in super().__repr_args__():
+            if name and value != type(self).model_fields[name].default:
+                yield name, value
+
 
 def load(file: Path | None = None, **options: Any) -> Case:
     """A case from a TOML file, from options, or from both (options win, but for those of None).
@@ -256,11 +293,21 @@ def read(file: Path) -> dict[str, Any]:
         InputError: it cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(file.read_text("utf-8-sig"))
+        with file.open("rb") as stream:
+            content = stream.read(LONGEST + 1)
+        if len(content) > LONGEST:
+            raise InputError(
+                f"case file {file} has more than {LONGEST:,} bytes; expected a few lines"
+            )
+        return tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"case file {file}: {reason}; expected a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except InputError:
+        raise
+    except RecursionError:
+        raise InputError(f"case file {file} has too many brackets inside each other") from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number that Python does not read
         raise InputError(
             f'case file {file} is not TOML: {error}; lines look like  lr = 0.05  or  data = "moons"'
         ) from None
@@ -275,10 +322,10 @@ def explain(error: ValidationError, where: str = "") -> str:
 def _line(error: Any, where: str) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
-        return f"unknown key {name!r}{where}: {suggest(name, Case.model_fields)}"
+        return f"unknown key {shown(name)}{where}: {suggest(name, Case.model_fields)}"
     message = error["msg"].removeprefix("Value error, ")
     if not name:
         return message
     expected = message[0].lower() + message[1:]
     described = Case.model_fields[name].description
-    return f"{name} is {error['input']!r}: {expected} ({name}: {described})"
+    return f"{name} is {shown(error['input'])}: {expected} ({name}: {described})"

@@ -5,6 +5,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from traceback import format_exc
 from typing import Any, Literal
 
 import click
@@ -15,9 +16,10 @@ from torch_parity.compare.commands.modules import model, modules
 from torch_parity.compare.commands.options import JSON, KEEP, RUNS
 from torch_parity.compare.commands.stopping import exit_on_interrupt
 from torch_parity.compare.commands.train_modules import train_modules
-from torch_parity.compare.errors import InputError
+from torch_parity.compare.errors import InputError, has_control_characters, printable, shown
 from torch_parity.compare.judge.outcome import STATUS
 
+INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 CHECKED: dict[str, Any] = {"steps": 3, "log_every": 1}
 """What `parity check` does if it is not told otherwise: every step of a few is judged whole."""
 
@@ -108,12 +110,14 @@ def faults(name: str | None, side: Literal["manual", "torch"]) -> None:
     """List the known mistakes, or plant the one called NAME and show how the judge finds it."""
     from rich.console import Console
 
-    from torch_parity.compare.commands.faults import list_all, show
-
     if name is None:
-        list_all(Console())
-    else:
-        show(Console(), name, side)
+        from torch_parity.compare.commands.fault_list import list_faults
+
+        list_faults(Console())
+        return
+    from torch_parity.compare.commands.faults import show
+
+    show(Console(), name, side)
 
 
 @parity.command(short_help="Open runs in TensorBoard.")
@@ -133,6 +137,23 @@ def board(name: str | None, everything: bool, root: Path, port: int | None) -> N
     from torch_parity.compare.commands.board import serve_board
 
     serve_board(root, name, everything, port)
+
+
+@parity.command(short_help="List the runs, or remove one.")
+@click.option("--remove", metavar="NAME", help="Delete the folder of this run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@RUNS
+def runs(remove: str | None, as_json: bool, root: Path) -> None:
+    """List the runs, newest first: verdict, steps, score on dev, when and how large.
+
+    Runs are the folders that `parity train`, `parity lesson` and `train_modules` make.
+    """
+    from torch_parity.compare.commands.runs import list_runs, remove_run
+
+    if remove is not None:
+        remove_run(root, remove)
+    else:
+        list_runs(root, as_json)
 
 
 @parity.command(short_help="Write a run as one HTML page.")
@@ -215,8 +236,16 @@ def record(
     multiple=True,
     help="Leave out a tensor (z1, given/W1, 'd*'); may be repeated.",
 )
+@click.option(
+    "--memory",
+    type=click.FloatRange(0, 1e6, min_open=True),
+    default=4,
+    show_default=True,
+    metavar="GB",
+    help="Refuse files that take more memory than this.",
+)
 @JSON
-def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
+def diff(a: Path, b: Path, ignored: tuple[str, ...], memory: float, as_json: bool) -> None:
     """Judge the trace files A and B (.safetensors or .npz), whichever program wrote them.
 
     The exit status is 0 if they agree, 1 if they do not, 2 for bad input, 3 if nothing is wrong but
@@ -224,7 +253,7 @@ def diff(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> None:
     """
     from torch_parity.compare.commands.diff import judge_files
 
-    sys.exit(STATUS[judge_files(a, b, ignored, as_json)])
+    sys.exit(STATUS[judge_files(a, b, ignored, as_json, memory)])
 
 
 @parity.command(short_help="Write a case for torchrun to train.")
@@ -278,11 +307,14 @@ def lesson(name: str | None, seed: int, root: Path) -> None:
     """
     from rich.console import Console
 
-    from torch_parity.lessons.command import list_all, run_lesson
-
     if name is None:
-        list_all(Console())
-    elif not run_lesson(Console(), name, seed, root):
+        from torch_parity.lessons.listing import list_lessons
+
+        list_lessons(Console())
+        return
+    from torch_parity.lessons.command import run_lesson
+
+    if not run_lesson(Console(), name, seed, root):
         sys.exit(1)
 
 
@@ -324,12 +356,14 @@ parity.add_command(train_modules)
 
 
 def main() -> None:
-    """The console command: bad input ends with status 2 and a message, without a traceback."""
+    """The console command: bad input ends with status 2 and a message, without a traceback. Status
+    70 means a mistake of this program; Python's own 1 would be taken for a FAIL."""
     try:
         with exit_on_interrupt():
+            _refuse_control_characters(sys.argv[1:])
             parity(prog_name="parity")
     except InputError as error:
-        click.echo(f"parity: {error}", err=True)
+        click.echo(f"parity: {_printable_lines(str(error))}", err=True)
         sys.exit(2)
     except MemoryError as error:
         click.echo(
@@ -339,3 +373,21 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception:
+        click.echo(_printable_lines(format_exc()), err=True)
+        click.echo("parity: this is a mistake in torch-parity; there is no verdict", err=True)
+        sys.exit(INTERNAL)
+
+
+def _refuse_control_characters(arguments: list[str]) -> None:
+    """The names of files are printed, and a terminal would obey such a name."""
+    for argument in arguments:
+        if has_control_characters(argument):
+            raise InputError(
+                f"the argument {shown(argument)} holds control characters, which a terminal would "
+                "obey: rename the file, or leave them out"
+            )
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))

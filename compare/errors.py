@@ -1,11 +1,16 @@
 """Errors in what a user gave, with the remedy in the message."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch_parity.compare.judge.outcome import Required
+
+
+# Control characters, marks that reverse a line, and bytes that are no text: what a terminal obeys.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(ValueError):
@@ -21,6 +26,25 @@ class ParityError(AssertionError):
     def __init__(self, report: "Required") -> None:
         super().__init__(report.verdict)
         self.report = report
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether a terminal would obey a part of the text instead of showing it."""
+    return _CONTROL.search(text) is not None
+
+
+def printable(text: str) -> str:
+    """One line of text with ? for each control character: names come from files of others."""
+    return _CONTROL.sub("?", text)
+
+
+def shown(value: object) -> str:
+    """The value as Python writes it, in 80 characters at most, however large or deep it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python refuses to write integers of 4,300 digits
+        return f"a {type(value).__name__} that is too large to show"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -55,11 +55,25 @@ def find(name: str) -> ModelRow:
         return ADDED[name]
     if name not in model_names():
         raise KeyError(name)
-    module = import_module(f"torch_parity.manual.models.{name}")
-    own = (c for c in vars(module).values() if is_dataclass(c) and isinstance(c, type))
-    by_hand = next(c for c in own if c.__module__ == module.__name__)
+    by_hand = _by_hand(name)
     twin = import_module(f"torch_parity.torch_ref.models.{name}")
     return ModelRow(by_hand, getattr(twin, by_hand.__name__))
+
+
+def usual_hidden(name: str) -> tuple[int, ...]:
+    """What a model's class says under that name: its hidden sizes where none are given; () where it
+    says nothing, or there is no such model."""
+    if name not in model_names():
+        return ()
+    by_hand = ADDED[name].by_hand if name in ADDED else _by_hand(name)
+    return tuple(getattr(by_hand, "usual_hidden", ()))
+
+
+def _by_hand(name: str) -> type:
+    """The class of manual/models/NAME.py."""
+    module = import_module(f"torch_parity.manual.models.{name}")
+    own = (c for c in vars(module).values() if is_dataclass(c) and isinstance(c, type))
+    return next(c for c in own if c.__module__ == module.__name__)
 
 
 def add(name: str, by_hand: type, in_torch: type) -> None:

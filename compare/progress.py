@@ -1,13 +1,13 @@
 """What a run stores so that it can be resumed: the training state, and the results so far."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
@@ -16,11 +16,16 @@ from torch_parity.compare.gradients.train_gradcheck import Seen
 from torch_parity.compare.runs import checkpoint, event_file
 from torch_parity.compare.runs.checkpoint import Checkpoint
 from torch_parity.compare.runs.event_file import Written
+from torch_parity.compare.runs.state_fits import refuse_misfit
 from torch_parity.compare.runs.summary import Tally
 from torch_parity.compare.runs.training import SideState, State
+from torch_parity.compare.sources.pair import Pair
 from torch_parity.manual.models.step import Tensors
 
 SIDES = ("manual", "torch", "perturbed_copy")
+
+Inside = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_]+/)*events\.out\.tfevents\.0$")]
+"""The name of a log below the run's folder."""
 
 
 class Progress(BaseModel):
@@ -36,19 +41,21 @@ class Progress(BaseModel):
     perturbation_rng: dict[str, Any]
     tally: Tally
     gradchecks: Seen | None
-    logs: dict[str, Written]
+    logs: dict[Inside, Written]
     seconds: float
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint that can be resumed; refused says which newer ones cannot, and why."""
+    """A checkpoint that can be resumed; refused says which newer ones cannot, and why; damaged says
+    what is wrong with the logs that do not hold all that was written before it."""
 
     path: Path
     state: State
     progress: Progress
     refused: tuple[str, ...]
+    damaged: Mapping[str, str]
 
 
 def store(folder: Path, state: State, progress: Progress) -> None:
@@ -63,22 +70,32 @@ def store(folder: Path, state: State, progress: Progress) -> None:
     checkpoint.store(home, Checkpoint(state.step, _flat(state), record))
 
 
-def find(folder: Path, case: Case, data: Data) -> Found:
-    """The newest undamaged checkpoint of a run that belongs to its case.
+def find(folder: Path, case: Case, data: Data, pair: Pair) -> Found:
+    """The newest undamaged checkpoint of a run that belongs to its case, and whose curves are
+    undamaged; if there is none, the newest with damaged curves.
 
     Raises:
         InputError: there is none.
     """
     refused: list[str] = []
+    without_curves: Found | None = None
     for path in reversed(checkpoint.stored(folder / "checkpoints")):
         try:
             loaded = checkpoint.load(path)
             progress = _read(path, loaded, case, data)
-            event_file.check(folder, progress.logs)
+            state = _state(path, loaded, progress)
+            refuse_misfit(path, state, pair)
         except InputError as error:
             refused.append(str(error))
             continue
-        return Found(path, _state(loaded, progress), progress, tuple(refused))
+        damaged = event_file.damaged(folder, progress.logs)
+        found = Found(path, state, progress, tuple(refused), damaged)
+        if not damaged:
+            return found
+        without_curves = without_curves or found
+        refused += damaged.values()
+    if without_curves:
+        return without_curves
     why = (
         "; ".join(refused)
         or f"{folder} holds no checkpoint: the run was stopped before the first one"
@@ -87,13 +104,27 @@ def find(folder: Path, case: Case, data: Data) -> Found:
     raise InputError(f"{why}\nthere is no checkpoint to resume from: train again with  {again}")
 
 
-def rewind(folder: Path, found: Found) -> None:
-    """Delete what was stored, logged and reported after a checkpoint: it is computed again."""
+def rewind(folder: Path, found: Found) -> Progress:
+    """Delete what was stored, logged and reported after a checkpoint: it is computed again. Damaged
+    logs keep what is whole in them -> the progress from there."""
     (folder / "summary.json").unlink(missing_ok=True)
     for path in checkpoint.stored(found.path.parent):
         if path > found.path:
             checkpoint.delete(path)
     event_file.cut(folder, found.progress.logs)
+    if not found.damaged:
+        return found.progress
+    for name in found.damaged:
+        event_file.repair(folder / name)
+    gaps = (f"{what}: the curves lack what was lost" for what in found.damaged.values())
+    repaired = found.progress.model_copy(
+        update={
+            "logs": event_file.written(folder, {}),
+            "notes": (*found.progress.notes, *gaps),
+        }
+    )
+    store(folder, found.state, repaired)  # later steps are appended to what the logs hold now
+    return repaired
 
 
 def digest(data: Data) -> str:
@@ -132,7 +163,10 @@ def _flat(state: State) -> Tensors:
     return flat | {f"optimizer/{n}": a for n, a in state.optimizer.items()}
 
 
-def _state(loaded: Checkpoint, progress: Progress) -> State:
+def _state(path: Path, loaded: Checkpoint, progress: Progress) -> State:
+    if "generator" not in loaded.tensors:
+        raise InputError(f"{path} is damaged: it holds no state of torch's generator")
+
     def under(prefix: str) -> Tensors:
         return dict(_under(loaded.tensors, prefix))
 

@@ -6,10 +6,11 @@
   leaky_relu  a = max(0.01 z, z)               g'(z) = 1 if z > 0 else 0.01
 
 All work entry by entry: z (m, n) -> a (m, n). In hidden layers tanh is better
-than sigmoid, because its outputs are centred on 0. Sigmoid is for an output
-between 0 and 1. Both are flat where |z| is large (they saturate), so gradient
-descent hardly moves there. relu keeps its slope for all z > 0; choose it if you
-are not sure. At exactly z = 0 relu has no slope; a convention defines one.
+than sigmoid: its outputs are centred on 0, and its slope is up to 1, not 1/4.
+Sigmoid is for an output between 0 and 1. Both are flat where |z| is large (they
+saturate), so gradient descent hardly moves there. relu keeps its slope for all
+z > 0; choose it if you are not sure. The lesson trains the same network with
+each. At exactly z = 0 relu has no slope; a convention defines one.
 
 Source: course week 3, "activation functions" and their derivatives.
 """
@@ -19,13 +20,23 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.figure import Figure
 
+from torch_parity.compare.case import Case
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import SIDES
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.show.curves import STYLE
-from torch_parity.lessons.experiment import slope, value
-from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
-from torch_parity.lessons.pictures import panels
+from torch_parity.lessons.experiment import Trained, slope, train, value
+from torch_parity.lessons.lesson import (
+    Claim,
+    Lesson,
+    Measured,
+    Numbers,
+    Table,
+    claim,
+    compared,
+    judged,
+)
+from torch_parity.lessons.pictures import curves, panels
 from torch_parity.manual.recording import input_names
 
 NAMES = ("sigmoid", "tanh", "relu", "leaky_relu")
@@ -34,7 +45,8 @@ DRAWN = (500, 20)
 
 
 def measure(seed: int) -> Measured:
-    """Values and slopes at five points, and means over standard normal z, on both sides."""
+    """Values and slopes at five points, means over standard normal z, and the same network trained
+    with each activation."""
     points = np.array([POINTS])
     z = np.random.default_rng(seed).standard_normal(DRAWN)
     tensors: dict[str, dict[str, np.ndarray]] = {side: {} for side in SIDES}
@@ -55,6 +67,8 @@ def measure(seed: int) -> Measured:
         numbers[f"tanh/formula/{side}"] = float(gap)
     given = {"points": points, "z": z, "ones": np.ones_like(points)}
     numbers |= compared(tensors["manual"], tensors["torch"], given, _nodes())
+    runs = {name: train(_case(seed, name)) for name in NAMES}
+    numbers |= judged(runs.values()) | _learnt(runs)
     tables = (
         _at_points("value", tensors),
         _at_points("slope", tensors),
@@ -68,13 +82,15 @@ def measure(seed: int) -> Measured:
                 "activation": "激活函数",
             },
         ),
+        _trained(numbers),
     )
-    return Measured(numbers, tables, {"activations": _draw()})
+    figures = {"activations": _draw(), "loss": curves(runs, "loss/train")}
+    return Measured(numbers, tables, figures, runs)
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:
-    """The formulas of the notes, saturation, the means, and the convention at 0."""
-    return _formulas(n), _saturation(n), _means(n), _at_zero(n)
+    """The formulas of the notes, saturation, the means, which learns best, and z = 0."""
+    return _formulas(n), _saturation(n), _means(n), _why_tanh(n), _why_relu(n), _at_zero(n)
 
 
 def _formulas(n: Numbers) -> Claim:
@@ -124,6 +140,42 @@ def _means(n: Numbers) -> Claim:
     )
 
 
+def _why_tanh(n: Numbers) -> Claim:
+    loss = {a: [n[f"{a}/loss/{s}"] for s in SIDES] for a in ("sigmoid", "tanh")}
+    back = {a: [n[f"{a}/back/{s}"] for s in SIDES] for a in ("sigmoid", "tanh")}
+    steps = _case(0, "tanh").steps
+    found = (
+        f"after {steps} steps the loss is {loss['tanh'][0]:.3f} with tanh and "
+        f"{loss['sigmoid'][0]:.3f} with sigmoid; at the first step dW1 is {back['tanh'][0]:.2f} of "
+        f"dW2 with tanh and {back['sigmoid'][0]:.2f} with sigmoid"
+    )
+    found_zh = (
+        f"训练 {steps} 步后，tanh 的损失是 {loss['tanh'][0]:.3f}，sigmoid 是 "
+        f"{loss['sigmoid'][0]:.3f}；第一步时 dW1 与 dW2 大小之比，tanh 是 {back['tanh'][0]:.2f}，"
+        f"sigmoid 是 {back['sigmoid'][0]:.2f}"
+    )
+    return claim(
+        max(loss["tanh"]) < min(loss["sigmoid"]) and max(back["sigmoid"]) < min(back["tanh"]),
+        f"tanh learns faster than sigmoid in hidden layers: {found}.",
+        f"tanh did NOT learn faster than sigmoid and pass on more of the gradient: {found}.",
+        f"在隐藏层中，tanh 比 sigmoid 学得快：{found_zh}。",
+        f"这里 tanh 并非既比 sigmoid 学得快、又传回更多的梯度：{found_zh}。",
+    )
+
+
+def _why_relu(n: Numbers) -> Claim:
+    relu, tanh = ([n[f"{a}/loss/{s}"] for s in SIDES] for a in ("relu", "tanh"))
+    found = f"a loss of {relu[0]:.3f} against {tanh[0]:.3f} after the same number of steps"
+    found_zh = f"同样的步数后，损失是 {relu[0]:.3f}，tanh 是 {tanh[0]:.3f}"
+    return claim(
+        max(relu) < min(tanh),
+        f"relu learns faster still: {found}.",
+        f"relu did NOT learn faster than tanh here: {found}.",
+        f"relu 学得更快：{found_zh}。",
+        f"这里 relu 没有比 tanh 学得更快：{found_zh}。",
+    )
+
+
 def _at_zero(n: Numbers) -> Claim:
     relu, leaky = ([n[f"{a}/slope at 0/{s}"] for s in SIDES] for a in ("relu", "leaky_relu"))
     share = f"{n['share of z at 0']:.0%}"
@@ -152,6 +204,66 @@ def _nodes() -> Iterator[Node]:
         yield Node(name, ("points",), (f"{name}/value",))
         yield Node(f"{name}_backward", backward, (f"{name}/slope",))
         yield Node(name, ("z",), (f"{name}/drawn",))
+
+
+def _case(seed: int, activation: str) -> Case:
+    return Case.model_validate(
+        {
+            "data": "circles",
+            "samples": 200,
+            "hidden": (8, 8),
+            "activation": activation,
+            "initializer": "xavier_normal",
+            "bias_scale": 0,
+            "p": 0,
+            "l2": 0,
+            "optimizer": "sgd",
+            "lr": 0.5,
+            "steps": 100,
+            "batch": 40,
+            "log_every": 20,
+            "seed": seed,
+        }
+    )
+
+
+def _learnt(runs: dict[str, Trained]) -> dict[str, float]:
+    """Of each training and side: the last loss and accuracy, and the size of dW1 relative to dW2
+    at the first step."""
+    numbers: dict[str, float] = {}
+    for (name, trained), side in ((r, s) for r in runs.items() for s in SIDES):
+        first = trained.records[0].traces[side]
+        numbers |= {
+            f"{name}/loss/{side}": trained.last(side, "loss/train"),
+            f"{name}/dev/{side}": trained.last(side, "accuracy/dev"),
+            f"{name}/back/{side}": float(
+                np.linalg.norm(first["dW1"]) / np.linalg.norm(first["dW2"])
+            ),
+        }
+    return numbers
+
+
+def _trained(n: Numbers) -> Table:
+    title = "Two hidden layers on circles, 100 steps of gradient descent"
+    rows = tuple(
+        (
+            name,
+            side,
+            f"{n[f'{name}/loss/{side}']:.4f}",
+            f"{n[f'{name}/dev/{side}']:.1%}",
+            f"{n[f'{name}/back/{side}']:.3f}",
+        )
+        for name in NAMES
+        for side in SIDES
+    )
+    zh = {
+        title: "两个隐藏层，圆环数据，梯度下降 100 步",
+        "activation": "激活函数",
+        "accuracy on dev": "开发集准确率",
+        "|dW1| / |dW2| at step 1": "第一步的 |dW1| / |dW2|",
+    }
+    columns = ("activation", "side", "loss", "accuracy on dev", "|dW1| / |dW2| at step 1")
+    return Table(title, columns, rows, zh)
 
 
 def _at_points(what: str, tensors: dict[str, dict[str, np.ndarray]]) -> Table:

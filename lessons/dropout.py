@@ -7,8 +7,9 @@
 
 All have the shape (m, n): m samples, n units. Each sample has its own mask.
 Dividing by keep_prob keeps the expected activation: E[h] = a for every
-keep_prob, so evaluation needs no change. A network that cannot rely on any
-single unit memorises its few samples less.
+keep_prob, so evaluation needs no change. (With 0.5 the units that remain are
+doubled.) A network that cannot rely on any single unit memorises its few
+samples less.
 
 The lesson plants each of the classical mistakes on both sides. The judge is not
 told which one.

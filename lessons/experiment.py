@@ -63,13 +63,13 @@ class Trained:
         return self.trace(side, x)[self.pair.manual.net.result]
 
 
-def train(case: Case) -> Trained:
-    """Train a case on both sides, and judge every step.
+def train(case: Case, loaded: Data | None = None) -> Trained:
+    """Train a case on both sides, on its own data or on others, and judge every step.
 
     Raises:
         InputError: with this seed a number becomes NaN or infinite.
     """
-    loaded = data.load(case)
+    loaded = loaded or data.load(case)
     sides = pair.build(case, loaded)
     kept, steps, passed = [], 0, 0
     for record in training.Training(case, loaded, sides):

@@ -65,8 +65,8 @@ class Measured:
 class Lesson:
     """text is the docstring of the lesson's file; its first line appears in the list of lessons.
 
-    headings are the headings of the notes that it covers. measure takes the seed. zh is the first
-    line of the text in Chinese.
+    headings are the headings of the notes that it covers; a lesson may go beyond. measure takes
+    the seed. zh is the first line of the text in Chinese.
     """
 
     name: str
@@ -94,15 +94,19 @@ def claim(holds: bool, so: str, otherwise: str, so_zh: str = "", otherwise_zh: s
 def compared(
     manual: Tensors, torch: Tensors, given: Tensors, nodes: Iterable[Node]
 ) -> dict[str, float]:
-    """The judge's verdict on what both sides made of what was given, as numbers for `agree`."""
+    """The judge's verdict on what both sides made of what was given, as numbers for `agree`.
+
+    A tensor that is rounding alone (0 in theory) is judged, but it has no relative difference.
+    """
     law = tuple(nodes)
     judgement = judge_traces(Trace(given, manual, law), Trace(given, torch, law))
     found = [d for d in judgement.differences if not d.name.startswith("given ")]
     wrong = {name for names in judgement.wrong.values() for name in names}
+    nothing = {r.name for r in judgement.replays.get("manual", ()) if not r.power < 1}
     return {
         "tensors": len(found),
         "tensors/matching": sum(d.passed and d.name not in wrong for d in found),
-        "tensors/difference": max(d.relative for d in found),
+        "tensors/difference": max(d.relative for d in found if d.name not in nothing),
     }
 
 
@@ -136,14 +140,15 @@ def agree(n: Numbers) -> Claim:
         trainings, plural = f"{n['trainings']:.0f}", "s" * (n["trainings"] != 1)
         drift, envelope = f"{n['drift']:.1e}", f"{n['envelope']:.1e}"
         parts.append(
-            f"the judge passed every tensor of {passed} of {steps} steps in {trainings} "
-            f"training{plural} (each trained on its own, the sides end with parameters up to "
-            f"{drift} apart; for comparison, a copy whose last bits are perturbed at every step "
+            f"from the same state, every tensor of {passed} of {steps} steps in {trainings} "
+            f"training{plural} passed (each trained on its own, the sides end with parameters up "
+            f"to {drift} apart; for comparison, a copy whose last bits are perturbed at every step "
             f"ends {envelope} apart)"
         )
         parts_zh.append(
-            f"{trainings} 次训练共 {steps} 步，其中 {passed} 步的所有张量都通过了裁判（两边各自"
-            f"训练，参数最后最多相差 {drift}；作为对照，每一步都扰动末位的副本最后相差 {envelope}）"
+            f"{trainings} 次训练共 {steps} 步，每一步都让两边从同一状态开始计算，其中 {passed} 步的"
+            f"所有张量都通过了裁判（两边各自训练，参数最后最多相差 {drift}；作为对照，每一步都扰动"
+            f"末位的副本最后相差 {envelope}）"
         )
     found, found_zh = "; ".join(parts), "；".join(parts_zh)
     return claim(

@@ -18,6 +18,7 @@ Rows are samples here, as in torch; the course stacks samples as columns. The sa
 from typing import Any
 
 from torch_parity.manual.bias_variance import Diagnosis, diagnose
+from torch_parity.manual.course_gates import lstm_from_course, rnn_from_course
 from torch_parity.manual.distributed import all_reduce, sharded_step, shares
 from torch_parity.manual.gradients.exact_check import ExactCheck, complex_step_gradient, exact_check
 from torch_parity.manual.gradients.exact_gradient import ExactGradient, exact_gradient
@@ -52,8 +53,12 @@ from torch_parity.manual.losses.regularization import (
     penalty,
     penalty_backward,
 )
+from torch_parity.manual.models.char_lstm import CharLSTM
+from torch_parity.manual.models.convnet import ConvNet
+from torch_parity.manual.models.gpt import GPT
 from torch_parity.manual.models.mlp import MLP
 from torch_parity.manual.models.residual import Residual
+from torch_parity.manual.models.resnet import ResNet
 from torch_parity.manual.models.step import (
     Model,
     Optimizer,
@@ -73,18 +78,32 @@ from torch_parity.manual.ops.adaptive_avg_pool2d import (
     adaptive_avg_pool2d_backward,
 )
 from torch_parity.manual.ops.add import add, add_backward
+from torch_parity.manual.ops.additive_attention import (
+    additive_attention,
+    additive_attention_backward,
+)
 from torch_parity.manual.ops.amax import amax, amax_backward
 from torch_parity.manual.ops.avg_pool2d import avg_pool2d, avg_pool2d_backward
 from torch_parity.manual.ops.batch_norm import batch_norm, batch_norm_backward
 from torch_parity.manual.ops.cat import cat, cat_backward
+from torch_parity.manual.ops.clip_grads_with_norm import (
+    clip_grad_norm,
+    clip_grads_with_norm,
+    clip_grads_with_norm_backward,
+)
 from torch_parity.manual.ops.conv2d import conv2d, conv2d_backward
+from torch_parity.manual.ops.conv2d_no_bias import conv2d_no_bias, conv2d_no_bias_backward
 from torch_parity.manual.ops.conv_transpose2d import conv_transpose2d, conv_transpose2d_backward
 from torch_parity.manual.ops.div import div, div_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward, dropout_mask
 from torch_parity.manual.ops.elu import elu, elu_backward
+from torch_parity.manual.ops.embedding import embedding, embedding_backward
 from torch_parity.manual.ops.exp import exp, exp_backward
 from torch_parity.manual.ops.gelu import gelu, gelu_backward
+from torch_parity.manual.ops.get_total_norm import get_total_norm, get_total_norm_backward
 from torch_parity.manual.ops.group_norm import group_norm, group_norm_backward
+from torch_parity.manual.ops.gru import gru, gru_backward
+from torch_parity.manual.ops.gru_cell import gru_cell, gru_cell_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
 from torch_parity.manual.ops.index_select import index_select, index_select_backward
 from torch_parity.manual.ops.layer_norm import layer_norm, layer_norm_backward
@@ -93,10 +112,16 @@ from torch_parity.manual.ops.linear import linear, linear_backward
 from torch_parity.manual.ops.linear_no_bias import linear_no_bias, linear_no_bias_backward
 from torch_parity.manual.ops.log import log, log_backward
 from torch_parity.manual.ops.log_softmax import log_softmax, log_softmax_backward
+from torch_parity.manual.ops.lstm import lstm, lstm_backward
+from torch_parity.manual.ops.lstm_cell import lstm_cell, lstm_cell_backward
 from torch_parity.manual.ops.matmul import matmul, matmul_backward
 from torch_parity.manual.ops.max_pool2d import max_pool2d, max_pool2d_backward
 from torch_parity.manual.ops.mean import mean, mean_backward
 from torch_parity.manual.ops.mul import mul, mul_backward
+from torch_parity.manual.ops.multi_head_attention import (
+    multi_head_attention,
+    multi_head_attention_backward,
+)
 from torch_parity.manual.ops.narrow import narrow, narrow_backward
 from torch_parity.manual.ops.pad import pad, pad_backward
 from torch_parity.manual.ops.permute import permute, permute_backward
@@ -104,15 +129,27 @@ from torch_parity.manual.ops.pow import pow, pow_backward  # noqa: A004
 from torch_parity.manual.ops.relu import relu, relu_backward
 from torch_parity.manual.ops.reshape import reshape, reshape_backward
 from torch_parity.manual.ops.rms_norm import rms_norm, rms_norm_backward
+from torch_parity.manual.ops.rnn import rnn, rnn_backward
+from torch_parity.manual.ops.rnn_cell import rnn_cell, rnn_cell_backward
+from torch_parity.manual.ops.rotary_positions import rotary_positions, rotary_positions_backward
 from torch_parity.manual.ops.scale import scale, scale_backward
+from torch_parity.manual.ops.scaled_dot_product_attention import (
+    scaled_dot_product_attention,
+    scaled_dot_product_attention_backward,
+)
 from torch_parity.manual.ops.sigmoid import sigmoid, sigmoid_backward
 from torch_parity.manual.ops.silu import silu, silu_backward
+from torch_parity.manual.ops.sinusoidal_positions import (
+    sinusoidal_positions,
+    sinusoidal_positions_backward,
+)
 from torch_parity.manual.ops.softmax import softmax, softmax_backward
 from torch_parity.manual.ops.softplus import softplus, softplus_backward
 from torch_parity.manual.ops.split import split, split_backward
 from torch_parity.manual.ops.sub import sub, sub_backward
 from torch_parity.manual.ops.sum import sum, sum_backward  # noqa: A004
 from torch_parity.manual.ops.tanh import tanh, tanh_backward
+from torch_parity.manual.ops.zero_state import zero_state, zero_state_backward
 from torch_parity.manual.optimizers.adam import Adam, adam
 from torch_parity.manual.optimizers.momentum import (
     Momentum,
@@ -124,10 +161,13 @@ from torch_parity.manual.optimizers.sgd import SGD, sgd
 
 __all__ = [
     "COURSE",
+    "GPT",
     "MLP",
     "MODULE_PATHS",
     "SGD",
     "Adam",
+    "CharLSTM",
+    "ConvNet",
     "Diagnosis",
     "ExactCheck",
     "ExactGradient",
@@ -137,12 +177,15 @@ __all__ = [
     "MomentumCourse",
     "Names",
     "Optimizer",
+    "ResNet",
     "Residual",
     "adam",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_backward",
     "add",
     "add_backward",
+    "additive_attention",
+    "additive_attention_backward",
     "all_reduce",
     "amax",
     "amax_backward",
@@ -157,9 +200,14 @@ __all__ = [
     "binary_cross_entropy_with_logits_backward",
     "cat",
     "cat_backward",
+    "clip_grad_norm",
+    "clip_grads_with_norm",
+    "clip_grads_with_norm_backward",
     "complex_step_gradient",
     "conv2d",
     "conv2d_backward",
+    "conv2d_no_bias",
+    "conv2d_no_bias_backward",
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "cost",
@@ -173,6 +221,8 @@ __all__ = [
     "dropout_mask",
     "elu",
     "elu_backward",
+    "embedding",
+    "embedding_backward",
     "epsilon_scan",
     "exact_check",
     "exact_gradient",
@@ -181,9 +231,15 @@ __all__ = [
     "forward",
     "gelu",
     "gelu_backward",
+    "get_total_norm",
+    "get_total_norm_backward",
     "gradient_check",
     "group_norm",
     "group_norm_backward",
+    "gru",
+    "gru_backward",
+    "gru_cell",
+    "gru_cell_backward",
     "identity",
     "identity_backward",
     "index_select",
@@ -206,6 +262,11 @@ __all__ = [
     "log_backward",
     "log_softmax",
     "log_softmax_backward",
+    "lstm",
+    "lstm_backward",
+    "lstm_cell",
+    "lstm_cell_backward",
+    "lstm_from_course",
     "matmul",
     "matmul_backward",
     "max_pool2d",
@@ -218,6 +279,8 @@ __all__ = [
     "mse_loss_backward",
     "mul",
     "mul_backward",
+    "multi_head_attention",
+    "multi_head_attention_backward",
     "narrow",
     "narrow_backward",
     "normal",
@@ -236,8 +299,17 @@ __all__ = [
     "reshape_backward",
     "rms_norm",
     "rms_norm_backward",
+    "rnn",
+    "rnn_backward",
+    "rnn_cell",
+    "rnn_cell_backward",
+    "rnn_from_course",
+    "rotary_positions",
+    "rotary_positions_backward",
     "scale",
     "scale_backward",
+    "scaled_dot_product_attention",
+    "scaled_dot_product_attention_backward",
     "sgd",
     "sharded_step",
     "shares",
@@ -245,6 +317,8 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "sinusoidal_positions",
+    "sinusoidal_positions_backward",
     "softmax",
     "softmax_backward",
     "softplus",
@@ -263,6 +337,8 @@ __all__ = [
     "with_penalty",
     "xavier_course",
     "xavier_normal",
+    "zero_state",
+    "zero_state_backward",
     "zeros",
 ]
 

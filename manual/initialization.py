@@ -5,9 +5,11 @@ Source: course week 3, "random initialization"; course 2 week 1, "weight initial
 Glorot and Bengio 2010; He et al. 2015; torch.nn.init.
 """
 
+import math
+
 import numpy as np
 
-Shape = tuple[int, int]  # (n_out, n_in), the shape of W
+Shape = tuple[int, ...]  # (n_out, n_in), the shape of W; (out, in, kh, kw) of a kernel
 
 
 def zeros(rng: np.random.Generator, shape: Shape) -> np.ndarray:
@@ -20,9 +22,16 @@ def normal(rng: np.random.Generator, shape: Shape, scale: float = 0.01) -> np.nd
     return rng.standard_normal(shape) * scale
 
 
+def _fans(shape: Shape) -> tuple[int, int]:
+    """n_in and n_out: how many numbers a unit reads, and how many units read a number. Each place
+    of a kernel counts."""
+    places = math.prod(shape[2:])
+    return shape[1] * places, shape[0] * places
+
+
 def xavier_normal(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """W ~ N(0, 2 / (n_in + n_out)), as in torch and in Glorot's paper    # -> [out, in]"""
-    return normal(rng, shape, scale=float(np.sqrt(2 / (shape[1] + shape[0]))))
+    return normal(rng, shape, scale=float(np.sqrt(2 / sum(_fans(shape)))))
 
 
 def xavier_course(rng: np.random.Generator, shape: Shape) -> np.ndarray:
@@ -30,9 +39,9 @@ def xavier_course(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
     Elsewhere it is LeCun's; in torch it is kaiming_normal_ with nonlinearity="linear".
     """
-    return normal(rng, shape, scale=float(np.sqrt(1 / shape[1])))
+    return normal(rng, shape, scale=float(np.sqrt(1 / _fans(shape)[0])))
 
 
 def kaiming_normal(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """W ~ N(0, 2 / n_in): He's, made for ReLU                  # -> [out, in]"""
-    return normal(rng, shape, scale=float(np.sqrt(2 / shape[1])))
+    return normal(rng, shape, scale=float(np.sqrt(2 / _fans(shape)[0])))

@@ -136,10 +136,12 @@ class TestOptions:
         """ "5 4" must not be taken for one layer of 54."""
         refused(*MOONS, "--hidden", "5 4")
 
-    @pytest.mark.parametrize("option", ["--samples", "--hidden"])
-    def test_more_than_any_memory(self, refused: Refused, option: str) -> None:
-        """10**15 numbers are more than a processor can address, so this fails at once."""
-        refused(*MOONS, option, str(10**15))
+    def test_more_samples_than_any_memory(self, refused: Refused) -> None:
+        refused(*MOONS, "--samples", str(10**15))
+
+    def test_more_parameters_than_any_memory(self, parity: Parity) -> None:
+        """Refused before any is drawn; the message has the memory of this machine."""
+        assert "4e+15 parameters" in refusal(parity(*MOONS, "--hidden", str(10**15)))
 
     @pytest.mark.parametrize(
         "options",
@@ -543,6 +545,7 @@ class TestGoodRun:
         assert ended.status == 0
         summary = _strict_json(Path("runs/mine/summary.json"))
         assert set(summary["scores"]["torch"]) == {"R2/train", "R2/dev"}
+        assert summary["diagnosis"] is None, "nobody said how much of the spread can be explained"
 
     def test_second_run_gets_a_number(self, parity: Parity) -> None:
         parity(*MOONS)

@@ -1,7 +1,11 @@
 """The diagnosis of the notes, on the notes' own examples."""
 
+from dataclasses import replace
+
 import pytest
 
+from tests.drawn import case_and_data
+from torch_parity.compare.runs.training import base_error
 from torch_parity.manual import diagnose
 
 
@@ -66,3 +70,14 @@ def test_the_courses_whole_recipe() -> None:
         "regularization",
         "search for another architecture",
     )
+
+
+@pytest.mark.parametrize(
+    ("classes", "said", "base"), [(2, None, 0.0), (2, 0.1, 0.1), (0, None, None), (0, 0.3, 0.3)]
+)
+def test_numbers_have_no_base_error_unless_somebody_knows_it(
+    classes: int, said: float | None, base: float | None
+) -> None:
+    """1 - R2 is no error rate: without a base, R2 of 95% would be called a high bias of 5%."""
+    case, data = case_and_data(0, base_error=said)
+    assert base_error(case, replace(data, classes=classes)) == base

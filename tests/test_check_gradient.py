@@ -7,7 +7,7 @@ import pytest
 
 from torch_parity import check_gradient
 from torch_parity.compare.register import OPERATIONS
-from torch_parity.compare.register_rows import Operation
+from torch_parity.compare.register.row import Operation
 
 ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]
 IDS = [f"{op.name}-{'-'.join(map(str, options.values()))}".rstrip("-") for op, options in ROWS]

@@ -26,7 +26,7 @@ from torch_parity.compare.cli import parity
 from torch_parity.compare.commands.diff import diff
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import judge
-from torch_parity.compare.register_rows import Operation
+from torch_parity.compare.register.row import Operation
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.files.trace_file import load, save
 from torch_parity.compare.sources.recorded import Recorded, record

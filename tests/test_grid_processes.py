@@ -252,6 +252,23 @@ class TestCluster:
         assert "PASS 60 cases" in capsys.readouterr().out
         assert verdicts(out) == expected(10)
 
+    def test_every_worker_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The sweep ends and says so; Dask itself would wait for a worker without end."""
+        distributed = pytest.importorskip("distributed")
+        from torch_parity.compare.grid import cluster as module
+
+        monkeypatch.setattr(module, "ABSENT", 0.4)
+        case = Case(data="moons", hidden=(3,))
+        threads = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+        with (
+            distributed.LocalCluster(**threads, dashboard_address=None) as local,
+            cluster(local.scheduler_address, [[(0, case)]], fingerprint()) as workers,
+        ):
+            local.scale(0)
+            wait_for(lambda: not local.scheduler.workers, "the end of the worker")
+            with pytest.raises(InputError, match="there has been no worker"):
+                next(workers.outcomes)
+
     def test_nobody_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("distributed")
         from torch_parity.compare.grid import cluster as module

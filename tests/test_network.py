@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from tests.drawn import case_and_data, steps
 from torch_parity import manual
@@ -96,6 +97,18 @@ def test_biases_are_never_decayed() -> None:
     assert {tuple(p.shape) for p in weights["params"]} == {(5, 3), (4, 5), (2, 4)}
     assert {tuple(p.shape) for p in biases["params"]} == {(5,), (4,), (2,)}
     assert (weights["weight_decay"], biases["weight_decay"]) == (0.3, 0.0)
+
+
+def test_every_parameter_is_in_one_group_whatever_its_name() -> None:
+    """Weights by their dimensions: torch calls a batch norm's scale weight, an LSTM's weight_ih."""
+    net = nn.ModuleDict(
+        {"fc": nn.Linear(3, 4), "norm": nn.BatchNorm1d(4), "rnn": nn.LSTM(4, 2)},
+    )
+    net["fc"].register_parameter("gain", nn.Parameter(torch.ones(4)))
+    decayed, others = (group["params"] for group in parameter_groups(net, 0.3))
+    names = {id(p): name for name, p in net.named_parameters()}
+    assert {names[id(p)] for p in decayed} == {"fc.weight", "rnn.weight_ih_l0", "rnn.weight_hh_l0"}
+    assert len(decayed) + len(others) == len(names)
 
 
 def test_torchs_parameters_are_not_the_hands() -> None:

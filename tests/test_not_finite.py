@@ -10,6 +10,7 @@ import pytest
 from tests.command import Ended, parity
 from tests.golden_text import Golden
 from tests.golden_text import verdict as verdict_of
+from tests.runs_made import points
 from tests.test_replay import recorded
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
@@ -79,7 +80,7 @@ def test_both_diverge_together(tmp_path: Path, dtype: str, loss: str, golden: Go
     assert (summary["passed"], summary["interrupted"]) == (False, False)
     assert summary["steps"] < summary["planned"] == 30
     again = parity("train", "--resume", "a", "--runs", str(tmp_path))
-    assert again.status == 2
+    assert again.status == 1
 
 
 @pytest.mark.parametrize("side", ["manual", "torch"])
@@ -180,3 +181,20 @@ def test_check_does_not_pass_where_one_that_runs_free_breaks(
         assert json.loads(result.out)["passed"] is False
     else:
         golden.section("not-finite", verdict_of(result.out))
+
+
+def test_an_evaluation_that_overflows_draws_no_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On all samples numbers may be larger than in any batch; the steps themselves are right."""
+    evaluate = TorchSide.evaluate
+
+    def overflowing(self: TorchSide, x: np.ndarray, y: np.ndarray) -> Any:
+        return float("nan"), evaluate(self, x, y)[1]
+
+    monkeypatch.setattr(TorchSide, "evaluate", overflowing)
+    assert train(tmp_path, "--steps", "3").status == 0
+    tags = {tag for _, tag, _ in points(tmp_path / "a")["torch"]}
+    assert "loss/batch" in tags
+    assert not {"loss/train", "loss/dev"} & tags
+    assert {"accuracy/train", "accuracy/dev"} <= tags

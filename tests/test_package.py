@@ -142,6 +142,12 @@ class TestBeforeFirstUse:
     def test_a_name_that_computes_brings_them(self) -> None:
         assert python(f"from torch_parity import check; {HEAVY}") == "['numpy', 'torch']"
 
+    @pytest.mark.parametrize("command", ["faults", "lesson"])
+    def test_a_list_does_not_wait_for_torch(self, command: str) -> None:
+        imported = "from torch_parity.compare.cli import parity"
+        listed = f"parity(['{command}'], standalone_mode=False)"
+        assert python(f"{imported}; {listed}; {HEAVY}").splitlines()[-1] == "['numpy']"
+
 
 HEAVY = "import sys; print([name for name in ('numpy', 'torch') if name in sys.modules])"
 

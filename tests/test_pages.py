@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from book import blocks
 
@@ -29,6 +30,8 @@ def check(page: str) -> int:
             json.loads(block.text)
         elif block.language == "toml":
             tomllib.loads(block.text)
+        elif block.language == "yaml":
+            yaml.safe_load(block.text)
         else:
             assert block.runs or block.language == "math", f"line {block.line}: {block.language}"
         last = block

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -11,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 SUITE = """
 import numpy as np
 import pytest
+import torch
 
 @pytest.fixture
 def start(parity):
@@ -32,6 +35,34 @@ def test_wrong(parity, start):
 
 def test_fails_otherwise():
     assert False
+
+def test_arrays(parity, start):
+    assert parity.arrays(step(start, forgotten=False), start).passed
+
+def test_arrays_that_are_wrong(parity, start):
+    parity.arrays(step(start, forgotten=True), start)
+
+class TestModels:
+    x = torch.ones(4, 3)
+
+    def test_modules(self, parity):
+        a, b = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+        b.load_state_dict(a.state_dict())
+        parity.modules(a, b, self.x)
+        parity.model(a, self.x)
+
+    def test_module(self, parity):
+        layer = torch.nn.Linear(3, 2)
+        parity.module(layer, {"output": layer(self.x).detach().numpy()}, self.x)
+
+    def test_not_judged(self, parity):
+        assert parity.model(torch.linalg.svdvals, self.x).outcome == "UNJUDGED"
+"""
+
+INI = """
+[pytest]
+parity_report = kept
+parity_strict = false
 """
 
 
@@ -39,7 +70,8 @@ def test_fails_otherwise():
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp("theirs")
     (folder / "test_theirs.py").write_text(SUITE)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--parity-report", "kept"]
+    (folder / "pytest.ini").write_text(INI)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junit-xml", "junit.xml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     return done.stdout, folder / "kept"
@@ -47,19 +79,44 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
 def test_pytests_own_output_says_what_where_why_and_the_remedy(ran: tuple[str, Path]) -> None:
     out, kept = ran
-    assert "1 passed" in out
-    assert "2 failed" in out
+    assert "5 passed" in out
+    assert "3 failed" in out
     assert "First wrong: mine's linear_backward_parameters -> db1" in out
     assert "mine is wrong, torch is right" in out
     assert "mask_not_applied_backward" in out
     assert "Right in NumPy: da = dh * mask" in out
     assert "raise ParityError" not in out, "our own frames hide"
-    assert str(next(kept.iterdir()).name) in out
+    assert next(kept.glob("*test_wrong*")).name in out
+
+
+def test_what_was_not_judged_is_a_warning_where_the_ini_file_says_so(ran: tuple[str, Path]) -> None:
+    out, _ = ran
+    assert "ParityUnjudgedWarning: UNJUDGED" in out
+
+
+def test_the_summary_has_every_comparison_what_is_wrong_first(ran: tuple[str, Path]) -> None:
+    out, kept = ran
+    assert "summary.md" in out
+    head, _, *table = (kept / "summary.md").read_text("utf-8").split("\n\n")
+    assert head == "## Parity"
+    assert "2 FAIL, 1 UNJUDGED, 5 PASS." in (kept / "summary.md").read_text("utf-8")
+    rows = [row for row in table[0].splitlines() if "test_theirs.py" in row]
+    assert ["FAIL" in row for row in rows] == [True] * 2 + [False] * 6
+    assert "mask_not_applied_backward" in rows[0]
+
+
+def test_junit_has_the_verdicts(ran: tuple[str, Path]) -> None:
+    cases = ElementTree.parse(ran[1].parent / "junit.xml").iter("testcase")
+    said = {case.get("name"): [p.get("value", "") for p in case.iter("property")] for case in cases}
+    assert [v.partition(" ")[0] for v in said["test_right"]] == ["PASS"]
+    assert said["test_wrong"][0].startswith("FAIL")
+    assert [v.partition(" ")[0] for v in said["test_modules"]] == ["PASS", "PASS"]
+    assert said["test_fails_otherwise"] == []
 
 
 def test_the_report_of_a_failing_test_is_kept(ran: tuple[str, Path]) -> None:
-    (kept,) = ran[1].iterdir()
-    assert kept.name == "test_theirs.py-test_wrong"
+    (kept,) = ran[1].glob("*test_wrong-*")
+    assert kept.name.startswith("test_theirs.py-test_wrong-")
     assert "FAIL First wrong" in (kept / "report.txt").read_text("utf-8")
     record = json.loads((kept / "report.json").read_text("utf-8"))
     assert record["passed"] is False
@@ -70,3 +127,111 @@ def test_the_report_of_a_failing_test_is_kept(ran: tuple[str, Path]) -> None:
     assert {"difference/db1", "of_bound/mine/db1", "of_bound/torch/db1"} <= tags
     assert events.Scalars("of_bound/mine/db1")[0].value > 1
     assert events.Scalars("of_bound/mine/z2")[0].value <= 1
+
+
+FAILING = """
+import pytest
+from torch_parity.compare.errors import ParityError
+
+@pytest.fixture(scope="module")
+def failure():
+    import torch_parity as parity
+    start = parity.given(parity.Case(data="moons", samples=20, hidden=(2,), activation="tanh"))
+    with pytest.raises(ParityError) as caught:
+        parity.assert_parity({"z1": 2 * (start["x"] @ start["W1"].T)}, start)
+    return caught.value
+
+@pytest.fixture
+def broken_afterwards(failure):
+    yield
+    raise failure
+
+NAMES = ["a/b", "a-b", "x" * 300, "\\u5b57" * 90]
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names(failure, name):
+    raise failure
+
+def test_phases(failure, broken_afterwards):
+    raise failure
+
+def test_elsewhere(failure, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    raise failure
+
+def test_right():
+    pass
+"""
+FAILED = 6  # of them; one of these fails in teardown as well
+
+
+class Seen:
+    """What a session of pytest reported."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self.passed: list[str] = []
+        self.warnings: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.append(f"{report.nodeid} {report.when}")
+        elif report.when == "call":
+            self.passed.append(report.nodeid)
+
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        self.warnings.append(str(warning_message.message))
+
+
+def session(folder: Path, patch: pytest.MonkeyPatch, *args: str) -> tuple[int, Seen]:
+    """A session in this process, of the tests in FAILING."""
+    (folder / "test_failing.py").write_text(FAILING)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    patch.chdir(folder)
+    patch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    seen = Seen()
+    quiet = ["-p", "no:cacheprovider", "-p", "no:terminal", "--capture=no", "-W", "error"]
+    quiet.append("--import-mode=importlib")  # the same name in another folder
+    status = pytest.main([*quiet, *args], plugins=[seen])
+    return int(status), seen
+
+
+def test_each_failure_keeps_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids that differ in one odd character, ids longer than a file name, setup and teardown."""
+    status, seen = session(tmp_path, monkeypatch, "--parity-report", "kept")
+    assert (status, len(seen.failed), len(seen.passed)) == (1, FAILED + 1, 1)
+    assert seen.warnings == []
+    kept = list((tmp_path / "kept").iterdir())
+    assert len(kept) == FAILED + 1
+    assert all((folder / "report.json").is_file() for folder in kept)
+
+
+def test_a_report_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every test runs and keeps its own outcome, also where warnings are errors."""
+    (tmp_path / "afile").write_text("mine")
+    status, seen = session(tmp_path, monkeypatch, "--parity-report", "afile/x")
+    assert (status, len(seen.failed), len(seen.passed)) == (1, FAILED + 1, 1)
+    assert len(seen.warnings) == FAILED + 1
+    assert all("was not written" in said for said in seen.warnings)
+
+
+@pytest.mark.slow
+def test_with_several_workers(tmp_path: Path) -> None:
+    (tmp_path / "test_failing.py").write_text(FAILING)
+    (tmp_path / "afile").write_text("mine")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2"]
+    done = subprocess.run(
+        [*command, "--parity-report", "afile/x"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "INTERNALERROR" not in done.stdout + done.stderr
+    assert f"{FAILED} failed, 1 passed" in done.stdout
+    assert "ParityReportWarning" in done.stdout

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from book import blocks, computed
+from book import blocks
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -24,17 +24,12 @@ def test_make_has_what_is_asked_of_it() -> None:
     assert {"demo", "test", "docs"} <= asked <= targets
 
 
-def test_the_planted_mistake_is_shown_as_the_judge_puts_it() -> None:
-    (shown,) = (b.text for b in BLOCKS if b.text.startswith("FAIL First wrong: manual's"))
-    said = computed.fault("mask_not_applied_backward")["short"]
-    assert "".join(shown.split()) in "".join(said.split())
-
-
 def test_links_and_pictures_are_there() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    links = re.findall(r"\]\(([^)#:]+)\)", README + contributing)
     assert len(links) >= 8
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 def test_two_screens() -> None:
-    assert len(README.splitlines()) <= 130
+    assert len(README.splitlines()) <= 100

@@ -2,6 +2,7 @@
 curves and report. For a run that was killed: test_killed.py."""
 
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -229,19 +230,67 @@ class TestDamage:
         toml.write_text(toml.read_text().replace("lr = 0.02", "lr = 0.03"))
         golden.section("resume", refused(stopped.parent, "--resume", "a"))
 
-    def test_curves_that_were_cut(self, stopped: Path, golden: Golden) -> None:
-        log = stopped / "torch/events.out.tfevents.0"
-        log.write_bytes(log.read_bytes()[:100])
-        golden.section("resume", masked(refused(stopped.parent, "--resume", "a")))
+    def test_curves_that_are_gone(self, whole: Path, stopped: Path) -> None:
+        (stopped / "torch/events.out.tfevents.0").unlink()
+        lost = self.without_curves(whole, stopped, "torch")
+        assert {step for step, _, _ in lost} == {*range(24)}
 
-    @pytest.mark.parametrize("side", ["manual", "torch", "perturbed_copy", "parity"])
-    def test_curves_that_were_changed(self, stopped: Path, side: str, golden: Golden) -> None:
-        """A flipped bit in the part that both checkpoints cover: refused by name."""
+    def test_curves_that_were_cut(self, whole: Path, stopped: Path) -> None:
+        """Within the first step: what lies before it is kept."""
+        log = stopped / "torch/events.out.tfevents.0"
+        log.write_bytes(log.read_bytes()[:2500])
+        lost = self.without_curves(whole, stopped, "torch")
+        assert {step for step, _, _ in lost} == {*range(1, 24)}
+
+    @pytest.mark.parametrize("side", ["torch", "parity"])
+    def test_curves_that_were_changed(self, whole: Path, stopped: Path, side: str) -> None:
+        """A flipped bit in the part that both checkpoints cover: one event is lost."""
         log = stopped / side / "events.out.tfevents.0"
         content = bytearray(log.read_bytes())
         content[len(content) // 3] ^= 4
         log.write_bytes(content)
-        golden.section("resume", masked(refused(stopped.parent, "--resume", "a")))
+        lost = self.without_curves(whole, stopped, side)
+        assert len({step for step, _, _ in lost}) == 1
+
+    def test_curves_that_were_changed_and_a_kill_before_the_next_checkpoint(
+        self, whole: Path, stopped: Path
+    ) -> None:
+        """Steps that are taken twice are drawn once."""
+        log = stopped / "torch/events.out.tfevents.0"
+        content = bytearray(log.read_bytes())
+        content[len(content) // 3] ^= 4
+        log.write_bytes(content)
+        with pytest.MonkeyPatch.context() as patch:
+            write = TrainDashboard.write
+
+            def write_or_die(self: TrainDashboard, record: Any) -> None:
+                write(self, record)
+                if record.step == 27:
+                    raise Killed
+
+            patch.setattr(TrainDashboard, "write", write_or_die)
+            with pytest.raises(Killed):
+                call(stopped.parent, "--resume", "a")
+        lost = self.without_curves(whole, stopped, "torch")
+        assert len({step for step, _, _ in lost}) == 1
+
+    @staticmethod
+    def without_curves(whole: Path, stopped: Path, side: str) -> list[Any]:
+        """Resumed, it ends as the other, and says which curves are damaged -> the lost points."""
+        result = call(stopped.parent, "--resume", "a")
+        assert result.status == 0, result.out
+        (note,) = json.loads((stopped / "summary.json").read_text())["notes"]
+        assert f"{side}/events.out.tfevents.0" in note
+        expected, found = left(whole), left(stopped)
+        assert found["arrays"] == expected["arrays"]
+        held, complete = points(stopped), points(whole)
+        lost = [repr(p) for p in complete[side] if repr(p) not in set(map(repr, held[side]))]
+        assert [repr(p) for p in complete[side] if repr(p) not in lost] == list(
+            map(repr, held[side])
+        )
+        del held[side]
+        assert all(repr(at) == repr(complete[name]) for name, at in held.items())
+        return [p for p in complete[side] if repr(p) in lost]
 
     def test_curves_that_were_changed_after_a_checkpoint(self, whole: Path, stopped: Path) -> None:
         """The run resumes from the checkpoint before the damage; later bytes are ignored."""
@@ -253,7 +302,7 @@ class TestDamage:
         assert result.status == 0, result.out
         assert left(stopped) == left(whole)
 
-    def test_a_record_that_is_gone(self, stopped: Path, golden: Golden) -> None:
+    def test_a_record_that_is_gone(self, whole: Path, stopped: Path) -> None:
         """Every remaining record has the right checksum, and the file has the old length."""
         log = stopped / "perturbed_copy/events.out.tfevents.0"
         content = log.read_bytes()
@@ -261,7 +310,10 @@ class TestDamage:
         second = 16 + int.from_bytes(content[first : first + 8], "little")
         log.write_bytes(content[:first] + content[first + second :] + content[-second:])
         assert log.stat().st_size == len(content)
-        golden.section("resume", masked(refused(stopped.parent, "--resume", "a")))
+        assert call(stopped.parent, "--resume", "a").status == 0
+        (note,) = json.loads((stopped / "summary.json").read_text())["notes"]
+        assert "perturbed_copy/events.out.tfevents.0" in note
+        assert left(stopped)["arrays"] == left(whole)["arrays"]
 
     def test_other_data(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Golden
@@ -287,6 +339,128 @@ class TestDamage:
         golden.section("resume", refused(tmp_path / "runs", "--resume", "mine"))
 
 
+class TestFinished:
+    def test_its_verdict_is_given_again_and_nothing_is_written(
+        self, whole: Path, golden: Golden
+    ) -> None:
+        before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files(whole)}
+        result = call(whole.parent, "--resume", "a")
+        assert result.status == 0
+        golden.section("resume", masked(result.out))
+        assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files(whole)} == before
+
+    @pytest.mark.parametrize(
+        ("edit", "status"),
+        [
+            ({"passed": False, "outcome": "UNJUDGED", "unjudged": {"z1": 3}}, 3),
+            (
+                {
+                    "passed": False,
+                    "outcome": "FAIL",
+                    "failure": {"step": 2, "words": ["z1: wrong"]},
+                },
+                1,
+            ),
+        ],
+    )
+    def test_the_status_is_that_of_the_verdict(
+        self, whole: Path, tmp_path: Path, edit: dict[str, Any], status: int
+    ) -> None:
+        run = shutil.copytree(whole, tmp_path / "a")
+        summary = json.loads((run / "summary.json").read_text())
+        (run / "summary.json").write_text(json.dumps(summary | edit))
+        assert call(tmp_path, "--resume", "a").status == status
+
+    @pytest.mark.parametrize("damage", ["", "{}", '{"interrupted": false}', "cut", "gone"])
+    def test_a_damaged_summary_is_made_anew(self, whole: Path, tmp_path: Path, damage: str) -> None:
+        run = shutil.copytree(whole, tmp_path / "a")
+        text = (run / "summary.json").read_text()
+        (run / "summary.json").write_text(text[:900] if damage == "cut" else damage)
+        if damage == "gone":
+            (run / "summary.json").unlink()
+        assert call(tmp_path, "--resume", "a").status == 0
+        assert left(run) == left(whole)
+
+
+class TestOfSomebodyElse:
+    """A run folder that came from elsewhere."""
+
+    LINKS = ("report.html", "lock", "summary.json", "torch/events.out.tfevents.0", "case.toml.part")
+
+    @pytest.mark.parametrize("name", LINKS)
+    @pytest.mark.parametrize("how", ["symbolic", "hard"])
+    def test_nothing_is_written_through_a_link(self, stopped: Path, name: str, how: str) -> None:
+        mine = stopped.parent / "mine"
+        mine.write_text("mine")
+        (stopped / name).unlink(missing_ok=True)
+        (stopped / name).symlink_to(mine) if how == "symbolic" else (stopped / name).hardlink_to(
+            mine
+        )
+        assert str(stopped / name) in refused(stopped.parent, "--resume", "a")
+        assert str(stopped / name) in refusal(parity("report", "a", "--runs", str(stopped.parent)))
+        assert mine.read_text() == "mine"
+
+    def test_nothing_is_written_into_a_linked_folder(self, stopped: Path) -> None:
+        elsewhere = stopped.parent / "elsewhere"
+        (stopped / "checkpoints").rename(elsewhere)
+        (stopped / "checkpoints").symlink_to(elsewhere)
+        before = holds(elsewhere)
+        assert str(stopped / "checkpoints") in refused(stopped.parent, "--resume", "a")
+        assert holds(elsewhere) == before
+
+    def test_a_pipe_is_refused_at_once(self, stopped: Path) -> None:
+        (stopped / "summary.json").unlink()
+        os.mkfifo(stopped / "summary.json")
+        assert str(stopped / "summary.json") in refused(stopped.parent, "--resume", "a")
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            lambda tensors, record: record["logs"].update(
+                {"../../mine": {"size": 1, "checksum": 0}}
+            ),
+            lambda tensors, record: record["logs"].update(
+                {"/events.out.tfevents.0": {"size": 1, "checksum": 0}}
+            ),
+            lambda tensors, record: record["logs"]["torch/events.out.tfevents.0"].update(size=-1),
+            lambda tensors, record: record["perturbation_rng"].update(state=3),
+            lambda tensors, record: tensors.pop("generator"),
+            lambda tensors, record: tensors.update(generator=np.zeros(3)),
+            lambda tensors, record: tensors.pop("manual/params/W1"),
+            lambda tensors, record: tensors.update({"torch/params/W1": np.zeros((1, 1))}),
+            lambda tensors, record: tensors.update({"before/W1": np.zeros((5, 2))}),
+            lambda tensors, record: tensors.update({"optimizer/0/exp_avg": np.zeros(7)}),
+            lambda tensors, record: tensors.update({"optimizer/x": np.zeros(7)}),
+        ],
+    )
+    def test_a_sealed_checkpoint_that_does_not_fit_is_refused(
+        self, stopped: Path, edit: Any
+    ) -> None:
+        """The checksums are right: names and shapes are checked all the same."""
+        for path in checkpoint.stored(stopped / "checkpoints"):
+            held = checkpoint.load(path)
+            edit(held.tensors, held.record)
+            checkpoint.store(path.parent, held)
+        assert "000000023.json" in refused(stopped.parent, "--resume", "a")
+
+    def test_other_files_beside_the_checkpoints_are_left_alone(
+        self, whole: Path, stopped: Path
+    ) -> None:
+        """The pruning counts checkpoints only; other logs are not cut."""
+        others = ["checkpoints/notes.json", "checkpoints/zzz.json", "checkpoints/1.json"]
+        others += ["torch/events.out.tfevents.mine", "torch/mine.tfevents"]
+        for name in others:
+            (stopped / name).write_text("mine")
+        assert call(stopped.parent, "--resume", "a").status == 0
+        assert all((stopped / name).read_text() == "mine" for name in others)
+        steps = [path.stem for path in checkpoint.stored(stopped / "checkpoints")]
+        assert steps == ["000000023", "000000030"]
+
+
+def files(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file() and p.name != "lock"]
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("option", "words"),
@@ -308,10 +482,8 @@ class TestRefused:
     def test_the_same_case_said_again(self, stopped: Path) -> None:
         assert call(stopped.parent, "--resume", "a", *CASE).status == 0
 
-    def test_a_finished_run(self, whole: Path, golden: Golden) -> None:
-        before = left(whole)
-        golden.section("resume", refused(whole.parent, "--resume", "a"))
-        assert left(whole) == before
+    def test_a_changed_case_of_a_finished_run(self, whole: Path) -> None:
+        assert "--lr is 0.1" in refused(whole.parent, "--resume", "a", "--lr", "0.1")
 
     def test_a_run_that_is_not_there(self, stopped: Path, golden: Golden) -> None:
         golden.section("resume", refused(stopped.parent, "--resume", "b"))
@@ -324,8 +496,7 @@ class TestRefused:
 
 def holds(folder: Path) -> dict[Path, bytes]:
     """Every file except the lock, which is empty."""
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name != "lock")
-    return {p: p.read_bytes() for p in files}
+    return {p: p.read_bytes() for p in files(folder)}
 
 
 class Killed(BaseException):

@@ -16,7 +16,7 @@ from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.judge.replayed import Replayed
-from torch_parity.compare.register_rows import Operation
+from torch_parity.compare.register.row import Operation
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.one_operation import nodes_of
 from torch_parity.compare.sources.recorded import record

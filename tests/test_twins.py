@@ -21,11 +21,15 @@ NO_TWIN = {
     "block_gradient": "torch.func carries tangents along a recorded forward itself",
     "checkpoint": "a run on many ranks has to outlive them; by hand a step is a function",
     "correlation": "what torch's convolutions share is in its kernels",
+    "course_gates": "torch's own weights are what it maps the course's to",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
+    "image_rows": "torch.func carries tangents through convolutions itself",
+    "heads": "what torch's nn.MultiheadAttention does within itself",
     "job": "what many processes have to read; by hand it is an argument",
     "over_ranks": "what torch's engine has to be told; by hand it is two lines of distributed.py",
     "names": "torch names what is in a module by its path",
     "recording": "torch's autograd records what a forward does",
+    "recurrence": "torch's recurrent modules share it in C++",
     "reduction": "torch's losses take reduction as an argument",
     "shapes": "torch checks shapes itself",
     "standardize": "what torch's norms share is in its kernels",
@@ -38,7 +42,17 @@ NO_TWIN = {
 }
 
 # What operations share, or are found and recorded by.
-SHARED = {"correlation", "reduction", "shapes", "standardize", "windows"}
+SHARED = {
+    "correlation",
+    "heads",
+    "course_gates",
+    "positions",
+    "recurrence",
+    "reduction",
+    "shapes",
+    "standardize",
+    "windows",
+}
 SHARED |= {"__init__", "recording", "operations"}
 
 
@@ -90,8 +104,10 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
         if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")
     }
     used_by_models = {"activation", "example_labels", "gradients_of_the_cost"}
-    layers = ("linear", "linear_no_bias", "conv2d")
+    used_by_models |= {"buffers_of", "evaluating", "require_image"}
+    layers = ("linear", "linear_no_bias", "conv2d", "conv2d_no_bias")
     parts = {f"{layer}_backward_parameters" for layer in layers}
+    parts |= {"gates", "next_state", "slopes", "gate_gradients", "states"}  # of recurrent cells
     assert public - set(manual.__all__) == parts | used_by_models
 
 

@@ -59,8 +59,7 @@ def main(rounds: int, huge: bool, compiled: bool) -> None:
         "growth": [asdict(g) for g in grown],
     }
     KEPT.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    page.write(tables.all, machine())
-    targets.write(record)
+    page.write(tables.all, machine(), targets.lines(targets.targets(record)))
 
 
 def _starts(started: dict[str, Timed]) -> Table:

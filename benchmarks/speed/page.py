@@ -64,10 +64,11 @@ tenth step, and the pictures at the end.
 }
 
 
-def write(tables: list[Table], machine: str) -> None:
-    """Each table under its title."""
+def write(tables: list[Table], machine: str, targets: list[str]) -> None:
+    """The targets, then each table under its title."""
     text = io.StringIO()
     text.write(INTRODUCTION.format(machine=machine))
+    text.write("\n## Targets\n\n" + "\n".join(targets) + "\n")
     console = Console(file=text, width=400)
     for table in tables:
         text.write(f"\n## {table.title}\n\n")

@@ -1,16 +1,11 @@
-"""The targets for speed beside the measurements: the table on the first page."""
+"""The targets for speed beside the measurements: the first table of docs/speed.md."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.nets import NETS
 from benchmarks.speed.peers import TARGETS
-
-README = Path(__file__).parents[2] / "README.md"
-PLACE = re.compile(r"(?<=<!-- make bench -->\n).*?(?=<!-- -->\n)", re.S)
 
 
 @dataclass(frozen=True)
@@ -92,14 +87,3 @@ def lines(found: list[Target]) -> list[str]:
         least = "at least " if t.at_least else ""
         rows.append(f"| {t.what} | {measured} | {least}{', '.join(f'{b:g}' for b in t.bounds)} |")
     return rows
-
-
-def write(record: Mapping[str, Any]) -> None:
-    """Write them into the README, between its two marks."""
-    machine = record["machine"].split(";")[0]
-    table = "\n".join(lines(targets(record)))
-    text = (
-        f"`make bench` on {machine}; float64 and one thread unless a row says otherwise. "
-        f"`!` marks a missed\ntarget: [docs/speed.md](docs/speed.md) says why.\n\n{table}\n"
-    )
-    README.write_text(PLACE.sub(lambda _: text, README.read_text("utf-8"), count=1), "utf-8")

@@ -22,7 +22,7 @@ from torch_parity.compare.errors import InputError
 from torch_parity.compare.sources.files.stored import BROKEN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recording:
     """One recorded step of a model: every ATen call with its tensors.
 
@@ -48,6 +48,10 @@ class Recording:
         path = Path(path)
         save_records(path, self.record, self.float64, self.options, self.reason, watch)
         return path
+
+    def __repr__(self) -> str:
+        """One line: a recording holds every tensor of a step."""
+        return f"<Recording: {len(self.record.calls)} ATen calls of {self.called}>"
 
     def in_float64(self) -> Record:
         """The step in float64.

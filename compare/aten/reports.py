@@ -17,7 +17,7 @@ from torch_parity.compare.judge.outcome import Answer, Required
 SHOWN = 6  # lines of a kind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelReport(Required):
     """One model on one step: was every ATen call of it right, on the inputs that it had?
 
@@ -119,7 +119,7 @@ class ModelReport(Required):
         return self.verdict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModulesReport(Required):
     """Two models on the same step: do they compute the same?
 
@@ -177,11 +177,6 @@ class ModulesReport(Required):
     def call(self) -> Call | None:
         """b's first call that a has no counterpart for, where something is wrong."""
         return self.parting.call if self.parting else None
-
-    @property
-    def short(self) -> str:
-        """One line."""
-        return next(iter(self._sentences()))
 
     @property
     def verdict(self) -> str:

@@ -69,6 +69,8 @@ def _product(a: "Bounded", b: "Bounded", doubt: np.ndarray | None) -> "Bounded":
     rounded = units * (sizes_a @ sizes_b)
     value, imprecise = precise_product(a.value, b.value, rounded, IMPRECISE * rounded)
     error = carried + rounded + units * carried + n * a.lost_inside + imprecise
+    if np.isnan(error.sum()):  # 0 times what may be anything
+        error = np.where(np.isnan(error), np.inf, error)
     product = a.like(value, np.asarray(error + a.rounded_once(value)))
     product.begun = units
     return product

@@ -4,6 +4,8 @@ from torch_parity.compare.causes import (
     activation,
     activation_options,
     adam,
+    additive,
+    attention,
     data,
     distributed,
     dropout,
@@ -15,7 +17,10 @@ from torch_parity.compare.causes import (
     norms,
     optimizer,
     penalty,
+    positions,
     precision,
+    recurrent,
+    sequences,
     sums,
 )
 from torch_parity.compare.causes.cause import Cause
@@ -32,6 +37,11 @@ CATALOGUE: dict[str, Cause] = {
         dropout,
         norms,
         images,
+        recurrent,
+        sequences,
+        attention,
+        additive,
+        positions,
         elementary,
         loss,
         penalty,
@@ -44,4 +54,17 @@ CATALOGUE: dict[str, Cause] = {
 }
 
 # Mistakes of operations that are shown by themselves, not in a model's step.
-ALONE: tuple[Cause, ...] = (*norms.CAUSES, *images.CAUSES, *elementary.CAUSES)
+ALONE: tuple[Cause, ...] = tuple(
+    cause
+    for module in (
+        norms,
+        images,
+        recurrent,
+        sequences,
+        attention,
+        additive,
+        positions,
+        elementary,
+    )
+    for cause in module.CAUSES
+)

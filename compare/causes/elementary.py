@@ -95,6 +95,15 @@ def _kept_one(f: Any, dout: Any, x: Any, index: Any, *, dim: int) -> Any:
     return dinput
 
 
+def _kept_symbol(f: Any, dout: Any, symbols: Any, weight: Any, *, padding_idx: int | None) -> Any:
+    """_kept_one of a table's rows, as an embedding reads them."""
+    rows = dout.reshape((-1, dout.shape[-1]))
+    dweight = _kept_one(f, rows, weight, symbols.reshape(-1), dim=0)
+    if padding_idx is not None:
+        dweight[padding_idx] = dweight[padding_idx] * 0
+    return dweight
+
+
 def _put_back(dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort([dim % len(dims) for dim in dims]))
 
@@ -154,6 +163,9 @@ CAUSES = (
         "Where an index names an entry several times, only the last gradient is kept.",
         "np.add.at(dx, index, dout)  # dx[index] += dout keeps one",
         "dx.index_add_(0, index, dout)  # dx[index] += dout keeps one",
-        (one(by(_kept_one), on("index_select_backward")),),
+        (
+            one(by(_kept_one), on("index_select_backward")),
+            one(by(_kept_symbol), on("embedding_backward")),
+        ),
     ),
 )

@@ -25,7 +25,7 @@ from torch_parity.compare.flow.functions import (
 from torch_parity.compare.flow.nodes import Node, is_private
 from torch_parity.compare.flow.trace import judged_in
 from torch_parity.compare.register import OPERATIONS
-from torch_parity.compare.register_rows import Operation
+from torch_parity.compare.register.row import Operation
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.manual.models.step import Tensors
 from torch_parity.manual.recording import by_name
@@ -160,6 +160,8 @@ class _InTorch(dict[str, Callable[..., Any]]):
                 for x in (read[name] if name in read else self._inputs(row, name))
             ]
             wanted = row.differentiated(inputs)[1 if parameters_alone else 0 :]
+            if not wanted:
+                return ()
             for x in wanted:
                 x.requires_grad_()
             made = _forward(row)(*inputs, **self._all_options(row, options))
@@ -234,6 +236,7 @@ IN_TORCH: dict[str, Callable[..., Any]] = {
     "sqrt": torch.sqrt,
     "sign": torch.sign,
     "flip": torch.flip,
+    "where": torch.where,
     "like": lambda array, reference: to_torch(array).to(
         reference.dtype if is_real(array.dtype) else torch.int64
     ),

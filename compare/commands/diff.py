@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from torch_parity.compare import threads
+from torch_parity.compare import memory, threads
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import Judgement, judge_traces
 from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.judge.report import Report
 from torch_parity.compare.show.judgement_json import to_json
-from torch_parity.compare.sources.files.stored import BROKEN, Stored
+from torch_parity.compare.sources.files.stored import BROKEN, Entry, Stored
 from torch_parity.compare.sources.files.streamed import compare_stored
 from torch_parity.compare.sources.files.trace_file import GIVEN, MADE, TraceFile, load
 
@@ -26,14 +26,19 @@ _NO_NODES = (
 )
 
 
-def judge_files(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> Answer:
-    """Judge two files and print the report -> the answer.
+COPIES = 6  # of every tensor in float64, while nodes are replayed
+
+
+def judge_files(
+    a: Path, b: Path, ignored: tuple[str, ...], as_json: bool, gigabytes: float
+) -> Answer:
+    """Judge two files in so much memory and print the report -> the answer.
 
     Raises:
         InputError: see diff.
     """
     with threads.limited(1):
-        report = diff(a, b, ignored)
+        report = diff(a, b, ignored, gigabytes)
     console = Console()
     if as_json:
         sides = {"called": dict(report.names), "notes": report.notes}
@@ -43,7 +48,7 @@ def judge_files(a: Path, b: Path, ignored: tuple[str, ...], as_json: bool) -> An
     return report.outcome
 
 
-def diff(a: Path, b: Path, ignored: Iterable[str] = ()) -> Report:
+def diff(a: Path, b: Path, ignored: Iterable[str] = (), gigabytes: float = 4) -> Report:
     """The judge's report on two trace files.
 
     A tensor that only one file has is a failure, unless a shell-style pattern in ignored matches
@@ -51,23 +56,37 @@ def diff(a: Path, b: Path, ignored: Iterable[str] = ()) -> Report:
 
     Raises:
         InputError: a file is not a trace, both arguments are the same file, the files have no
-            tensor in common, or an ignored tensor does not exist or is needed.
+            tensor in common, an ignored tensor does not exist or is needed, or replaying them takes
+            more memory.
     """
+    try:
+        with memory.limited(gigabytes * memory.GB):
+            return _report(a, b, list(ignored), gigabytes)
+    except MemoryError as error:
+        raise InputError(
+            f"{a} and {b} take more memory than the limit of {gigabytes:g} GB ({error}); --memory "
+            "allows more"
+        ) from None
+
+
+def _report(a: Path, b: Path, ignored: list[str], gigabytes: float) -> Report:
     files = load(a), load(b)
     if a.samefile(b):
         raise InputError(f"{a} and {b} are the same file: give two different ones")
     called = _called(a, b)
-    first, second = _without(files, list(ignored))
+    first, second = _without(files, ignored)
     if not first.made.keys() & second.made.keys():
         raise InputError(
             f"{a} and {b} have no computed tensor in common, so there is nothing to compare: "
             f"{called[0]} has {_some(first.made)}, {called[1]} {_some(second.made)}"
         )
-    judgement, notes = _judged(first, second, called)
+    judgement, notes = _judged(first, second, called, gigabytes)
     return Report(judgement, called, notes=(*files[0].notes, *files[1].notes, *notes))
 
 
-def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgement, list[str]]:
+def _judged(
+    a: TraceFile, b: TraceFile, called: tuple[str, str], gigabytes: float
+) -> tuple[Judgement, list[str]]:
     """Nodes are replayed in memory; a file without nodes is judged by the other's. Where neither
     has any, the tensors are only compared.
 
@@ -80,6 +99,7 @@ def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgem
     if empty or len(without) == 2:
         notes = ["Nothing was replayed, so only equal tensors match."] if empty else [_NO_NODES]
         return Judgement(compare_stored(*stored, called)), notes
+    _refuse_too_large([e for s in stored for e in s.entries.values()], gigabytes)
     notes = [
         f"{name} names no operations; it was judged by those of the other." for name in without
     ]
@@ -87,11 +107,23 @@ def _judged(a: TraceFile, b: TraceFile, called: tuple[str, str]) -> tuple[Judgem
     try:
         with np.errstate(all="ignore"):
             return judge_traces(in_memory[0], in_memory[1], called), notes
+    except MemoryError:
+        raise
     except BROKEN as error:
         reason = error.args[-1] if error.args else type(error).__name__
         raise InputError(
             f"{called[0]} and {called[1]}: their tensors do not fit their nodes: {reason}"
         ) from None
+
+
+def _refuse_too_large(entries: Iterable[Entry], gigabytes: float) -> None:
+    """By what the headers declare: a compressed file may be a thousand times smaller."""
+    needed = COPIES * 8 * sum(e.size for e in entries) / memory.GB
+    if needed > gigabytes:
+        raise InputError(
+            f"to replay these tensors takes about {needed:,.3g} GB, more than the limit of "
+            f"{gigabytes:g} GB; --memory allows more"
+        )
 
 
 def _one_mapping(trace: TraceFile) -> Stored:

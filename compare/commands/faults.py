@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
@@ -35,15 +34,6 @@ class Planted:
     into: str
     side: Side
     judgement: Judgement
-
-
-def list_all(console: Console) -> None:
-    """Print every cause, one per line."""
-    table = Table("name", "the mistake", box=None, pad_edge=False)
-    for cause in CATALOGUE.values():
-        table.add_row(cause.name, escape(cause.sentence))
-    console.print(table)
-    console.print(f"\n{len(CATALOGUE)} known mistakes; parity faults NAME plants one.")
 
 
 def show(console: Console, name: str, side: Side) -> None:
@@ -78,7 +68,7 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
         layers = (None, *({k} for k in range(1, 2 * len(case.hidden) + 1)))
         for way, where in itertools.product(range(len(cause.ways)), layers):
             step = _third_step(case, rows)
-            judgement = _try(cause, side, step, 2 * case.batch, case.seed, way, where)
+            judgement = judge_planted(cause, side, step, 2 * case.batch, case.seed, way, where)
             if judgement is not None:
                 return Planted(_described(case, rows), side, judgement)
     raise AssertionError(f"no small case shows {cause.name}")
@@ -90,7 +80,7 @@ def _demonstrate_alone(cause: Cause, side: Side) -> Planted:
         if row.kind not in one_operation.KINDS:
             continue
         for step in one_operation.alone(row):
-            judgement = _try(cause, side, step, 1, 0, way, None)
+            judgement = judge_planted(cause, side, step, 1, 0, way, None)
             if judgement is not None:
                 options = ", ".join(f"{n}={v!r}" for n, v in step.nodes[0].options.items())
                 return Planted(f"{row.name} alone ({options})", side, judgement)
@@ -140,7 +130,7 @@ def _cases(cause: Cause, model: str) -> Iterator[Case]:
             )
 
 
-def _try(
+def judge_planted(
     cause: Cause,
     side: Side,
     step: Both,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from torch_parity.compare import case as cases
 from torch_parity.compare import data, progress, threads
@@ -11,7 +12,9 @@ from torch_parity.compare.case import Case
 from torch_parity.compare.commands.train import TrainingRun
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
+from torch_parity.compare.judge.outcome import STATUS
 from torch_parity.compare.runs import folder as runs
+from torch_parity.compare.runs.answers import verdict_of_training
 from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.runs.made_with import changes, made_with
 from torch_parity.compare.show import terminal
@@ -19,30 +22,33 @@ from torch_parity.compare.sources import pair
 
 
 def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:
-    """Resume the run root/name -> the exit status, as for train_case (train.py).
+    """Resume the run root/name -> the exit status, as for train_case (train.py). Of a finished run
+    it is that of its verdict.
 
     asked holds the options of the command line, which may only repeat those the run began with.
 
     Raises:
-        InputError: there is no such run, it is finished or being trained, the options differ, or
-            every checkpoint is damaged.
+        InputError: there is no such run, it is being trained, the options differ, or every
+            checkpoint is damaged.
     """
     folder = runs.find(root, name)
+    runs.refuse_links(folder)
     _refuse_never_begun(folder)
     case = cases.load(folder / "case.toml")
     for field in asked.model_fields_set:
         _refuse_change(name, field, getattr(case, field), getattr(asked, field))
     with RunLock(folder) as lock, threads.limited(case.threads):
-        _refuse_finished(folder)
+        if (status := _stored_verdict(folder, case)) is not None:
+            return status
         loaded = data.load(case)
         sides = pair.build(case, loaded)
-        found = progress.find(folder, case, loaded)
-        was = found.progress
+        found = progress.find(folder, case, loaded, sides)
         if gradcheck is not None:
-            every = was.gradchecks.every if was.gradchecks else None
+            checked = found.progress.gradchecks
+            every = checked.every if checked else None
             _refuse_change(name, "gradcheck", every, gradcheck)
         with lock.writing():
-            progress.rewind(folder, found)
+            was = progress.rewind(folder, found)
         notes = list(was.notes)
         if changed := changes(was.made_with, made_with()):
             notes.append(
@@ -51,7 +57,9 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None)
             )
         console = Console()
         terminal.show_case(console, case, loaded, sides)
-        terminal.show_resumed(console, found.state.step, case, found.refused)
+        terminal.show_resumed(
+            console, found.state.step, case, (*found.refused, *found.damaged.values())
+        )
         exactly = Gradchecks(sides.manual.net, was.gradchecks) if was.gradchecks else None
         return TrainingRun(
             case,
@@ -84,15 +92,22 @@ def _refuse_never_begun(folder: Path) -> None:
         )
 
 
-def _refuse_finished(folder: Path) -> None:
-    """A summary that cannot be read does not count: the run writes a new one."""
+def _stored_verdict(folder: Path, case: Case) -> int | None:
+    """Show the verdict of a run that was finished -> its exit status; None for any other run.
+
+    A supervisor that starts a killed run again until it ends needs the status of its end. A summary
+    that cannot be read does not count: the run writes a new one.
+    """
     try:
-        summary = json.loads((folder / "summary.json").read_bytes())
-        finished = not summary["interrupted"]
+        if json.loads((folder / "summary.json").read_bytes())["interrupted"]:
+            return None
+        answer, headline, words = verdict_of_training(folder, case.steps)
     except (OSError, ValueError, LookupError, TypeError):
-        return
-    if finished:
-        raise InputError(
-            f"run {folder.name!r} is finished, so there is nothing to resume: all its "
-            f"{summary['steps']} steps are in {folder / 'summary.json'}"
-        )
+        return None
+    if answer not in STATUS:
+        return None
+    console = Console()
+    console.print(f"run {folder.name!r} is finished: no step is left", highlight=False)
+    for line in (f"{answer} {headline}", *words):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    return STATUS[answer]

@@ -47,7 +47,7 @@ def train_case(case: Case, name: str | None, root: Path, gradcheck: int | None =
         sides = pair.build(case, loaded)
         exactly = train_gradcheck.prepare(sides.manual.net, gradcheck, case.steps, case.dtype)
         folder = runs.create(root, name, default=Path(case.data).stem)
-        tally = Tally(training.score_name(loaded), case.base_error)
+        tally = Tally(training.score_name(loaded), training.base_error(case, loaded))
         with RunLock(folder) as lock:
             text = tomli_w.dumps(case.model_dump(exclude_none=True))
             with lock.writing():

@@ -11,17 +11,21 @@ from sklearn.preprocessing import StandardScaler
 from torch_parity.compare.case import Case
 from torch_parity.compare.choices import outputs_of
 from torch_parity.compare.data.raw import Raw
+from torch_parity.compare.data.text import read_text, sums
 from torch_parity.compare.data.user_data import read
 from torch_parity.compare.errors import InputError, suggest
 
 
 @dataclass(frozen=True)
 class Data:
-    """Rows are samples. labels are class indices 0..classes-1, or numbers where classes is 0: one
-    for each sample, or a row of them with one for each output.
+    """Rows are samples; sequences are rows of whole numbers, with a row of labels each. labels
+    are class indices 0..classes-1, or numbers where classes is 0: one for each sample, or a row of
+    them with one for each output.
 
-    images_dev, if the samples are images, holds those of the dev set before scaling
-    [m, height, width].
+    If the samples are images, image is (c, h, w), the shape that a row had, and images_dev holds
+    those of the dev set before scaling, each as [h, w] or [h, w, 3].
+
+    If they are text, alphabet holds the character that each number stands for.
     """
 
     name: str
@@ -31,6 +35,8 @@ class Data:
     labels_dev: np.ndarray
     classes: int
     images_dev: np.ndarray | None = None
+    image: tuple[int, ...] | None = None
+    alphabet: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,11 @@ def flower(samples: int, noise: float, rng: np.random.Generator) -> Raw:
         points.append(np.column_stack([r * np.sin(t), r * np.cos(t)]))
         labels.append(np.full(count, j))
     return Raw(np.concatenate(points), np.concatenate(labels))
+
+
+def _digits(case: Case) -> Raw:
+    x, labels = datasets.load_digits(return_X_y=True)
+    return Raw(x.reshape(-1, 1, 8, 8), labels)
 
 
 def _bundled(load: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Callable[[Case], Raw]:
@@ -81,14 +92,13 @@ def _seed(rng: np.random.Generator) -> int:
 
 
 SETS: dict[str, Callable[[Case], Raw]] = {
-    "digits": _bundled(datasets.load_digits),
+    "digits": _digits,
     "breast-cancer": _bundled(datasets.load_breast_cancer),
     "moons": _drawn(_moons, noise=0.2),
     "circles": _drawn(_circles, noise=0.1),
     "flower": _drawn(flower, noise=0.2),
+    "sums": lambda case: sums(case.samples, case.length, np.random.default_rng(case.seed)),
 }
-
-IMAGES = {"digits": (8, 8)}
 
 
 def load(case: Case) -> Data:
@@ -103,10 +113,13 @@ def load(case: Case) -> Data:
                 f"target is {case.target!r}, but {case.data} has its own labels; leave --target out"
             )
         return _prepare(SETS[case.data](case), case)
+    if case.data.endswith(".txt"):
+        return _prepare(read_text(case.data, case.length), case)
     if case.data.endswith((".csv", ".npz")):
         return _prepare(read(case.data, case.target, case.loss == "mse_loss"), case)
     raise InputError(
-        f"data is {case.data!r}: {suggest(case.data, SETS)} (or a path that ends in .csv or .npz)"
+        f"data is {case.data!r}: {suggest(case.data, SETS)} (or a path that ends in .csv, .npz "
+        "or .txt)"
     )
 
 
@@ -117,15 +130,21 @@ def targets(case: Case, data: Data) -> Targets:
     one column of 0 and 1 and more are one-hot.
 
     Raises:
-        InputError: a loss for classes on targets that are numbers.
+        InputError: a loss for classes on targets that are numbers, or another one on sequences.
     """
-    by_classes = {0: "mse_loss", 2: "binary_cross_entropy"}
+    sequences = data.x_train.dtype.kind == "i"
+    by_classes = {0: "mse_loss", 2: "cross_entropy" if sequences else "binary_cross_entropy"}
     loss = by_classes.get(data.classes, "cross_entropy") if case.loss == "auto" else case.loss
     several = data.labels_train.ndim == 2
     if data.classes == 0 and loss != "mse_loss" and not (several and loss != "cross_entropy"):
         raise InputError(
             f"loss is {loss}, but the target of {data.name} holds numbers, not classes; "
             "use --loss mse_loss"
+        )
+    if sequences and loss != "cross_entropy":
+        raise InputError(
+            f"loss is {loss}, but the labels of {data.name} are those of sequences; use --loss "
+            "cross_entropy"
         )
     if loss == "binary_cross_entropy" and case.dtype == "float16":
         raise InputError(
@@ -165,10 +184,24 @@ def _prepare(raw: Raw, case: Case) -> Data:
                 f"{case.data}: all targets in {split} are equal, so R2 is not defined; give more "
                 "samples or another --dev-fraction"
             )
-    images = x_dev.reshape(-1, *IMAGES[case.data]) if case.data in IMAGES else None
+    if raw.x.dtype.kind == "i":
+        classes = len(raw.alphabet) or max(classes, int(raw.x.max()) + 1)
+        return Data(case.data, x_train, y_train, x_dev, y_dev, classes, alphabet=raw.alphabet)
+    images, image = None, None
+    if raw.x.ndim == 4:
+        image, images = raw.x.shape[1:], _drawable(x_dev)
+        x_train, x_dev = (x.reshape(len(x), -1) for x in (x_train, x_dev))
     with np.errstate(over="ignore", invalid="ignore"):
         x_train, y_train, x_dev, y_dev = _scale(case, classes, x_train, y_train, x_dev, y_dev)
-    return Data(case.data, x_train, y_train, x_dev, y_dev, classes, images)
+    return Data(case.data, x_train, y_train, x_dev, y_dev, classes, images, image)
+
+
+def _drawable(x: np.ndarray) -> np.ndarray:
+    """[m, c, h, w] -> [m, h, w], or [m, h, w, 3] from 0 to 1 of three channels"""
+    if x.shape[1] != 3:
+        return x[:, 0]
+    low, high = x.min(), x.max()
+    return (x.transpose(0, 2, 3, 1) - low) / max(high - low, 1e-300)
 
 
 def _scale(
@@ -210,7 +243,8 @@ def _split(
             f"{n_dev} for dev; expected at least 1 in train and in dev"
         )
     fewest = min(n_dev, len(raw.x) - n_dev)
-    stratify = classes and np.bincount(raw.labels).min() > 1 and classes <= fewest
+    one_class_each = classes and raw.labels.ndim == 1
+    stratify = one_class_each and np.bincount(raw.labels).min() > 1 and classes <= fewest
     x_train, x_dev, y_train, y_dev = train_test_split(
         raw.x,
         raw.labels,

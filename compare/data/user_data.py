@@ -26,7 +26,7 @@ def read(path: str, target: str | None, squared_error: bool = False) -> Raw:
         )
     of_its_kind = read_csv if path.endswith(".csv") else read_npz
     raw = of_its_kind(path, target, squared_error)
-    if not len(raw.x) or not raw.x.shape[1]:
+    if not raw.x.size:
         raise InputError(
             f"{path}: {raw.x.shape[0]} samples of {raw.x.shape[1]} features; expected at least one"
         )

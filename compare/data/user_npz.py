@@ -4,19 +4,22 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from torch_parity.compare.data.raw import Raw, whole_or_real
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.memory import GB, of_this_machine
 
 Arrays = dict[str, np.ndarray]
 
 
 def read_npz(path: str, target: str, squared_error: bool) -> Raw:
     """The features are the one other array with as many samples as the target, in rows or, as in
-    the course, in columns. If the target is train_Y and the file holds test_X and test_Y, these are
-    the dev set (also dev_ and val_).
+    the course, in columns; or images (m, c, h, w). Where target and features are whole numbers of
+    the same shape (m, t), they are sequences, with a label for each position. If the target is
+    train_Y and the file holds test_X and test_Y, these are the dev set (also dev_ and val_).
 
     Raises:
         InputError: no readable arrays, no such target, no features or several, a label out of
@@ -25,6 +28,8 @@ def read_npz(path: str, target: str, squared_error: bool) -> Raw:
     arrays = _read(path)
     if target not in arrays:
         raise InputError(f"{path} has no array {target!r}: {suggest(target, arrays)}")
+    if name := _sequences(arrays, target):
+        return Raw(*(_symbols(path, n, arrays) for n in (name, target)))
     y = _finite(path, target, arrays).reshape(-1)
     name = _features(path, arrays, target, len(y))
     x = _finite(path, name, arrays)
@@ -34,16 +39,15 @@ def read_npz(path: str, target: str, squared_error: bool) -> Raw:
     if dev is None:
         return Raw(x, whole_or_real(y, f"{path}: {target}", squared_error) if len(y) else y)
     x_dev, y_dev = _finite(path, dev[0], arrays), _finite(path, dev[1], arrays).reshape(-1)
-    if x_dev.ndim != 2 or x_dev.shape[as_columns] != len(y_dev) or not len(y_dev):
+    if x_dev.ndim != x.ndim or x_dev.shape[as_columns] != len(y_dev) or not len(y_dev):
         raise InputError(
             f"{path}: {dev[0]} has shape {x_dev.shape} for {len(y_dev)} labels in {dev[1]}; "
             f"expected at least one sample, in {'columns' if as_columns else 'rows'} as in {name}"
         )
     x_dev = x_dev.T if as_columns else x_dev
-    if x_dev.shape[1] != x.shape[1]:
-        raise InputError(
-            f"{path}: {dev[0]} has {x_dev.shape[1]} features, expected {x.shape[1]} as in {name}"
-        )
+    if x_dev.shape[1:] != x.shape[1:]:
+        has, expected = ("x".join(map(str, a.shape[1:])) for a in (x_dev, x))
+        raise InputError(f"{path}: {dev[0]} has {has} features, expected {expected} as in {name}")
     both = whole_or_real(
         np.concatenate([y, y_dev]), f"{path}: {target} and {dev[1]}", squared_error
     )
@@ -55,9 +59,12 @@ def _read(path: str) -> Arrays:
     broken = (ValueError, OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error)
     arrays: Arrays = {}
     try:
-        with Path(path).open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
-            for name in file.files:
-                arrays[name] = file[name]
+        with Path(path).open("rb") as stream:
+            _refuse_too_large(path, stream)
+            with np.lib.npyio.NpzFile(stream) as file:
+                arrays = {name: file[name] for name in file.files}
+    except InputError:
+        raise
     except (*broken, zipfile.BadZipFile):
         raise InputError(
             f"{path} cannot be read as .npz; expected an undamaged file with plain arrays, as "
@@ -69,9 +76,20 @@ def _read(path: str) -> Arrays:
     return arrays
 
 
+def _refuse_too_large(path: str, stream: IO[bytes]) -> None:
+    """A compressed file may be a thousand times smaller than its arrays."""
+    with zipfile.ZipFile(stream) as archive:
+        declared = sum(member.file_size for member in archive.infolist())
+    if 4 * declared > (memory := of_this_machine()):
+        raise InputError(
+            f"{path} declares arrays of {declared / GB:,.3g} GB, too many to train on in "
+            f"{memory / GB:,.3g} GB of memory"
+        )
+
+
 def _features(path: str, arrays: Arrays, target: str, m: int) -> str:
     """The name of the one array that fits as features; a train target needs train features."""
-    fitting = [n for n, a in arrays.items() if n != target and a.ndim == 2 and m in a.shape]
+    fitting = [n for n, a in arrays.items() if n != target and _fits(a, m)]
     of_train = [n for n in fitting if "train" in n]
     if "train" in target and of_train:
         fitting = of_train
@@ -80,9 +98,32 @@ def _features(path: str, arrays: Arrays, target: str, m: int) -> str:
     shapes = ", ".join(f"{n} {a.shape}" for n, a in arrays.items())
     remedy = "keep one" if fitting else "add their features, samples as rows or as columns"
     raise InputError(
-        f"{path}: expected one 2-D array with the {m} samples of {target!r}, found {len(fitting)} "
-        f"(the file holds {shapes}); {remedy}"
+        f"{path}: expected one 2-D array (or images, 4-D) with the {m} samples of {target!r}, "
+        f"found {len(fitting)} (the file holds {shapes}); {remedy}"
     )
+
+
+def _fits(a: np.ndarray, m: int) -> bool:
+    """m samples as rows or as columns, or m images."""
+    return (a.ndim == 2 and m in a.shape) or (a.ndim == 4 and len(a) == m)
+
+
+def _sequences(arrays: Arrays, target: str) -> str | None:
+    """The name of the one other array of whole numbers with the target's shape (m, t), m, t > 1."""
+    y = arrays[target]
+    if y.ndim != 2 or min(y.shape) < 2 or y.dtype.kind not in "iu":
+        return None
+    alike = (n for n, a in arrays.items() if a.shape == y.shape and a.dtype.kind in "iu")
+    others = [name for name in alike if name != target]
+    return others[0] if len(others) == 1 else None
+
+
+def _symbols(path: str, name: str, arrays: Arrays) -> np.ndarray:
+    """Whole numbers from 0."""
+    symbols = arrays[name].astype(np.int64)
+    if symbols.size and symbols.min() < 0:
+        raise InputError(f"{path}: {name} holds {symbols.min()}, expected symbols from 0")
+    return symbols
 
 
 def _dev_names(arrays: Arrays, features: str, target: str) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ import numpy as np
 from torch_parity import manual
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
-from torch_parity.compare.register_rows import OptimizerRow, Part
+from torch_parity.compare.register.row import OptimizerRow, Part
 
 BACKWARD, PARAMETERS = "_backward", "_backward_parameters"
 PARTS: dict[str, Part] = {
@@ -98,6 +98,7 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "sign": np.sign,
     "flip": np.flip,
+    "where": np.where,
     "like": lambda array, reference: array,
     "lower": lambda x, to: x.lowered(to) if hasattr(x, "lowered") else x,
     "cut": lambda x, to: x.cut(to) if hasattr(x, "cut") else x,
@@ -123,6 +124,20 @@ def apply(
         expected = len(node.outputs)
         raise ValueError(f"{node.operation} makes {len(made)} tensors here, expected {expected}")
     return made
+
+
+def once_more(node: Node) -> Callable[..., Any] | None:
+    """What a recurrence is replayed by: again(functions, *inputs, **options), with the outputs as
+    well in the forward. The formula of a known mistake may have one too."""
+    if node.formula is not None:
+        found: Callable[..., Any] | None = getattr(node.formula, "again", None)
+        return found
+    name, suffix = split(node.operation)
+    row = OPERATIONS.get(name)
+    again = row.again.get(PARTS[suffix]) if row is not None else None
+    if again is None:
+        return None
+    return lambda table, *given, **options: again(*given, **options)
 
 
 def right_formulas(node: Node) -> tuple[Node, ...]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from torch_parity.compare.flow.functions import BACKWARD, PARAMETERS, split
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
-from torch_parity.compare.register_rows import Kind
+from torch_parity.compare.register.row import Kind
 from torch_parity.manual.recording import by_name
 
 

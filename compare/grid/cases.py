@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from torch_parity.compare.case import Case, explain, read
-from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.errors import InputError, shown, suggest
 
 CHECK: dict[str, Any] = {
     "steps": 3,
@@ -63,7 +63,7 @@ def load(file: Path, **given: Any) -> Grid:
     values = read(file)
     for name in values:
         if name not in (known := [*Case.model_fields, "repeats"]):
-            raise InputError(f"unknown key {name!r} in {file}: {suggest(name, known)}")
+            raise InputError(f"unknown key {shown(name)} in {file}: {suggest(name, known)}")
     repeats = values.pop("repeats", 1)
     values = CHECK | values | given
     seeds = _seeds(values.pop("seed", 0), repeats, file)
@@ -94,7 +94,13 @@ def flag(name: str, value: Any) -> str:
 
 def _seeds(seed: Any, repeats: Any, file: Path) -> list[Any]:
     if type(repeats) is not int or repeats < 1:
-        raise InputError(f"repeats is {repeats!r} in {file}; expected a number of seeds, 1 or more")
+        raise InputError(
+            f"repeats is {shown(repeats)} in {file}; expected a number of seeds, 1 or more"
+        )
+    if repeats > MOST:
+        raise InputError(
+            f"{file} is a grid of {shown(repeats)} repeats; expected at most {MOST:,} cases"
+        )
     if repeats == 1:
         return _axis("seed", seed, file)
     if isinstance(seed, list):
@@ -155,5 +161,5 @@ def _parsed(case: Case, name: str, values: list[Any]) -> int:
         try:
             found.add(getattr(Case(**(beside | {name: value})), name))
         except ValidationError:
-            found.add(json.dumps(value))
+            found.add(json.dumps(value, default=str))
     return len(found)

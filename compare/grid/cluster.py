@@ -6,6 +6,8 @@ It does not use joblib's backend for Dask, which waits forever for a case that k
 
 import logging
 import pickle
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from torch_parity.compare.grid.outcome import Outcome
 from torch_parity.compare.grid.workers import Chunks, Workers
 
 JOINING = 10  # seconds that a scheduler has to answer, and its first worker to join
+ABSENT = 30  # seconds without any worker, after which the sweep ends
 
 
 @contextmanager
@@ -25,7 +28,8 @@ def cluster(address: str, chunks: Chunks, made_with: dict[str, str]) -> Iterator
 
     Raises:
         InputError: Dask is not installed, no scheduler answers at the address, or it has no worker;
-            (while the results are read) the scheduler is lost, or a worker cannot be used.
+            (while the results are read) the scheduler or every worker is lost, or one of other
+            versions.
     """
     try:
         from distributed import Client
@@ -62,6 +66,7 @@ def _found(
     waiting = {
         client.submit(judge, pickle.dumps(chunk), made_with, pure=False): chunk for chunk in chunks
     }
+    no_worker = _watch(client, waiting)
     for future in as_completed(list(waiting), loop=client.loop):
         chunk = waiting.pop(future)  # without a reference, Dask drops the result
         try:
@@ -72,14 +77,41 @@ def _found(
                 for n, _ in chunk
             ]
         except CancelledError:
-            raise InputError(
-                f"--cluster {address}: the connection to the scheduler is lost"
-            ) from None
+            lost = (
+                f"there has been no worker for {ABSENT} seconds; start some with  dask worker "
+                f"{address} --nthreads 1"
+                if no_worker.is_set()
+                else "the connection to the scheduler is lost"
+            )
+            raise InputError(f"--cluster {address}: {lost}") from None
         except ImportError as error:
             raise InputError(
                 f"--cluster {address}: a worker has no torch-parity or another version ({error}): "
                 f"install {made_with['torch-parity']} there, then restart the worker"
             ) from None
+
+
+def _watch(client: Any, waiting: dict[Any, Any]) -> threading.Event:
+    """Cancel all that waits once the scheduler has had no worker for a while, which Dask itself
+    would wait for without end -> whether that has happened."""
+    no_worker = threading.Event()
+
+    def watch() -> None:
+        seen = time.monotonic()
+        while waiting and client.status == "running":
+            time.sleep(min(1, ABSENT / 4))
+            try:
+                if client.nthreads():
+                    seen = time.monotonic()
+            except Exception:  # the scheduler is lost, which the futures report
+                return
+            if time.monotonic() - seen > ABSENT:
+                no_worker.set()
+                client.cancel(list(waiting))
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    return no_worker
 
 
 def _judge_there() -> Callable[[bytes, dict[str, str]], Any]:

@@ -15,7 +15,10 @@ STATUS: dict[Answer, int] = {"PASS": 0, "FAIL": 1, "UNJUDGED": 3}
 
 
 class Required(ABC):
-    """passed and require(), for every report."""
+    """passed and require(), for every report; and how a report looks at a prompt and in a notebook.
+
+    str(report) is the whole report as text.
+    """
 
     @property
     @abstractmethod
@@ -26,6 +29,11 @@ class Required(ABC):
     @abstractmethod
     def verdict(self) -> str:
         """The answer in words."""
+
+    @property
+    def short(self) -> str:
+        """One line."""
+        return self.verdict.splitlines()[0]
 
     @property
     def passed(self) -> bool:
@@ -42,3 +50,20 @@ class Required(ABC):
         if self.outcome == "FAIL" or (strict and self.outcome != "PASS"):
             raise ParityError(self)
         return self
+
+    def __repr__(self) -> str:
+        """One line: a report holds every tensor of a step."""
+        return f"<{type(self).__name__}: {self.short}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from torch_parity.compare.show.notebook import card
+
+        headline, *words = self.verdict.splitlines()
+        whole = str(self).strip()
+        return card(
+            self.outcome,
+            headline.removeprefix(self.outcome).strip(),
+            words,
+            whole if whole != self.verdict.strip() else "",
+        )

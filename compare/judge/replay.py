@@ -16,7 +16,13 @@ import numpy as np
 
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precision import is_real
-from torch_parity.compare.flow.functions import FUNCTIONS, PRIMITIVES, apply, right_formulas
+from torch_parity.compare.flow.functions import (
+    FUNCTIONS,
+    PRIMITIVES,
+    apply,
+    once_more,
+    right_formulas,
+)
 from torch_parity.compare.flow.nodes import Node, is_private, result
 from torch_parity.compare.flow.stretch import between, stretches
 from torch_parity.compare.judge.reach import says_nothing
@@ -124,14 +130,14 @@ class _Replay:
             return self._all(node, "not judged", detail)
         recorded = {name: self.known[name] for name in node.inputs if name in self.known}
         for name, a in recorded.items():
-            if not numeric(a):
+            if not numeric(a) and a.dtype != bool:  # a mask of attention is of booleans
                 detail = f"its input {name} is {a.dtype}, not numbers"
                 return self._all(node, "not judged", detail)
             if not _finite(a):
                 return self._all(node, "not judged", f"its input {name} is not finite already")
         try:
             inputs = [self._input(name) for name in node.inputs]
-            outputs = _by_each_formula(node, inputs)
+            outputs = _by_each_formula(node, inputs, _own(node, self.trace))
         except NotImplementedError as error:
             return self._all(node, "not judged", str(error))
         except (ValueError, IndexError, TypeError, ArithmeticError) as error:
@@ -164,6 +170,10 @@ class _Replay:
         by_each = [self._by(formula, node, i, e, types) for formula, e in enumerate(expected)]
         by_each[1:] = map(_not_excused, by_each[1:])
         seen = min(by_each, key=_preference)
+        if seen.outcome == "right" and once_more(node):
+            return _not_excused(
+                seen, "through the steps rounding could grow to as much as all of it"
+            )
         if seen.outcome == "right":
             first = expected[0]
             bounded = isinstance(first, Bounded) and seen.power > 1
@@ -190,7 +200,7 @@ class _Replay:
         read = {name for n in stretch for name in n.inputs if name in self.known}
         if seen.use > _greatest_gain([self.known[name] for name in read]):
             return seen
-        return _closer(stretch, formula, i, self.known, self.trace[name], expected, types)
+        return _closer(stretch, formula, i, self.known, self.trace, expected, types)
 
     def _stretch(self, node: Node) -> tuple[Node, ...]:
         if self._stretches is None:
@@ -205,9 +215,23 @@ class _Replay:
         ]
 
 
-def _by_each_formula(node: Node, inputs: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The node's outputs by each right formula of its operation."""
+def _by_each_formula(
+    node: Node, inputs: Sequence[Any], own: Sequence[Any] = ()
+) -> list[tuple[Any, ...]]:
+    """The node's outputs by each right formula of its operation; own are those that were recorded,
+    with which a recurrence is judged step by step."""
+    again = once_more(node)
+    if again is not None and (own or node.forward is not None):
+        return [again(TABLE, *inputs, *own, **node.options)]
     return [apply(by, TABLE, inputs) for by in right_formulas(node)]
+
+
+def _own(node: Node, trace: Mapping[str, np.ndarray], doubt: np.ndarray | None = None) -> list[Any]:
+    """What the node made as it was recorded, if all of it was, and is made of finite numbers."""
+    made = [trace[name] for name in node.outputs if name in trace]
+    whole = len(made) == len(node.outputs) and all(is_real(a.dtype) and _finite(a) for a in made)
+    needed = whole and node.forward is None and once_more(node) is not None
+    return [_bounded(a, doubt) for a in made] if needed else []
 
 
 def _either(values: Sequence[Any]) -> Any:
@@ -219,11 +243,14 @@ def _either(values: Sequence[Any]) -> Any:
     return first.like(first.value, np.maximum.reduce([first.error, *reach])) if others else first
 
 
-def _not_excused(by: Replayed) -> Replayed:
-    """The verdict of a second formula, which excuses nothing where it rounds away all there is."""
-    if by.outcome != "right" or by.power <= 1:
+def _not_excused(
+    by: Replayed,
+    detail: str = "another right formula could round it to anything as large as itself",
+) -> Replayed:
+    """The verdict of a second formula or of many steps, which excuses nothing where it rounds away
+    all there is."""
+    if by.outcome != "right" or not 1 < by.power < np.inf:
         return by
-    detail = "another right formula could round it to anything as large as itself"
     return replace(by, outcome="not judged", detail=detail)
 
 
@@ -238,7 +265,7 @@ def _closer(
     formula: int,
     i: int,
     known: Mapping[str, np.ndarray],
-    recorded: np.ndarray,
+    trace: Mapping[str, np.ndarray],
     expected: Any,
     types: Collection[np.dtype],
 ) -> Replayed:
@@ -249,6 +276,8 @@ def _closer(
     worst of them are given it at first, and all others the worst that there is: where that does not
     save the tensor, nothing does.
     """
+    node = stretch[-1]
+    recorded = trace[node.outputs[i]]
     gap = np.abs(recorded - expected.value)
     doubt = (gap > expected.error).astype(np.uint8)
     looks = [doubt]
@@ -257,12 +286,11 @@ def _closer(
         first = np.full_like(doubt, 2)
         first.flat[np.argpartition(uses, -WORST, axis=None)[-WORST:]] = 1
         looks = [first, doubt]
-    node = stretch[-1]
     for look in looks:
         at: dict[str, Any] = {}
         for part in stretch:
             inputs = [_bounded(known[n], look) if n in known else at[n] for n in part.inputs]
-            made = _by_each_formula(part, inputs)
+            made = _by_each_formula(part, inputs, _own(part, trace, look))
             at |= {result(part, n): _either(v) for n, *v in zip(part.outputs, *made, strict=True)}
         seen = within_bound(node.outputs[i], node.operation, recorded, made[formula][i], types)
         if seen.outcome == "wrong":

@@ -12,7 +12,7 @@ from torch_parity.compare.judge.verdict import Names, powerless, sentences, shor
 from torch_parity.compare.show.terminal import show_judgement
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report(Required):
     """The judgement on two sides, and the names of the sides.
 
@@ -75,5 +75,5 @@ class Report(Required):
     def __str__(self) -> str:
         """The whole report as plain text."""
         page = io.StringIO()
-        self.show(Console(file=page, width=100, color_system=None))
+        self.show(Console(file=page, width=100, color_system=None, force_jupyter=False))
         return page.getvalue()

@@ -13,7 +13,7 @@ import numpy as np
 from torch_parity.compare.flow.functions import BACKWARD, PARAMETERS, split
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS
-from torch_parity.compare.register_rows import Operation
+from torch_parity.compare.register.row import Operation
 from torch_parity.manual.recording import by_name
 
 STEP = 1e-200

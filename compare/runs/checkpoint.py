@@ -5,12 +5,15 @@ the newer one is damaged, it is reported by name and the older one is used.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 from safetensors.numpy import save as serialize
 from safetensors.torch import load as read_tensors
 
@@ -20,6 +23,7 @@ from torch_parity.compare.tensors import to_numpy
 from torch_parity.manual.models.step import Tensors
 
 KEPT = 2
+NAME = re.compile(r"[0-9]{9,}\.json")  # the step; other files in the folder are left alone
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,19 @@ class Checkpoint:
     record: dict[str, Any]
 
 
+class _Content(BaseModel):
+    """A record as it is in the file, without its checksum."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    step: int
+    tensors: str
+    names: list[str]
+    record: dict[str, Any]
+
+
 def store(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write it, then delete all but the newest two.
+    """Write it, then delete those before it, but for the last of them.
 
     Raises:
         OSError: it could not be written; those before it are as they were.
@@ -49,13 +64,19 @@ def store(folder: Path, checkpoint: Checkpoint) -> None:
     }
     sealed = {"checksum": _checksum(content), **content}
     atomic.write(path, (json.dumps(sealed) + "\n").encode())
-    for old in stored(folder)[:-KEPT]:
+    until_now = [p for p in stored(folder) if step_of(p) <= checkpoint.step]
+    for old in until_now[:-KEPT]:
         delete(old)
 
 
 def stored(folder: Path) -> list[Path]:
     """The records in it, oldest first."""
-    return sorted(folder.glob("*.json"))
+    return sorted((p for p in folder.glob("*.json") if NAME.fullmatch(p.name)), key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, which is its name."""
+    return int(path.stem)
 
 
 def delete(path: Path) -> None:
@@ -76,16 +97,19 @@ def load(path: Path) -> Checkpoint:
         blob = arrays.read_bytes()
     except OSError as error:
         raise InputError(f"{arrays} cannot be read: {error.strerror}") from None
-    if sha256(blob).hexdigest() != content["tensors"]:
+    if sha256(blob).hexdigest() != content.tensors:
         raise InputError(
             f"{arrays} ({len(blob)} bytes) is damaged: its checksum is not the one in {path.name}"
         )
-    found = read_tensors(blob)  # in another order, in memory that is not aligned
-    tensors = {name: to_numpy(found[name]).copy() for name in content["names"]}
-    return Checkpoint(content["step"], tensors, content["record"])
+    try:
+        found = read_tensors(blob)  # in another order, in memory that is not aligned
+        tensors = {name: to_numpy(found[name]).copy() for name in content.names}
+    except (SafetensorError, LookupError, TypeError):
+        raise InputError(f"{arrays} is damaged: it does not hold what {path.name} says") from None
+    return Checkpoint(content.step, tensors, content.record)
 
 
-def _record(path: Path) -> dict[str, Any]:
+def _record(path: Path) -> _Content:
     try:
         content = json.loads(path.read_bytes())
         checksum = content.pop("checksum")
@@ -95,7 +119,13 @@ def _record(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged: it is not the record of a checkpoint") from None
     if checksum != _checksum(content):
         raise InputError(f"{path} is damaged: its content does not match its checksum")
-    return content
+    try:
+        checked = _Content.model_validate(content)
+    except ValidationError:
+        raise InputError(f"{path} is damaged: it is not the record of a checkpoint") from None
+    if checked.step != step_of(path):
+        raise InputError(f"{path} is damaged: it is the checkpoint of step {checked.step}")
+    return checked
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -9,17 +9,18 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from google_crc32c import value as crc32c
+from pydantic import NonNegativeInt
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from torch_parity.compare.errors import InputError
+from torch_parity.compare.runs import atomic
 
-PATTERN = "*tfevents*"  # the files that TensorBoard reads
+NAME = "events.out.tfevents.0"  # of each log; other files are left alone
 PART = 2**20  # bytes of a log in memory at once
 
 
@@ -32,7 +33,7 @@ class EventFile:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._stream = (folder / "events.out.tfevents.0").open("ab")
+        self._stream = (folder / NAME).open("ab")
 
     def add_summary(self, summary: Summary, step: int | None = None) -> None:
         """One event with all the values of a step."""
@@ -79,49 +80,67 @@ class Written:
     """The size of a log and its CRC-32. It covers the whole log, because the checksums of the
     records do not show that a record is missing."""
 
-    size: int = 0
+    size: NonNegativeInt = 0
     checksum: int = 0
 
 
 def written(folder: Path, before: Mapping[str, Written]) -> dict[str, Written]:
     """Every log of a run; the parts in `before` are not read again."""
     found = {}
-    for path in sorted(folder.rglob(PATTERN)):
+    for path in sorted(folder.rglob(NAME)):
         name = _name(folder, path)
         found[name] = _read_on(path, before.get(name, Written()), path.stat().st_size)
     return found
 
 
-def check(folder: Path, logs: Mapping[str, Written]) -> None:
-    """Refuse logs that lack events written before a checkpoint.
-
-    Raises:
-        InputError: a log is missing, shorter than it was, or damaged; the message names it.
-    """
+def damaged(folder: Path, logs: Mapping[str, Written]) -> dict[str, str]:
+    """The logs that lack what was written before a checkpoint, and what is wrong with each."""
+    found = {}
     for name, was in logs.items():
         path = folder / name
         held = path.stat().st_size if path.is_file() else None
-        if held is None or held < was.size:
-            came = "is missing" if held is None else f"holds {held} bytes"
-            raise InputError(
-                f"{path} {came}, expected at least {was.size}: its curves would have a gap"
+        if held is None:
+            found[name] = f"{path} is missing"
+        elif held < was.size:
+            found[name] = f"{path} holds {held} bytes, expected at least {was.size}"
+        elif _read_on(path, Written(), was.size) != was:
+            found[name] = (
+                f"{path} is damaged: its first {was.size} bytes are not those that were written"
             )
-        if _read_on(path, Written(), was.size) != was:
-            raise InputError(
-                f"{path} is damaged: its first {was.size} bytes are not those that were written, "
-                "so its curves would be wrong"
-            )
+    return found
 
 
 def cut(folder: Path, logs: Mapping[str, Written]) -> None:
     """Truncate every log to its size at the checkpoint, and delete newer logs: the later points are
     written again."""
-    for path in folder.rglob(PATTERN):
+    for path in folder.rglob(NAME):
         was = logs.get(_name(folder, path))
         if was is None:
             path.unlink()
-        else:
+        elif path.stat().st_size > was.size:
             os.truncate(path, was.size)
+
+
+def repair(path: Path) -> None:
+    """Keep every record of a log that is not damaged, as a reader would find them; a log that is
+    missing stays so."""
+    if path.exists():
+        atomic.write(path, b"".join(_undamaged(path.read_bytes())))
+
+
+def _undamaged(content: bytes) -> Iterator[bytes]:
+    """The records with the right checksums. Where a length is damaged, the next record is searched
+    for byte by byte."""
+    at = 0
+    while at + 16 <= len(content):
+        length = content[at : at + 8]
+        end = at + 16 + int.from_bytes(length, "little")
+        if _masked_crc(length) != content[at + 8 : at + 12] or end > len(content):
+            at += 1
+            continue
+        if _masked_crc(content[at + 12 : end - 4]) == content[end - 4 : end]:
+            yield content[at:end]
+        at = end
 
 
 def _read_on(path: Path, start: Written, size: int) -> Written:

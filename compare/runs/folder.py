@@ -1,11 +1,13 @@
 """The folder of a run. A name belongs to one run, so that logs are never mixed."""
 
 import itertools
+import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.errors import InputError, has_control_characters, suggest
 
 
 def create(
@@ -48,7 +50,7 @@ def find(root: Path, name: str | None) -> Path:
     Raises:
         InputError: there is none (of that name).
     """
-    found = [p for p in root.iterdir() if p.is_dir()] if root.is_dir() else []
+    found = [p for p in root.iterdir() if _is_run(p)] if root.is_dir() else []
     if not found:
         raise InputError(f"there are no runs in {root}; make one first:  parity train")
     if name is None:
@@ -58,10 +60,36 @@ def find(root: Path, name: str | None) -> Path:
     return root / name
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuse a run whose files are not its own: it may come from somebody else, and what is written
+    to or read from a link is another file.
+
+    Raises:
+        InputError: it holds a link, a hard link to a file, or something that is neither a file nor
+            a folder.
+    """
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            found = path.lstat()
+            if stat.S_ISDIR(found.st_mode):
+                continue
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise InputError(
+                    f"{path} is a link or no plain file; a run has only files and folders of its "
+                    f"own, so nothing is read or written there: copy the run with  cp -rL {folder} "
+                    "NEW  if you trust it"
+                )
+
+
 def resume_command(folder: Path) -> str:
     """The command that resumes a run."""
     runs = "" if folder.parent == Path("runs") else f" --runs {folder.parent}"
     return f"parity train --resume {folder.name}{runs}"
+
+
+def _is_run(path: Path) -> bool:
+    """Whether it may be the folder of a run; its name is printed."""
+    return path.is_dir() and not has_control_characters(path.name)
 
 
 def _written(folder: Path) -> float:

@@ -24,7 +24,7 @@ class WorstResult:
     step: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingReport(Required):
     """Two modules, trained side by side: is each step of b, taken from a's state, that of a?
 

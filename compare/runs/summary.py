@@ -85,7 +85,7 @@ class Tally:
     tensors that were all 0 in every replay."""
 
     score: str
-    base_error: float = 0.0
+    base_error: float | None = 0.0
     worst: dict[str, Worst] = field(default_factory=dict)
     use: dict[Side, dict[str, float]] = field(default_factory=dict)
     replays: int = 0
@@ -146,7 +146,10 @@ class Tally:
         )
 
     def _diagnose(self, scores: dict[str, float]) -> Diagnosis | None:
-        """Of torch's side; None where the run ended before an evaluation, or diverged."""
+        """Of torch's side; None without a base error, or where the run ended before an evaluation
+        or diverged."""
+        if self.base_error is None:
+            return None
         errors = [
             1 - scores.get(f"{self.score}/{split}", float("nan")) for split in ("train", "dev")
         ]

@@ -196,7 +196,7 @@ class Training:
         self.manual, self.perturbed_copy = self.manual.after(free), self.perturbed_copy.after(moved)
         self.torch = at.after(by_torch)
         self.before = previous(by_torch, self.pair)
-        names = list(at.params)
+        names = list(pair.manual.net.shapes())
         record = replace(
             nothing,
             manual=_curves(free, names, pair.manual.net.names),
@@ -236,8 +236,12 @@ def evaluate(
         )
         for curves, (loss, outputs) in sides:
             output = outputs[net.result]
-            curves[f"loss/{split}"] = loss
-            curves[f"{score_name(data)}/{split}"] = score(output, labels, t.loss, data.classes)
+            numbers = {
+                f"loss/{split}": loss,
+                f"{score_name(data)}/{split}": score(output, labels, t.loss, data.classes),
+            }
+            # what overflows only here leaves a gap in the curve
+            curves |= {tag: number for tag, number in numbers.items() if np.isfinite(number)}
             if split == "train" and curves is not record.perturbed_copy:
                 curves |= inactive_units(pair.hidden_activations, outputs)
 
@@ -245,6 +249,13 @@ def evaluate(
 def score_name(data: Data) -> str:
     """What `score` measures on these data."""
     return "accuracy" if data.classes else "R2"
+
+
+def base_error(case: Case, data: Data) -> float | None:
+    """The error that a bias is measured from: a human makes none with classes, and nobody knows
+    how much of the spread of numbers can be explained."""
+    known = 0.0 if data.classes else None
+    return known if case.base_error is None else case.base_error
 
 
 def score(output: np.ndarray, labels: np.ndarray, loss: str, classes: int) -> float:

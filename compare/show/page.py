@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from markupsafe import Markup
 
@@ -12,8 +12,9 @@ from torch_parity.compare import case
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.judge import SIDES
 from torch_parity.compare.judge.outcome import STATUS
-from torch_parity.compare.judge.verdict import free_running, matches, no_bound
-from torch_parity.compare.runs import events, stored
+from torch_parity.compare.judge.verdict import free_running
+from torch_parity.compare.runs import answers, events, stored
+from torch_parity.compare.runs.answers import Status
 from torch_parity.compare.runs.events import Picture
 from torch_parity.compare.runs.stored import (
     StoredClaim,
@@ -23,8 +24,6 @@ from torch_parity.compare.runs.stored import (
 )
 from torch_parity.compare.show import charts
 from torch_parity.manual.bias_variance import Diagnosis
-
-Status = Literal["PASS", "FAIL", "UNJUDGED", "UNFINISHED", "NO VERDICT"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +96,7 @@ def _of_training(folder: Path) -> Page:
         summary = stored.read(folder / "summary.json", StoredSummary)
     drawn, last = charts.of_training(folder, summary.score if summary else "accuracy")
     about: dict[str, Any] = {
+        "kind": f"{chosen.model} on {Path(chosen.data).name}: hand-written NumPy against PyTorch",
         "curves": (("", drawn),),
         "pictures": _pictures(folder),
         "case": chosen.model_dump(),
@@ -107,7 +107,7 @@ def _of_training(folder: Path) -> Page:
             f"step {last} of {chosen.steps}."
         )
         return Page(folder.name, "UNFINISHED", headline, **about)
-    status, headline, words = _verdict(summary, chosen.steps, _gradcheck(folder))
+    status, headline, words = answers.of_training(summary, chosen.steps, folder)
     notes = []
     if last < summary.steps:
         notes.append(
@@ -168,42 +168,6 @@ def _of_modules(folder: Path) -> Page:
     )
 
 
-def _gradcheck(folder: Path) -> stored.StoredGradcheck | None:
-    file = folder / "gradcheck.json"
-    return stored.read(file, stored.StoredGradcheck) if file.exists() else None
-
-
-def _verdict(
-    summary: StoredSummary, steps: int, gradients: stored.StoredGradcheck | None
-) -> tuple[Status, str, tuple[str, ...]]:
-    """PASS only if every file of the run supports it."""
-    if summary.failure:
-        first, *rest = summary.failure.words
-        return "FAIL", f"In step {summary.failure.step}: {first}", tuple(rest)
-    if gradients and not gradients.passed:
-        return "FAIL", f"Gradients: {gradients.failure or 'nothing was checked'}", ()
-    bad = [name for name, worst in summary.worst.items() if worst.difference.failed]
-    if bad or not summary.worst:
-        return "FAIL", f"Tensors that do not match: {', '.join(bad) or 'none was judged'}.", ()
-    if summary.unjudged:
-        begins = min(summary.unjudged.values())
-        return "UNJUDGED", f"{no_bound(summary.unjudged)} (first in step {begins}).", ()
-    if not summary.passed:
-        return "FAIL", "The run was not finished.", ()
-    if summary.steps != steps:
-        return "UNFINISHED", f"Only {summary.steps} of {steps} steps were judged.", ()
-    exactly = (
-        f" The gradients of {len(gradients.steps)} steps equal the exact derivative to rounding."
-        if gradients
-        else ""
-    )
-    return (
-        "PASS",
-        f"{matches(len(summary.worst), summary.steps, summary.replays)}.{exactly}",
-        (),
-    )
-
-
 def _free(summary: StoredSummary) -> tuple[str, ...]:
     return (free_running(summary.drift, summary.envelope),)
 
@@ -232,8 +196,9 @@ def _of_lesson(folder: Path) -> Page:
     trainings = sorted((p.parent for p in folder.glob("*/manual")), key=_natural)
     return Page(
         folder.name,
-        "PASS" if lesson.passed and all(c.holds for c in lesson.conclusion[-1:]) else "FAIL",
+        answers.of_lesson(lesson),
         agreed,
+        kind="Lesson, in hand-written NumPy and in PyTorch",
         notes=(f"{'; '.join(lesson.headings)} (seed {lesson.seed})",),
         text=lesson.text,
         claims=lesson.conclusion,
@@ -264,6 +229,7 @@ def _of_report(folder: Path) -> Page:
         first[len(report.outcome) + 1 :],
         tuple(rest),
         report.conventions,
+        kind=f"A test: {report.called[0]} against {report.called[1]}",
         sides=report.called,
         rows=tuple(rows),
         pictures=_pictures(folder),

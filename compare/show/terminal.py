@@ -1,7 +1,7 @@
 """The run on a terminal: one table, two scores, one verdict."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
+from torch_parity.compare.judge.differences import Difference
 from torch_parity.compare.judge.judge import SIDES, Judgement
 from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.judge.verdict import (
@@ -32,6 +33,7 @@ OF_BOUND = (
     "of bound: the error, as a share of the largest error that rounding can cause; above 100% the "
     "operation is wrong"
 )
+MOST_ROWS = 500  # of a table: a terminal shows some thousand rows a second
 LEGEND = (
     f"{OF_BOUND}\n"
     "smallest fault: the smallest error that is noticed, relative to the tensor's largest entry; "
@@ -57,7 +59,7 @@ def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
 
 def show(console: Console, summary: Summary, folder: Path) -> None:
     """The table of tensors, the scores, the diagnosis, where the curves lie, the verdict."""
-    console.print(table(summary))
+    console.print(table(summary, console.width))
     if any(summary.scores.values()):
         console.print(_scores(summary))
     if summary.diagnosis:
@@ -117,21 +119,28 @@ def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:
         )
 
 
-def table(summary: Summary) -> Table:
-    """The rows, with what is wrong in red."""
+def table(summary: Summary, width: int) -> Table:
+    """The rows, with what is wrong in red. On a terminal of this width that has no place for two
+    columns of module paths, which of several tensors is the worst is left out."""
     t = Table(
         title="manual against torch, each step from the same state",
         caption=OF_BOUND,
         caption_justify="left",
         box=SIMPLE_HEAD,
     )
-    for header in ("\ntensors", "greatest\ndifference", "\nin", "\nstep"):
-        words = header in ("\ntensors", "\nin")
-        t.add_column(header, justify="left" if words else "right", overflow="fold")
-    for header in ("of bound:\nmanual", "\ntorch", "\nverdict"):
+    found = list(rows(summary))
+    longest = max((len(name) for name in summary.worst), default=0)
+    where = 2 * longest + len("  difference  step  of bound: manual  torch  verdict  ") <= width
+    t.add_column("\ntensors", overflow="fold")
+    t.add_column("greatest\ndifference", justify="right")
+    if where:
+        t.add_column("\nin", overflow="fold")
+    for header in ("\nstep", "of bound:\nmanual", "\ntorch", "\nverdict"):
         t.add_column(header, justify="right")
-    for passed, cells in rows(summary):
-        t.add_row(*cells[:-1], f"[{'green' if passed else 'red'}]{cells[-1]}[/]")
+    for passed, (tensors, difference, worst, *cells, said) in found:
+        inside = [worst] if where else []
+        coloured = f"[{'green' if passed else 'red'}]{said}[/]"
+        t.add_row(tensors, difference, *inside, *cells, coloured)
     return t
 
 
@@ -168,9 +177,11 @@ def _scores(summary: Summary) -> Table:
 
 
 def _span(names: list[str]) -> str:
-    """W1-3 rather than W1 W2 W3, also for gradients, which are computed last layer first."""
-    layers = sorted(int(digits[0]) for name in names if (digits := re.findall(r"\d+", name)))
-    return re.sub(r"\d+", f"{layers[0]}-{layers[-1]}", names[0]) if len(layers) > 1 else names[0]
+    """W1-3 rather than W1 W2 W3, also for gradients, which are computed last layer first; and
+    blocks.0-1.fc1-2.weight."""
+    numbers = zip(*(map(int, re.findall(r"\d+", name)) for name in names), strict=True)
+    spans = iter([f"{min(n)}-{max(n)}" if min(n) < max(n) else f"{n[0]}" for n in numbers])
+    return re.sub(r"\d+", lambda _: next(spans), names[0])
 
 
 def show_step(console: Console, step: int, steps: int) -> None:
@@ -223,14 +234,16 @@ def _table(j: Judgement, wrong_only: bool, called: Names) -> Table:
         t.add_column(header, justify="right", no_wrap=True)
     t.add_column("\nverdict", justify="right", no_wrap=True)
     by_hand, by_torch = ({r.name: r for r in j.replays.get(side, ())} for side in SIDES)
-    given = [d for d in j.differences if d.name.startswith("given ")]
+    given = [d for d in j.differences if _is_given(d)]
     same = given if all(d.passed for d in given) else []
     if same:
         gap = max(d.relative for d in same)
         t.add_row(
             f"given ({len(same)})", "", f"{gap:.1e}", "none", "none", "any", "[green]match[/]"
         )
-    for d in (d for d in j.differences if d not in same):
+    rest = j.differences if not same else [d for d in j.differences if not _is_given(d)]
+    chosen = _worth_a_row(rest)
+    for d in chosen:
         replays = [by_hand.get(d.name), by_torch.get(d.name)]
         right = not any(r and r.wrong for r in replays)
         if wrong_only and right and (d.passed or any(replays)):
@@ -244,7 +257,22 @@ def _table(j: Judgement, wrong_only: bool, called: Names) -> Table:
             _power(replays, d.bound),
             f"[{'green' if right and d.passed else 'yellow' if right else 'red'}]{verdict}[/]",
         )
+    if left := len(rest) - len(chosen):
+        t.add_row(f"{left:,} more; --json has all")
     return t
+
+
+def _is_given(d: Difference) -> bool:
+    return d.name.startswith("given ")
+
+
+def _worth_a_row(differences: Sequence[Difference]) -> Sequence[Difference]:
+    """All of them, or, of very many, the first that did not pass and then the first that did."""
+    if len(differences) <= MOST_ROWS:
+        return differences
+    chosen = sorted(differences, key=lambda d: d.passed)[:MOST_ROWS]
+    names = {d.name for d in chosen}
+    return [d for d in differences if d.name in names]
 
 
 def _share(r: Replayed | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from torch_parity.compare.causes.plant import execute
 from torch_parity.compare.flow.functions import BACKWARD
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.register_rows import Kind, Operation
+from torch_parity.compare.register.row import Kind, Operation
 from torch_parity.compare.sources.recorded import Both
 from torch_parity.manual.recording import option_names
 

@@ -1,6 +1,6 @@
 """The pair: one case, built on both sides from the same data, parameters and masks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -11,7 +11,7 @@ from torch import nn
 
 from torch_parity import manual
 from torch_parity.compare import models
-from torch_parity.compare.bounds.precision import all_widened, widened
+from torch_parity.compare.bounds.precision import all_widened, is_real, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data, Targets, targets
 from torch_parity.compare.devices import resolve_device
@@ -20,12 +20,14 @@ from torch_parity.compare.flow.graph import Graph
 from torch_parity.compare.flow.law import flow, recorded_forward
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
-from torch_parity.compare.sources.torch_names import names_for, parameters
+from torch_parity.compare.sources.size import refuse_too_large
+from torch_parity.compare.sources.torch_names import buffers, names_for, parameters
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.manual import Model, Optimizer
-from torch_parity.manual.models.step import Tensors
+from torch_parity.manual.models.step import Tensors, buffers_of, evaluating
 from torch_parity.torch_ref import operations, trace
 from torch_parity.torch_ref.losses.regularization import Penalty, parameter_groups
+from torch_parity.torch_ref.models.step import predict
 
 # The m of lambda / (2m) * sum(W^2), for a training set of so many samples.
 PENALISED: dict[str, Callable[[int], float]] = {
@@ -59,11 +61,11 @@ class ManualSide:
         return manual.step(self.net, self.optimizer, *given, all_widened(masks))
 
     def outputs(self, params: Tensors, x: np.ndarray) -> Tensors:
-        """Every tensor from the input to the output, dropout off."""
-        return manual.forward(self.net, all_widened(params), widened(x), {})
+        """Every tensor from the input to the output, in evaluation."""
+        return manual.forward(evaluating(self.net), all_widened(params), widened(x), {})
 
     def evaluate(self, params: Tensors, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
-        """(loss without penalty, every tensor to the output), dropout off."""
+        """(loss without penalty, every tensor to the output), in evaluation."""
         outputs = self.outputs(params, x)
         t = manual.cost(self.net, all_widened(params), outputs[self.net.result], widened(y))
         return float(t["loss"]), outputs
@@ -100,8 +102,9 @@ class TorchSide:
         return {n: to_numpy(tensors[n]) for n in in_order}, _arrays(masks)
 
     def params(self) -> Tensors:
-        """A copy of W1, b1, W2, b2..."""
-        return {n: to_numpy(p).copy() for n, p in self.parameters.items()}
+        """A copy of W1, b1, W2, b2... and of the running statistics, if the model keeps any."""
+        kept = {**self.parameters, **self.task.buffers}
+        return {n: to_numpy(p).copy() for n, p in kept.items()}
 
     def state(self) -> Tensors:
         """A copy of what the optimizer remembers: vW1, vb1...; nothing before its first step."""
@@ -121,7 +124,7 @@ class TorchSide:
     def restore(self, params: Tensors, memory: Tensors) -> None:
         """Put both back to what they were, bit for bit."""
         with torch.no_grad():
-            for name, p in self.parameters.items():
+            for name, p in {**self.parameters, **self.task.buffers}.items():
                 p.copy_(to_torch(params[name]))
         kept: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in memory.items():
@@ -130,12 +133,12 @@ class TorchSide:
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
 
     def outputs(self, x: np.ndarray) -> Tensors:
-        """Every tensor from the input to the output, dropout off; to look at, so halves are
+        """Every tensor from the input to the output, in evaluation; to look at, so halves are
         widened."""
         return all_widened(_arrays(self._outputs(x)))
 
     def evaluate(self, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
-        """(loss without penalty, every tensor to the output), dropout off."""
+        """(loss without penalty, every tensor to the output), in evaluation."""
         outputs = self._outputs(x)
         output, shown = outputs[self.model.result], all_widened(_arrays(outputs))
         if not output.isfinite().all():  # torch's losses refuse what a diverged run delivers
@@ -143,21 +146,32 @@ class TorchSide:
         return float(self.task.criterion(output, to_torch(y, self.device))), shown
 
     def _outputs(self, x: np.ndarray) -> dict[str, torch.Tensor]:
-        self.net.eval()
-        with torch.no_grad(), trace.Recorder(self.net, self.task.names) as recorder:
-            self.net(to_torch(x, self.device))
+        with trace.Recorder(self.net, self.task.names) as recorder:
+            predict(self.net, to_torch(x, self.device))
         return recorder.tensors
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Both sides of one case, and where both start."""
+    """Both sides of one case, and where both start: params holds the parameters and the running
+    statistics."""
 
     manual: ManualSide
     torch: TorchSide
     targets: Targets
     params: Tensors
     state: Tensors
+
+    @cached_property
+    def first_kernel(self) -> str | None:
+        """The name of the first convolution's kernel; None of a model without one."""
+        return next(_kernels(self.manual.net), None)
+
+    @cached_property
+    def lstm(self) -> Node | None:
+        """The first LSTM of the model's forward; None of a model without one."""
+        nodes = recorded_forward(self.manual.net, ())
+        return next((n for n in nodes if n.operation == "lstm"), None)
 
     @cached_property
     def hidden_activations(self) -> tuple[tuple[str, str], ...]:
@@ -179,19 +193,47 @@ def build(case: Case, data: Data) -> Pair:
     t = targets(case, data)
     sizes = (data.x_train.shape[1], *case.hidden, t.n_out)
     m = PENALISED[case.penalty](len(data.x_train))
-    choices = {**case.model_dump(), "sizes": sizes, "m": m, "loss": t.loss, "output": t.output}
+    of_data = {"sizes": sizes, "sample_shape": data.image or data.x_train.shape[1:], "m": m}
+    choices = {**case.model_dump(), **of_data, "loss": t.loss, "output": t.output}
     model = models.find(case.model)
     try:
         net = model.model(choices)
     except ValueError as error:
         raise InputError(f"--model {case.model}: {error}") from None
-    params = _parameters(case, net)
+    refuse_too_large(net.shapes(), len(data.x_train), case.dtype)
+    _require_fitting(case, net, data.x_train)
+    drawn = _parameters(case, net)
+    params = drawn | {name: a.astype(case.dtype) for name, a in buffers_of(net).items()}
     row = OPTIMIZERS[case.optimizer]
     constants = {n: choices[_option(case, n)] for n in row.option_names}
     by_hand = ManualSide(net, row.by_hand(**constants))
     in_torch = _torch_side(case, device, by_hand, model.module(choices), params, data.x_train[:2])
-    state = manual.initial_state(by_hand.optimizer, params, net.names)
+    state = manual.initial_state(by_hand.optimizer, drawn, net.names)
     return Pair(by_hand, in_torch, t, params, state)
+
+
+def _require_fitting(case: Case, net: Model, x: np.ndarray) -> None:
+    """Rows of numbers for a model that reads numbers, sequences for one that reads those; and no
+    convolution in float16 on a CPU, where torch adds the samples' gradients up in float16."""
+    example, _ = net.example(np.random.default_rng(0), 1)
+    if is_real(example.dtype) != is_real(x.dtype):
+        kinds = {True: "rows of numbers", False: "sequences of whole numbers"}
+        raise InputError(
+            f"--model {case.model} reads {kinds[is_real(example.dtype)]}, but {case.data} holds "
+            f"{kinds[is_real(x.dtype)]}"
+        )
+    if case.dtype == "float16" and case.device == "cpu" and any(_kernels(net)):
+        raise InputError(
+            f"--model {case.model} in float16 on the CPU: torch adds the gradients of a kernel up "
+            "in float16 there, sample by sample, so no bound on their rounding is known; use "
+            "--dtype bfloat16"
+        )
+
+
+def _kernels(net: Model) -> Iterator[str]:
+    """The names of the kernels of its convolutions."""
+    nodes = recorded_forward(net, ())
+    return (n.inputs[1] for n in nodes if n.operation.startswith("conv2d"))
 
 
 def _option(case: Case, name: str) -> str:
@@ -200,15 +242,17 @@ def _option(case: Case, name: str) -> str:
 
 
 def _parameters(case: Case, net: Model) -> Tensors:
-    """Weights (two dimensions) from the case's initializer, everything else small."""
+    """Weights (two dimensions or more) from the case's initializer, the scales of norms near 1,
+    biases near 0."""
     rng = np.random.default_rng([case.seed, 1])
     options = {"scale": case.scale} if case.initializer == "normal" else {}
     params: Tensors = {}
     for name, shape in net.shapes().items():
-        if len(shape) == 2:
+        if len(shape) > 1:
             drawn = INITIALIZERS[case.initializer](rng, shape, **options)
         else:
-            drawn = rng.standard_normal(shape) * case.bias_scale
+            scales = name.endswith(".weight")
+            drawn = scales + rng.standard_normal(shape) * case.bias_scale
         with np.errstate(over="ignore"):
             params[name] = drawn.astype(case.dtype)
         if not np.isfinite(params[name]).all():
@@ -229,7 +273,7 @@ def _torch_side(
 ) -> TorchSide:
     net = by_hand.net
     module.to(device, getattr(torch, case.dtype))
-    own = parameters(net, module)
+    own, statistics = parameters(net, module), buffers(net, module)
     with torch.no_grad():
         for name, p in own.items():
             p.copy_(to_torch(params[name]))
@@ -240,7 +284,7 @@ def _torch_side(
     masks = list(net.shapes_of_masks(1))
     names = names_for(net, module, recorded_forward(net, masks), to_torch(x, device))
     criterion = operations.find(net.loss)(net.reduction)
-    task = trace.Task(module, own, criterion, optimizer, read, penalty, names)
+    task = trace.Task(module, own, criterion, optimizer, read, penalty, names, buffers=statistics)
     return TorchSide(module, task, net, _order(flow(net, by_hand.optimizer, masks)), device)
 
 

@@ -117,8 +117,9 @@ def hold(
     Raises:
         ValueError: a gradient is missing or has another shape.
     """
-    given = gradients_of(params, gradients, net.names.gradient)
-    entries = _sample(params)
+    trained = {name: params[name] for name in net.shapes()}
+    given = gradients_of(trained, gradients, net.names.gradient)
+    entries = _sample(trained)
     # logistic loss on probabilities loses the digits of 1 - a, here as in exact_gradient
     precision = np.clongdouble if net.loss == "binary_cross_entropy" else np.complex128
 

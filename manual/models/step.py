@@ -5,7 +5,8 @@ with another or with an argument.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
@@ -15,13 +16,17 @@ from torch_parity.manual.names import Names
 from torch_parity.manual.operations import find
 
 Tensors = dict[str, np.ndarray]
+AnyModel = TypeVar("AnyModel", bound="Model")
 
 
 class Model(Protocol):
     """What to compute; the numbers (parameters, dropout masks, what the optimizer remembers) are
-    always arguments. loss and reduction name the loss of the model's output; l1 and l2 are the
-    course's lambda, and m the fixed number of samples that they are divided by (1/2 where the
-    penalty is lambda times the sum, as other courses have it).
+    always arguments. params holds what a state_dict of torch holds: the parameters, and the running
+    statistics of a model that keeps any (KeepsStatistics). sample_shape, of a model that has such a
+    field, is that of one sample before it became a row of x: (c, h, w) of an image. loss and
+    reduction name the loss of the model's output; l1 and l2 are the course's lambda, and m the
+    fixed number of samples that they are divided by (1/2 where the penalty is lambda times the sum,
+    as other courses have it).
     """
 
     @property
@@ -70,6 +75,39 @@ class Model(Protocol):
         """The gradient of the cost for every tensor of forward, and for every parameter."""
 
 
+@runtime_checkable
+class KeepsStatistics(Protocol):
+    """What a model with batch norm has besides. Its forward returns the statistics after the batch
+    under the names of those that it was given, as a value out; training says which mode it is in,
+    as module.train() and module.eval() do in torch."""
+
+    @property
+    def training(self) -> bool: ...
+
+    def buffers(self) -> Tensors:
+        """The running statistics before the first step, by name: 0 and 1, as in torch."""
+
+
+@runtime_checkable
+class Attends(Protocol):
+    """What a model with attention has besides."""
+
+    def attention_weights(self, t: Mapping[str, np.ndarray]) -> Tensors:
+        """What each query took of each key, from a recorded forward, to look at."""
+
+
+def buffers_of(net: Model) -> Tensors:
+    """The running statistics before the first step; {} of a model that keeps none."""
+    return net.buffers() if isinstance(net, KeepsStatistics) else {}
+
+
+def evaluating(net: AnyModel) -> AnyModel:
+    """The same model in evaluation, where running statistics stand in for the batch's."""
+    if not isinstance(net, KeepsStatistics):
+        return net
+    return cast(AnyModel, replace(cast(Any, net), training=False))
+
+
 class Optimizer(Protocol):
     """What a step asks of an optimizer: what it remembers of a parameter, and one update."""
 
@@ -86,10 +124,22 @@ class Optimizer(Protocol):
 
 
 def example_labels(loss: str, rng: np.random.Generator, samples: int, n_out: int) -> np.ndarray:
-    """Labels as a loss wants them: classes for cross_entropy, else one number for each output."""
+    """Labels as a loss needs them: classes for cross_entropy, else one number for each output."""
     if loss == "cross_entropy":
         return rng.integers(0, n_out, samples)
     return rng.integers(0, 2, (samples, n_out)).astype(np.float64)
+
+
+def require_image(model: str, sample_shape: tuple[int, ...], least: int) -> None:
+    """
+    Raises:
+        ValueError: sample_shape is not that of an image, or its sides are shorter than least.
+    """
+    if len(sample_shape) != 3 or min(sample_shape[1:]) < least:
+        raise ValueError(
+            f"{model}: a sample has shape {sample_shape}, expected images (channels, height, "
+            f"width) of at least {least} by {least}"
+        )
 
 
 def forward(
@@ -192,5 +242,5 @@ def step(
     t = net.forward(params, x, masks)
     t |= {n: np.asarray(a) for n, a in cost(net, params, t[net.result], y).items()}
     t |= net.backward(params, t, y, masks)
-    t |= update(optimizer, params, t, state, net.names)
+    t |= update(optimizer, {name: params[name] for name in net.shapes()}, t, state, net.names)
     return t

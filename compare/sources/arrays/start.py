@@ -19,7 +19,7 @@ from torch_parity.compare.tensors import to_torch
 from torch_parity.torch_ref.ops.dropout import FixedDropout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Given(Mapping[str, np.ndarray]):
     """A mapping of x, y, W1, b1, mask1, vW1... to arrays, copies in the requested layout, and of
     m_train to the number of training samples, the m that lambda is divided by.
@@ -54,6 +54,11 @@ class Given(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self.arrays)
+
+    def __repr__(self) -> str:
+        """The shapes, not the numbers."""
+        shapes = ", ".join(f"{name} {a.shape}" for name, a in self.arrays.items())
+        return f"<Given: {shapes}; of {self.case!r}>"
 
     @property
     def m(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torch_parity.compare.errors import InputError
+from torch_parity.compare.errors import InputError, printable
 
 
 @contextmanager
@@ -24,8 +24,7 @@ def reading(path: Path, expected: str) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except InputError as error:
-        said = "".join(c if c.isprintable() else "?" for c in str(error))
-        raise InputError(said) from None
+        raise InputError(printable(str(error))) from None
 
 
 @contextmanager

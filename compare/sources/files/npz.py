@@ -91,7 +91,10 @@ def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
         raise ValueError(f"unknown .npy version {version}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on headers written by Python 2
-        shape, by_columns, dtype = readers[version](stream)
+        try:
+            shape, by_columns, dtype = readers[version](stream)
+        except ValueError:  # NumPy's words may advise to allow pickles, which run code
+            raise ValueError("the header of an array is damaged or too long") from None
     if any(side < 0 for side in shape):
         raise ValueError(f"impossible shape {shape}")
     return shape, by_columns, dtype

@@ -6,6 +6,7 @@ each tensor's type, shape and place; the numbers follow. The library that writes
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -84,6 +85,17 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
+def in_fixed_order(content: bytes) -> bytes:
+    """A file as the safetensors library writes it, with its metadata sorted by name: the library
+    writes them in an order that changes from process to process."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the numbers are aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
+
+
 def parsed(text: str) -> Any:
     """JSON, and nothing else: no NaN, no name twice.
 
@@ -97,8 +109,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse equal names: json would keep only the last of them."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"{twice[:80]!r} is in it twice")
     return found
 

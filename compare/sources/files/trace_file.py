@@ -20,7 +20,7 @@ from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.sources.files.access import reading, writing
 from torch_parity.compare.sources.files.nodes import NodeRecord, checked, written
 from torch_parity.compare.sources.files.npz import read_npz
-from torch_parity.compare.sources.files.safetensors import read_safetensors
+from torch_parity.compare.sources.files.safetensors import in_fixed_order, read_safetensors
 from torch_parity.compare.sources.files.stored import NAME, Entry, Stored
 
 FORMAT = "torch-parity trace"
@@ -68,7 +68,7 @@ def save(path: Path, trace: Trace, about: Mapping[str, Any]) -> None:
         metadata["about"] = json.dumps(about)
     data = serialize({n: np.asarray(a, order="C") for n, a in tensors.items()}, metadata)
     with writing(path) as half_done:
-        half_done.write_bytes(data)
+        half_done.write_bytes(in_fixed_order(data))
 
 
 def load(path: Path) -> TraceFile:

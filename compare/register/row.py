@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from torch_parity.compare.register_parts import Draw, twin_module
+from torch_parity.compare.register.samples import Draw
+from torch_parity.compare.register.twins import twin_module
 from torch_parity.manual.recording import by_name, input_names, option_names, takes_any_number
 
 Kind = Literal[
@@ -36,9 +37,11 @@ class Operation:
     whose modules do the same (of torch.nn, its name, or several names). twin(**options) is torch's
     side, a callable on the same inputs; by default the function of the same name in torch_ref/.
     also holds a second right formula of the forward or of a backward, with the same parameters:
-    torch may compose the operation in another way, which rounds more. samples(rng, dtype) draws
-    inputs: not square, more than one sample, no zeros where there need be none; options are the
-    ones to test with.
+    torch may compose the operation in another way, which rounds more. again
+    holds what a recurrence is replayed by, with bounds that do not grow from step to step: its
+    forward given the outputs as well, and its backward.
+    samples(rng, dtype) draws inputs: not square, more than one sample, no zeros where there need be
+    none; options are the ones to test with.
     """
 
     forward: Callable[..., Any]
@@ -51,6 +54,7 @@ class Operation:
     module: str | type | tuple[str, ...] = ""
     torch: Callable[..., Callable[..., Any]] | None = None
     also: Mapping[Part, Callable[..., Any]] = field(default_factory=dict)
+    again: Mapping[Part, Callable[..., Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
