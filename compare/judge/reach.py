@@ -46,27 +46,29 @@ def says_nothing(
 
 
 def _smaller_entries(inputs: Sequence[Any]) -> Iterator[list[Any]]:
-    """Each entry smaller by a factor of its own: no sum cancels."""
+    """One input with each entry smaller by a factor of its own: no sum cancels."""
     rng = np.random.default_rng(0)
-    for signs in SIGNS:
-        for _ in range(DRAWS):
-            yield [
-                x.value * _factors(x, signs, rng) if isinstance(x, Bounded) else x for x in inputs
-            ]
-
-
-def _factors(x: Bounded, signs: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
-    factors = rng.choice(signs, x.shape) * 10.0 ** rng.uniform(-DECADES, 0, x.shape)
-    return np.asarray(factors.astype(x.value.dtype))
+    for at, x in _real(inputs):
+        for signs in SIGNS:
+            for _ in range(DRAWS):
+                factors = rng.choice(signs, x.shape) * 10.0 ** rng.uniform(-DECADES, 0, x.shape)
+                yield _with(inputs, at, x * factors.astype(x.dtype))
 
 
 def _smaller_inputs(inputs: Sequence[Any]) -> Iterator[list[Any]]:
     """One input smaller as a whole: nothing saturates."""
+    for at, x in _real(inputs):
+        for decades in range(2, DECADES + 1, 2):
+            yield _with(inputs, at, x * 10.0**-decades)
+
+
+def _real(inputs: Sequence[Any]) -> Iterator[tuple[int, np.ndarray]]:
+    return ((at, x.value) for at, x in enumerate(inputs) if isinstance(x, Bounded))
+
+
+def _with(inputs: Sequence[Any], at: int, other: np.ndarray) -> list[Any]:
     plain = [x.value if isinstance(x, Bounded) else x for x in inputs]
-    for at, x in enumerate(inputs):
-        if isinstance(x, Bounded):
-            for decades in range(2, DECADES + 1, 2):
-                yield [*plain[:at], x.value * 10.0**-decades, *plain[at + 1 :]]
+    return [*plain[:at], other, *plain[at + 1 :]]
 
 
 def _greatest(node: Node, i: int, table: Table, trials: Iterable[Sequence[Any]]) -> float:
