@@ -29,9 +29,12 @@ ORDER = (
     "dropout",
     "gradient_check",
     "planar",
+    "optimizers",
     "convolution",
     "batch_norm",
     "residual",
+    "recurrent",
+    "attention",
     "backprop_ninja",
 )
 

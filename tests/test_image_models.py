@@ -13,10 +13,13 @@ from tests.slow import after
 from torch_parity import manual
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
+from torch_parity.compare.causes import CATALOGUE
+from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.data import Data
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.law import recorded_forward
-from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.gradients.train_gradcheck import prepare
+from torch_parity.compare.judge.judge import SIDES, Side, judge
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.runs.training import State, Training
 from torch_parity.compare.sources import pair
@@ -146,7 +149,7 @@ def test_the_forward_is_pinned(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("seed", after(4, range(100)))
+@pytest.mark.parametrize("seed", after(2, range(100)))
 def test_right_steps_are_right_on_both_sides(model: str, dtype: str, seed: int) -> None:
     r = third_step(model, seed, dtype=dtype)
     j = judge(r.nodes, r.start, r.manual, r.torch, always_replay=True)
@@ -158,7 +161,7 @@ def test_right_steps_are_right_on_both_sides(model: str, dtype: str, seed: int) 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("seed", after(2, range(300, 320)))
+@pytest.mark.parametrize("seed", after(1, range(300, 320)))
 def test_an_evaluation_is_right_on_both_sides(model: str, dtype: str, seed: int) -> None:
     """Every operation of the forward in evaluation, where batch norm takes the running statistics;
     a statistic that is off is seen."""
@@ -225,9 +228,62 @@ def test_it_trains_side_by_side_and_resumes_bit_for_bit(model: str, steps: int) 
         ({"model": "resnet", "hidden": (4,)}, "at least one block"),
         ({"model": "convnet", "data": "moons"}, "expected images"),
         ({"model": "resnet", "data": "moons"}, "expected images"),
+        ({"model": "convnet", "dtype": "float16"}, "use --dtype bfloat16"),
     ],
 )
 def test_what_does_not_fit_is_bad_input(fixed: dict[str, Any], message: str) -> None:
     case = Case(**fixed)
     with pytest.raises(InputError, match=message):
         pair.build(case, data.load(case))
+
+
+@pytest.mark.parametrize("seed", after(2, range(800, 840)))
+def test_the_exact_gradient_holds_through_convolutions_and_pooling(seed: int) -> None:
+    r = third_step("convnet", seed)
+    net = r.pair.manual.net
+    params = {n: r.start[n] for n in r.pair.params}
+    masks = {n: r.start[n] for n in net.shapes_of_masks(1) if n in r.start}
+    at = (net, params, r.start["x"], r.start["y"], masks)
+    assert manual.exact_check(*at, r.manual).passed, seed
+    assert manual.exact_check(*at, r.torch).passed, seed
+    for name in ("conv1.weight", "conv2.weight", "conv2.bias"):
+        off = {**r.manual, f"{name}.grad": r.manual[f"{name}.grad"].copy()}
+        off[f"{name}.grad"].flat[np.abs(off[f"{name}.grad"]).argmax()] *= 1 + 1e-8
+        assert manual.exact_check(*at, off).wrong == (name,), seed
+
+
+def test_an_exact_gradient_through_batch_norm_is_refused_before_the_training() -> None:
+    net = pair.build(*drawn("resnet", 1)).manual.net
+    with pytest.raises(InputError, match="batch_norm is neither elementwise"):
+        prepare(net, 1, 10, "float64")
+
+
+NAMED = {
+    "convnet": ("padding_asymmetric", "keep_prob"),
+    "resnet": ("kernel_flipped", "running_variance_biased"),
+}
+
+
+QUICK = [(model, name) for model, names in NAMED.items() for name in names]
+OTHERS = [(m, name) for m in MODELS for name in CATALOGUE if name not in NAMED[m]]
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("planted", after(len(QUICK), QUICK + OTHERS))
+def test_planted_mistakes_are_named_on_either_side(side: Side, planted: tuple[str, str]) -> None:
+    model, name = planted
+    fixed = {"activation": "tanh", "optimizer": "momentum", "loss": "cross_entropy"}
+    r = third_step(model, 600, p=0.3, l2=0.7, bias_scale=0.5, **fixed)
+    batch = 2 * len(r.start["x"])
+    known, rng = r.known_to(side, batch), np.random.default_rng(0)
+    for way in range(len(CATALOGUE[name].ways)):
+        wrong = plant(CATALOGUE[name], r.nodes, known, r.trace(side), rng, way)
+        try:
+            made = execute(wrong, known, side) if wrong else None
+        except (ValueError, RuntimeError):
+            made = None  # a mistake that cannot be computed on these shapes
+        if made is None:
+            continue
+        j = r.judge_instead(side, made, batch)
+        assert j.wrong_sides == (side,), (model, name, way, j.root)
+        assert any(name in names for names in j.diagnoses[side].names), (model, name, way)

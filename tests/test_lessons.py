@@ -27,6 +27,7 @@ from torch_parity.lessons import (
     dropout,
     forward,
     gradient_check,
+    optimizers,
     why_nonlinear,
 )
 from torch_parity.lessons.lesson import CHINESE, Claim, Measured, Numbers, agree, claim
@@ -262,6 +263,45 @@ def test_residual() -> None:
         denied("residual", **{f"shortcut_scaled/named/{side}": 0.0})
 
 
+def test_recurrent() -> None:
+    n = concluded("recurrent")
+    for side in ("manual", "torch"):
+        assert n[f"length/0.5/{side}"] == pytest.approx(0.5**30, rel=1e-6)
+        assert n[f"length/keeps/{side}"] == pytest.approx((1 / (1 + np.exp(-4))) ** 30, rel=1e-6)
+        denied("recurrent", **{f"exact/{side}": 0.1})
+        denied("recurrent", **{f"length/1.5/{side}": 1.0})
+        denied("recurrent", **{f"length/forgets/{side}": 0.5})
+        denied("recurrent", **{f"clip/after/{side}": 2.0})
+        denied("recurrent", **{f"clip/turned/{side}": 0.1})
+        denied("recurrent", **{f"state_not_carried/named/{side}": 0.0})
+
+
+def test_attention() -> None:
+    n = concluded("attention")
+    for side in ("manual", "torch"):
+        for what in ("exact", "later", "order", "dbk"):
+            denied("attention", **{f"{what}/{side}": 0.1})
+        denied("attention", **{f"plain/512/{side}": 0.2})
+        denied("attention", **{f"plain gradient/512/{side}": 0.05})
+        denied("attention", **{f"causal_mask_missing/named/{side}": 0.0})
+    for what in ("plain", "scaled", "plain gradient", "scaled gradient"):
+        assert n[f"{what}/64/manual"] == pytest.approx(n[f"{what}/64/torch"], rel=1e-12)
+
+
+def test_optimizers() -> None:
+    n = concluded("optimizers")
+    denied("optimizers", paths=0.1)
+    for side in ("manual", "torch"):
+        assert n[f"sgd/turns/{side}"] == 60
+        denied("optimizers", **{f"momentum/valley/{side}": 1.0})
+        denied("optimizers", **{f"course/{side}": 0.1})
+        denied("optimizers", **{f"first step/{side}": 2.16})
+        denied("optimizers", **{f"batch 320/loss/{side}": 0.1})
+        denied("optimizers", **{f"adam_betas_swapped/named/{side}": 0.0})
+    falling = optimizers.path("manual", "sgd", np.array([1.0]), np.array([1.0]), 2)
+    np.testing.assert_allclose(falling[:, 0], [1, 0.965, 0.965**2], rtol=1e-15)
+
+
 def test_backprop_ninja(monkeypatch: pytest.MonkeyPatch) -> None:
     n = concluded("backprop-ninja")
     for side in ("manual", "torch"):
@@ -349,7 +389,7 @@ def test_tables_and_conclusions_are_there_in_chinese(name: str) -> None:
         assert chinese.search(translated(table.title, words)), table.title
         for column in table.columns:
             for part in column.split(", "):
-                same = re.fullmatch(r"[^a-z]*|d?[hkz]|keep_prob|\|W\| < 0.01", part)
+                same = re.fullmatch(r"[^a-z]*|d|d?[hkz]|keep_prob|\|W\| < 0.01", part)
                 assert part in words or same, f"{table.title}: {part}"
 
 

@@ -1,6 +1,6 @@
 """Mistakes on images: the kernel's direction, padding, pooling."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -8,23 +8,36 @@ from torch_parity.compare.causes.cause import Cause, Effect, Evidence, by, on, o
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.manual.windows import pair
 
-
-def _flipped(f: Any, x: Any, weight: Any, bias: Any, **options: Any) -> Any:
-    return f["conv2d"](x, f["flip"](weight, (2, 3)), bias, **options)
+CONVOLUTIONS = ("conv2d", "conv2d_no_bias")
 
 
-def _flipped_backward(f: Any, dout: Any, x: Any, weight: Any, **options: Any) -> Any:
+def _flipped(conv: str) -> Callable[..., Any]:
+    def formula(f: Any, x: Any, weight: Any, *bias: Any, **options: Any) -> Any:
+        return f[conv](x, f["flip"](weight, (2, 3)), *bias, **options)
+
+    return formula
+
+
+def _flipped_backward(conv: str) -> Callable[..., Any]:
     """The gradients of _flipped."""
-    turned = f["flip"](weight, (2, 3))
-    dinput, dweight, dbias = f["conv2d_backward"](dout, x, turned, **options)
-    return dinput, f["flip"](dweight, (2, 3)), dbias
+
+    def formula(f: Any, dout: Any, x: Any, weight: Any, **options: Any) -> Any:
+        turned = f["flip"](weight, (2, 3))
+        dinput, dweight, *dbias = f[f"{conv}_backward"](dout, x, turned, **options)
+        return dinput, f["flip"](dweight, (2, 3)), *dbias
+
+    return formula
 
 
-def _unturned_backward(f: Any, dout: Any, x: Any, weight: Any, **options: Any) -> Any:
+def _unturned_backward(conv: str) -> Callable[..., Any]:
     """dinput as a convolution of dout with the weight as it is; it has to be turned round."""
-    _, dweight, dbias = f["conv2d_backward"](dout, x, weight, **options)
-    dinput, *_ = f["conv2d_backward"](dout, x, f["flip"](weight, (2, 3)), **options)
-    return dinput, dweight, dbias
+
+    def formula(f: Any, dout: Any, x: Any, weight: Any, **options: Any) -> Any:
+        _, *others = f[f"{conv}_backward"](dout, x, weight, **options)
+        dinput, *_ = f[f"{conv}_backward"](dout, x, f["flip"](weight, (2, 3)), **options)
+        return dinput, *others
+
+    return formula
 
 
 def _on_one_side(node: Node, e: Evidence) -> Iterable[Node]:
@@ -32,17 +45,19 @@ def _on_one_side(node: Node, e: Evidence) -> Iterable[Node]:
     ph, pw = pair(node.options["padding"])
     if not (ph or pw):
         return []
+    conv = node.operation.removesuffix("_backward")
     frames = [(0, 2 * pw, 0, 2 * ph), (2 * pw, 0, 2 * ph, 0)]
     if e.rng is not None:
         frames = [frames[e.drawn.setdefault("frame", int(e.rng.integers(2)))]]
 
-    def forward(f: Any, x: Any, weight: Any, bias: Any, *, frame: Any, **options: Any) -> Any:
+    def forward(f: Any, x: Any, weight: Any, *bias: Any, frame: Any, **options: Any) -> Any:
         framed = f["pad"](x, pad=frame, value=0.0)
-        return f["conv2d"](framed, weight, bias, **{**options, "padding": 0})
+        return f[conv](framed, weight, *bias, **{**options, "padding": 0})
 
     def backward(f: Any, dout: Any, x: Any, weight: Any, *, frame: Any, **options: Any) -> Any:
         framed = f["pad"](x, pad=frame, value=0.0)
-        dframed, *others = f["conv2d_backward"](dout, framed, weight, **{**options, "padding": 0})
+        how = {**options, "padding": 0}
+        dframed, *others = f[f"{conv}_backward"](dout, framed, weight, **how)
         return f["pad_backward"](dframed, x, pad=frame), *others
 
     formula = backward if node.forward else forward
@@ -83,10 +98,14 @@ CAUSES = (
         "A convolution turns its kernel round, or its backward does not where it has to.",
         "out = (windows * weight).sum(...)  # the kernel as it is, as in every framework",
         "F.conv2d(x, weight, bias)  # not weight.flip(2, 3)",
-        (
-            one(by(_flipped), on("conv2d")),
-            one(by(_flipped_backward), on("conv2d_backward")),
-            one(by(_unturned_backward), on("conv2d_backward")),
+        tuple(
+            way
+            for conv in CONVOLUTIONS
+            for way in (
+                one(by(_flipped(conv)), on(conv)),
+                one(by(_flipped_backward(conv)), on(f"{conv}_backward")),
+                one(by(_unturned_backward(conv)), on(f"{conv}_backward")),
+            )
         ),
     ),
     Cause(
@@ -94,7 +113,11 @@ CAUSES = (
         "All padding is on one side of the image.",
         "np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))",
         "nn.Conv2d(c_in, c_out, k, padding=p)  # p on both sides",
-        tuple((Effect(on(name), _on_one_side),) for name in ("conv2d", "conv2d_backward")),
+        tuple(
+            (Effect(on(name), _on_one_side),)
+            for conv in CONVOLUTIONS
+            for name in (conv, f"{conv}_backward")
+        ),
     ),
     Cause(
         "padding_counted",

@@ -16,6 +16,7 @@ from torch_parity import manual
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.gradients.derivable import require_derivable
 from torch_parity.compare.gradients.torch_cost import torch_cost
 from torch_parity.compare.runs.training import batches
 from torch_parity.compare.sources.pair import Pair
@@ -83,12 +84,14 @@ def moments(case: Case, data: Data, pair: Pair, after: int | None) -> Iterator[M
     """The first step and, if `after` is given, the one after that many steps of torch's training.
 
     Raises:
-        InputError: the case is not in float64 on the CPU, or a step does not stay finite.
+        InputError: the case is not in float64 on the CPU, a step does not stay finite, or the exact
+            gradient of the model cannot be derived.
     """
     if case.dtype != "float64":
         raise InputError(f"gradients are checked in float64: leave --dtype {case.dtype} out")
     if case.device != "cpu":
         raise InputError(f"gradients are checked on the CPU: leave --device {case.device} out")
+    require_derivable(pair.manual.net)
     wanted = {0, after or 0}
     more = case.model_copy(update={"steps": max(wanted) + 1})
     with torch.random.fork_rng(devices=[]), np.errstate(over="ignore", invalid="ignore"):

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from torch_parity import manual
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.gradients.derivable import require_derivable
 from torch_parity.compare.judge.judge import SIDES
 from torch_parity.compare.numbers import json_safe
 from torch_parity.manual.gradients.exact_check import hold
@@ -94,7 +95,8 @@ def prepare(net: Model, every: int | None, steps: int, dtype: str) -> Gradchecks
     """None where it is off.
 
     Raises:
-        InputError: nothing would be checked, or not in float64.
+        InputError: nothing would be checked, or not in float64, or the exact gradient of this
+            model cannot be derived.
     """
     if every is None:
         return None
@@ -105,4 +107,5 @@ def prepare(net: Model, every: int | None, steps: int, dtype: str) -> Gradchecks
         )
     if dtype != "float64":
         raise InputError(f"gradients are checked in float64: leave --dtype {dtype} out")
+    require_derivable(net)
     return Gradchecks(net, Seen(every))

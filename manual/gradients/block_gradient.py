@@ -12,7 +12,15 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from torch_parity.manual.gradients.image_rows import (
+    CONVOLUTIONS,
+    ImageRows,
+    at_ties,
+    image_rows,
+    of_each_row,
+)
 from torch_parity.manual.gradients.tangents import (
+    DEVIATIONS,
     FUNCTION_ROUNDOFF,
     ROUNDOFF,
     Uncertain,
@@ -25,7 +33,7 @@ from torch_parity.manual.models.step import Model
 from torch_parity.manual.operations import find
 from torch_parity.manual.recording import Call, recording
 
-LINEAR = ("linear", "linear_no_bias")
+LINEAR = ("linear", "linear_no_bias", *CONVOLUTIONS)
 Tensors = Mapping[str, np.ndarray]
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -46,6 +54,7 @@ class BlockGradient:
         self.calls = tape.calls
         self.variances: dict[int, np.ndarray] = {}
         self.slopes: dict[tuple[int, int], Uncertain] = {}
+        self.arranged: dict[int, ImageRows | None] = {id(c): image_rows(c) for c in self.calls}
         moved = {id(at[name]) for name in params}
         for call in self.calls:
             if not moved.isdisjoint(map(id, call.inputs)):
@@ -66,13 +75,28 @@ class BlockGradient:
 
     def _forward(self, call: Call, moved: set[int]) -> None:
         """How far rounding may have moved the output, and the slopes for what may move."""
-        out = np.asarray(call.outputs[0])
+        if len(call.outputs) > 1:
+            raise _neither(call.operation)
+        out, arranged = np.asarray(call.outputs[0]), self.arranged[id(call)]
         if call.operation in LINEAR:
-            x, W, *bias = map(np.asarray, call.inputs)
+            W, *bias = map(np.asarray, call.inputs[1:])
             b = bias[0] if bias else np.zeros(())
-            z = Uncertain(x, np.broadcast_to(self._variance(call.inputs[0]), x.shape), np.zeros(()))
-            with_bias = ((W.shape[1] + 1) * ROUNDOFF * b) ** 2
-            self.variances[id(call.outputs[0])] = z.times(W).variance + with_bias
+            of_units = self._rows(call).times(W.reshape(len(W), -1)).variance
+            of_units = of_units + ((W[0].size + 1) * ROUNDOFF * b) ** 2
+            made = arranged.output(of_units) if arranged else of_units
+            self.variances[id(call.outputs[0])] = made
+            return
+        if arranged is not None:
+            z = self._rows(call)
+            slopes = self._slopes(of_each_row(call), z.value, z.variance, call.operation)
+            if call.operation == "max_pool2d":
+                slopes = at_ties(slopes, z.value, DEVIATIONS * np.sqrt(z.variance))
+            self.slopes[id(call), 0] = slopes
+            steep = (np.abs(slopes.value) + slopes.jump) ** 2
+            rows = (z.variance[:, None] @ steep)[:, 0] if steep.ndim > 2 else z.variance * steep
+            self.variances[id(call.outputs[0])] = (
+                arranged.output(rows) + (FUNCTION_ROUNDOFF * out) ** 2
+            )
             return
         variance = (FUNCTION_ROUNDOFF * out) ** 2
         for i, tensor in enumerate(call.inputs):
@@ -88,15 +112,19 @@ class BlockGradient:
                 variance = variance + own * steep
         self.variances[id(call.outputs[0])] = variance
 
+    def _rows(self, call: Call) -> Uncertain:
+        """What a call reads, as rows: its first input, or what its windows see of it."""
+        x = np.asarray(call.inputs[0])
+        variance = np.broadcast_to(self._variance(call.inputs[0]), x.shape)
+        z, arranged = Uncertain(x, variance, np.zeros(())), self.arranged[id(call)]
+        return arranged.read(z) if arranged else z
+
     def _slopes(
         self, f: Function, z: np.ndarray, variance: np.ndarray, operation: str
     ) -> Uncertain:
         elementwise = is_elementwise(f, z)
-        if not elementwise and z.ndim != 2:
-            raise ValueError(
-                f"exact_gradient: {operation} is neither elementwise nor a function of each row; "
-                "use complex_step_gradient"
-            )
+        if not elementwise and (z.ndim != 2 or np.ndim(f(z)) > 2):
+            raise _neither(operation)
         slopes = uncertain_slopes(f, z, variance, elementwise)
         self.kinks += int(np.count_nonzero(slopes.jump))
         return slopes
@@ -106,13 +134,16 @@ class BlockGradient:
         arrived = self.arriving.get(id(call.outputs[0]))
         if arrived is None:
             return
+        arranged = self.arranged[id(call)]
+        arrived = arranged.of_output(arrived) if arranged else arrived
         if call.operation in LINEAR:
             x, W, *bias = call.inputs
-            rows = Uncertain(
-                np.asarray(x), np.broadcast_to(self._variance(x), x.shape), np.zeros(())
-            )
-            self._arrive(x, arrived.times(np.asarray(W).T))
-            self._arrive(W, _weights(arrived, rows))
+            weights = np.asarray(W).reshape(len(W), -1)
+            read = arrived.times(weights.T)
+            self._arrive(x, arranged.spread(read) if arranged else read)
+            dW = _weights(arrived, self._rows(call))
+            parts = (dW.value, dW.variance, dW.jumps)
+            self._arrive(W, Uncertain(*(a.reshape(W.shape) for a in parts)))
             for b in bias:
                 self._arrive(b, _bias(arrived))
             return
@@ -121,7 +152,7 @@ class BlockGradient:
             if slopes is not None:
                 through_rows = slopes.value.ndim > arrived.value.ndim
                 share = slopes.against(arrived) if through_rows else arrived.scaled(slopes)
-                self._arrive(tensor, share)
+                self._arrive(tensor, arranged.spread(share) if arranged else share)
 
     def _arrive(self, tensor: np.ndarray, share: Uncertain) -> None:
         held = self.arriving.get(id(tensor))
@@ -162,6 +193,13 @@ class BlockGradient:
         parts = (slopes.value, slopes.variance, slopes.jump)
         self._arrive(z, Uncertain(*(np.asarray(t, np.float64) for t in parts)))
         return int(loss(a, y, reduction="none").size)
+
+
+def _neither(operation: str) -> ValueError:
+    return ValueError(
+        f"exact_gradient: {operation} is neither elementwise nor a function of each row; use "
+        "complex_step_gradient"
+    )
 
 
 def _function(call: Call, which: int) -> Function:

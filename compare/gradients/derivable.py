@@ -1,0 +1,25 @@
+"""Whether the exact gradient of a model can be derived: tried on two samples, before a training."""
+
+import numpy as np
+
+from torch_parity import manual
+from torch_parity.compare.errors import InputError
+from torch_parity.manual.models.step import Model, buffers_of
+
+
+def require_derivable(net: Model) -> None:
+    """
+    Raises:
+        InputError: the model has an operation whose exact derivative is not implemented, such as
+            batch norm, which mixes the samples.
+    """
+    rng = np.random.default_rng(0)
+    params = {name: rng.normal(size=shape) for name, shape in net.shapes().items()}
+    x, y = net.example(rng, 2)
+    try:
+        manual.exact_gradient(net, params | buffers_of(net), x, y, {})
+    except ValueError as error:
+        raise InputError(
+            f"gradients cannot be checked exactly here: {error}.\nTrain without --gradcheck: every "
+            "operation of a step is judged all the same"
+        ) from None
