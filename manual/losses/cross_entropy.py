@@ -40,8 +40,8 @@ def cross_entropy_backward(
 
 def _own_class(y: np.ndarray) -> tuple[np.ndarray, ...]:
     """Where in z the score of each label's class stands."""
-    sample, *position = np.indices(y.shape)
-    return (sample, y, *position)
+    places: np.ndarray = np.indices(y.shape)
+    return (places[0], y, *places[1:])
 
 
 def _require_classes(function: str, z: np.ndarray, y: np.ndarray) -> None:
