@@ -53,16 +53,20 @@ class Case(BaseModel):
 
     data: str = Field(
         default="digits",
-        description="digits, breast-cancer, moons, circles, flower, or the path of your own "
-        ".csv or .npz file",
+        description="digits, breast-cancer, moons, circles, flower, sums (text), or the path of "
+        "your own .csv, .npz or .txt file",
     )
     target: str | None = Field(
         default=None,
         description="the column (.csv) or array (.npz) that holds the labels of your own file",
     )
     samples: int = Field(
-        default=400, ge=8, le=10_000_000, description="points to draw for moons, circles and flower"
+        default=400,
+        ge=8,
+        le=10_000_000,
+        description="points to draw for moons, circles and flower; sums to draw for sums",
     )
+    length: int = Field(default=16, ge=2, le=4096, description="characters in a sequence of text")
     noise: float | None = Field(
         default=None,
         ge=0,
@@ -86,7 +90,7 @@ class Case(BaseModel):
         max_length=500,
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
         "width, then the inner width of each block. Of convnet: the channels of both convolutions, "
-        "then widths (8,16,32 unless given)",
+        "then widths (8,16,32 unless given). Of gpt: the width, then the heads of each block",
     )
     activation: Annotated[
         str, ACTIVATION, BeforeValidator(listed), AfterValidator(each(ACTIVATION))

@@ -53,7 +53,9 @@ from torch_parity.manual.losses.regularization import (
     penalty,
     penalty_backward,
 )
+from torch_parity.manual.models.char_lstm import CharLSTM
 from torch_parity.manual.models.convnet import ConvNet
+from torch_parity.manual.models.gpt import GPT
 from torch_parity.manual.models.mlp import MLP
 from torch_parity.manual.models.residual import Residual
 from torch_parity.manual.models.resnet import ResNet
@@ -147,6 +149,7 @@ from torch_parity.manual.ops.split import split, split_backward
 from torch_parity.manual.ops.sub import sub, sub_backward
 from torch_parity.manual.ops.sum import sum, sum_backward  # noqa: A004
 from torch_parity.manual.ops.tanh import tanh, tanh_backward
+from torch_parity.manual.ops.zero_state import zero_state, zero_state_backward
 from torch_parity.manual.optimizers.adam import Adam, adam
 from torch_parity.manual.optimizers.momentum import (
     Momentum,
@@ -158,10 +161,12 @@ from torch_parity.manual.optimizers.sgd import SGD, sgd
 
 __all__ = [
     "COURSE",
+    "GPT",
     "MLP",
     "MODULE_PATHS",
     "SGD",
     "Adam",
+    "CharLSTM",
     "ConvNet",
     "Diagnosis",
     "ExactCheck",
@@ -332,6 +337,8 @@ __all__ = [
     "with_penalty",
     "xavier_course",
     "xavier_normal",
+    "zero_state",
+    "zero_state_backward",
     "zeros",
 ]
 

@@ -62,7 +62,7 @@ def by_torch(
     outputs = many(op.twin(**options)(*tensors.values()))
     arriving = [torch.tensor(a) for a in upstream] if upstream else None
     wanted = [tensors[name] for name in differentiated]
-    grads = torch.autograd.grad(op.continued(outputs), wanted, arriving)
+    grads = torch.autograd.grad(op.continued(outputs), wanted, arriving) if wanted else ()
     return [x.detach().numpy() for x in (*outputs, *grads)]
 
 

@@ -24,6 +24,7 @@ NO_TWIN = {
     "course_gates": "torch's own weights are what it maps the course's to",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
     "image_rows": "torch.func carries tangents through convolutions itself",
+    "heads": "what torch's nn.MultiheadAttention does within itself",
     "job": "what many processes have to read; by hand it is an argument",
     "over_ranks": "what torch's engine has to be told; by hand it is two lines of distributed.py",
     "names": "torch names what is in a module by its path",
@@ -43,7 +44,9 @@ NO_TWIN = {
 # What operations share, or are found and recorded by.
 SHARED = {
     "correlation",
+    "heads",
     "course_gates",
+    "positions",
     "recurrence",
     "reduction",
     "shapes",
@@ -104,6 +107,7 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
     used_by_models |= {"buffers_of", "evaluating", "require_image"}
     layers = ("linear", "linear_no_bias", "conv2d", "conv2d_no_bias")
     parts = {f"{layer}_backward_parameters" for layer in layers}
+    parts |= {"gates", "next_state", "slopes", "gate_gradients", "states"}  # of recurrent cells
     assert public - set(manual.__all__) == parts | used_by_models
 
 

@@ -26,14 +26,14 @@ Tensors = dict[str, Tensor]
 class Names:
     """What the tensors of a step are called.
 
-    input is that of the network; outputs and inputs hold, by module path, the names of what a
-    module returns and of what it is given; masks those of the dropouts' masks. The functions name
-    the gradient of a tensor, the loss's share in that of a penalised weight, and what an optimizer
-    remembers of a parameter.
+    input is that of the network; outputs and inputs hold, by module path, the names of all that a
+    module returns and the name of what it is given; masks those of the dropouts' masks. The
+    functions name the gradient of a tensor, the loss's share in that of a penalised weight, and
+    what an optimizer remembers of a parameter.
     """
 
     input: str
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, tuple[str, ...]]
     masks: Mapping[str, str]
     gradient: Callable[[str], str]
     loss_gradient: Callable[[str], str]
@@ -71,9 +71,10 @@ class Recorder(ExitStack):
         self._keep(name, args[0])
 
     def _returned(
-        self, name: str, module: nn.Module, args: tuple[Tensor, ...], out: Tensor
+        self, names: tuple[str, ...], module: nn.Module, args: tuple[Tensor, ...], out: Any
     ) -> None:
-        self._keep(name, out)
+        for name, tensor in zip(names, returned(module, out), strict=True):
+            self._keep(name, tensor)
 
     def _keep(self, name: str, tensor: Tensor) -> None:
         self.tensors[name] = tensor.detach().clone()
@@ -101,6 +102,16 @@ class Recorder(ExitStack):
 
         self.enter_context(module.register_forward_pre_hook(remember))
         self.enter_context(module.register_forward_hook(recover))
+
+
+def returned(module: nn.Module, out: Any) -> tuple[Tensor, ...]:
+    """The tensors that a module returns. A recurrent one returns (output, (h_n, c_n)) or (output,
+    h_n), the states with an axis for its layers, of which there is one here."""
+    if not isinstance(module, nn.RNNBase):
+        return (out,)
+    output, states = out
+    states = states if isinstance(states, tuple) else (states,)
+    return (output, *(state[0] for state in states))
 
 
 # How each optimizer is made, and what it remembers of a parameter, under the names of the

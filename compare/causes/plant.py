@@ -160,6 +160,8 @@ class _InTorch(dict[str, Callable[..., Any]]):
                 for x in (read[name] if name in read else self._inputs(row, name))
             ]
             wanted = row.differentiated(inputs)[1 if parameters_alone else 0 :]
+            if not wanted:
+                return ()
             for x in wanted:
                 x.requires_grad_()
             made = _forward(row)(*inputs, **self._all_options(row, options))

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from torch_parity.compare.case import Case
 from torch_parity.compare.choices import outputs_of
 from torch_parity.compare.data.raw import Raw
+from torch_parity.compare.data.text import read_text, sums
 from torch_parity.compare.data.user_data import read
 from torch_parity.compare.errors import InputError, suggest
 
@@ -23,6 +24,8 @@ class Data:
 
     If the samples are images, image is (c, h, w), the shape that a row had, and images_dev holds
     those of the dev set before scaling, each as [h, w] or [h, w, 3].
+
+    If they are text, alphabet holds the character that each number stands for.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Data:
     classes: int
     images_dev: np.ndarray | None = None
     image: tuple[int, ...] | None = None
+    alphabet: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ SETS: dict[str, Callable[[Case], Raw]] = {
     "moons": _drawn(_moons, noise=0.2),
     "circles": _drawn(_circles, noise=0.1),
     "flower": _drawn(flower, noise=0.2),
+    "sums": lambda case: sums(case.samples, case.length, np.random.default_rng(case.seed)),
 }
 
 
@@ -108,10 +113,13 @@ def load(case: Case) -> Data:
                 f"target is {case.target!r}, but {case.data} has its own labels; leave --target out"
             )
         return _prepare(SETS[case.data](case), case)
+    if case.data.endswith(".txt"):
+        return _prepare(read_text(case.data, case.length), case)
     if case.data.endswith((".csv", ".npz")):
         return _prepare(read(case.data, case.target, case.loss == "mse_loss"), case)
     raise InputError(
-        f"data is {case.data!r}: {suggest(case.data, SETS)} (or a path that ends in .csv or .npz)"
+        f"data is {case.data!r}: {suggest(case.data, SETS)} (or a path that ends in .csv, .npz "
+        "or .txt)"
     )
 
 
@@ -177,7 +185,8 @@ def _prepare(raw: Raw, case: Case) -> Data:
                 "samples or another --dev-fraction"
             )
     if raw.x.dtype.kind == "i":
-        return Data(case.data, x_train, y_train, x_dev, y_dev, max(classes, int(raw.x.max()) + 1))
+        classes = len(raw.alphabet) or max(classes, int(raw.x.max()) + 1)
+        return Data(case.data, x_train, y_train, x_dev, y_dev, classes, alphabet=raw.alphabet)
     images, image = None, None
     if raw.x.ndim == 4:
         image, images = raw.x.shape[1:], _drawable(x_dev)

@@ -10,13 +10,15 @@ from torch_parity.compare.errors import InputError
 @dataclass(frozen=True)
 class Raw:
     """Features (m, n), or images (m, c, h, w), and labels (m,): class indices of an integer type,
-    or numbers (float). Sequences are whole numbers (m, t), with a label for each position (m, t).
+    or numbers (float). Sequences are whole numbers (m, t), with a label for each position (m, t);
+    alphabet, where they are characters, has the one that each number stands for.
     """
 
     x: np.ndarray
     labels: np.ndarray
     x_dev: np.ndarray | None = None
     labels_dev: np.ndarray | None = None
+    alphabet: str = ""
 
 
 def whole_or_real(values: np.ndarray, where: str, squared_error: bool = False) -> np.ndarray:

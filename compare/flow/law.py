@@ -161,11 +161,16 @@ class _Backward:
         return self.names.loss_gradient(x) if x in self.penalties else self.names.gradient(x)
 
     def _unread(self, node: Node) -> Iterator[Node]:
-        """An output that nothing reads on the way to the cost has a gradient of 0."""
+        """An output that nothing reads on the way to the cost has a gradient of 0, which neither
+        side records."""
         if OPERATIONS[node.operation].kind != "loss":
             for name in _continued(node):
                 if not self.reads[name]:
-                    yield Node("zeros", (name,), (self.names.gradient(name),), layer=node.layer)
+                    yield Node("zeros", (name,), (self._arriving(name),), layer=node.layer)
+
+    def _arriving(self, x: str) -> str:
+        """What the gradient of an output is called."""
+        return self.names.gradient(x) + ("" if self.reads[x] else "#unread")
 
     def _turned(self, node: Node) -> Node:
         row = OPERATIONS[node.operation]
@@ -179,7 +184,7 @@ class _Backward:
         if row.backward_parameters and tensors[0] not in self.needs:
             operation, backward = node.operation + PARAMETERS, row.backward_parameters
             tensors = tensors[1:]
-        upstream = [self.names.gradient(name) for name in _continued(node)]
+        upstream = [self._arriving(name) for name in _continued(node)]
         asked = row.asked(backward, node.inputs, node.outputs, upstream)
         options = {k: v for k, v in node.options.items() if k in option_names(backward)}
         outputs = tuple(self._share(x, node, i) for i, x in enumerate(tensors))

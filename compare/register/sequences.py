@@ -52,6 +52,9 @@ ROWS = (
     _recurrent(manual.lstm, "LSTM", 4, "output", "h_n", "c_n", through_time=True),
     _recurrent(manual.gru, "GRU", 3, "output", "h_n", through_time=True),
     Operation(
+        manual.zero_state, "layout", normal(input=(3, 4, 2)), (), ("state",), ({"width": 5},)
+    ),
+    Operation(
         manual.get_total_norm, "reduction", normal(first=(3, 4), second=(5,), third=(2, 1)),
         ("tensors",), ("total_norm",),
     ),

@@ -1,5 +1,6 @@
 """What `parity train` adds to the curves: what the run is, how it looks, how it ended."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +9,26 @@ from rich.text import Text
 from tensorboard.compat.proto.event_pb2 import Event as LogEvent
 from torch.utils.tensorboard.summary import hparams
 
+from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
+from torch_parity.compare.data.text import decode
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
+from torch_parity.compare.runs.text_model import gates, written
 from torch_parity.compare.runs.training import StepRecord, predict, score_name
+from torch_parity.compare.show.attention_maps import attention_maps
 from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.event_logs import markdown
 from torch_parity.compare.show.feature_maps import feature_maps, kernels
+from torch_parity.compare.show.gate_activations import gate_activations
 from torch_parity.compare.show.graph import graph
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
 from torch_parity.compare.show.scalars_layout import LAYOUT
 from torch_parity.compare.show.terminal import rows, verdict
 from torch_parity.compare.sources.pair import Pair
-from torch_parity.manual.models.step import Tensors
+from torch_parity.manual.models.step import Attends, Tensors
 
 HALVINGS = 4
 NO_HPARAMS = ("target", "threads", "base_error", "log_every")  # they do not change what is learned
@@ -86,6 +92,8 @@ class TrainDashboard(Dashboard):
         if d.images_dev is not None and self._pair.first_kernel:
             maps = {s: self._maps(s, params) for s in SIDES}
             self.picture("feature maps", feature_maps(d.images_dev[0], maps), summary.steps)
+        if d.alphabet:
+            self._read_and_written(params, summary.steps)
         outputs = {s: self._output(s, params, d.x_dev) for s in SIDES}
         if not d.classes or not all(np.isfinite(output).all() for output in outputs.values()):
             return
@@ -94,6 +102,27 @@ class TrainDashboard(Dashboard):
         if d.images_dev is not None:
             wrong = misclassified(d.images_dev, d.labels_dev, found)
             self.picture("misclassified", wrong, summary.steps)
+
+    def _read_and_written(self, params: Tensors, step: int) -> None:
+        """Of a model of text: what happens inside while it reads the first dev sequence, and what
+        it writes after it."""
+        alphabet, begin = self._data.alphabet, self._data.x_dev[0]
+        read = decode(begin, alphabet)
+        inside = {side: self._outputs(side, params, begin[None]) for side in SIDES}
+        net, lstm = self._pair.manual.net, self._pair.lstm
+        if lstm:
+            own = {"manual": params, "torch": all_widened(self._pair.torch.params())}
+            opened = {side: gates(lstm, own[side], inside[side]) for side in SIDES}
+            self.picture("gates", gate_activations(read, opened), step)
+        if isinstance(net, Attends):
+            looked = {side: net.attention_weights(inside[side]) for side in SIDES}
+            weights = {s: {name: a[0] for name, a in looked[s].items()} for s in SIDES}
+            self.picture("attention", attention_maps(read, weights), step)
+        texts = []
+        for side in SIDES:
+            scores = partial(self._output, side, params)
+            texts.append((side, repr(written(scores, begin, alphabet, self._case.seed))[1:-1]))
+        self.text("written after the first dev sequence", markdown(("side", "text"), texts), step)
 
     def _graph(self, record: StepRecord) -> None:
         net = self._pair.manual.net

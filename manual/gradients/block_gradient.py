@@ -123,7 +123,7 @@ class BlockGradient:
         self, f: Function, z: np.ndarray, variance: np.ndarray, operation: str
     ) -> Uncertain:
         elementwise = is_elementwise(f, z)
-        if not elementwise and z.ndim != 2:
+        if not elementwise and (z.ndim != 2 or np.ndim(f(z)) > 2):
             raise _neither(operation)
         slopes = uncertain_slopes(f, z, variance, elementwise)
         self.kinks += int(np.count_nonzero(slopes.jump))

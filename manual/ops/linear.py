@@ -13,10 +13,13 @@ from torch_parity.manual.shapes import require_shape
 def linear(x: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
     """z = x @ W.T + b                    # [m, in], [out, in], [out] -> [m, out]
 
+    Of sequences every step is a row of its own: [m, t, in] -> [m, t, out].
+
     Raises:
-        ValueError: x is not [m, in], or b is not [out] (a [out, 1] column would broadcast).
+        ValueError: x is not [m, in] (or [m, t, in]), or b is not [out] (a [out, 1] column would
+            broadcast).
     """
-    require_shape("linear", "x", x, (x.shape[0] if x.ndim else 0, W.shape[1]))
+    require_shape("linear", "x", x, (*(x.shape[:-1] or (0,)), W.shape[1]))
     require_shape("linear", "b", b, (W.shape[0],))
     return x @ W.T + b
 
@@ -32,5 +35,6 @@ def linear_backward(
 
 
 def linear_backward_parameters(dz: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """dW, db alone: in the first layer nobody asks for dx, and dz @ W is its dearest product."""
+    """dW, db alone: the first layer needs no dx, whose product is the most expensive."""
+    dz, x = (a.reshape(-1, a.shape[-1]) for a in (dz, x))  # sums over samples and steps
     return dz.T @ x, dz.sum(axis=0)
