@@ -3,6 +3,7 @@ named."""
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from torch_parity.compare.gradients.train_gradcheck import prepare
 from torch_parity.compare.judge.judge import SIDES, Side, judge
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.runs.training import State, Training
+from torch_parity.compare.show.feature_maps import feature_maps, kernels, tiled
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.recorded import Recorded, record
 from torch_parity.manual.models.step import evaluating
@@ -287,3 +289,40 @@ def test_planted_mistakes_are_named_on_either_side(side: Side, planted: tuple[st
         j = r.judge_instead(side, made, batch)
         assert j.wrong_sides == (side,), (model, name, way, j.root)
         assert any(name in names for names in j.diagnoses[side].names), (model, name, way)
+
+
+def test_tiles_stand_side_by_side_in_their_order() -> None:
+    tiles = np.arange(6 * 2 * 3.0).reshape(6, 2, 3)
+    sheet = tiled(tiles)
+    assert sheet.shape == (2 * 3 - 1, 4 * 4 - 1)
+    for i, tile in enumerate(tiles):
+        y, x = 3 * (i // 4), 4 * (i % 4)
+        assert np.array_equal(sheet[y : y + 2, x : x + 3], tile)
+    assert np.isnan(sheet).sum() == sheet.size - tiles.size
+
+
+def test_the_pictures_show_both_sides() -> None:
+    weights = {
+        side: np.full((3, 2, 3, 3), sign) for side, sign in zip(SIDES, (1.0, -1.0), strict=True)
+    }
+    panels = kernels(weights).axes
+    assert [ax.get_title() for ax in panels] == list(SIDES)
+    assert [np.nanmax(ax.images[0].get_array()) for ax in panels] == [1, -1]
+    maps = {side: {"act1": np.ones((2, 4, 4)), "act2": np.ones((5, 2, 2))} for side in SIDES}
+    titles = [ax.get_title() for ax in feature_maps(np.ones((8, 8)), maps).axes]
+    assert set(titles) == {"image", "", *(f"{n}, {s}" for n in ("act1", "act2") for s in SIDES)}
+
+
+def test_images_of_a_file_of_ones_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(size=(20, 3, 4, 5)), np.arange(20) % 3
+    np.savez(tmp_path / "mine.npz", images=images, labels=labels)
+    case = Case(
+        data=str(tmp_path / "mine.npz"), target="labels", model="convnet", standardize=False
+    )
+    loaded = data.load(case)
+    assert loaded.image == (3, 4, 5)
+    assert {row.tobytes() for row in loaded.x_train} < {image.tobytes() for image in images}
+    assert loaded.images_dev is not None
+    assert loaded.images_dev.shape == (4, 4, 5, 3)
+    assert pair.build(case, loaded).manual.net.shapes()["conv1.weight"] == (8, 3, 3, 3)

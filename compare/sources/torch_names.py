@@ -73,8 +73,13 @@ def names_for(net: manual.Model, module: nn.Module, forward: Sequence[Node], x: 
 def _outputs(
     net: manual.Model, forward: Sequence[Node], paths: set[str]
 ) -> dict[str, tuple[str, ...]]:
-    """What each module returns, by its path; the whole module, whose path is empty, the result."""
-    by_path = {node.outputs[0]: node.outputs for node in forward if node.outputs[0] in paths}
+    """What each module returns, by its path, which is all but new running statistics; the whole
+    module, whose path is empty, the result."""
+    by_path = {
+        node.outputs[0]: tuple(OPERATIONS[node.operation].continued(node.outputs))
+        for node in forward
+        if node.outputs[0] in paths
+    }
     return by_path if net.result in paths else by_path | {"": (net.result,)}
 
 
