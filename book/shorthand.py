@@ -27,6 +27,8 @@ KINDS = {
     "dropout": "Dropout",
     "norms": "Normalization",
     "images": "Convolution and pooling",
+    "recurrent": "Recurrent networks",
+    "sequences": "Symbols and gradient clipping",
     "elementary": "Elementary operations",
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",
