@@ -16,7 +16,10 @@ from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.sources import pair
 
 FOLDER = Path(__file__).parents[1] / "examples/plain"
-HIDDEN = {"residual": {"hidden": (32, 24, 24)}}
+OPTIONS = {
+    "residual": {"hidden": (32, 24, 24)},
+    "char_lstm": {"data": "sums", "samples": 700},
+}
 BATCHES = 4
 
 
@@ -24,9 +27,9 @@ def program(model: str) -> dict[str, Any]:
     return runpy.run_path(str(FOLDER / f"{model}.py"))
 
 
-@pytest.mark.parametrize("model", ["mlp", "residual", "convnet", "resnet"])
+@pytest.mark.parametrize("model", ["mlp", "residual", "convnet", "resnet", "char_lstm"])
 def test_it_takes_the_steps_that_are_judged_against_the_hand_written_ones(model: str) -> None:
-    case = Case(model=model, dtype="float32", l2=0.7, p=0.2, **HIDDEN.get(model, {}))  # type: ignore[arg-type]
+    case = Case(model=model, dtype="float32", l2=0.7, p=0.2, **OPTIONS.get(model, {}))  # type: ignore[arg-type]
     loaded = data.load(case)
     sides = pair.build(case, loaded)
     plain = program(model)
@@ -35,7 +38,11 @@ def test_it_takes_the_steps_that_are_judged_against_the_hand_written_ones(model:
         for p, ours in zip(net.parameters(), sides.torch.parameters.values(), strict=True):
             p.copy_(ours)
     rows = [slice(i * 64, (i + 1) * 64) for i in range(BATCHES)]
-    of_images = (-1, *loaded.image) if model.endswith("net") and loaded.image else (-1, 64)
+    of_images = (
+        (-1, *loaded.image)
+        if model.endswith("net") and loaded.image
+        else (-1, loaded.x_train.shape[1])
+    )
     batches = [
         [torch.tensor(a[r]) for a in (loaded.x_train.reshape(of_images), loaded.labels_train)]
         for r in rows
