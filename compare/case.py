@@ -90,7 +90,7 @@ class Case(BaseModel):
         max_length=500,
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
         "width, then the inner width of each block. Of convnet: the channels of both convolutions, "
-        "then widths (8,16,32 unless given)",
+        "then widths (8,16,32 unless given). Of gpt: the width, then the heads of each block",
     )
     activation: Annotated[
         str, ACTIVATION, BeforeValidator(listed), AfterValidator(each(ACTIVATION))

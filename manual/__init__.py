@@ -55,6 +55,7 @@ from torch_parity.manual.losses.regularization import (
 )
 from torch_parity.manual.models.char_lstm import CharLSTM
 from torch_parity.manual.models.convnet import ConvNet
+from torch_parity.manual.models.gpt import GPT
 from torch_parity.manual.models.mlp import MLP
 from torch_parity.manual.models.residual import Residual
 from torch_parity.manual.models.resnet import ResNet
@@ -160,6 +161,7 @@ from torch_parity.manual.optimizers.sgd import SGD, sgd
 
 __all__ = [
     "COURSE",
+    "GPT",
     "MLP",
     "MODULE_PATHS",
     "SGD",

@@ -16,9 +16,10 @@ from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.sources import pair
 
 FOLDER = Path(__file__).parents[1] / "examples/plain"
-OPTIONS = {
+CHOICES: dict[str, dict[str, Any]] = {
     "residual": {"hidden": (32, 24, 24)},
     "char_lstm": {"data": "sums", "samples": 700},
+    "gpt": {"data": "sums", "samples": 800, "lr": 0.1},
 }
 BATCHES = 4
 
@@ -27,9 +28,9 @@ def program(model: str) -> dict[str, Any]:
     return runpy.run_path(str(FOLDER / f"{model}.py"))
 
 
-@pytest.mark.parametrize("model", ["mlp", "residual", "convnet", "resnet", "char_lstm"])
+@pytest.mark.parametrize("model", ["mlp", "residual", "convnet", "resnet", "char_lstm", "gpt"])
 def test_it_takes_the_steps_that_are_judged_against_the_hand_written_ones(model: str) -> None:
-    case = Case(model=model, dtype="float32", l2=0.7, p=0.2, **OPTIONS.get(model, {}))  # type: ignore[arg-type]
+    case = Case(model=model, dtype="float32", l2=0.7, p=0.2, **CHOICES.get(model, {}))
     loaded = data.load(case)
     sides = pair.build(case, loaded)
     plain = program(model)
@@ -37,12 +38,9 @@ def test_it_takes_the_steps_that_are_judged_against_the_hand_written_ones(model:
     with torch.no_grad():
         for p, ours in zip(net.parameters(), sides.torch.parameters.values(), strict=True):
             p.copy_(ours)
+    shape = loaded.x_train.shape[1:]
     rows = [slice(i * 64, (i + 1) * 64) for i in range(BATCHES)]
-    of_images = (
-        (-1, *loaded.image)
-        if model.endswith("net") and loaded.image
-        else (-1, loaded.x_train.shape[1])
-    )
+    of_images = (-1, *loaded.image) if model.endswith("net") and loaded.image else (-1, *shape)
     batches = [
         [torch.tensor(a[r]) for a in (loaded.x_train.reshape(of_images), loaded.labels_train)]
         for r in rows
@@ -73,7 +71,14 @@ def test_it_takes_the_steps_that_are_judged_against_the_hand_written_ones(model:
 
 
 @pytest.mark.parametrize(
-    "model", ["mlp", pytest.param("residual", marks=pytest.mark.slow), "convnet", "resnet"]
+    "model",
+    [
+        "mlp",
+        pytest.param("residual", marks=pytest.mark.slow),
+        "convnet",
+        "resnet",
+        pytest.param("gpt", marks=pytest.mark.slow),
+    ],
 )
 def test_it_runs(
     model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -82,6 +87,7 @@ def test_it_runs(
     with torch.random.fork_rng(devices=[]):
         program(model)["main"]()
     said = capsys.readouterr().out
-    assert said.startswith("accuracy on 359 samples held back: "), said
-    assert float(said.split()[-1].rstrip("%")) > 85, said
+    what, least = ("64 pieces of text", 20) if model == "gpt" else ("359 samples", 85)
+    assert said.startswith(f"accuracy on {what} held back: "), said
+    assert float(said.split()[-1].rstrip("%")) > least, said
     assert (tmp_path / f"{model}.pt").exists()

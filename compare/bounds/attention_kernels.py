@@ -101,7 +101,7 @@ def _exponentials(
     root = (query.shape[-1] ** -0.5 if scale is None else abs(scale)) ** 0.5
     sign = -1 if scale is not None and scale < 0 else 1
     scores = (query * (sign * root)) @ (key * root).mT
-    for mask in (*attn_mask, *([np.tri(*scores.shape[-2:], dtype=bool)] if is_causal else [])):
+    for mask in (*attn_mask, *([np.tri(*scores.shape[-2:]) == 1] if is_causal else [])):
         scores = np.where(mask, scores, -np.inf)
     most = scores.max(axis=-1, keepdims=True)
     e = np.exp(scores - np.where(most == -np.inf, 0.0, most))

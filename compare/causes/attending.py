@@ -55,7 +55,8 @@ def transposed(f: Any, x: Any) -> Any:
 
 def triangle(f: Any, scores: Any, diagonal: int = 0) -> Any:
     """True where query i sees the keys 0...i + diagonal"""
-    return f["like"](np.tri(*scores.shape[-2:], diagonal), scores) == 1
+    t, s = scores.shape[-2:]
+    return f["like"](np.tri(t, s, diagonal), scores) == 1
 
 
 def seen_by(f: Any, scores: Any, masks: Sequence[Any], is_causal: bool) -> Any:

@@ -1,5 +1,6 @@
 """What `parity train` adds to the curves: what the run is, how it looks, how it ended."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
 from torch_parity.compare.runs.text_model import gates, written
 from torch_parity.compare.runs.training import StepRecord, predict, score_name
+from torch_parity.compare.show.attention_maps import attention_maps
 from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.event_logs import markdown
 from torch_parity.compare.show.feature_maps import feature_maps, kernels
@@ -26,7 +28,7 @@ from torch_parity.compare.show.pictures import boundary, confusion, misclassifie
 from torch_parity.compare.show.scalars_layout import LAYOUT
 from torch_parity.compare.show.terminal import rows, verdict
 from torch_parity.compare.sources.pair import Pair
-from torch_parity.manual.models.step import Tensors
+from torch_parity.manual.models.step import Attends, Tensors
 
 HALVINGS = 4
 NO_HPARAMS = ("target", "threads", "base_error", "log_every")  # they do not change what is learned
@@ -90,7 +92,7 @@ class TrainDashboard(Dashboard):
         if d.images_dev is not None and self._pair.first_kernel:
             maps = {s: self._maps(s, params) for s in SIDES}
             self.picture("feature maps", feature_maps(d.images_dev[0], maps), summary.steps)
-        if d.alphabet and self._pair.lstm:
+        if d.alphabet:
             self._read_and_written(params, summary.steps)
         outputs = {s: self._output(s, params, d.x_dev) for s in SIDES}
         if not d.classes or not all(np.isfinite(output).all() for output in outputs.values()):
@@ -102,22 +104,24 @@ class TrainDashboard(Dashboard):
             self.picture("misclassified", wrong, summary.steps)
 
     def _read_and_written(self, params: Tensors, step: int) -> None:
-        """Of a model of text: its gates while it reads the first dev sequence, and what it writes
-        after it."""
-        node, alphabet, begin = self._pair.lstm, self._data.alphabet, self._data.x_dev[0]
-        assert node is not None
-        shown: dict[Side, dict[str, np.ndarray]] = {}
+        """Of a model of text: what happens inside while it reads the first dev sequence, and what
+        it writes after it."""
+        alphabet, begin = self._data.alphabet, self._data.x_dev[0]
+        read = decode(begin, alphabet)
+        inside = {side: self._outputs(side, params, begin[None]) for side in SIDES}
+        net, lstm = self._pair.manual.net, self._pair.lstm
+        if lstm:
+            own = {"manual": params, "torch": all_widened(self._pair.torch.params())}
+            opened = {side: gates(lstm, own[side], inside[side]) for side in SIDES}
+            self.picture("gates", gate_activations(read, opened), step)
+        if isinstance(net, Attends):
+            looked = {side: net.attention_weights(inside[side]) for side in SIDES}
+            weights = {s: {name: a[0] for name, a in looked[s].items()} for s in SIDES}
+            self.picture("attention", attention_maps(read, weights), step)
         texts = []
         for side in SIDES:
-            own = params if side == "manual" else all_widened(self._pair.torch.params())
-            shown[side] = gates(node, own, self._outputs(side, params, begin[None]))
-            wrote = written(
-                lambda x, side=side: self._output(side, params, x),  # type: ignore[misc]
-                begin, alphabet, self._case.seed,
-            )  # fmt: skip
-            texts.append((side, repr(wrote)[1:-1]))
-        read = decode(begin, alphabet)
-        self.picture("gates", gate_activations(read, shown), step)
+            scores = partial(self._output, side, params)
+            texts.append((side, repr(written(scores, begin, alphabet, self._case.seed))[1:-1]))
         self.text("written after the first dev sequence", markdown(("side", "text"), texts), step)
 
     def _graph(self, record: StepRecord) -> None:

@@ -61,13 +61,21 @@ def names_for(net: manual.Model, module: nn.Module, forward: Sequence[Node], x: 
     names = net.names
     return Names(
         input=begins.outputs[0],
-        outputs={node.outputs[0]: node.outputs for node in forward if node.outputs[0] in paths},
+        outputs=_outputs(net, forward, paths),
         masks={path: mask for path, mask in masks.items() if path in paths},
         gradient=names.gradient,
         loss_gradient=names.loss_gradient,
         slot=names.slot,
         inputs=_between(module, forward, paths, begins.outputs[0], x),
     )
+
+
+def _outputs(
+    net: manual.Model, forward: Sequence[Node], paths: set[str]
+) -> dict[str, tuple[str, ...]]:
+    """What each module returns, by its path; the whole module, whose path is empty, the result."""
+    by_path = {node.outputs[0]: node.outputs for node in forward if node.outputs[0] in paths}
+    return by_path if net.result in paths else by_path | {"": (net.result,)}
 
 
 def _between(
@@ -98,7 +106,7 @@ def _between(
     makers = {node.outputs[0]: node for node in forward}
     found: dict[str, str] = {}
     for path, kind, out in calls:
-        node = makers.get(at.get(id(out), ""))
+        node = makers.get(path if path in paths else at.get(id(out), ""))
         if node is None or not OPERATIONS[node.operation].is_done_by(kind):
             continue
         read = node.inputs[0]

@@ -88,6 +88,14 @@ class KeepsStatistics(Protocol):
         """The running statistics before the first step, by name: 0 and 1, as in torch."""
 
 
+@runtime_checkable
+class Attends(Protocol):
+    """What a model with attention has besides."""
+
+    def attention_weights(self, t: Mapping[str, np.ndarray]) -> Tensors:
+        """What each query took of each key, from a recorded forward, to look at."""
+
+
 def buffers_of(net: Model) -> Tensors:
     """The running statistics before the first step; {} of a model that keeps none."""
     return net.buffers() if isinstance(net, KeepsStatistics) else {}

@@ -26,7 +26,7 @@ def gelu(z: np.ndarray, *, approximate: Approximate = "none") -> np.ndarray:
     approximate="tanh": Phi(z) = (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2
     """
     if approximate == "tanh":
-        return 0.5 * z * (1 + np.tanh(ROOT_2_OVER_PI * (z + CUBIC * z**3)))
+        return 0.5 * z * (1 + np.tanh(ROOT_2_OVER_PI * (z + CUBIC * z * z * z)))
     return 0.5 * z * (1 + _erf(z * ROOT_HALF))
 
 
@@ -39,8 +39,8 @@ def gelu_backward(
     dz = da ((1 + t) / 2 + z (1 - t^2) / 2 * sqrt(2/pi) (1 + 3 * 0.044715 z^2))
     """
     if approximate == "tanh":
-        t = np.tanh(ROOT_2_OVER_PI * (z + CUBIC * z**3))
-        inner = ROOT_2_OVER_PI * (1 + 3 * CUBIC * z**2)
+        t = np.tanh(ROOT_2_OVER_PI * (z + CUBIC * z * z * z))
+        inner = ROOT_2_OVER_PI * (1 + 3 * CUBIC * z * z)
         return da * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * inner)
     density = np.exp(-0.5 * z * z) * (ROOT_HALF / float(np.sqrt(np.pi)))
     return da * (0.5 * (1 + _erf(z * ROOT_HALF)) + z * density)

@@ -44,13 +44,14 @@ def scaled_dot_product_attention_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """With a the weights:  dvalue = a.T @ dout;  da = dout @ value.T
 
-    ds = a (da - sum_s da a) scale;  dquery = ds @ key;  dkey = ds.T @ query
+    ds = a (da - sum_s da a);  dquery = ds @ key * scale;  dkey = ds.T @ query * scale
     """
     factor = _scale(query, scale)
     a = _weights(query, key, attn_mask, is_causal, factor)
-    da = dout @ value.mT
-    ds = a * (da - (da * a).sum(axis=-1, keepdims=True)) * factor
-    return ds @ key, ds.mT @ query, a.mT @ dout
+    ds = dout @ value.mT  # first da, then in place
+    ds -= (ds * a).sum(axis=-1, keepdims=True)
+    ds *= a
+    return (ds @ key) * factor, ds.mT @ (query * factor), a.mT @ dout
 
 
 def _scale(query: np.ndarray, scale: float | None) -> float:
@@ -65,13 +66,15 @@ def _weights(
     scale: float,
 ) -> np.ndarray:
     """softmax(query @ key.T * scale), and 0 for what a query may not see    # [..., t, s]"""
-    scores = query @ key.mT * scale
+    scores = (query * scale) @ key.mT
     for mask in _masks(attn_mask, is_causal, scores.shape[-2:]):
         scores = np.where(mask, scores, -np.inf)
     most = scores.real.max(axis=-1, keepdims=True)
-    e = np.exp(scores - np.where(most == -np.inf, 0.0, most))
+    scores -= np.where(most == -np.inf, 0.0, most)
+    e = np.exp(scores)
     total = e.sum(axis=-1, keepdims=True)
-    return e / np.where(total == 0, 1.0, total)
+    e /= np.where(total == 0, 1.0, total)
+    return e
 
 
 def _masks(
@@ -84,4 +87,4 @@ def _masks(
             f"scaled_dot_product_attention: attn_mask is {found}, expected none or one of bool, "
             "True where a query may see a key"
         )
-    return (*attn_mask, np.tri(*shape, dtype=bool)) if is_causal else attn_mask
+    return (*attn_mask, np.tri(*shape) == 1) if is_causal else attn_mask

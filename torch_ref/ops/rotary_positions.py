@@ -18,7 +18,7 @@ def rotary_positions(
 
     def turn(x: Tensor) -> Tensor:
         at = angles(x, base)
-        pairs = x.unflatten(-1, (-1, 2)).unbind(-1) if interleaved else x.chunk(2, dim=-1)
+        pairs = (x[..., 0::2], x[..., 1::2]) if interleaved else x.chunk(2, dim=-1)
         first, second = pairs
         turned = first * at.cos() - second * at.sin(), first * at.sin() + second * at.cos()
         return torch.stack(turned, -1).flatten(-2) if interleaved else torch.cat(turned, dim=-1)
