@@ -27,6 +27,8 @@ KINDS = {
     "dropout": "Dropout",
     "norms": "Normalization",
     "images": "Convolution and pooling",
+    "recurrent": "Recurrent networks",
+    "sequences": "Symbols and gradient clipping",
     "attention": "Attention",
     "additive": "Additive attention",
     "positions": "Positions",

@@ -18,6 +18,7 @@ from torch_parity.compare.sources import pair
 FOLDER = Path(__file__).parents[1] / "examples/plain"
 CHOICES: dict[str, dict[str, Any]] = {
     "residual": {"hidden": (32, 24, 24)},
+    "char_lstm": {"data": "sums", "samples": 700},
     "gpt": {"data": "sums", "samples": 800, "lr": 0.1},
 }
 BATCHES = 4
@@ -27,7 +28,7 @@ def program(model: str) -> dict[str, Any]:
     return runpy.run_path(str(FOLDER / f"{model}.py"))
 
 
-@pytest.mark.parametrize("model", ["mlp", "residual", "convnet", "resnet", "gpt"])
+@pytest.mark.parametrize("model", ["mlp", "residual", "convnet", "resnet", "char_lstm", "gpt"])
 def test_it_takes_the_steps_that_are_judged_against_the_hand_written_ones(model: str) -> None:
     case = Case(model=model, dtype="float32", l2=0.7, p=0.2, **CHOICES.get(model, {}))
     loaded = data.load(case)

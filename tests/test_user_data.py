@@ -548,7 +548,8 @@ class TestLoad:
             np.testing.assert_array_equal(np.unique(labels), np.arange(classes))
 
     def test_every_bundled_set_is_tested_above(self) -> None:
-        assert sorted(SETS) == ["breast-cancer", "circles", "digits", "flower", "moons"]
+        """sums, which is text, in tests/test_char_lstm.py."""
+        assert sorted(SETS) == ["breast-cancer", "circles", "digits", "flower", "moons", "sums"]
 
     @pytest.mark.parametrize(
         ("name", "sklearn_load"),
@@ -626,7 +627,9 @@ class TestLoad:
         assert (data.classes, len(data.x_train), len(data.x_dev)) == (3, 4, 1)
 
     def test_unknown_name(self) -> None:
-        with pytest.raises(InputError, match=r"'moon'.*did you mean 'moons'.*\.csv or \.npz"):
+        with pytest.raises(
+            InputError, match=r"'moon'.*did you mean 'moons'.*\.csv, \.npz or \.txt"
+        ):
             load(Case(data="moon"))
 
     def test_target_of_a_bundled_set(self) -> None:

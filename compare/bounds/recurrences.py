@@ -46,7 +46,7 @@ def gru(*given: Any) -> tuple[Any, Any]:
 def lstm(*given: Any) -> tuple[Any, Any, Any]:
     """output, h_n and c_n, given all inputs and all outputs of lstm."""
     *inputs, output, _, _ = given
-    _, (_, _, _, o), cs = by_hand.states(*inputs, output)
+    _, (_, _, _, o), cs = by_hand.states(*[*inputs, output])
     again = o * np.tanh(cs)
     return again, again[:, -1], cs[:, -1]
 
@@ -85,13 +85,13 @@ def lstm_backward(*given: Any) -> tuple[Any, ...]:
     """As manual.lstm_backward."""
     doutput, dh_n, dc_n, *inputs, output = given
     input, h_0, c_0, weight_ih, weight_hh, *_ = inputs  # noqa: A001
-    _, of, cs = by_hand.states(*inputs, output)
+    _, of, cs = by_hand.states(*[*inputs, output])
     of_gates, shown = lstm_cell.slopes(of, states_before(c_0, cs), cs)
 
     def back(dh: Any, dc: Any, *slopes: Any) -> tuple[Any, ...]:
-        *of_gates, shown, kept, W = slopes
+        i, f, g, o, shown, kept, W = slopes
         dc = dc + dh * shown
-        dz = lstm_cell.gate_gradients(dh, dc, of_gates)
+        dz = lstm_cell.gate_gradients(dh, dc, (i, f, g, o))
         return dz, dz, dz @ W, dc * kept
 
     slopes = (*of_gates, shown, of[1])

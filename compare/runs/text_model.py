@@ -37,5 +37,5 @@ def gates(
     read, made = outputs[node.inputs[0]][:1], outputs[node.outputs[0]][:1]
     weights = [params[name] for name in node.inputs[3:]]
     start = np.zeros_like(made[:, 0])
-    _, of, c = states(read, start, start, *weights, made)
+    _, of, c = states(*[read, start, start, *weights, made])
     return {name: a[0] for name, a in zip("ifgoc", (*of, c), strict=True)}

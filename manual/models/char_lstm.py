@@ -119,9 +119,8 @@ class CharLSTM:
             else dropout_backward(g["drop"], mask)
         )
         zeros = np.zeros_like(t["lstm.h_n"])
-        g["embedding"], _, _, *of_weights = lstm_backward(
-            g["lstm"], zeros, zeros, t["embedding"], zeros, zeros, *self._weights(p), t["lstm"]
-        )
+        given = (g["lstm"], zeros, zeros, t["embedding"], zeros, zeros)
+        g["embedding"], _, _, *of_weights = lstm_backward(*[*given, *self._weights(p), t["lstm"]])
         names = (name for name in self.shapes() if name.startswith("lstm."))
         g |= dict(zip(names, of_weights, strict=True))
         g["embedding.weight"] = embedding_backward(

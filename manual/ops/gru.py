@@ -70,5 +70,5 @@ def gru_backward(
         db.append(of_state)
         dh = dh * of[1][:, t] + of_state @ weight_hh
     das, dbs = np.stack(da[::-1], axis=1), np.stack(db[::-1], axis=1)
-    dinput, *parameters = parameter_gradients(das, dbs, input, before, weight_ih)
-    return dinput, dh, *parameters
+    found = parameter_gradients(das, dbs, input, before, weight_ih)
+    return found[0], dh, *found[1:]

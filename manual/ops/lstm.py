@@ -85,8 +85,8 @@ def lstm_backward(
         dz.append(gate_gradients(dh, dc, (i[:, t], f[:, t], g[:, t], o[:, t])))
         dh, dc = dz[-1] @ weight_hh, dc * of[1][:, t]
     dzs = np.stack(dz[::-1], axis=1)
-    dinput, *parameters = parameter_gradients(dzs, dzs, input, before, weight_ih)
-    return dinput, dh, dc, *parameters
+    found = parameter_gradients(dzs, dzs, input, before, weight_ih)
+    return found[0], dh, dc, *found[1:]
 
 
 def states(

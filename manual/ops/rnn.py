@@ -64,5 +64,5 @@ def rnn_backward(
         dh = dz[-1] @ weight_hh
     dzs = np.stack(dz[::-1], axis=1)
     before = states_before(h_0, output)
-    dinput, *parameters = parameter_gradients(dzs, dzs, input, before, weight_ih)
-    return dinput, dh, *parameters
+    found = parameter_gradients(dzs, dzs, input, before, weight_ih)
+    return found[0], dh, *found[1:]

@@ -205,7 +205,7 @@ def names(net: nn.Module) -> Names:
     children = [name for name, _ in net.named_children()]
     return Names(
         input="h0",
-        outputs={name: name for name in children},
+        outputs={name: (name,) for name in children},
         masks={name: f"mask{name[1:]}" for name in children if name.startswith("h")},
         gradient=lambda name: f"d{name}",
         loss_gradient=lambda name: f"d{name}_loss",
