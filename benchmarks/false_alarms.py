@@ -96,6 +96,7 @@ def draw(seed: int, attempt: int, of: Range = Range()) -> tuple[Case, Data]:
         l1=float(l1),
         l2=float(l2),
         lr=float(10 ** rng.uniform(-4, -1)),
+        bias=seed % 5 != 0,
         bias_scale=float(10 ** rng.uniform(-2, 0)),
         dtype=dtype,
     )
@@ -170,6 +171,8 @@ def plant(r: Recorded, seed: int) -> Iterator[tuple[str, str, Tensors]]:
         yield LAMBDA, f"l1 {net.l1:.3g}, l2 {net.l2:.3g}", rerun(more, params, masks)
     if masks and any(a.max() != 1 for a in masks.values()):
         yield DROPOUT, "masks", rerun(net, params, {n: a * 1.001 for n, a in masks.items()})
+    if not net.bias:
+        return
     name = f"b{rng.integers(1, net.depth + 1)}"
     without = params | {name: np.zeros_like(params[name])}
     yield BIAS, name, rerun(net, without, masks)

@@ -307,11 +307,14 @@ def lesson(name: str | None, seed: int, root: Path) -> None:
     """
     from rich.console import Console
 
-    from torch_parity.lessons.command import list_all, run_lesson
-
     if name is None:
-        list_all(Console())
-    elif not run_lesson(Console(), name, seed, root):
+        from torch_parity.lessons.listing import list_lessons
+
+        list_lessons(Console())
+        return
+    from torch_parity.lessons.command import run_lesson
+
+    if not run_lesson(Console(), name, seed, root):
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""`parity lesson`: list the lessons, or run one: measure, print, draw and store it."""
+"""`parity lesson NAME`: run a lesson: measure, print, draw and store it."""
 
 import json
 from contextlib import closing
@@ -11,23 +11,13 @@ from rich.table import Table as RichTable
 from torch.utils.tensorboard import SummaryWriter
 
 from torch_parity.compare import threads
-from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.runs.made_with import made_with
 from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.scalars_layout import LAYOUT
-from torch_parity.lessons import LESSONS
+from torch_parity.lessons import find
 from torch_parity.lessons.lesson import Claim, Lesson, Measured, Table, agree
-
-
-def list_all(console: Console) -> None:
-    """Print every lesson: its idea, and the headings of the notes that it covers."""
-    table = RichTable("lesson", "what it shows", "heading in the notes", box=None, pad_edge=False)
-    for lesson in LESSONS.values():
-        table.add_row(lesson.name, escape(lesson.line), "; ".join(lesson.headings) or "-")
-    console.print(table)
-    console.print("\nparity lesson NAME runs a lesson on both sides.", highlight=False)
 
 
 def run_lesson(console: Console, name: str, seed: int, root: Path) -> bool:
@@ -36,9 +26,7 @@ def run_lesson(console: Console, name: str, seed: int, root: Path) -> bool:
     Raises:
         InputError: there is no such lesson, or nothing can be written to the runs' folder.
     """
-    if name not in LESSONS:
-        raise InputError(f"no lesson {name!r}: {suggest(name, LESSONS)}")
-    lesson = LESSONS[name]
+    lesson = find(name)
     folder = runs.create(root, None, default=name)
     console.print(f"[bold]{name}[/] ({_where(lesson)})\n", highlight=False)
     console.print(escape(lesson.text), highlight=False)

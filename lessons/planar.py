@@ -124,5 +124,6 @@ def _rows(n: Numbers, runs: dict[str, Trained]) -> list[tuple[str, ...]]:
 
 
 ZH = "一个隐藏层，1 到 50 个单元，与逻辑回归比较。"
-HEADINGS = ("计算神经网络的输出 + 激活函数 + 反向传播",)
-LESSON = Lesson("planar", HEADINGS, __doc__, measure, conclude, ZH)
+LESSON = Lesson(
+    "planar", ("计算神经网络的输出 + 激活函数 + 反向传播",), __doc__, measure, conclude, ZH
+)

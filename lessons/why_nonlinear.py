@@ -155,5 +155,6 @@ def _linear_in_torch(x: np.ndarray, W: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 ZH = "没有激活函数，多少层都只是一个线性映射。"
-HEADINGS = ("激活函数 5. 为什么需要激活函数",)
-LESSON = Lesson("why-nonlinear", HEADINGS, __doc__, measure, conclude, ZH)
+LESSON = Lesson(
+    "why-nonlinear", ("激活函数 5. 为什么需要激活函数",), __doc__, measure, conclude, ZH
+)

@@ -53,6 +53,7 @@ from torch_parity.manual.losses.regularization import (
     penalty,
     penalty_backward,
 )
+from torch_parity.manual.models.char_lstm import CharLSTM
 from torch_parity.manual.models.convnet import ConvNet
 from torch_parity.manual.models.gpt import GPT
 from torch_parity.manual.models.mlp import MLP
@@ -165,6 +166,7 @@ __all__ = [
     "MODULE_PATHS",
     "SGD",
     "Adam",
+    "CharLSTM",
     "ConvNet",
     "Diagnosis",
     "ExactCheck",

@@ -23,7 +23,7 @@ from torch._C._distributed_c10d import GradBucket
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
-from torch_parity.torch_ref.distributed import job
+from torch_parity.torch_ref.distributed import checkpoint, job
 from torch_parity.torch_ref.distributed import train as distributed
 from torch_parity.torch_ref.distributed.over_ranks import PenaltyOfParts, WeightedSum
 from torch_parity.torch_ref.distributed.train import Trainer
@@ -88,6 +88,17 @@ def stop_at_25(self: Trainer, number: int) -> Any:
     return step(self, number)
 
 
+def load_damaged(folder: Path, *args: Any) -> checkpoint.Found:
+    """A bit of the newest checkpoint has changed since it was written."""
+    if dist.get_rank() == 0:
+        path = max(folder.glob("step-*/__2_0.distcp"))
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 4
+        path.write_bytes(content)
+    return load(folder, *args)
+
+
+load = checkpoint.load
 replicate, draw_masks, step = Trainer._replicate, Trainer._draw_masks, Trainer.step
 shards_of = job.Job.shards_of
 
@@ -104,6 +115,7 @@ MISTAKES: dict[str, list[tuple[Any, str, Any]]] = {
     "same_mask_on_every_rank": [(Trainer, "_draw_masks", own_masks)],
     "overlapping_shards": [(job.Job, "shards_of", first_shards)],
     "rate_times_ranks": [(distributed, "read", read_with_rate_times_ranks)],
+    "damaged checkpoint": [(checkpoint, "load", load_damaged)],
     "stop at 25": [(Trainer, "step", stop_at_25)],
 }
 

@@ -342,3 +342,81 @@ def test_an_unknown_fault_is_bad_input() -> None:
     ended = parity("faults", "lambda_dubled")
     assert ended.status == 2
     assert "did you mean 'lambda_doubled'?" in ended.err
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_mistakes_of_layers_without_a_bias_are_named(side: Side) -> None:
+    """The same causes, in a network whose layers have weights alone."""
+    r = third_step(bias=False)
+    assert not any("b" in name for n in r.nodes for name in n.outputs)
+    for name in (
+        "weights_not_transposed",
+        "weights_transposed_backward",
+        "scores_scaled",
+        "gradient_before_dropout",
+        "already_updated_weights",
+        "weight_gradient_transposed",
+        "sign",
+        "averaged_twice",
+        "in_place_activation",
+    ):
+        found = with_mistake(r, side, planted(name, r, side)).diagnoses[side]
+        assert found.names == (frozenset({name}),), (name, found)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_mask_of_ones_own_is_one_mistake_where_a_layer_keeps_all_its_units(side: Side) -> None:
+    """One small layer's draw may drop nothing; the others show that it was a draw."""
+    r = third_step(hidden=(6, 1))
+    own = {f"mask{k}": np.full_like(r.start[f"mask{k}"], 1 / 0.7) for k in (1, 2)}
+    own["mask1"][::2, ::2] = 0
+
+    def masked_by(mask: np.ndarray) -> Any:
+        return lambda f, a, given: a * f["like"](mask, a)
+
+    changed = tuple(
+        replace(n, formula=masked_by(own[n.inputs[1]])) if n.operation.startswith("dropout") else n
+        for n in r.nodes
+    )
+    found = with_mistake(r, side, changed).diagnoses[side]
+    assert found.names == (frozenset({"another_mask"}),), found
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_an_offset_that_later_layers_show_explains_the_one_entry_before_them(side: Side) -> None:
+    """A layer of one unit shows no constant by itself."""
+    r = third_step(hidden=(5, 1))
+    nodes = planted("bias_gradient_offset", r, side)
+    found = with_mistake(r, side, nodes).diagnoses[side]
+    assert found.names == (frozenset({"bias_gradient_offset"}),), found
+    assert {"db1", "db2", "db3"} == set(found.alternatives[0][0].tensors)
+    alone = tuple(y if "db2" in n.outputs else n for n, y in zip(r.nodes, nodes, strict=True))
+    assert with_mistake(r, side, alone).diagnoses[side].verdict == "unknown"
+
+
+def test_entries_that_are_alike_show_no_factor() -> None:
+    """An L1 penalty of a dead unit adds the same number everywhere, whatever the mistake."""
+    step = np.full(3, 0.0125)
+    assert common_factor(1.1 * step, np.zeros(3), step, 1e-16 * step) is None
+    base = np.array([0.0, 0.3, -0.2])
+    found = common_factor(base + 1.1 * step, base, step, np.full(3, 1e-16))
+    assert found == pytest.approx(1.1, rel=1e-13)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_float16_is_named_where_its_smallest_numbers_are_lost(side: Side) -> None:
+    """Adam's squares are below the least number of float16, so that only its ends are rounded."""
+    r = third_step(optimizer="adam", hidden=(6, 5, 4), activation="sigmoid", l2=0.0, p=0.0)
+    found = with_mistake(r, side, planted("float16", r, side)).diagnoses[side]
+    assert found.names == (frozenset({"float16"}),), found
+
+
+def test_labels_are_read_where_the_gradient_is_rounded_to_0() -> None:
+    r = third_step(loss="binary_cross_entropy", output="sigmoid", seed=33)
+    scaled = {**r.start, "W3": r.start["W3"] * 200}
+    right = execute(r.nodes, scaled, "manual")
+    assert (right["da3"] == 0).any()
+    nodes = plant(CATALOGUE["shuffled_labels"], r.nodes, scaled, right, np.random.default_rng(0))
+    assert nodes is not None
+    j = judge(r.nodes, scaled, execute(nodes, scaled, "manual"), right)
+    assert frozenset({"shuffled_labels"}) in j.diagnoses["manual"].names

@@ -119,7 +119,7 @@ def start_all(root: Path) -> None:
     planned("undisturbed", 3, False, None, *long)
     planned("fsdp-undisturbed", 3, True, None, *long)
     planned("fsdp-resumed", 3, True, "stop at 25", *long)
-    planned("fsdp-resumed", 3, True, None)
+    planned("fsdp-resumed", 3, True, "damaged checkpoint")
     planned("fewer", 4, False, "stop at 25", *long)
     planned("fewer", 2, True, None)
     (root / "runs.json").write_text(json.dumps(plan))
@@ -185,10 +185,12 @@ def test_a_killed_rank_changes_nothing(runs: Path, tmp_path: Path) -> None:
     assert (tmp_path / "rank-0-killed").exists(), said
     assert_same_end(folder, runs / "undisturbed")
     assert curves(folder) == curves(runs / "undisturbed")
-    assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-30"]
+    kept = sorted(p.name for p in (folder / "checkpoints").iterdir())
+    assert kept == ["step-20", "step-20.json", "step-30", "step-30.json"]
 
 
 def test_fsdp_resumes_as_if_it_had_not_stopped(runs: Path) -> None:
+    """From step 10, since the checkpoint of step 20 is damaged."""
     assert_same_end(runs / "fsdp-resumed", runs / "fsdp-undisturbed")
     assert curves(runs / "fsdp-resumed") == curves(runs / "fsdp-undisturbed")
 

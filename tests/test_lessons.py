@@ -262,6 +262,31 @@ def test_residual() -> None:
         denied("residual", **{f"shortcut_scaled/named/{side}": 0.0})
 
 
+def test_recurrent() -> None:
+    n = concluded("recurrent")
+    for side in ("manual", "torch"):
+        assert n[f"length/0.5/{side}"] == pytest.approx(0.5**30, rel=1e-6)
+        assert n[f"length/keeps/{side}"] == pytest.approx((1 / (1 + np.exp(-4))) ** 30, rel=1e-6)
+        denied("recurrent", **{f"exact/{side}": 0.1})
+        denied("recurrent", **{f"length/1.5/{side}": 1.0})
+        denied("recurrent", **{f"length/forgets/{side}": 0.5})
+        denied("recurrent", **{f"clip/after/{side}": 2.0})
+        denied("recurrent", **{f"clip/turned/{side}": 0.1})
+        denied("recurrent", **{f"state_not_carried/named/{side}": 0.0})
+
+
+def test_attention() -> None:
+    n = concluded("attention")
+    for side in ("manual", "torch"):
+        for what in ("exact", "later", "order", "dbk"):
+            denied("attention", **{f"{what}/{side}": 0.1})
+        denied("attention", **{f"plain/512/{side}": 0.2})
+        denied("attention", **{f"plain gradient/512/{side}": 0.05})
+        denied("attention", **{f"causal_mask_missing/named/{side}": 0.0})
+    for what in ("plain", "scaled", "plain gradient", "scaled gradient"):
+        assert n[f"{what}/64/manual"] == pytest.approx(n[f"{what}/64/torch"], rel=1e-12)
+
+
 def test_backprop_ninja(monkeypatch: pytest.MonkeyPatch) -> None:
     n = concluded("backprop-ninja")
     for side in ("manual", "torch"):

@@ -142,9 +142,10 @@ class TestBeforeFirstUse:
     def test_a_name_that_computes_brings_them(self) -> None:
         assert python(f"from torch_parity import check; {HEAVY}") == "['numpy', 'torch']"
 
-    def test_the_list_of_known_mistakes_does_not_wait_for_torch(self) -> None:
+    @pytest.mark.parametrize("command", ["faults", "lesson"])
+    def test_a_list_does_not_wait_for_torch(self, command: str) -> None:
         imported = "from torch_parity.compare.cli import parity"
-        listed = "parity(['faults'], standalone_mode=False)"
+        listed = f"parity(['{command}'], standalone_mode=False)"
         assert python(f"{imported}; {listed}; {HEAVY}").splitlines()[-1] == "['numpy']"
 
 

@@ -25,6 +25,7 @@ NO_TWIN = {
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
     "heads": "what torch's nn.MultiheadAttention does within itself",
     "image_rows": "torch.func carries tangents through convolutions itself",
+    "heads": "what torch's nn.MultiheadAttention does within itself",
     "job": "what many processes have to read; by hand it is an argument",
     "over_ranks": "what torch's engine has to be told; by hand it is two lines of distributed.py",
     "names": "torch names what is in a module by its path",
@@ -44,6 +45,7 @@ NO_TWIN = {
 # What operations share, or are found and recorded by.
 SHARED = {
     "correlation",
+    "heads",
     "course_gates",
     "heads",
     "positions",
@@ -107,6 +109,7 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
     used_by_models |= {"buffers_of", "evaluating", "require_image"}
     layers = ("linear", "linear_no_bias", "conv2d", "conv2d_no_bias")
     parts = {f"{layer}_backward_parameters" for layer in layers}
+    parts |= {"gates", "next_state", "slopes", "gate_gradients", "states"}  # of recurrent cells
     assert public - set(manual.__all__) == parts | used_by_models
 
 

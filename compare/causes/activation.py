@@ -15,6 +15,7 @@ from torch_parity.compare.causes.cause import (
     on,
     one,
 )
+from torch_parity.compare.causes.layers import LINEAR
 from torch_parity.compare.causes.remedies import of_activation, of_slope
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS, of_kind
@@ -139,7 +140,7 @@ def _overwritten(node: Node, e: Evidence) -> Iterable[Node]:
         replace(
             node,
             formula=lambda f, *inputs, name=n.operation, options=n.options: f[name](
-                f["linear"](*inputs), **options
+                f[node.operation](*inputs), **options
             ),
         )
         for n in e.graph.readers(node.outputs[0])
@@ -152,7 +153,7 @@ def _without_the_product_rule(f: Any, da: Any, z: Any) -> Any:
     return da * f["sigmoid"](z)
 
 
-IN_PLACE = Effect(on("linear"), _overwritten)
+IN_PLACE = Effect(LINEAR, _overwritten)
 HANDED_ON = Effect(_sloped(forward), into("identity"))
 
 CAUSES = (

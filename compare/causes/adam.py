@@ -73,6 +73,37 @@ def _counted_otherwise(count: Callable[[int, int], int]) -> Change:
     return change
 
 
+def _stands_at(count: Callable[[Any], Any]) -> Change:
+    """The recorded counter itself, unless a later step shows that it moves."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        unseen = e.rng is None and node.outputs[0] not in e.trace
+        return [] if unseen or True in _moves_later(node, e) else by(lambda f, t: count(t))(node, e)
+
+    return change
+
+
+def _frozen(node: Node, e: Evidence) -> Iterable[Node]:
+    """In every step the t of the first, or the one that the first began with."""
+    given = e.known.get(node.inputs[-1].removeprefix("new_").partition("@")[0])
+    tried = (1,) if given is None else (1, int(given))
+    return [replace(node, formula=_adam(count=_always(n))) for n in tried]
+
+
+def _behind(node: Node, e: Evidence) -> Iterable[Node]:
+    """The recorded counter is one behind, unless a later step shows that it stands."""
+    unseen = e.rng is None and node.outputs[0] not in e.trace
+    return [] if unseen or False in _moves_later(node, e) else by(lambda f, t: t * 1)(node, e)
+
+
+def _moves_later(node: Node, e: Evidence) -> list[bool]:
+    """Whether the next recorded count of the same parameter is greater by 1, if there is one."""
+    name = node.outputs[0]
+    later = (n for n in e.nodes if COUNT(n, e) and n.inputs[0] in (f"new_{name}", name))
+    counts = [(e.trace.get(name), e.trace.get(n.outputs[0])) for n in later if n is not node]
+    return [int(b) == int(a) + 1 for a, b in counts if a is not None and b is not None]
+
+
 def _from_zero(node: Node, e: Evidence) -> Iterable[Node]:
     """t - 1: in a first step that divides by 0, so where one was judged, t did not count so."""
     if any(int(e.known.get(n.inputs[-1], 0)) == 1 for n in e.nodes if ADAM(n, e)):
@@ -177,8 +208,9 @@ CAUSES = (
         "t = t + 1  # before the update, every step",
         "torch.optim.Adam(...)  # one optimizer for the whole run, not a new one a step",
         (
-            one(by(lambda f, t: t * 1), COUNT),
-            one(by(_adam(count=lambda t: 1)), ADAM),
+            one(_stands_at(lambda t: t * 1), COUNT),
+            one(_stands_at(lambda t: t * 0 + 1), COUNT),
+            one(_frozen, ADAM),
         ),
     ),
     Cause(
@@ -186,7 +218,7 @@ CAUSES = (
         "Adam counts its steps from 0: the correction uses t - 1.",
         "t = t + 1  # before the update: the first step has t = 1",
         "torch.optim.Adam(...)  # its first step has t = 1",
-        (one(_from_zero, ADAM),),
+        (one(_from_zero, ADAM), one(_behind, COUNT)),
     ),
     Cause(
         "adam_step_count_per_parameter",

@@ -42,6 +42,7 @@ class Evidence:
     rng: np.random.Generator | None = None
     drawn: dict[str, Any] = field(default_factory=dict)
     read: dict[str, list[float]] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)  # asked for before any tensor had shown it
     memo: dict[Any, Any] = field(default_factory=dict)  # what the diagnosis has computed already
 
     def number(
@@ -57,6 +58,8 @@ class Evidence:
             return [self.drawn[name]]
         value = estimate()
         if value is None or not np.isfinite(value):
+            if name not in self.read:
+                self.unread.add(name)
             return self.read.get(name, [])
         self.read.setdefault(name, []).append(value)
         return [value]
@@ -161,11 +164,21 @@ def common_factor(
 
     Every entry allows an interval of f; the middle of what all of them allow is the answer, so a
     factor that explains the record is found if there is one. None if fewer than two entries show
-    it: one entry is explained by any formula with a free number.
+    it, or all that do are alike: one entry is explained by any formula with a free number.
     """
     at = direction != 0
     if made.shape != direction.shape or np.count_nonzero(at) < 2:
         return None
-    middle = (made - base)[at] / direction[at]
-    reach = np.broadcast_to(error, made.shape)[at] / np.abs(direction[at])
-    return float((np.max(middle - reach) + np.min(middle + reach)) / 2)
+    wide = direction[at].astype(np.longdouble)  # a quotient rounded once more would be off by that
+    base, error = (np.broadcast_to(a, made.shape)[at] for a in (base, error))
+    moved = made[at].astype(np.longdouble) - base
+    show = np.abs(moved) > error
+    if all(_alike(a[show], error[show]) for a in (np.abs(wide), base)):
+        return None
+    low, high = (moved - error) / wide, (moved + error) / wide
+    return float((np.minimum(low, high).max() + np.maximum(low, high).min()) / 2)
+
+
+def _alike(entries: np.ndarray, error: np.ndarray) -> bool:
+    """Whether they are one number, or none, up to their rounding."""
+    return entries.size < 2 or bool(np.ptp(entries) <= error.max())

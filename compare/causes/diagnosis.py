@@ -5,13 +5,13 @@ itself recorded, so two mistakes in one step do not blur one another. The smalle
 that explains every wrong tensor is the answer; two such sets are an ambiguity, none is unknown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from torch_parity.compare.bounds.precision import all_widened, is_real
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.cause import Effect, Evidence
+from torch_parity.compare.causes.cause import Cause, Effect, Evidence
 from torch_parity.compare.causes.explanation import Diagnosis, Explanation, smallest
 from torch_parity.compare.causes.intervention import Changed, Stretches, shown_by
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
@@ -23,12 +23,16 @@ WIDER = "wider_precision"
 
 
 def diagnose(
-    side: Trace, replayed: tuple[Replayed, ...], other: Mapping[str, np.ndarray]
+    side: Trace,
+    replayed: tuple[Replayed, ...],
+    other: Mapping[str, np.ndarray],
+    among: Collection[str] = CATALOGUE,
 ) -> Diagnosis | None:
     """Explain every wrong tensor of one side; None if there is none that can be judged.
 
     What was given may hold batch (the full batch size) and previous_dW1... (the gradients of the
-    step before); other is what the other side made. They only serve causes that need them.
+    step before); other is what the other side made. They only serve causes that need them. among
+    are the names of the causes that come into question.
     """
     faulty = [r for r in replayed if r.wrong]
     wrong = {r.name: i for i, r in enumerate(faulty)}
@@ -50,10 +54,12 @@ def diagnose(
     ways = CATALOGUE[WIDER].ways
     right_but_wider = wider & {n for way in ways for n in _explained(way, evidence, leading, wrong)}
     found: list[Explanation] = []
-    for cause in CATALOGUE.values():
-        explained: dict[str, Changed] = {}
-        for way in cause.ways:
-            explained |= _explained(way, evidence, leading, wrong) | explained
+    for cause in (CATALOGUE[name] for name in CATALOGUE if name in among):
+        explained = _by_any_way(cause, evidence, leading, wrong)
+        if not evidence.unread.isdisjoint(evidence.read):  # shown by a later tensor
+            evidence.memo.clear()
+            explained = _by_any_way(cause, evidence, leading, wrong)
+        evidence.unread.clear()
         if cause.name != WIDER:  # numbers that are right in another type need no other mistake
             explained = {n: c for n, c in explained.items() if n not in right_but_wider}
         if explained:
@@ -68,6 +74,16 @@ def _in_one_precision(dtype: np.dtype, arrays: Mapping[str, np.ndarray]) -> dict
         name: a.astype(dtype, copy=False) if is_real(np.asarray(a).dtype) else np.asarray(a)
         for name, a in arrays.items()
     }
+
+
+def _by_any_way(
+    cause: Cause, evidence: Evidence, leading: Stretches, wrong: Mapping[str, int]
+) -> dict[str, Changed]:
+    """The wrong tensors that any form of a mistake accounts for, by the first form that does."""
+    explained: dict[str, Changed] = {}
+    for way in cause.ways:
+        explained |= _explained(way, evidence, leading, wrong) | explained
+    return explained
 
 
 def _explained(

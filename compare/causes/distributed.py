@@ -18,7 +18,7 @@ from torch_parity.compare.causes.cause import (
     one,
     read_also,
 )
-from torch_parity.compare.causes.loss import LINEAR_BACKWARD
+from torch_parity.compare.causes.layers import PARAMETERS, of_parameters
 from torch_parity.compare.causes.optimizer import UPDATE
 from torch_parity.compare.causes.penalty import GRADIENT, scaled_everywhere
 from torch_parity.compare.flow.nodes import Node
@@ -116,11 +116,13 @@ def _penalty_in_own_gradient(node: Node, e: Evidence) -> Iterable[Node]:
     penalty = e.penalty()
     if penalty is None or _ranks(e) == 1 or not _sums(e):
         return []
-    n = len(node.inputs)
+    n, at = len(node.inputs), node.outputs.index(of_parameters(node)[0])
 
     def formula(f: Any, *inputs: Any) -> Any:
-        *dx, dW, db = f[node.operation](*inputs[:n])
-        return (*dx, f["penalty_backward"](dW, inputs[n], **penalty), db)
+        made = f[node.operation](*inputs[:n])
+        many = list(made) if isinstance(made, tuple) else [made]
+        many[at] = f["penalty_backward"](many[at], inputs[n], **penalty)
+        return tuple(many)
 
     assert node.forward is not None
     return [read_also(node, formula, node.forward.inputs[1])]
@@ -145,7 +147,7 @@ def _not_again(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 _IN_OWN_GRADIENT = (
-    Effect(LINEAR_BACKWARD, _penalty_in_own_gradient),
+    Effect(PARAMETERS, _penalty_in_own_gradient),
     Effect(GRADIENT, _not_again),
 )
 

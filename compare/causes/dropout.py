@@ -75,12 +75,45 @@ def _another_mask(node: Node, e: Evidence) -> Iterable[Node]:
     mask = _mask(node, e)
     assert mask is not None
     if e.rng is not None:
-        other = np.where(e.rng.random(mask.shape) < 1 / was, was, 0).astype(mask.dtype)
-        return [_fixed_mask(node, other)]
+        return [_fixed_mask(node, _drawn_mask(node, e, mask.shape, was))]
     shown = _shown_mask(node, e, was)
-    if shown is None or shown.all() or (FORWARD(node, e) and np.array_equal(shown, mask)):
-        return []  # a draw that keeps every unit is no draw
+    if shown is None or (FORWARD(node, e) and np.array_equal(shown, mask)):
+        return []
+    if shown.all() and not _drops_elsewhere(node, e):
+        return []  # a draw that keeps every unit of every layer is no draw
     return [_fixed_mask(node, shown)]
+
+
+def _another_mask_kept(node: Node, e: Evidence) -> Iterable[Node]:
+    """Backward, the mask that the forward pass shows; where it shows none (a = 0), its own."""
+    scale, forward = _scale_of(node, e), node.forward
+    if e.rng is not None or scale is None or forward is None:
+        return _another_mask(node, e)
+    shown, made = _shown_mask(node, e, scale), _shown_mask(forward, e, scale)
+    if shown is None or made is None:
+        return _another_mask(node, e)
+    return [_fixed_mask(node, np.where(e.known[forward.inputs[0]] != 0, made, shown))]
+
+
+def _drops_elsewhere(node: Node, e: Evidence) -> bool:
+    """Whether another layer shows a mask of its own, in the same direction."""
+    for other in e.nodes:
+        scale = _scale_of(other, e) if other.operation == node.operation else None
+        if other is not node and scale is not None:
+            shown = _shown_mask(other, e, scale)
+            if shown is not None and not shown.all() and not np.array_equal(shown, _mask(other, e)):
+                return True
+    return False
+
+
+def _drawn_mask(node: Node, e: Evidence, shape: tuple[int, ...], scale: float) -> np.ndarray:
+    """A mask for planting, the same forward and backward, that drops something."""
+    key = f"mask of {(node.forward or node).outputs[0]}"
+    while key not in e.drawn or e.drawn[key].all():
+        assert e.rng is not None
+        e.drawn[key] = np.where(e.rng.random(shape) < 1 / scale, scale, 0)
+    mask: np.ndarray = e.drawn[key]
+    return mask
 
 
 def _uninvited_mask(node: Node, e: Evidence) -> Iterable[Node]:
@@ -88,12 +121,8 @@ def _uninvited_mask(node: Node, e: Evidence) -> Iterable[Node]:
     if _scale_of(node, e) is not None:
         return []
     if e.rng is not None:
-        of = node.forward or node
-        key = f"mask of {of.outputs[0]}"
-        if key not in e.drawn:
-            kept = e.rng.random(e.known[of.inputs[0]].shape) < 0.7
-            e.drawn[key] = np.where(kept, 1 / 0.7, 0)
-        return [_fixed_mask(node, e.drawn[key])]
+        shape = e.known[(node.forward or node).inputs[0]].shape
+        return [_fixed_mask(node, _drawn_mask(node, e, shape, 1 / 0.7))]
     shown = _shown_mask(node, e, None)
     return [] if shown is None else [_fixed_mask(node, shown)]
 
@@ -187,7 +216,7 @@ CAUSES = (
         "One side draws its own mask instead of the shared one.",
         "h = dropout(a, mask)  # the mask that was handed over",
         "recover_mask(p, state, a)  # replay torch's generator on ones",
-        (_both(_another_mask),),
+        ((Effect(FORWARD, _another_mask), Effect(BACKWARD, _another_mask_kept)),),
     ),
     Cause(
         "dropout_missing",

@@ -1,7 +1,7 @@
 """The smallest set of known mistakes that explains every wrong tensor."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from torch_parity.compare.causes.cause import Cause
@@ -57,6 +57,14 @@ class Diagnosis:
     def names(self) -> tuple[frozenset[str], ...]:
         """The names of each alternative."""
         return tuple(frozenset(e.cause.name for e in a) for a in self.alternatives)
+
+
+def told_apart(found: Diagnosis, longer: Diagnosis) -> Diagnosis:
+    """Those of several alternatives that a longer record leaves, if it leaves any."""
+    left = tuple(
+        a for a, names in zip(found.alternatives, found.names, strict=True) if names in longer.names
+    )
+    return replace(found, alternatives=left) if left else found
 
 
 def smallest(found: list[Explanation], wrong: list[str]) -> Diagnosis:

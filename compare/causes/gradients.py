@@ -1,6 +1,6 @@
 """Mistakes in the gradients of weights and biases: their shape, their sums, their sign."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,32 +10,18 @@ from torch_parity.compare.causes.cause import (
     Cause,
     Change,
     Evidence,
-    by,
+    common_factor,
     is_loss,
-    on,
     one,
     read_also,
 )
+from torch_parity.compare.causes.layers import BIAS_GRADIENT, PARAMETERS, on_parameters
 from torch_parity.compare.flow.nodes import Node
 
-PARAMETERS = on("linear_backward", "linear_backward_parameters")
 
-
-def parts(change: Callable[[Any, Any, Any, Any], tuple[Any, Any]]) -> Callable[..., Any]:
-    """dW, db -> change(dz, x, dW, db), dx (if there is one) as it is."""
-
-    def formula(f: Any, dz: Any, x: Any, *rest: Any, **options: Any) -> Any:
-        if rest:
-            dx, dW, db = f["linear_backward"](dz, x, *rest)
-            return (dx, *change(dz, x, dW, db))
-        return change(dz, x, *f["linear_backward_parameters"](dz, x))
-
-    return formula
-
-
-def _turned(dz: Any, x: Any, dW: Any, db: Any) -> tuple[Any, Any]:
+def _turned(dz: Any, x: Any, dW: Any, *db: Any) -> tuple[Any, ...]:
     """x.T @ dz, brought into the shape of W: of a square W that is the transpose."""
-    return (x.T @ dz).reshape(dW.shape), db
+    return ((x.T @ dz).reshape(dW.shape), *db)
 
 
 def _mean_for_sum(dz: Any, x: Any, dW: Any, db: Any) -> tuple[Any, Any]:
@@ -57,20 +43,21 @@ def _before_the_slope(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 def _offset(node: Node, e: Evidence) -> Iterable[Node]:
-    """db + c: the same constant in every entry."""
+    """db + c: the same constant in every entry of every layer."""
     name = node.outputs[-1]
 
     def estimate() -> float | None:
         dz, made = e.known.get(node.inputs[0]), e.trace.get(name)
-        if dz is None or made is None or made.shape != dz.shape[1:] or made.size < 2:
+        if dz is None or made is None or made.shape != dz.shape[1:]:
             return None
-        return float((made.astype(np.float64) - dz.sum(axis=0, dtype=np.float64)).mean())
+        right, size = dz.sum(axis=0, dtype=np.float64), np.abs(dz).sum(axis=0)
+        return common_factor(made, right, np.ones(made.shape), e.eps * (np.abs(made) + size))
 
     def formula(f: Any, *inputs: Any, constant: float) -> Any:
         *rest, db = f[node.operation](*inputs)
         return (*rest, db + constant)
 
-    found = e.number(f"offset of {name}", estimate, lambda rng: float(rng.uniform(0.01, 1)))
+    found = e.number("offset", estimate, lambda rng: float(rng.uniform(0.01, 1)))
     return [
         replace(node, formula=formula, options={**node.options, "constant": c})
         for c in found
@@ -110,28 +97,28 @@ CAUSES = (
         "transpose.",
         "dW = dz.T @ h  # (out, in), as W",
         "W.grad  # has the shape of W",
-        (one(by(parts(_turned)), PARAMETERS),),
+        (one(on_parameters(_turned), PARAMETERS),),
     ),
     Cause(
         "bias_gradient_averaged",
         "The bias gradient is the mean over the samples, where dz carries the 1/m already.",
         "db = dz.sum(axis=0)  # not dz.mean(axis=0)",
         "b.grad  # autograd sums over the batch",
-        (one(by(parts(_mean_for_sum)), PARAMETERS),),
+        (one(on_parameters(_mean_for_sum), BIAS_GRADIENT),),
     ),
     Cause(
         "bias_gradient_before_the_slope",
         "The bias gradient is summed over the gradient of the activation, not over that of z.",
         "db = dz.sum(axis=0)  # not da.sum(axis=0)",
         "b.grad  # autograd takes the slope into account",
-        (one(_before_the_slope, PARAMETERS),),
+        (one(_before_the_slope, BIAS_GRADIENT),),
     ),
     Cause(
         "bias_gradient_offset",
         "A constant is added to every entry of the bias gradient.",
         "db = dz.sum(axis=0)",
         "b.grad  # nothing is added to it",
-        (one(_offset, PARAMETERS),),
+        (one(_offset, BIAS_GRADIENT),),
         tuned=True,
     ),
     Cause(

@@ -1,6 +1,6 @@
 """Mistakes around weights and biases: layout, axes, and which version of them is used."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,26 +11,39 @@ from torch_parity.compare.causes.cause import (
     Evidence,
     by,
     is_loss,
-    on,
     one,
     read_also,
 )
-from torch_parity.compare.causes.gradients import PARAMETERS, parts
+from torch_parity.compare.causes.layers import (
+    BACKWARD,
+    BIAS_GRADIENT,
+    BIASED,
+    LINEAR,
+    PARAMETERS,
+    of_parameters,
+    on_parameters,
+)
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS
 
-LINEAR = on("linear")
-BACKWARD = on("linear_backward")
 
-
-def _not_transposed(f: Any, x: Any, W: Any, b: Any) -> Any:
+def _not_transposed(f: Any, x: Any, W: Any, *b: Any) -> Any:
     """x @ W for a square W; otherwise the shape that fits, which is not the transpose."""
-    return x @ W.reshape((W.shape[1], W.shape[0])) + b
+    z = x @ W.reshape((W.shape[1], W.shape[0]))
+    return z + b[0] if b else z
 
 
-def _dx_transposed(f: Any, dz: Any, x: Any, W: Any) -> Any:
-    _, dW, db = f["linear_backward"](dz, x, W)
-    return dz @ W.T.reshape((W.shape[0], W.shape[1])), dW, db
+def _dx_by(weights: Callable[[Any], Any]) -> Change:
+    """dx through other weights; dW and db as they are."""
+
+    def change(node: Node, e: Evidence) -> Iterable[Node]:
+        def formula(f: Any, dz: Any, x: Any, W: Any) -> Any:
+            _, *others = f[node.operation](dz, x, W)
+            return (dz @ weights(W), *others)
+
+        return [replace(node, formula=formula)]
+
+    return change
 
 
 def _bias_over_samples_less_one(dz: Any, x: Any, dW: Any, db: Any) -> tuple[Any, Any]:
@@ -73,8 +86,8 @@ def _back_to_scores(node: Node, e: Evidence) -> bool:
 
 def _times(factor: float) -> Change:
     def change(node: Node, e: Evidence) -> Iterable[Node]:
-        def formula(f: Any, x: Any, W: Any, b: Any, factor: float) -> Any:
-            return (x @ W.T + b) * factor
+        def formula(f: Any, *inputs: Any, factor: float) -> Any:
+            return f[node.operation](*inputs) * factor
 
         return [replace(node, formula=formula, options={"factor": factor})]
 
@@ -105,8 +118,8 @@ def _read_scaled(factor: float) -> Change:
 
 def _updated_weights(node: Node, e: Evidence) -> Iterable[Node]:
     def formula(f: Any, dz: Any, x: Any, W: Any, new_W: Any) -> Any:
-        _, dW, db = f["linear_backward"](dz, x, W)
-        return dz @ new_W, dW, db
+        _, *others = f[node.operation](dz, x, W)
+        return (dz @ new_W, *others)
 
     return [read_also(node, formula, f"new_{node.inputs[2]}")]
 
@@ -123,15 +136,16 @@ def _moved_weights(node: Node, e: Evidence) -> Iterable[Node]:
 
 def _stale(node: Node, e: Evidence) -> Iterable[Node]:
     """What backward made, and on top of it what the last step left in .grad."""
-    of_parameters = node.outputs[-2:]
-    previous = tuple(f"previous_{name}" for name in of_parameters)
+    previous = tuple(f"previous_{name}" for name in of_parameters(node))
     if not all(name in e.known for name in previous):
         return []
     n = len(node.inputs)
 
     def formula(f: Any, *inputs: Any) -> Any:
-        *dx, dW, db = f[node.operation](*inputs[:n])
-        return (*dx, dW + inputs[n], db + inputs[n + 1])
+        made = f[node.operation](*inputs[:n])
+        many = made if isinstance(made, tuple) else (made,)
+        at = len(many) - len(previous)
+        return (*many[:at], *(new + old for new, old in zip(many[at:], inputs[n:], strict=True)))
 
     return [read_also(node, formula, *previous)]
 
@@ -149,21 +163,21 @@ CAUSES = (
         "The gradient goes back through the transposed (or reshaped) weights.",
         "dx = dz @ W",
         "z = nn.functional.linear(x, W, b)  # leave the backward to autograd",
-        (one(by(_dx_transposed), BACKWARD),),
+        (one(_dx_by(lambda W: W.T.reshape(W.shape)), BACKWARD),),
     ),
     Cause(
         "bias_missing",
         "The bias is not added.",
         "z = x @ W.T + b",
         "nn.Linear(n_in, n_out, bias=True)",
-        (one(by(lambda f, x, W, b: x @ W.T), LINEAR),),
+        (one(by(lambda f, x, W, b: x @ W.T), BIASED),),
     ),
     Cause(
         "bias_subtracted",
         "The bias is subtracted instead of added.",
         "z = x @ W.T + b",
         "nn.Linear(n_in, n_out, bias=True)  # adds it",
-        (one(by(lambda f, x, W, b: x @ W.T - b), LINEAR),),
+        (one(by(lambda f, x, W, b: x @ W.T - b), BIASED),),
     ),
     Cause(
         "scores_scaled",
@@ -186,14 +200,14 @@ CAUSES = (
         "The bias gradient is summed over the units instead of over the samples.",
         "db = dz.sum(axis=0)",
         "b.grad  # autograd sums over the batch, dim 0",
-        (one(by(parts(lambda dz, x, dW, db: (dW, dz.sum(axis=1)))), PARAMETERS),),
+        (one(on_parameters(lambda dz, x, dW, db: (dW, dz.sum(axis=1))), BIAS_GRADIENT),),
     ),
     Cause(
         "bias_gradient_over_m_minus_1",
         "The bias gradient is averaged over m - 1 samples instead of m.",
         "db = dz.sum(axis=0)  # dz carries 1/m",
         "b.grad  # autograd needs no degrees of freedom",
-        (one(by(parts(_bias_over_samples_less_one)), PARAMETERS),),
+        (one(on_parameters(_bias_over_samples_less_one), BIAS_GRADIENT),),
     ),
     Cause(
         "gradient_before_dropout",

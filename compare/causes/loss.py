@@ -16,10 +16,10 @@ from torch_parity.compare.causes.cause import (
     on,
     one,
 )
+from torch_parity.compare.causes.layers import PARAMETERS, on_parameters
 from torch_parity.compare.causes.remedies import Remedy, of_loss, of_loss_gradient
+from torch_parity.compare.flow.graph import kind_of
 from torch_parity.compare.flow.nodes import Node
-
-LINEAR_BACKWARD = on("linear_backward", "linear_backward_parameters")
 
 
 def _other_reduction(node: Node, e: Evidence) -> Iterable[Node]:
@@ -67,27 +67,10 @@ def _one_more_m(node: Node, e: Evidence) -> float | None:
     return 1 / _samples(node, e) if _averages(e) else None
 
 
-def _parameters_over_m(node: Node, e: Evidence) -> Iterable[Node]:
-    return [replace(node, formula=_averaged_again)] if _averages(e) else []
-
-
-def _not_averaged(node: Node, e: Evidence) -> Iterable[Node]:
-    """dW and db without the 1/m that dz does not carry either, as the course writes them."""
-    return [replace(node, formula=_summed)] if _averages(e) else []
-
-
-def _summed(functions: Any, dz: Any, *inputs: Any) -> Any:
-    name = "linear_backward" if len(inputs) == 2 else "linear_backward_parameters"
-    *dx, dW, db = functions[name](dz, *inputs)
-    m = dz.shape[0]
-    return (*dx, dW * m, db * m)
-
-
-def _averaged_again(functions: Any, dz: Any, *inputs: Any) -> Any:
-    name = "linear_backward" if len(inputs) == 2 else "linear_backward_parameters"
-    *dx, dW, db = functions[name](dz, *inputs)
-    m = dz.shape[0]
-    return (*dx, dW * (1 / m), db * (1 / m))
+def _per_sample(factor: Callable[[int], float]) -> Change:
+    """dW and db with, or without, one more 1/m, where the loss averages."""
+    change = on_parameters(lambda dz, x, *grads: tuple(g * factor(len(dz)) for g in grads))
+    return lambda node, e: change(node, e) if _averages(e) else []
 
 
 def _log_epsilon(node: Node, e: Evidence) -> Iterable[Node]:
@@ -129,7 +112,8 @@ def _labels(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 def _labels_of(e: Evidence) -> np.ndarray | None:
-    """Read off da: the loss of each possible label has a gradient of its own."""
+    """Read off da: the loss of each possible label has a gradient of its own; where it is rounded
+    to 0, the prediction is as good as the label."""
     backward = next((n for n in e.nodes if is_loss_backward(n, e)), None)
     if backward is None:
         return None
@@ -138,13 +122,13 @@ def _labels_of(e: Evidence) -> np.ndarray | None:
     if a is None or y is None or da is None or da.shape != a.shape:
         return None
     if backward.operation == "cross_entropy_backward":
-        return np.asarray(da.argmin(axis=1))
+        return np.where((da < 0).any(axis=1), da.argmin(axis=1), a.argmax(axis=1))
     if backward.operation == "mse_loss_backward":
         m = a.size if backward.options["reduction"] == "mean" else 1
         used = a - da * m / 2
         nearest = np.abs(used[:, None] - y[None]).reshape(len(y), len(y), -1).max(2).argmin(1)
         return np.asarray(y[nearest])
-    return np.asarray((da < 0).astype(y.dtype))
+    return np.asarray(((da < 0) | ((da == 0) & (a > 0.5))).astype(y.dtype))
 
 
 def _permuted(used: np.ndarray, y: np.ndarray) -> bool:
@@ -161,7 +145,7 @@ def _both(change: Change) -> tuple[Effect, ...]:
 
 def _once(node: Node) -> Remedy:
     """1/m stands once: in the gradient of the loss, or, as in the course, in dW and db."""
-    if node.forward is not None and node.forward.operation == "linear":
+    if node.forward is not None and kind_of(node.forward) == "layer":
         return (
             "dW = dz.T @ h, db = dz.sum(axis=0), where dz carries 1/m; both divided by m, where it "
             "does not",
@@ -188,7 +172,7 @@ CAUSES = (
         "The loss is averaged, its gradient is not: 1/m is missing (or the other way round).",
         "dz = (a - y) / m",
         "loss = criterion(output, y)  # reduction='mean', then loss.backward()",
-        (one(_other_reduction, is_loss_backward), one(_not_averaged, LINEAR_BACKWARD)),
+        (one(_other_reduction, is_loss_backward), one(_per_sample(lambda m: m), PARAMETERS)),
         remedy=_once,
     ),
     Cause(
@@ -197,7 +181,7 @@ CAUSES = (
         "dW = dz.T @ h  # dz carries 1/m already",
         "loss.backward()  # no further loss / m",
         (
-            one(_parameters_over_m, LINEAR_BACKWARD),
+            one(_per_sample(lambda m: 1 / m), PARAMETERS),
             one(scaled(_one_more_m), is_loss_backward),
         ),
         remedy=_once,

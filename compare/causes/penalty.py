@@ -17,12 +17,12 @@ from torch_parity.compare.causes.cause import (
     one,
     read_also,
 )
+from torch_parity.compare.causes.layers import BIAS_GRADIENT
 from torch_parity.compare.causes.remedies import of_penalised_cost, of_penalty
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
 
 COST, GRADIENT = on("penalty"), on("penalty_backward")
-LINEAR_BACKWARD = on("linear_backward", "linear_backward_parameters")
 
 
 def SUM(node: Node, e: Evidence) -> bool:
@@ -89,7 +89,7 @@ def _decayed_bias(node: Node, e: Evidence) -> Iterable[Node]:
     def decay(f: Any, b: Any) -> Any:
         return rate * b + rate1 * f["sign"](b)
 
-    if LINEAR_BACKWARD(node, e):
+    if BIAS_GRADIENT(node, e):
         assert node.forward is not None
         b = node.forward.inputs[2]
 
@@ -230,7 +230,7 @@ CAUSES = (
         "The penalty is applied to the biases as well.",
         "db = dz.sum(axis=0)  # no penalty on biases",
         '[{"params": weights, "weight_decay": lambd / m}, {"params": biases, "weight_decay": 0}]',
-        (one(_decayed_bias, LINEAR_BACKWARD), one(_decayed_bias, update_of_biases)),
+        (one(_decayed_bias, BIAS_GRADIENT), one(_decayed_bias, update_of_biases)),
     ),
     Cause(
         "l1_for_l2",

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from torch_parity.compare.bounds.precision import LOWER, TF32, precision, rounded
-from torch_parity.compare.causes.cause import Cause, Change, Evidence, Where, on, one
+from torch_parity.compare.causes.cause import Cause, Change, Evidence, Where, one
+from torch_parity.compare.causes.layers import BIAS_GRADIENT, BIASED, LINEAR, PARAMETERS
 from torch_parity.compare.causes.optimizer import UPDATE
 from torch_parity.compare.flow.nodes import Node
 
@@ -18,23 +19,32 @@ def _applies(node: Node, to: str, e: Evidence) -> bool:
 
 
 def _computed_in(to: str) -> Change:
-    """The same operation in a lower precision; the record must look like it, number by number."""
+    """The same operation in a lower precision; the record must look like it, number by number.
+
+    Either its inputs and its results alone are rounded to it, or whatever it computes on the way.
+    """
 
     def change(node: Node, e: Evidence) -> Iterable[Node]:
         if not _applies(node, to, e):
             return []
         if e.rng is None and not all(_looks_like(e.trace.get(n), to) for n in node.outputs):
             return []
-        inner = _own_formula(node)
-
-        def formula(f: Any, *inputs: Any, **options: Any) -> Any:
-            result = inner(f, *(f["lower"](x, to) for x in inputs), **options)
-            many = result if isinstance(result, tuple) else (result,)
-            return tuple(f["lower"](r, to) for r in many)
-
-        return [replace(node, formula=formula)]
+        return [_rounded_to(node, to, "cut"), _rounded_to(node, to, "lower")]
 
     return change
+
+
+def _rounded_to(node: Node, to: str, inputs_by: str) -> Node:
+    """An input that is cut is known exactly; one that is lowered has all that follows computed in
+    the lower precision."""
+    inner = _own_formula(node)
+
+    def formula(f: Any, *inputs: Any, **options: Any) -> Any:
+        result = inner(f, *(f[inputs_by](x, to) for x in inputs), **options)
+        many = result if isinstance(result, tuple) else (result,)
+        return tuple(f["lower"](r, to) for r in many)
+
+    return replace(node, formula=formula)
 
 
 def _looks_like(made: np.ndarray | None, to: str) -> bool:
@@ -47,7 +57,7 @@ def _own_formula(node: Node) -> Callable[..., Any]:
 
 def _cast_on_the_way(node: Node, e: Evidence) -> Iterable[Node]:
     """One of the inputs has the digits of a lower precision, the result has all of its own."""
-    planted_elsewhere = e.rng is not None and node.operation != "linear"
+    planted_elsewhere = e.rng is not None and not LINEAR(node, e)
     if planted_elsewhere or e.wider.intersection(node.outputs):
         return
     for to in LOWER:
@@ -59,7 +69,7 @@ def _cast_on_the_way(node: Node, e: Evidence) -> Iterable[Node]:
                 continue
             if not _looks_like(e.trace.get(node.outputs[0]), to):
                 yield _cut(node, to, i)
-        if _BACKWARD(node, e):
+        if PARAMETERS(node, e):
             yield from _cast_both_ways(node, to, e)
 
 
@@ -75,18 +85,19 @@ def _products_in_tf32(node: Node, e: Evidence) -> Iterable[Node]:
     """Both factors cut to TF32; what is added to a product, or is a sum, keeps its digits."""
     if e.dtype != np.float32:
         return []
-    return [_by_product(node, way) for way in TF32]
+    return [_by_product(node, way, e) for way in TF32]
 
 
-def _by_product(node: Node, way: str) -> Node:
+def _by_product(node: Node, way: str, e: Evidence) -> Node:
     own = _own_formula(node)
 
     def formula(f: Any, *inputs: Any, **options: Any) -> Any:
-        if node.operation == "linear":
-            x, W, b = inputs
-            return own(f, f["cut"](x, way), f["cut"](W, way), b, **options)
-        *dx_dW, _ = own(f, *(f["cut"](a, way) for a in inputs), **options)
-        return (*dx_dW, own(f, *inputs, **options)[-1])
+        factors = inputs[:2] if BIASED(node, e) else inputs
+        cut = (f["cut"](a, way) for a in factors)
+        made = own(f, *cut, *inputs[len(factors) :], **options)
+        if BIAS_GRADIENT(node, e):
+            return (*made[:-1], own(f, *inputs, **options)[-1])
+        return made
 
     return replace(node, formula=formula)
 
@@ -121,8 +132,7 @@ def _left_wider(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 _ANY: Where = lambda node, e: True  # noqa: E731
-_BACKWARD = on("linear_backward", "linear_backward_parameters")
-_PRODUCT = on("linear", "linear_backward", "linear_backward_parameters")
+_PRODUCT: Where = lambda node, e: LINEAR(node, e) or PARAMETERS(node, e)  # noqa: E731
 
 CAUSES = (
     Cause(

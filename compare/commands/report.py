@@ -18,8 +18,11 @@ def write_report(root: Path, name: str | None) -> None:
     """
     folder = runs.find(root, name)
     runs.refuse_links(folder)
-    page = html.page(folder)
     file = folder / "report.html"
+    try:
+        page = html.page(folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from None
     try:
         atomic.write(file, page.encode())
     except OSError as error:

@@ -49,8 +49,17 @@ def _own_difference(node: Node, known: Tensors, made: Tensors) -> dict[str, floa
         if name in made and made[name].size and is_real(made[name].dtype):
             n = 1.0 if _is_elementwise(node.operation) else _terms(inputs, made[name].size)
             u = precision(made[name].dtype).eps / 2
-            found[name] = (PER_SUM * n**0.5 + PER_ENTRY) * u
+            found[name] = _steps(node, known) * (PER_SUM * n**0.5 + PER_ENTRY) * u
     return found
+
+
+def _steps(node: Node, known: Tensors) -> int:
+    """How many steps a recurrence takes, each of which rounds; 1 for any other operation."""
+    row = OPERATIONS.get(split(node.operation)[0])
+    if row is None or not row.again:
+        return 1
+    shapes = (known[name].shape for name in node.inputs if name in known)
+    return next((shape[1] for shape in shapes if len(shape) == 3), 1)
 
 
 def explained(sides: Iterable[Trace], doubted: Collection[str]) -> bool:

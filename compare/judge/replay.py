@@ -25,6 +25,7 @@ from torch_parity.compare.flow.functions import (
 )
 from torch_parity.compare.flow.nodes import Node, is_private, result
 from torch_parity.compare.flow.stretch import between, stretches
+from torch_parity.compare.judge.reach import says_nothing
 from torch_parity.compare.judge.replayed import Outcome, Replayed, numeric, within_bound
 
 
@@ -147,7 +148,7 @@ class _Replay:
         found: list[Replayed] = []
         for i, name in enumerate(node.outputs):
             if name in self.trace or not (self.gaps or is_private(name)):
-                found.append(self._judged(node, i, [made[i] for made in outputs], types))
+                found.append(self._judged(node, i, inputs, [made[i] for made in outputs], types))
             else:
                 value = _either([made[i] for made in outputs])
                 self.carried[result(node, name)] = _Carried(value, types)
@@ -157,7 +158,12 @@ class _Replay:
         return _bounded(self.known[name]) if name in self.known else self.carried[name].value
 
     def _judged(
-        self, node: Node, i: int, expected: Sequence[Any], types: Collection[np.dtype]
+        self,
+        node: Node,
+        i: int,
+        inputs: Sequence[Any],
+        expected: Sequence[Any],
+        types: Collection[np.dtype],
     ) -> Replayed:
         """Output i, which each right formula expects to be something; the best of these verdicts,
         with the power that is left where either formula passes."""
@@ -169,6 +175,9 @@ class _Replay:
                 seen, "through the steps rounding could grow to as much as all of it"
             )
         if seen.outcome == "right":
+            if seen.power > 1 and says_nothing(node, i, TABLE, inputs, expected[0]):
+                detail = "its bound is above all that this operation gives, so any number would do"
+                return replace(seen, outcome="not judged", detail=detail)
             return replace(seen, power=max(by.power for by in by_each if by.power == by.power))
         inner = between(self._stretch(node), self.known) if seen.outcome == "wrong" else ()
         if inner:

@@ -42,7 +42,7 @@ def differences(axes: Axes, parity: Curves) -> None:
     kinds = [kind for kind in KINDS if f"difference/{kind}" in parity]
     for kind in kinds:
         axes.plot(*parity[f"difference/{kind}"], label=kind, color=KINDS[kind], lw=0.8)
-    axes.axhline(1e-12, color="black", lw=0.8, linestyle=":")
+    axes.axhline(1e-12, color="black", lw=0.8, linestyle=":", label="1e-12, for scale")
     _logarithmic(axes, [*(parity[f"difference/{kind}"] for kind in kinds), ([], [1e-12])])
     axes.set(title="greatest difference, relative", xlabel="step")
 
@@ -54,7 +54,7 @@ def of_bound(axes: Axes, parity: Curves) -> None:
     for phase, colour in zip(phases, (BLUE, ORANGE, GREEN), strict=True):
         if (tag := f"of_bound/{phase}") in parity:
             axes.plot(*parity[tag], label=phase, color=colour, lw=0.8, marker=".", markersize=4)
-    axes.axhline(1, color="black", lw=0.8, linestyle=":")
+    axes.axhline(1, color="black", lw=0.8, linestyle=":", label="the bound")
     axes.set(title="greatest share of its bound used", xlabel="step", ylim=(0, 1.5))
 
 

@@ -96,6 +96,7 @@ def _of_training(folder: Path) -> Page:
         summary = stored.read(folder / "summary.json", StoredSummary)
     drawn, last = charts.of_training(folder, summary.score if summary else "accuracy")
     about: dict[str, Any] = {
+        "kind": f"{chosen.model} on {Path(chosen.data).name}: hand-written NumPy against PyTorch",
         "curves": (("", drawn),),
         "pictures": _pictures(folder),
         "case": chosen.model_dump(),
@@ -197,6 +198,7 @@ def _of_lesson(folder: Path) -> Page:
         folder.name,
         answers.of_lesson(lesson),
         agreed,
+        kind="Lesson, in hand-written NumPy and in PyTorch",
         notes=(f"{'; '.join(lesson.headings)} (seed {lesson.seed})",),
         text=lesson.text,
         claims=lesson.conclusion,
@@ -227,6 +229,7 @@ def _of_report(folder: Path) -> Page:
         first[len(report.outcome) + 1 :],
         tuple(rest),
         report.conventions,
+        kind=f"A test: {report.called[0]} against {report.called[1]}",
         sides=report.called,
         rows=tuple(rows),
         pictures=_pictures(folder),

@@ -59,7 +59,7 @@ def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
 
 def show(console: Console, summary: Summary, folder: Path) -> None:
     """The table of tensors, the scores, the diagnosis, where the curves lie, the verdict."""
-    console.print(table(summary))
+    console.print(table(summary, console.width))
     if any(summary.scores.values()):
         console.print(_scores(summary))
     if summary.diagnosis:
@@ -119,21 +119,28 @@ def rows(summary: Summary) -> Iterator[tuple[bool, tuple[str, ...]]]:
         )
 
 
-def table(summary: Summary) -> Table:
-    """The rows, with what is wrong in red."""
+def table(summary: Summary, width: int) -> Table:
+    """The rows, with what is wrong in red. On a terminal of this width that has no place for two
+    columns of module paths, which of several tensors is the worst is left out."""
     t = Table(
         title="manual against torch, each step from the same state",
         caption=OF_BOUND,
         caption_justify="left",
         box=SIMPLE_HEAD,
     )
-    for header in ("\ntensors", "greatest\ndifference", "\nin", "\nstep"):
-        words = header in ("\ntensors", "\nin")
-        t.add_column(header, justify="left" if words else "right", overflow="fold")
-    for header in ("of bound:\nmanual", "\ntorch", "\nverdict"):
+    found = list(rows(summary))
+    longest = max((len(name) for name in summary.worst), default=0)
+    where = 2 * longest + len("  difference  step  of bound: manual  torch  verdict  ") <= width
+    t.add_column("\ntensors", overflow="fold")
+    t.add_column("greatest\ndifference", justify="right")
+    if where:
+        t.add_column("\nin", overflow="fold")
+    for header in ("\nstep", "of bound:\nmanual", "\ntorch", "\nverdict"):
         t.add_column(header, justify="right")
-    for passed, cells in rows(summary):
-        t.add_row(*cells[:-1], f"[{'green' if passed else 'red'}]{cells[-1]}[/]")
+    for passed, (tensors, difference, worst, *cells, said) in found:
+        inside = [worst] if where else []
+        coloured = f"[{'green' if passed else 'red'}]{said}[/]"
+        t.add_row(tensors, difference, *inside, *cells, coloured)
     return t
 
 

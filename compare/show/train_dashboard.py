@@ -8,17 +8,20 @@ from rich.text import Text
 from tensorboard.compat.proto.event_pb2 import Event as LogEvent
 from torch.utils.tensorboard.summary import hparams
 
+from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.data.text import decode
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
+from torch_parity.compare.runs.text_model import gates, written
 from torch_parity.compare.runs.training import StepRecord, predict, score_name
 from torch_parity.compare.show.attention_maps import attention_maps
 from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.event_logs import markdown
 from torch_parity.compare.show.feature_maps import feature_maps, kernels
+from torch_parity.compare.show.gate_activations import gate_activations
 from torch_parity.compare.show.graph import graph
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
 from torch_parity.compare.show.scalars_layout import LAYOUT
@@ -88,13 +91,8 @@ class TrainDashboard(Dashboard):
         if d.images_dev is not None and self._pair.first_kernel:
             maps = {s: self._maps(s, params) for s in SIDES}
             self.picture("feature maps", feature_maps(d.images_dev[0], maps), summary.steps)
-        net = self._pair.manual.net
-        if d.alphabet and isinstance(net, Attends):
-            read = d.x_dev[:1]
-            looked = {s: net.attention_weights(self._outputs(s, params, read)) for s in SIDES}
-            weights = {s: {name: a[0] for name, a in looked[s].items()} for s in SIDES}
-            text = decode(read[0], d.alphabet)
-            self.picture("attention", attention_maps(text, weights), summary.steps)
+        if d.alphabet:
+            self._read_and_written(params, summary.steps)
         outputs = {s: self._output(s, params, d.x_dev) for s in SIDES}
         if not d.classes or not all(np.isfinite(output).all() for output in outputs.values()):
             return
@@ -103,6 +101,28 @@ class TrainDashboard(Dashboard):
         if d.images_dev is not None:
             wrong = misclassified(d.images_dev, d.labels_dev, found)
             self.picture("misclassified", wrong, summary.steps)
+
+    def _read_and_written(self, params: Tensors, step: int) -> None:
+        """Of a model of text: its gates, or what its heads look at, while it reads the first dev
+        sequence, and what it writes after it."""
+        node, net, begin = self._pair.lstm, self._pair.manual.net, self._data.x_dev[0]
+        made = {side: self._outputs(side, params, begin[None]) for side in SIDES}
+        read = decode(begin, self._data.alphabet)
+        if node is not None:
+            own = {"manual": params, "torch": all_widened(self._pair.torch.params())}
+            shown = {side: gates(node, own[side], made[side]) for side in SIDES}
+            self.picture("gates", gate_activations(read, shown), step)
+        if isinstance(net, Attends):
+            looked = {side: net.attention_weights(made[side]) for side in SIDES}
+            weights = {s: {name: a[0] for name, a in looked[s].items()} for s in SIDES}
+            self.picture("attention", attention_maps(read, weights), step)
+        texts = [(side, repr(self._written(side, params, begin))[1:-1]) for side in SIDES]
+        self.text("written after the first dev sequence", markdown(("side", "text"), texts), step)
+
+    def _written(self, side: Side, params: Tensors, begin: np.ndarray) -> str:
+        """What a model of text writes after these symbols."""
+        alphabet, seed = self._data.alphabet, self._case.seed
+        return written(lambda x: self._output(side, params, x), begin, alphabet, seed)
 
     def _graph(self, record: StepRecord) -> None:
         net = self._pair.manual.net

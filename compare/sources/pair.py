@@ -170,6 +170,12 @@ class Pair:
         return next(kernels, None)
 
     @cached_property
+    def lstm(self) -> Node | None:
+        """The first LSTM of the model's forward; None of a model without one."""
+        nodes = recorded_forward(self.manual.net, ())
+        return next((n for n in nodes if n.operation == "lstm"), None)
+
+    @cached_property
     def hidden_activations(self) -> tuple[tuple[str, str], ...]:
         """(operation, name of its output) of every activation but the output's, in order."""
         net = self.manual.net

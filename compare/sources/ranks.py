@@ -78,7 +78,10 @@ def judge_run(folder: Path) -> Iterator[RankedStep]:
     case = load_case(folder / "case.toml")
     loaded = data.load(case)
     sides = pair.build(case, loaded)
-    job = read(folder)
+    try:
+        job = read(folder)
+    except (OSError, TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
     if job != job_of(case, sides, job.rows):
         raise InputError(
             f"{folder}: job.json does not belong to case.toml; write both again with parity shard"

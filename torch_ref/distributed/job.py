@@ -1,11 +1,12 @@
-"""What to train, as a folder: job.json, start.safetensors with the parameters, and a file of rows
-for each shard.
+"""What to train, as a folder: job.json, start.safetensors with the parameters, a file of rows for
+each shard, and checksums.json with the checksum of each of them.
 
 The number of ranks is chosen when the run starts, and may be smaller after a restart. The rows of a
 step depend on the job only, so the step is the same for any number of ranks.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -13,8 +14,16 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor
+
+from torch_parity.torch_ref.distributed.files import (
+    FileError,
+    checksum,
+    read_record,
+    write,
+    write_record,
+)
 
 Tensors = dict[str, Tensor]
 
@@ -80,25 +89,48 @@ class Job:
 
     def write(self, folder: Path, start: Tensors, shards: list[Tensors]) -> None:
         """The whole folder: start are the parameters, a shard is {"x": ..., "y": ...}."""
-        (folder / "job.json").write_text(json.dumps(asdict(self), indent=1))
-        save_file(start, folder / "start.safetensors")
+        write(folder / "job.json", json.dumps(asdict(self), indent=1).encode())
+        write(folder / "start.safetensors", save(start))
         for i, shard in enumerate(shards):
-            save_file(shard, folder / f"shard-{i}.safetensors")
+            write(folder / shard_file(i), save(shard))
+        files = ["job.json", "start.safetensors", *map(shard_file, range(len(shards)))]
+        write_record(folder / "checksums.json", {name: checksum(folder / name) for name in files})
 
 
 def read(folder: Path) -> Job:
     """The job in this folder.
 
     Raises:
-        OSError: there is none.
+        FileError: it is missing, or is not the one that parity shard wrote.
     """
+    check(folder, ["job.json"])
     values = json.loads((folder / "job.json").read_text())
     return Job(**values | {"sizes": tuple(values["sizes"]), "rows": tuple(values["rows"])})
 
 
+def check(folder: Path, names: Iterable[str]) -> None:
+    """Refuse files that are not the ones that parity shard wrote.
+
+    Raises:
+        FileError: one is missing or changed.
+    """
+    expected = read_record(folder / "checksums.json")
+    for name in names:
+        if checksum(folder / name) != expected.get(name):
+            raise FileError(
+                f"{folder / name} is not the one that parity shard wrote: it does not match its "
+                "checksum; write the folder again"
+            )
+
+
+def shard_file(shard: int) -> str:
+    """The name of a shard's file."""
+    return f"shard-{shard}.safetensors"
+
+
 def read_shard(folder: Path, shard: int) -> tuple[Tensor, Tensor]:
     """(x, y) of one shard."""
-    tensors = load_file(folder / f"shard-{shard}.safetensors")
+    tensors = load((folder / shard_file(shard)).read_bytes())
     return tensors["x"], tensors["y"]
 
 

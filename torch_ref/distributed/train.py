@@ -18,7 +18,7 @@ from typing import Any, NoReturn, cast
 
 import torch
 import torch.distributed as dist
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.elastic.multiprocessing.errors import record as report_errors
@@ -27,7 +27,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
 from torch_parity.torch_ref.distributed import checkpoint
-from torch_parity.torch_ref.distributed.job import Job, Tensors, read, read_shard
+from torch_parity.torch_ref.distributed.files import FileError, refuse_links, write
+from torch_parity.torch_ref.distributed.job import Job, Tensors, check, read, read_shard, shard_file
 from torch_parity.torch_ref.distributed.over_ranks import (
     LossOverRanks,
     OwnGradients,
@@ -53,7 +54,9 @@ class Trainer:
                 "ranks, or write more shards:  parity shard --shards N"
             )
         self.device = _device()
-        self.shards = {i: read_shard(folder, i) for i in job.shards_of(self.rank, self.world)}
+        own = job.shards_of(self.rank, self.world)
+        check(folder, ["start.safetensors", *map(shard_file, own)])
+        self.shards = {i: read_shard(folder, i) for i in own}
         self.over_ranks = WeightedSum()
         self.criterion = LossOverRanks(find(job.loss)(job.reduction), self.over_ranks)
         self.net = _network(folder, job).to(self.device)
@@ -143,12 +146,19 @@ def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -
 
     Raises:
         ArithmeticError: training diverged.
+        FileError: a file of the run is damaged, changed or a link; the message names it.
     """
+    refuse_links(folder)
     job = read(folder)
     trainer = Trainer(folder, job, fsdp)
     torch.manual_seed(job.seed)  # of the masks, the same on every rank
-    done = checkpoint.load(folder / "checkpoints", trainer.net, trainer.optimizer)
-    first = trainer.rank == 0
+    found = checkpoint.load(folder / "checkpoints", job, trainer.net, trainer.optimizer)
+    done, first = found.step, trainer.rank == 0
+    if first:
+        for note in found.notes:
+            print(f"NOTE {note}", flush=True)
+        if done:
+            print(f"resuming after step {done} of {job.steps}", flush=True)
     # points after the checkpoint are purged: those steps are run again
     writer = SummaryWriter(folder / "tensorboard", purge_step=done + 1) if first else nullcontext()
     with writer as curves:
@@ -163,10 +173,11 @@ def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -
             if step % every == 0:
                 if curves:
                     curves.flush()
-                checkpoint.save(folder / "checkpoints", step, trainer.net, trainer.optimizer)
+                home = folder / "checkpoints"
+                checkpoint.save(home, step, job, trainer.net, trainer.optimizer)
     last = whole(trainer.state())
     if first:
-        save_file(last, folder / "final.safetensors")
+        write(folder / "final.safetensors", save(last))
 
 
 def whole(tensors: Tensors) -> Tensors:
@@ -227,11 +238,11 @@ def _curves(made: Tensors, params: list[str]) -> dict[str, float]:
 def _write_trace(folder: Path, step: int, rank: int, given: Tensors, made: Tensors) -> None:
     """Write a trace file; docs/trace-format.md describes it."""
     (folder / "traces").mkdir(exist_ok=True)
-    save_file(
+    content = save(
         {f"given/{n}": t for n, t in given.items()} | {f"made/{n}": t for n, t in made.items()},
-        folder / "traces" / f"step-{step}-rank-{rank}.safetensors",
         {"format": "torch-parity trace", "version": "1", "order": json.dumps(list(made))},
     )
+    write(folder / "traces" / f"step-{step}-rank-{rank}.safetensors", content)
 
 
 def _stale_store() -> bool:
@@ -275,5 +286,7 @@ def main() -> None:
     dist.init_process_group()
     try:
         train(asked.folder, asked.fsdp, asked.traces, asked.every)
+    except FileError as error:
+        raise SystemExit(str(error)) from None
     finally:
         dist.destroy_process_group()

@@ -1,15 +1,18 @@
 """Compare your own code with torch: give the arrays that it computed, any of them, by name."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from torch_parity.compare.case import Case
+from torch_parity.compare.causes.diagnosis import diagnose
+from torch_parity.compare.causes.explanation import told_apart
 from torch_parity.compare.causes.unshown import unshown
 from torch_parity.compare.errors import InputError, suggest
-from torch_parity.compare.flow.trace import Trace
-from torch_parity.compare.judge.judge import judge_traces
+from torch_parity.compare.flow.trace import Tensors, Trace
+from torch_parity.compare.judge.judge import Judgement, judge_traces
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.judge.report import Report
 from torch_parity.compare.sources.arrays.expected import INPUT_GRADIENT, Expected
@@ -77,13 +80,11 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
     by_samples = averaged_over_samples(expected, ours[0], recognised)
     expected = by_samples or expected
     wrong = _first_wrong(expected, ours)
-    expected = expected.repeated(ours[:wrong])
-    trace, made = expected.torch, of_all_steps(ours[:wrong])
-    ordered = {n: made[n] for n in [*(n for n in trace if n in made), *made]}
-    nodes, cancelling = with_cancelling_forms(expected.nodes, expected.start, ordered)
-    side = Trace(expected.start, ordered, nodes)
-    other = {n: trace[n] for n in trace if n in made}
-    judgement = judge_traces(side, Trace(expected.start, other, expected.nodes), CALLED)
+    side, torch, trace, cancelling = _sides(expected, ours[:wrong])
+    judgement = judge_traces(side, torch, CALLED)
+    if wrong < len(ours):
+        longer, *_ = _sides(expected, ours[: wrong + 1])
+        judgement = _told_apart(judgement, longer)
     conventions = (
         *at.conventions,
         *explain(recognised, declared),
@@ -92,10 +93,36 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
         *([BY_SAMPLES] if by_samples else []),
         *([cancelling] if cancelling else []),
     )
-    notes = (*_notes(ordered, trace), *_left_out(len(ours), wrong))
+    notes = (*_notes(side.made, trace), *_left_out(len(ours), wrong))
     return Report(
         judgement, CALLED, conventions, notes, unshown=unshown(side) if judgement.passed else ()
     )
+
+
+def _sides(
+    expected: Expected, ours: Sequence[dict[str, np.ndarray]]
+) -> tuple[Trace, Trace, Tensors, str]:
+    """Our side and torch's in these steps, all that torch made, and the form that cancels, if one
+    was used."""
+    expected = expected.repeated(ours)
+    trace, made = expected.torch, of_all_steps(ours)
+    ordered = {n: made[n] for n in [*(n for n in trace if n in made), *made]}
+    nodes, cancelling = with_cancelling_forms(expected.nodes, expected.start, ordered)
+    side = Trace(expected.start, ordered, nodes)
+    other = {n: trace[n] for n in trace if n in made}
+    return side, Trace(expected.start, other, expected.nodes), trace, cancelling
+
+
+def _told_apart(judgement: Judgement, longer: Trace) -> Judgement:
+    """Named by one step more, where two mistakes look alike in the first that is wrong."""
+    found = judgement.diagnoses.get("manual")
+    if found is None or found.verdict != "ambiguous":
+        return judgement
+    replayed = replay(longer.nodes, longer.given, longer.made, gaps=True)
+    more = diagnose(longer, replayed, {}, among=set().union(*found.names))
+    if more is None:
+        return judgement
+    return replace(judgement, diagnoses={**judgement.diagnoses, "manual": told_apart(found, more)})
 
 
 def _first_wrong(expected: Expected, ours: Sequence[dict[str, np.ndarray]]) -> int:
