@@ -23,7 +23,6 @@ NO_TWIN = {
     "correlation": "what torch's convolutions share is in its kernels",
     "course_gates": "torch's own weights are what it maps the course's to",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
-    "heads": "what torch's nn.MultiheadAttention does within itself",
     "image_rows": "torch.func carries tangents through convolutions itself",
     "heads": "what torch's nn.MultiheadAttention does within itself",
     "job": "what many processes have to read; by hand it is an argument",
@@ -45,7 +44,6 @@ NO_TWIN = {
 # What operations share, or are found and recorded by.
 SHARED = {
     "correlation",
-    "heads",
     "course_gates",
     "heads",
     "positions",
