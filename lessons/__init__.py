@@ -29,6 +29,7 @@ ORDER = (
     "dropout",
     "gradient_check",
     "planar",
+    "optimizers",
     "convolution",
     "batch_norm",
     "residual",

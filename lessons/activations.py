@@ -230,7 +230,7 @@ def _case(seed: int, activation: str) -> Case:
 def _learnt(runs: dict[str, Trained]) -> dict[str, float]:
     """Of each training and side: the last loss and accuracy, and the size of dW1 relative to dW2
     at the first step."""
-    numbers = {}
+    numbers: dict[str, float] = {}
     for (name, trained), side in ((r, s) for r in runs.items() for s in SIDES):
         first = trained.records[0].traces[side]
         numbers |= {

@@ -280,7 +280,8 @@ def _running(seed: int, side: Side) -> np.ndarray:
     for z in batches:
         if side == "torch":
             module(to_torch(z))
-            states.append([to_numpy(module.running_mean), to_numpy(module.running_var)])
+            kept = module.state_dict()
+            states.append([to_numpy(kept[name]).copy() for name in STATE])
         else:
             ones = (np.ones(N), np.zeros(N))
             _, mean, var = manual.batch_norm(z, mean, var, *ones, training=True, momentum=MOMENTUM)

@@ -277,7 +277,7 @@ def _case(seed: int, options: Mapping[str, object]) -> Case:
         "log_every": 50,
         "seed": seed,
     }
-    return Case.model_validate(base | options)
+    return Case.model_validate({**base, **options})
 
 
 def _part(pool: Data, i: int, options: Mapping[str, object]) -> Data:

@@ -1,4 +1,4 @@
-"""Recurrent networks: one layer applied again and again, and gradients through time.
+"""Recurrent networks: one layer again and again, and gradients through time.
 
   h[t] = tanh(x[t] @ Wx.T + h[t-1] @ Wh.T + b)     x[t] (m, n_in), h (m, n)
 

@@ -20,6 +20,7 @@ from tests.command import Ended, refusal
 from tests.trace_samples import as_npz, as_safetensors
 from torch_parity.compare import cli
 from torch_parity.compare.commands.diff import diff
+from torch_parity.compare.data import user_npz
 
 Parity = Callable[..., Ended]
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]")
@@ -128,6 +129,15 @@ class TestMemory:
         said = one_line(parity("diff", "a", "b", "--memory", "0.5"))
         assert "--memory" in said
         assert resource.getrlimit(resource.RLIMIT_AS) == limits
+
+    def test_data_that_unpack_to_more_than_the_memory(
+        self, parity: Parity, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bomb = deflated(as_npz({"x": np.zeros((1000, 100)), "y": np.zeros(1000)}))
+        Path("mine.npz").write_bytes(bomb)
+        monkeypatch.setattr(user_npz, "of_this_machine", lambda: 1e6)
+        said = one_line(parity("check", "--data", "mine.npz", "--target", "y"))
+        assert "mine.npz declares arrays of" in said
 
     def test_a_tensor_of_one_file_is_not_read(self, tmp_path: Path) -> None:
         """2 GB by its header, on a disk that keeps no zeros."""

@@ -228,6 +228,7 @@ def test_it_trains_side_by_side_and_resumes_bit_for_bit(model: str, steps: int) 
         ({"model": "resnet", "hidden": (4,)}, "at least one block"),
         ({"model": "convnet", "data": "moons"}, "expected images"),
         ({"model": "resnet", "data": "moons"}, "expected images"),
+        ({"model": "convnet", "dtype": "float16"}, "use --dtype bfloat16"),
     ],
 )
 def test_what_does_not_fit_is_bad_input(fixed: dict[str, Any], message: str) -> None:

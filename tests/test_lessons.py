@@ -27,6 +27,7 @@ from torch_parity.lessons import (
     dropout,
     forward,
     gradient_check,
+    optimizers,
     why_nonlinear,
 )
 from torch_parity.lessons.lesson import CHINESE, Claim, Measured, Numbers, agree, claim
@@ -287,6 +288,20 @@ def test_attention() -> None:
         assert n[f"{what}/64/manual"] == pytest.approx(n[f"{what}/64/torch"], rel=1e-12)
 
 
+def test_optimizers() -> None:
+    n = concluded("optimizers")
+    denied("optimizers", paths=0.1)
+    for side in ("manual", "torch"):
+        assert n[f"sgd/turns/{side}"] == 60
+        denied("optimizers", **{f"momentum/valley/{side}": 1.0})
+        denied("optimizers", **{f"course/{side}": 0.1})
+        denied("optimizers", **{f"first step/{side}": 2.16})
+        denied("optimizers", **{f"batch 320/loss/{side}": 0.1})
+        denied("optimizers", **{f"adam_betas_swapped/named/{side}": 0.0})
+    falling = optimizers.path("manual", "sgd", np.array([1.0]), np.array([1.0]), 2)
+    np.testing.assert_allclose(falling[:, 0], [1, 0.965, 0.965**2], rtol=1e-15)
+
+
 def test_backprop_ninja(monkeypatch: pytest.MonkeyPatch) -> None:
     n = concluded("backprop-ninja")
     for side in ("manual", "torch"):
@@ -374,7 +389,7 @@ def test_tables_and_conclusions_are_there_in_chinese(name: str) -> None:
         assert chinese.search(translated(table.title, words)), table.title
         for column in table.columns:
             for part in column.split(", "):
-                same = re.fullmatch(r"[^a-z]*|d?[hkz]|keep_prob|\|W\| < 0.01", part)
+                same = re.fullmatch(r"[^a-z]*|d|d?[hkz]|keep_prob|\|W\| < 0.01", part)
                 assert part in words or same, f"{table.title}: {part}"
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from torch_parity.compare.flow.functions import apply
 from torch_parity.compare.flow.nodes import Node
-from torch_parity.compare.judge.replay import replay
+from torch_parity.compare.judge.replay import TABLE, replay
 from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.sources.one_operation import nodes_of
@@ -63,6 +64,42 @@ def test_a_gradient_that_cancels_is_judged(dtype: str) -> None:
     assert found.power > 1
     assert found.right
     assert judged(node, given, "db", dz.sum(axis=0) + 1e-3).wrong
+
+
+@pytest.mark.parametrize("mistake", ["another eps", "mean dropped", "zeros"])
+def test_no_mistake_passes_where_all_digits_are_lost(mistake: str) -> None:
+    """The forward of a norm in float32, from inputs that keep their digits to some that do not."""
+    outcomes = []
+    for mean in (0.0, 1e3, 1e6):
+        row = OPERATIONS["layer_norm"]
+        node = nodes_of(row, row.options[0])[0]
+        x = (draw(8, 16) / 8 + mean).astype(np.float32)
+        given = {"input": x, "weight": np.ones(16, np.float32), "bias": np.zeros(16, np.float32)}
+        centred = x - x.mean(1, keepdims=True, dtype=np.longdouble)
+        std = np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
+        wrong = {
+            "another eps": centred / np.sqrt(std**2 + 0.01),
+            "mean dropped": x / std,
+            "zeros": 0 * x,
+        }[mistake]
+        right, found = (judged(node, given, node.outputs[0], a) for a in (centred / std, wrong))
+        assert not right.wrong, (mean, right)
+        assert not found.right, (mean, found)
+        outcomes.append(right.outcome)
+    assert outcomes[:2] == ["right", "right"]
+    assert outcomes[-1] == "not judged"
+
+
+@pytest.mark.parametrize("dtype", OUTCOMES)
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e4, 1e6])
+def test_what_saturates_is_judged(size: float, dtype: str) -> None:
+    """The slope of a sigmoid far from 0 is below its own rounding; a slope of 1 is not."""
+    given = {"da": draw(9, 7), "z": size * (1 + abs(draw(9, 7)))}
+    for name in ("sigmoid", "tanh", "softmax", "gelu"):
+        node, at = backward_of(name, dtype, **given)
+        right = apply(node, TABLE, [at[n].astype(np.float64) for n in node.inputs])[0]
+        assert judged(node, at, "dz", right).right, name
+        assert judged(node, at, "dz", right + at["da"]).wrong, name
 
 
 @pytest.mark.parametrize("dtype", OUTCOMES)

@@ -44,8 +44,8 @@ NO_TWIN = {
 # What operations share, or are found and recorded by.
 SHARED = {
     "correlation",
-    "course_gates",
     "heads",
+    "course_gates",
     "positions",
     "recurrence",
     "reduction",

@@ -4,6 +4,7 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -58,10 +59,10 @@ def _read(path: str) -> Arrays:
     broken = (ValueError, OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error)
     arrays: Arrays = {}
     try:
-        with Path(path).open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
-            _refuse_too_large(path, sum(m.file_size for m in file.zip.infolist()))
-            for name in file.files:
-                arrays[name] = file[name]
+        with Path(path).open("rb") as stream:
+            _refuse_too_large(path, stream)
+            with np.lib.npyio.NpzFile(stream) as file:
+                arrays = {name: file[name] for name in file.files}
     except InputError:
         raise
     except (*broken, zipfile.BadZipFile):
@@ -75,8 +76,10 @@ def _read(path: str) -> Arrays:
     return arrays
 
 
-def _refuse_too_large(path: str, declared: int) -> None:
+def _refuse_too_large(path: str, stream: IO[bytes]) -> None:
     """A compressed file may be a thousand times smaller than its arrays."""
+    with zipfile.ZipFile(stream) as archive:
+        declared = sum(member.file_size for member in archive.infolist())
     if 4 * declared > (memory := of_this_machine()):
         raise InputError(
             f"{path} declares arrays of {declared / GB:,.3g} GB, too many to train on in "

@@ -175,7 +175,9 @@ class _Replay:
                 seen, "through the steps rounding could grow to as much as all of it"
             )
         if seen.outcome == "right":
-            if seen.power > 1 and says_nothing(node, i, TABLE, inputs, expected[0]):
+            first = expected[0]
+            bounded = isinstance(first, Bounded) and seen.power > 1
+            if bounded and says_nothing(node, i, TABLE, inputs, first):
                 detail = "its bound is above all that this operation gives, so any number would do"
                 return replace(seen, outcome="not judged", detail=detail)
             return replace(seen, power=max(by.power for by in by_each if by.power == by.power))

@@ -1,5 +1,6 @@
 """What `parity train` adds to the curves: what the run is, how it looks, how it ended."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -103,26 +104,25 @@ class TrainDashboard(Dashboard):
             self.picture("misclassified", wrong, summary.steps)
 
     def _read_and_written(self, params: Tensors, step: int) -> None:
-        """Of a model of text: its gates, or what its heads look at, while it reads the first dev
-        sequence, and what it writes after it."""
-        node, net, begin = self._pair.lstm, self._pair.manual.net, self._data.x_dev[0]
-        made = {side: self._outputs(side, params, begin[None]) for side in SIDES}
-        read = decode(begin, self._data.alphabet)
-        if node is not None:
+        """Of a model of text: what happens inside while it reads the first dev sequence, and what
+        it writes after it."""
+        alphabet, begin = self._data.alphabet, self._data.x_dev[0]
+        read = decode(begin, alphabet)
+        inside = {side: self._outputs(side, params, begin[None]) for side in SIDES}
+        net, lstm = self._pair.manual.net, self._pair.lstm
+        if lstm:
             own = {"manual": params, "torch": all_widened(self._pair.torch.params())}
-            shown = {side: gates(node, own[side], made[side]) for side in SIDES}
-            self.picture("gates", gate_activations(read, shown), step)
+            opened = {side: gates(lstm, own[side], inside[side]) for side in SIDES}
+            self.picture("gates", gate_activations(read, opened), step)
         if isinstance(net, Attends):
-            looked = {side: net.attention_weights(made[side]) for side in SIDES}
+            looked = {side: net.attention_weights(inside[side]) for side in SIDES}
             weights = {s: {name: a[0] for name, a in looked[s].items()} for s in SIDES}
             self.picture("attention", attention_maps(read, weights), step)
-        texts = [(side, repr(self._written(side, params, begin))[1:-1]) for side in SIDES]
+        texts = []
+        for side in SIDES:
+            scores = partial(self._output, side, params)
+            texts.append((side, repr(written(scores, begin, alphabet, self._case.seed))[1:-1]))
         self.text("written after the first dev sequence", markdown(("side", "text"), texts), step)
-
-    def _written(self, side: Side, params: Tensors, begin: np.ndarray) -> str:
-        """What a model of text writes after these symbols."""
-        alphabet, seed = self._data.alphabet, self._case.seed
-        return written(lambda x: self._output(side, params, x), begin, alphabet, seed)
 
     def _graph(self, record: StepRecord) -> None:
         net = self._pair.manual.net

@@ -1,6 +1,6 @@
 """The pair: one case, built on both sides from the same data, parameters and masks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -165,9 +165,7 @@ class Pair:
     @cached_property
     def first_kernel(self) -> str | None:
         """The name of the first convolution's kernel; None of a model without one."""
-        nodes = recorded_forward(self.manual.net, ())
-        kernels = (n.inputs[1] for n in nodes if n.operation.startswith("conv2d"))
-        return next(kernels, None)
+        return next(_kernels(self.manual.net), None)
 
     @cached_property
     def lstm(self) -> Node | None:
@@ -215,7 +213,8 @@ def build(case: Case, data: Data) -> Pair:
 
 
 def _require_fitting(case: Case, net: Model, x: np.ndarray) -> None:
-    """Rows of numbers for a model that reads numbers, sequences for one that reads those."""
+    """Rows of numbers for a model that reads numbers, sequences for one that reads those; and no
+    convolution in float16 on a CPU, where torch adds the samples' gradients up in float16."""
     example, _ = net.example(np.random.default_rng(0), 1)
     if is_real(example.dtype) != is_real(x.dtype):
         kinds = {True: "rows of numbers", False: "sequences of whole numbers"}
@@ -223,6 +222,18 @@ def _require_fitting(case: Case, net: Model, x: np.ndarray) -> None:
             f"--model {case.model} reads {kinds[is_real(example.dtype)]}, but {case.data} holds "
             f"{kinds[is_real(x.dtype)]}"
         )
+    if case.dtype == "float16" and case.device == "cpu" and any(_kernels(net)):
+        raise InputError(
+            f"--model {case.model} in float16 on the CPU: torch adds the gradients of a kernel up "
+            "in float16 there, sample by sample, so no bound on their rounding is known; use "
+            "--dtype bfloat16"
+        )
+
+
+def _kernels(net: Model) -> Iterator[str]:
+    """The names of the kernels of its convolutions."""
+    nodes = recorded_forward(net, ())
+    return (n.inputs[1] for n in nodes if n.operation.startswith("conv2d"))
 
 
 def _option(case: Case, name: str) -> str:
