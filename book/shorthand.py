@@ -30,6 +30,8 @@ KINDS = {
     "attention": "Attention",
     "additive": "Additive attention",
     "positions": "Positions",
+    "recurrent": "Recurrent networks",
+    "sequences": "Sequences",
     "elementary": "Elementary operations",
     "loss": "The loss, and where 1/m goes",
     "penalty": "Penalties and weight decay",

@@ -24,6 +24,7 @@ NO_TWIN = {
     "course_gates": "torch's own weights are what it maps the course's to",
     "exact_check": "autograd's gradients are checked by gradient_check, with torch's own gradcheck",
     "image_rows": "torch.func carries tangents through convolutions itself",
+    "files": "what a rank checks before it reads it; by hand there are no ranks with files",
     "heads": "what torch's nn.MultiheadAttention does within itself",
     "job": "what many processes have to read; by hand it is an argument",
     "over_ranks": "what torch's engine has to be told; by hand it is two lines of distributed.py",
