@@ -8,7 +8,6 @@ from torch_parity.compare.bounds import attention_kernels
 from torch_parity.compare.register.row import Operation, Part
 from torch_parity.compare.register.samples import (
     heads_and_mask,
-    modest,
     normal,
     projections_and_padding,
 )
@@ -42,8 +41,8 @@ ROWS = (
     ),
     Operation(
         manual.additive_attention, "layer",
-        modest(
-            2, query=(1, 3, 4), key=(1, 4, 3), value=(1, 4, 5), query_weight=(3, 4),
+        normal(
+            1, query=(1, 3, 4), key=(1, 4, 3), value=(1, 4, 5), query_weight=(3, 4),
             key_weight=(3, 3), score_weight=(3,),
         ),
         (*ATTENDED, *SCORED), ("out",),

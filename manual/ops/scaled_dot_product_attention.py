@@ -67,7 +67,7 @@ def _weights(
 ) -> np.ndarray:
     """softmax(query @ key.T * scale), and 0 for what a query may not see    # [..., t, s]"""
     scores = (query * scale) @ key.mT
-    for mask in _masks(attn_mask, is_causal, scores.shape[-2:]):
+    for mask in _masks(attn_mask, is_causal, *scores.shape[-2:]):
         scores = np.where(mask, scores, -np.inf)
     most = scores.real.max(axis=-1, keepdims=True)
     scores -= np.where(most == -np.inf, 0.0, most)
@@ -78,7 +78,7 @@ def _weights(
 
 
 def _masks(
-    attn_mask: tuple[np.ndarray, ...], is_causal: bool, shape: tuple[int, ...]
+    attn_mask: tuple[np.ndarray, ...], is_causal: bool, queries: int, keys: int
 ) -> tuple[np.ndarray, ...]:
     """The masks there are; True where a query may see a key."""
     if len(attn_mask) > 1 or any(mask.dtype != bool for mask in attn_mask):
@@ -87,4 +87,4 @@ def _masks(
             f"scaled_dot_product_attention: attn_mask is {found}, expected none or one of bool, "
             "True where a query may see a key"
         )
-    return (*attn_mask, np.tri(*shape) == 1) if is_causal else attn_mask
+    return (*attn_mask, np.tri(queries, keys) == 1) if is_causal else attn_mask
