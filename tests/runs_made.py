@@ -9,6 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.summary_pb2 import Summary as Event
 
+from torch_parity.compare.runs import checkpoint
 from torch_parity.compare.show.dashboard import Dashboard
 
 Point = tuple[int, str, float | bytes]
@@ -35,7 +36,7 @@ def _content(value: Event.Value) -> float | bytes:
 def left(folder: Path) -> dict[str, Any]:
     """All that a finished run leaves, but for times: parameters, optimizer state, generators, the
     report, the curves."""
-    newest = max((folder / "checkpoints").glob("*.json"))
+    newest = checkpoint.stored(folder / "checkpoints")[-1]
     record = json.loads(newest.read_bytes())
     del record["checksum"], record["record"]["seconds"]
     for log in record["record"]["logs"].values():
