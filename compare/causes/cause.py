@@ -171,12 +171,12 @@ def common_factor(
     if made.shape != direction.shape or np.count_nonzero(at) < 2:
         return None
     wide = direction[at].astype(np.longdouble)  # a quotient rounded once more would be off by that
-    base, error = (np.broadcast_to(a, made.shape)[at] for a in (base, error))
-    moved = made[at].astype(np.longdouble) - base
-    show = np.abs(moved) > error
-    if all(_alike(a[show], error[show]) for a in (np.abs(wide), base)):
+    of, reach = (np.broadcast_to(np.asarray(a), made.shape)[at] for a in (base, error))
+    moved = made[at].astype(np.longdouble) - of
+    show = np.abs(moved) > reach
+    if all(_alike(a[show], reach[show]) for a in (np.abs(wide), of)):
         return None
-    low, high = (moved - error) / wide, (moved + error) / wide
+    low, high = (moved - reach) / wide, (moved + reach) / wide
     return float((np.minimum(low, high).max() + np.maximum(low, high).min()) / 2)
 
 

@@ -99,9 +99,10 @@ def _drops_elsewhere(node: Node, e: Evidence) -> bool:
     """Whether another layer shows a mask of its own, in the same direction."""
     for other in e.nodes:
         scale = _scale_of(other, e) if other.operation == node.operation else None
-        if other is not node and scale is not None:
+        given = _mask(other, e)
+        if other is not node and scale is not None and given is not None:
             shown = _shown_mask(other, e, scale)
-            if shown is not None and not shown.all() and not np.array_equal(shown, _mask(other, e)):
+            if shown is not None and not shown.all() and not np.array_equal(shown, given):
                 return True
     return False
 
