@@ -29,7 +29,7 @@ def read_npz(path: str, target: str, squared_error: bool) -> Raw:
     if target not in arrays:
         raise InputError(f"{path} has no array {target!r}: {suggest(target, arrays)}")
     if name := _sequences(arrays, target):
-        return Raw(*(_symbols(path, n, arrays) for n in (name, target)))
+        return Raw(_symbols(path, name, arrays), _symbols(path, target, arrays))
     y = _finite(path, target, arrays).reshape(-1)
     name = _features(path, arrays, target, len(y))
     x = _finite(path, name, arrays)
