@@ -32,8 +32,6 @@ KINDS = {
     "attention": "Attention",
     "additive": "Additive attention",
     "positions": "Positions",
-    "recurrent": "Recurrent networks",
-    "sequences": "Sequences",
     "elementary": "Elementary operations",
     "loss": "The loss, and where 1/m goes",
     "loss_options": "Options of losses",
