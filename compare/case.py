@@ -36,7 +36,7 @@ from torch_parity.compare.choices import (
     widths,
 )
 from torch_parity.compare.errors import InputError, has_control_characters, shown, suggest
-from torch_parity.compare.models import usual_hidden
+from torch_parity.compare.models import usual_choices
 
 LONGEST = 20_000  # bytes of a case file: the parser is slow with long dotted keys
 
@@ -205,7 +205,7 @@ class Case(BaseModel):
         ge=0,
         lt=1,
         description="error rate a human would reach, for the bias diagnosis; left out, it is 0 for "
-        "classes, and numbers (R2) have no diagnosis",
+        "classes, and numbers (R2) and text have no diagnosis",
     )
     log_every: int = Field(
         default=10, ge=1, le=10**9, description="steps between two evaluations on train and dev"
@@ -213,11 +213,10 @@ class Case(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _usual_widths_of_the_model(cls, values: Any) -> Any:
-        """A model whose widths are no widths of layers says which are usual."""
-        if isinstance(values, dict) and values.get("model") and "hidden" not in values:
-            usual = usual_hidden(str(values["model"]))
-            return values | {"hidden": usual} if usual else values
+    def _usual_choices_of_the_model(cls, values: Any) -> Any:
+        """A model that does not suit the defaults says what is usual: its sizes, its data."""
+        if isinstance(values, dict) and values.get("model"):
+            return {**usual_choices(str(values["model"])), **values}
         return values
 
     @field_validator("*", mode="before")

@@ -60,13 +60,14 @@ def find(name: str) -> ModelRow:
     return ModelRow(by_hand, getattr(twin, by_hand.__name__))
 
 
-def usual_hidden(name: str) -> tuple[int, ...]:
-    """What a model's class says under that name: its hidden sizes where none are given; () where it
-    says nothing, or there is no such model."""
+def usual_choices(name: str) -> Mapping[str, Any]:
+    """What a model's class says under `usual`: fields of a case where they are not given. Empty
+    where it says nothing, or there is no such model."""
     if name not in model_names():
-        return ()
+        return {}
     by_hand = ADDED[name].by_hand if name in ADDED else _by_hand(name)
-    return tuple(getattr(by_hand, "usual_hidden", ()))
+    usual: Mapping[str, Any] = getattr(by_hand, "usual", {})
+    return usual
 
 
 def _by_hand(name: str) -> type:

@@ -39,7 +39,18 @@ def moons(run_of_moons: Path, parity: Parity) -> Path:
     """A copy of it, to be damaged; without its gradient check."""
     shutil.copytree(run_of_moons, "runs/moons")
     Path("runs/moons/gradcheck.json").unlink()
+    summary = Path("runs/moons/summary.json")
+    without = json.loads(summary.read_text()) | {"gradients_passed": None}
+    summary.write_text(json.dumps(without))
     return Path("runs/moons")
+
+
+def test_a_lost_gradient_check_is_no_pass(run_of_moons: Path, parity: Parity, page: Page) -> None:
+    """Nobody knows any more what it found."""
+    shutil.copytree(run_of_moons, "runs/moons")
+    Path("runs/moons/gradcheck.json").unlink()
+    assert "gradcheck.json is missing" in verdict(page("moons"))
+    assert parity("train", "--resume", "moons").status == 1
 
 
 @pytest.fixture

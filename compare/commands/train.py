@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -150,6 +150,8 @@ class TrainingRun:
     def _report(self, console: Console, stopped: bool, summary: Summary) -> Answer:
         """On the terminal and as files; the run is finished once summary.json says so."""
         folder, seen = self.lock.folder, self.exactly.seen if self.exactly else None
+        if seen and not stopped:
+            summary = replace(summary, gradients_passed=seen.passed)
         with self.lock.writing():
             if seen and not stopped:
                 atomic.write(folder / "gradcheck.json", seen.json().encode())

@@ -90,6 +90,8 @@ def of_training(
         return "FAIL", f"In step {summary.failure.step}: {first}", tuple(rest)
     if gradients and not gradients.passed:
         return "FAIL", f"Gradients: {gradients.failure or 'nothing was checked'}", ()
+    if gradients is None and summary.gradients_passed is not None:
+        return "FAIL", "gradcheck.json is missing: what --gradcheck found is not known.", ()
     bad = [name for name, worst in summary.worst.items() if worst.difference.failed]
     if bad or not summary.worst:
         return "FAIL", f"Tensors that do not match: {', '.join(bad) or 'none was judged'}.", ()

@@ -79,6 +79,7 @@ class StoredSummary(Stored):
     score: str
     scores: dict[str, dict[str, Number]]
     diagnosis: Diagnosis | None
+    gradients_passed: bool | None = None
 
 
 class StoredWorstResult(Stored):

@@ -42,7 +42,8 @@ class Summary:
     score/train and score/dev of each side. planned is the number of steps of the case: a run that
     was stopped or diverged has fewer. unjudged has the first step in which a tensor could not be
     judged. made_with holds the versions, and notes say what changed
-    during the run and what a PASS does not cover.
+    during the run and what a PASS does not cover. gradients_passed is what --gradcheck found; None
+    without it.
     """
 
     worst: dict[str, Worst]
@@ -60,11 +61,13 @@ class Summary:
     interrupted: bool
     made_with: dict[str, str]
     notes: tuple[str, ...]
+    gradients_passed: bool | None = None
 
     @property
     def outcome(self) -> Answer:
-        """PASS only if at least one step was judged, and every tensor of every step agreed."""
-        if self.failure or not self.steps:
+        """PASS only if at least one step was judged, every tensor of every step agreed, and no
+        gradient differed from the exact one."""
+        if self.failure or not self.steps or self.gradients_passed is False:
             return "FAIL"
         return "UNJUDGED" if self.unjudged else "PASS"
 

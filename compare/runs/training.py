@@ -258,8 +258,8 @@ def score_name(data: Data) -> str:
 
 def base_error(case: Case, data: Data) -> float | None:
     """The error that a bias is measured from: a human makes none with classes, and nobody knows
-    how much of the spread of numbers can be explained."""
-    known = 0.0 if data.classes else None
+    how much of the spread of numbers can be explained, or how often text can be foretold."""
+    known = 0.0 if data.classes and not data.alphabet else None
     return known if case.base_error is None else case.base_error
 
 

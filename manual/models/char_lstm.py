@@ -11,7 +11,7 @@ Source: Graves 2013, "Generating sequences with recurrent neural networks"; cour
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class CharLSTM:
     m: float = 1
     names: ClassVar[Names] = MODULE_PATHS
     result: ClassVar[str] = "output"
-    usual_hidden: ClassVar[tuple[int, ...]] = (16, 64)
+    usual: ClassVar[Mapping[str, Any]] = {"hidden": (16, 64), "data": "sums"}
 
     def __post_init__(self) -> None:
         if len(self.sizes) != 4:

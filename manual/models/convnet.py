@@ -12,7 +12,7 @@ week 1, "CNN example".
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class ConvNet:
     m: float = 1
     names: ClassVar[Names] = MODULE_PATHS
     result: ClassVar[str] = "output"
-    usual_hidden: ClassVar[tuple[int, ...]] = (8, 16, 32)
+    usual: ClassVar[Mapping[str, Any]] = {"hidden": (8, 16, 32)}
 
     def __post_init__(self) -> None:
         require_image("ConvNet", self.sample_shape, least=4)

@@ -14,7 +14,7 @@ Source: Radford et al. 2019, "Language models are unsupervised multitask learner
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class GPT:
     m: float = 1
     names: ClassVar[Names] = MODULE_PATHS
     result: ClassVar[str] = "output"
-    usual_hidden: ClassVar[tuple[int, ...]] = (64, 4, 4)
+    usual: ClassVar[Mapping[str, Any]] = {"hidden": (64, 4, 4), "data": "sums"}
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 4:

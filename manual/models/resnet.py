@@ -12,7 +12,7 @@ Source: He et al. 2015, "Deep residual learning for image recognition"; course 4
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class ResNet:
     training: bool = True
     names: ClassVar[Names] = MODULE_PATHS
     result: ClassVar[str] = "output"
-    usual_hidden: ClassVar[tuple[int, ...]] = (8, 8, 16)
+    usual: ClassVar[Mapping[str, Any]] = {"hidden": (8, 8, 16)}
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 4:
