@@ -495,3 +495,50 @@ def test_every_operation_and_its_options_survive_a_file(name: str, tmp_path: Pat
 def test_an_option_of_another_type_is_refused(operation: str, option: str, wrong: Any) -> None:
     with pytest.raises(ValidationError):
         option_type(operation, option).validate_python(wrong)
+
+
+MASKED = OPERATIONS["scaled_dot_product_attention"]
+
+
+def attention(*masks: str, **replaced: np.ndarray) -> Trace:
+    """One step of attention, with the mask or without, and what is replaced."""
+    options = MASKED.options[0]
+    at = MASKED.samples(np.random.default_rng(0), np.float64)
+    at = {n: a for n, a in at.items() if n != "attn_mask" or n in masks}
+    made = {"out": MASKED.forward(*at.values(), **options)}
+    node = Node(MASKED.name, tuple(at), ("out",), options)
+    at |= {n: a for n, a in replaced.items() if n in at}
+    made |= {n: a for n, a in replaced.items() if n in made}
+    return Trace(at, made, (node,))
+
+
+@pytest.mark.parametrize("kind", [as_safetensors, as_npz])
+def test_a_mask_of_booleans_is_judged(kind: Callable[..., bytes], tmp_path: Path) -> None:
+    def outcome(one: Trace, other: Trace) -> str:
+        for name, side in (("a", one), ("b", other)):
+            (tmp_path / name).write_bytes(kind(named(side), metadata(side)))
+        return diff(tmp_path / "a", tmp_path / "b").outcome
+
+    right = attention("attn_mask")
+    assert outcome(right, right) == "PASS"
+    assert outcome(attention(), attention()) == "PASS"  # a mask may be left out
+    unmasked = attention().made["out"]
+    assert outcome(right, attention("attn_mask", out=unmasked)) == "FAIL"
+    both = attention("attn_mask", out=unmasked)
+    assert outcome(both, both) == "FAIL"
+    mask = right.given["attn_mask"]
+    assert outcome(right, attention("attn_mask", attn_mask=~mask)) == "FAIL"
+
+
+def test_booleans_are_nothing_but_masks(tmp_path: Path) -> None:
+    query = attention("attn_mask", query=np.ones((2, 2, 4, 3), bool))
+    (tmp_path / "query").write_bytes(as_safetensors(named(query), metadata(query)))
+    with pytest.raises(InputError, match="takes 'query', which is of booleans"):
+        load(tmp_path / "query")
+    twos = header_of(
+        as_safetensors({"given/attn_mask": np.array([0, 2], np.uint8)}),
+        lambda h: h["given/attn_mask"].update(dtype="BOOL"),
+    )
+    (tmp_path / "twos").write_bytes(twos)
+    with pytest.raises(InputError, match="neither 0 nor 1"):
+        load(tmp_path / "twos").given["attn_mask"]

@@ -16,9 +16,9 @@ from torch_parity.compare.judge.judge import Judgement, judge_traces
 from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.judge.report import Report
 from torch_parity.compare.show.judgement_json import to_json
-from torch_parity.compare.sources.files.stored import BROKEN, Entry, Stored
+from torch_parity.compare.sources.files.stored import BROKEN, GIVEN, MADE, Entry, Stored
 from torch_parity.compare.sources.files.streamed import compare_stored
-from torch_parity.compare.sources.files.trace_file import GIVEN, MADE, TraceFile, load
+from torch_parity.compare.sources.files.trace_file import TraceFile, load
 
 _NO_NODES = (
     "Neither file says which operation computed which tensor, so nothing was replayed and only "

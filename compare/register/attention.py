@@ -42,7 +42,7 @@ ROWS = (
     Operation(
         manual.additive_attention, "layer",
         normal(
-            1, query=(1, 3, 4), key=(1, 4, 3), value=(1, 4, 5), query_weight=(3, 4),
+            0.5, query=(1, 3, 4), key=(1, 4, 3), value=(1, 4, 5), query_weight=(3, 4),
             key_weight=(3, 3), score_weight=(3,),
         ),
         (*ATTENDED, *SCORED), ("out",),

@@ -20,6 +20,7 @@ from torch_parity.manual.recording import input_names, option_names, takes_any_n
 from torch_parity.manual.shapes import Dim
 from torch_parity.manual.windows import Frame, Pair
 
+MASK = "_mask"  # how the inputs that are of booleans end: none or one of them, the last
 MOST = 10_000  # nodes in a file; a hundred layers have about 1,500
 
 
@@ -198,6 +199,23 @@ def checked(
     return linked(nodes)
 
 
+def require_numbers(nodes: Collection[Node], booleans: Collection[str]) -> None:
+    """Booleans say what attention may see; they are no numbers to compute with.
+
+    Raises:
+        InputError: a node takes one of these tensors for anything but a mask.
+    """
+    for i, node in enumerate(nodes):
+        known = signature(node.operation)
+        expected = known.inputs if known else ()
+        for at, name in enumerate(node.inputs):
+            if name in booleans and not expected[min(at, len(expected) - 1)].endswith(MASK):
+                raise InputError(
+                    f"nodes[{i}] ({node.operation!r}) takes {name[:80]!r}, which is of booleans; "
+                    "expected numbers"
+                )
+
+
 def _node(label: str, record: NodeRecord, most_layers: int) -> Node:
     operation = RENAMED.get(record.operation, record.operation)
     known = signature(operation)
@@ -220,6 +238,8 @@ def _node(label: str, record: NodeRecord, most_layers: int) -> Node:
 def _fits(
     label: str, what: str, came: list[str], expected: tuple[str, ...], any_number: bool = False
 ) -> None:
+    if what == "inputs" and any_number and expected[-1].endswith(MASK):
+        any_number, expected = False, expected[: max(len(came), len(expected) - 1)]
     right = len(came) >= len(expected) if any_number else len(came) == len(expected)
     if not right or (what == "outputs" and len(set(came)) < len(came)):
         raise InputError(

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.sources.files.stored import BROKEN, Entry, check_shape
+from torch_parity.compare.sources.files.stored import BROKEN, Entry, check_shape, may_be_boolean
 
 DEFLATE = 1032  # the most bytes that one byte of a deflated member can expand to
 LONGEST_TEXT = 100_000_000  # bytes of __metadata__
@@ -40,7 +40,7 @@ def read_npz(path: Path) -> tuple[str | None, dict[str, Entry]]:
             if name == "__metadata__":
                 metadata = _text(entry)
             else:
-                entries[name] = _numeric(entry)
+                entries[name] = _numeric(name, entry)
     except InputError:
         raise
     except BROKEN as error:
@@ -100,9 +100,10 @@ def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, by_columns, dtype
 
 
-def _numeric(entry: Entry) -> Entry:
+def _numeric(name: str, entry: Entry) -> Entry:
     dtype = entry.dtype
-    if dtype.kind not in "fiu" or dtype.itemsize > 8:
+    kinds = "fiub" if may_be_boolean(name) else "fiu"
+    if dtype.kind not in kinds or dtype.itemsize > 8:
         raise InputError(
             f"{entry.label} is of type {str(dtype)[:40]}, expected real numbers of 64 bits at most"
         )

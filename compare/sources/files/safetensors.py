@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 
 from torch_parity.compare.bounds.precision import BFLOAT16
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.sources.files.stored import Entry, check_shape
+from torch_parity.compare.sources.files.stored import Entry, check_shape, may_be_boolean
 
 DTYPES = {
     "F64": np.dtype("<f8"),
@@ -27,6 +27,7 @@ DTYPES = {
     "BF16": BFLOAT16.newbyteorder("<"),
     **{f"{kind}{8 * n}": np.dtype(f"<{kind.lower()}{n}") for kind in "IU" for n in (1, 2, 4, 8)},
 }
+WITH_BOOLEANS = {**DTYPES, "BOOL": np.dtype(bool)}
 LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
 
 
@@ -125,14 +126,14 @@ def _info(path: Path, name: str, value: object) -> _Info:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "its record"
         raise InputError(f"{path}: {name[:80]!r}: {where}: {first['msg']}") from None
-    if info.dtype not in DTYPES:
+    if info.dtype not in (WITH_BOOLEANS if may_be_boolean(name) else DTYPES):
         raise InputError(
             f"{path}: {name[:80]!r} is of type {info.dtype[:20]!r}, expected real numbers: "
             f"{', '.join(DTYPES)}"
         )
     check_shape(f"{path}: {name[:80]!r}", tuple(info.shape))
     begin, end = info.data_offsets
-    size = prod(info.shape) * DTYPES[info.dtype].itemsize
+    size = prod(info.shape) * WITH_BOOLEANS[info.dtype].itemsize
     if end - begin != size:
         raise InputError(
             f"{path}: {name[:80]!r} has {end - begin} bytes, expected {size} for {info.dtype} "
@@ -148,4 +149,4 @@ def _entry(path: Path, name: str, info: _Info, start: int) -> Entry:
             stream.seek(start + info.data_offsets[0])
             yield stream
 
-    return Entry(f"{path}: {name}", opened, tuple(info.shape), DTYPES[info.dtype])
+    return Entry(f"{path}: {name}", opened, tuple(info.shape), WITH_BOOLEANS[info.dtype])

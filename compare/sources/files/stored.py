@@ -17,6 +17,7 @@ import numpy as np
 from torch_parity.compare.errors import InputError
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}")
+GIVEN, MADE = "given/", "made/"
 LARGEST = (
     2**48
 )  # entries of a tensor, not counting sides of 0: NumPy must be able to make the array
@@ -97,6 +98,8 @@ class Entry:
         return data
 
     def _numbers(self, data: bytes) -> np.ndarray:
+        if self.dtype == bool and data.translate(None, b"\0\1"):
+            raise ValueError("a boolean is neither 0 nor 1")
         return np.frombuffer(data, self.dtype).astype(self.read_as, copy=False)
 
 
@@ -117,6 +120,11 @@ class Stored(Mapping[str, np.ndarray]):
 
     def __contains__(self, name: object) -> bool:
         return name in self.entries
+
+
+def may_be_boolean(name: str) -> bool:
+    """Whether a tensor of this name in a file may hold booleans: a mask is given, never made."""
+    return name.startswith(GIVEN)
 
 
 def check_shape(label: str, shape: tuple[int, ...]) -> None:

@@ -18,14 +18,13 @@ from torch_parity.compare.bounds.precision import is_half
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.sources.files.access import reading, writing
-from torch_parity.compare.sources.files.nodes import NodeRecord, checked, written
+from torch_parity.compare.sources.files.nodes import NodeRecord, checked, require_numbers, written
 from torch_parity.compare.sources.files.npz import read_npz
 from torch_parity.compare.sources.files.safetensors import in_fixed_order, read_safetensors
-from torch_parity.compare.sources.files.stored import NAME, Entry, Stored
+from torch_parity.compare.sources.files.stored import GIVEN, MADE, NAME, Entry, Stored
 
 FORMAT = "torch-parity trace"
 MODEL_FORMAT = "torch-parity model"  # of `parity record --module`: compare.aten.files
-GIVEN, MADE = "given/", "made/"
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,7 @@ def _load(path: Path) -> TraceFile:
     made = _ordered(path, made, said.order)
     try:
         nodes = checked(said.nodes, given, made)
+        require_numbers(nodes, {name for name, e in given.items() if e.dtype == bool})
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return TraceFile(Stored(given), Stored(made), nodes, said.about, tuple(notes))
