@@ -75,7 +75,8 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
 
 
 def _demonstrate_alone(cause: Cause, side: Side) -> Planted:
-    """In the first operation of the register in which the mistake shows."""
+    """In the first operation of the register in which the mistake shows, in a form that the side
+    can have: torch's gradients follow the mistaken outputs that autograd reads."""
     for way, row in itertools.product(range(len(cause.ways)), OPERATIONS.values()):
         if row.kind not in one_operation.KINDS:
             continue
