@@ -71,7 +71,7 @@ def usual_choices(name: str) -> Mapping[str, Any]:
 
 
 def _by_hand(name: str) -> type:
-    """The class of manual/models/NAME.py."""
+    """The class that is by hand, in the file of this name in manual/models/."""
     module = import_module(f"torch_parity.manual.models.{name}")
     own = (c for c in vars(module).values() if is_dataclass(c) and isinstance(c, type))
     return next(c for c in own if c.__module__ == module.__name__)

@@ -8,8 +8,9 @@ from benchmarks.false_alarms import BIAS, ENTRY, FAULTS, Range, examine, report
 def test_random_pairs_raise_no_alarm_and_planted_faults_are_seen() -> None:
     examined = [examine(seed) for seed in range(20, 40)]
     assert {e.seed: e.alarms["ours"] for e in examined if e.alarms["ours"]} == {}
+    assert sum(BIAS in e.planted for e in examined) > len(examined) / 2  # some have no bias
     for e in examined:
-        assert e.planted.keys() >= {ENTRY, BIAS}
+        assert ENTRY in e.planted
         for fault, planted in e.planted.items():
             if e.dtype == "float64" and fault != ENTRY and not planted.harmless:
                 assert planted.seen["ours"], f"seed {e.seed}, {fault}: {planted}"
