@@ -84,6 +84,21 @@ def plant(
     return tuple(changed)
 
 
+def outputs_read_back(nodes: tuple[Node, ...]) -> set[str]:
+    """The outputs that the backward of the same operation reads. Autograd reads those that it
+    computed itself, so in torch a mistake in them alone shows in the gradients as well."""
+    return {name for n in nodes if n.forward for name in {*n.forward.outputs} & {*n.inputs}}
+
+
+def only_by_hand(cause: Cause, way: int, nodes: tuple[Node, ...]) -> bool:
+    """Whether this is a mistake in outputs alone that the backward reads: torch's gradients are
+    those of the mistaken forward."""
+    read = outputs_read_back(nodes)
+    nothing = Evidence((), {})
+    touched = [n for n in nodes if any(effect.on(n, nothing) for effect in cause.ways[way])]
+    return not any(n.forward for n in touched) and any(read & {*n.outputs} for n in touched)
+
+
 def execute(nodes: tuple[Node, ...], known: Mapping[str, np.ndarray], side: str) -> Tensors:
     """Execute the flow on one side -> its trace.
 

@@ -257,12 +257,12 @@ def _reset_before(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 def _ways(change: Change, *kinds: str, cells: bool = True) -> tuple[tuple[Effect, ...], ...]:
-    """In the forward alone, in the backward alone, or in both."""
+    """In the forward alone, in both, or in the backward alone."""
     forward, backward = (_is(*kinds, backward=b, cells=cells) for b in (False, True))
     return (
         one(change, forward),
-        one(change, backward),
         (Effect(forward, change), Effect(backward, change)),
+        one(change, backward),
     )
 
 

@@ -14,7 +14,7 @@ from torch_parity.compare import data, threads
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import ALONE, CATALOGUE, distributed, sums
 from torch_parity.compare.causes.cause import Cause
-from torch_parity.compare.causes.plant import execute, plant
+from torch_parity.compare.causes.plant import execute, only_by_hand, plant
 from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.judge.judge import Judgement, Side
 from torch_parity.compare.register import OPERATIONS
@@ -75,11 +75,14 @@ def demonstrate(cause: Cause, side: Side) -> Planted:
 
 
 def _demonstrate_alone(cause: Cause, side: Side) -> Planted:
-    """In the first operation of the register in which the mistake shows."""
+    """In the first operation of the register in which the mistake shows, in a form that the side
+    can have: torch's gradients follow the mistaken outputs that autograd reads."""
     for way, row in itertools.product(range(len(cause.ways)), OPERATIONS.values()):
         if row.kind not in one_operation.KINDS:
             continue
         for step in one_operation.alone(row):
+            if side == "torch" and only_by_hand(cause, way, step.nodes):
+                continue
             judgement = judge_planted(cause, side, step, 1, 0, way, None)
             if judgement is not None:
                 options = ", ".join(f"{n}={v!r}" for n, v in step.nodes[0].options.items())
