@@ -151,7 +151,7 @@ def test_the_forward_is_pinned(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("seed", after(2, range(100)))
+@pytest.mark.parametrize("seed", after(2, range(30)))
 def test_right_steps_are_right_on_both_sides(model: str, dtype: str, seed: int) -> None:
     r = third_step(model, seed, dtype=dtype)
     j = judge(r.nodes, r.start, r.manual, r.torch, always_replay=True)
@@ -163,7 +163,7 @@ def test_right_steps_are_right_on_both_sides(model: str, dtype: str, seed: int) 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("seed", after(1, range(300, 320)))
+@pytest.mark.parametrize("seed", after(1, range(300, 308)))
 def test_an_evaluation_is_right_on_both_sides(model: str, dtype: str, seed: int) -> None:
     """Every operation of the forward in evaluation, where batch norm takes the running statistics;
     a statistic that is off is seen."""
@@ -239,7 +239,7 @@ def test_what_does_not_fit_is_bad_input(fixed: dict[str, Any], message: str) -> 
         pair.build(case, data.load(case))
 
 
-@pytest.mark.parametrize("seed", after(2, range(800, 840)))
+@pytest.mark.parametrize("seed", after(2, range(800, 815)))
 def test_the_exact_gradient_holds_through_convolutions_and_pooling(seed: int) -> None:
     r = third_step("convnet", seed)
     net = r.pair.manual.net
@@ -267,7 +267,7 @@ NAMED = {
 
 
 QUICK = [(model, name) for model, names in NAMED.items() for name in names]
-OTHERS = [(m, name) for m in MODELS for name in CATALOGUE if name not in NAMED[m]]
+OTHERS = [(m, name) for m in MODELS for name in CATALOGUE if name not in NAMED[m]][::3]
 
 
 @pytest.mark.parametrize("side", SIDES)
