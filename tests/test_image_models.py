@@ -278,14 +278,15 @@ def test_planted_mistakes_are_named_on_either_side(side: Side, planted: tuple[st
     r = third_step(model, 600, p=0.3, l2=0.7, bias_scale=0.5, **fixed)
     batch = 2 * len(r.start["x"])
     known, rng = r.known_to(side, batch), np.random.default_rng(0)
+    right = execute(r.nodes, known, side)
     for way in range(len(CATALOGUE[name].ways)):
         wrong = plant(CATALOGUE[name], r.nodes, known, r.trace(side), rng, way)
         try:
             made = execute(wrong, known, side) if wrong else None
         except (ValueError, RuntimeError):
             made = None  # a mistake that cannot be computed on these shapes
-        if made is None:
-            continue
+        if made is None or all(np.array_equal(made[n], right[n]) for n in right if n in made):
+            continue  # it changes nothing here, as the ties of a pool do where there are none
         j = r.judge_instead(side, made, batch)
         assert j.wrong_sides == (side,), (model, name, way, j.root)
         assert any(name in names for names in j.diagnoses[side].names), (model, name, way)

@@ -68,6 +68,6 @@ def _upstream(
 def _derivative(
     of: Callable[[np.ndarray], np.ndarray], at: np.ndarray, index: tuple[int, ...]
 ) -> float:
-    moved = at.astype(np.complex128)
+    moved = np.array(at, np.complex128)  # of a scalar as well
     moved[index] += 1j * STEP
     return float(np.imag(of(moved)) / STEP)
