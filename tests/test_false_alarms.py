@@ -19,6 +19,11 @@ def test_random_pairs_raise_no_alarm_and_planted_faults_are_seen() -> None:
     assert [row["ours"] for row in rows[:2]] == [[0, 10], [0, 10]]
 
 
+def test_a_saturated_output_whose_gradient_is_0_is_judged() -> None:
+    """Its bound has no end where 1 - a is 0; the gradient is 0 in every entry on both sides."""
+    assert examine(14500018, faults=False).alarms["ours"] == []
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_random_pairs_in_half_precision_raise_no_alarm(dtype: str) -> None:
     of = Range((dtype,), 64)

@@ -177,6 +177,7 @@ class _Replay:
         if seen.outcome == "right":
             first = expected[0]
             bounded = isinstance(first, Bounded) and seen.power > 1
+            bounded = bounded and not self._is_zero(seen.name, first)
             if bounded and says_nothing(node, i, TABLE, inputs, first):
                 detail = "its bound is above all that this operation gives, so any number would do"
                 return replace(seen, outcome="not judged", detail=detail)
@@ -188,6 +189,10 @@ class _Replay:
             detail = f"{through} {were} not recorded, so the mistake may be in computing {of}"
             seen = replace(seen, detail=detail)
         return seen
+
+    def _is_zero(self, name: str, expected: Bounded) -> bool:
+        """Whether it is 0 in every entry, and rightly so. Reports say that this shows little."""
+        return not np.any(self.trace[name]) and not np.any(expected.value)
 
     def _by(
         self, formula: int, node: Node, i: int, expected: Any, types: Collection[np.dtype]
