@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from torch_parity.compare.show.page import Page, of
 
@@ -19,16 +19,20 @@ def page(folder: Path) -> str:
 
 def render(about: Page) -> str:
     """HTML of a page."""
-    loader = PackageLoader("torch_parity.compare.show", "templates")
+    return template("report.html").render(page=about)
+
+
+def template(name: str) -> Template:
+    """A file of templates/; all that is put into it is escaped."""
     templates = Environment(
-        loader=loader,
+        loader=PackageLoader("torch_parity.compare.show", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     templates.filters |= {"gap": _gap, "share": _share, "percent": _percent, "value": _value}
-    return templates.get_template("report.html").render(page=about)
+    return templates.get_template(name)
 
 
 def _gap(relative: float) -> str:

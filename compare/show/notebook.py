@@ -4,19 +4,11 @@ A notebook's theme is not the system's, so the card takes the page's own colours
 verdict can be read on light and on dark.
 """
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from torch_parity.compare.show.html import template
 
 
 def card(outcome: str, headline: str, words: list[str], whole: str) -> str:
     """The verdict and its sentences; the whole report as text is folded away, if there is more."""
-    loader = PackageLoader("torch_parity.compare.show", "templates")
-    templates = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return templates.get_template("card.html").render(
+    return template("card.html").render(
         outcome=outcome, headline=headline, words=words, whole=whole
     )
