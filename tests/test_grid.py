@@ -27,7 +27,7 @@ from torch_parity.compare.grid import cases, outcome
 from torch_parity.compare.grid.fingerprint import fingerprint
 from torch_parity.compare.grid.outcome import Outcome, judge_all
 from torch_parity.compare.grid.workers import Chunks, Workers
-from torch_parity.compare.sources.pair import ManualSide
+from torch_parity.compare.sources.sides import ManualSide
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "grid.toml"
 SMALL = (

@@ -17,7 +17,7 @@ from torch_parity.compare.case import Case
 from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.runs.training import StepRecord, Training
 from torch_parity.compare.sources import pair
-from torch_parity.compare.sources.pair import ManualSide, TorchSide
+from torch_parity.compare.sources.sides import ManualSide, TorchSide
 
 CASE = ["--data", "moons", "--samples", "60", "--hidden", "5,4", "--steps", "30", "--name", "a"]
 

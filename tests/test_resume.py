@@ -154,7 +154,7 @@ def test_a_failure_before_the_stop_is_still_one_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """torch's update is wrong in step 5 only; the run is stopped in step 12."""
-    from torch_parity.compare.sources.pair import TorchSide
+    from torch_parity.compare.sources.sides import TorchSide
 
     step, calls = TorchSide.step, []
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torch_parity.compare.sources.pair import TorchSide
+from torch_parity.compare.sources.sides import TorchSide
 from torch_parity.torch_ref.ops.dropout import FixedDropout
 
 

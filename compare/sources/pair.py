@@ -1,7 +1,7 @@
 """The pair: one case, built on both sides from the same data, parameters and masks."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from torch_parity import manual
 from torch_parity.compare import models
-from torch_parity.compare.bounds.precision import all_widened, is_real, widened
+from torch_parity.compare.bounds.precision import is_real
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data, Targets, targets
 from torch_parity.compare.devices import resolve_device
@@ -21,14 +21,14 @@ from torch_parity.compare.flow.law import flow, recorded_forward
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
 from torch_parity.compare.sources.schedule import Schedule, schedule_of
+from torch_parity.compare.sources.sides import ManualSide, TorchSide
 from torch_parity.compare.sources.size import refuse_too_large
 from torch_parity.compare.sources.torch_names import buffers, names_for, parameters
-from torch_parity.compare.tensors import to_numpy, to_torch
-from torch_parity.manual import Model, Optimizer
-from torch_parity.manual.models.step import Tensors, buffers_of, evaluating
+from torch_parity.compare.tensors import to_torch
+from torch_parity.manual import Model
+from torch_parity.manual.models.step import Tensors, buffers_of
 from torch_parity.torch_ref import operations, trace
 from torch_parity.torch_ref.losses.regularization import Penalty, parameter_groups
-from torch_parity.torch_ref.models.step import predict
 
 # The m of lambda / (2m) * sum(W^2), for a training set of so many samples.
 PENALISED: dict[str, Callable[[int], float]] = {
@@ -38,7 +38,6 @@ PENALISED: dict[str, Callable[[int], float]] = {
 }
 # The field of the case that an optimizer's option is, where it is called otherwise.
 CALLED = {"beta": "momentum"}
-CPU = torch.device("cpu")
 INITIALIZERS: dict[str, Callable[..., np.ndarray]] = {
     "kaiming_normal": manual.kaiming_normal,
     "xavier_normal": manual.xavier_normal,
@@ -46,149 +45,6 @@ INITIALIZERS: dict[str, Callable[..., np.ndarray]] = {
     "normal": manual.normal,
     "zeros": manual.zeros,
 }
-
-
-@dataclass(frozen=True)
-class ManualSide:
-    """What to compute by hand; the numbers travel as arguments. Halves are computed with in
-    float32."""
-
-    net: Model
-    optimizer: Optimizer
-    schedule: Schedule | None = None
-
-    def step(
-        self,
-        params: Tensors,
-        state: Tensors,
-        x: np.ndarray,
-        y: np.ndarray,
-        masks: Tensors,
-        done: int = 0,
-        lr: float | None = None,
-    ) -> Tensors:
-        """manual.step on this side's network and optimizer, after so many steps: with this learning
-        rate, or with the one that the schedule has."""
-        given = (all_widened(params), all_widened(state), widened(x), widened(y))
-        if self.schedule is None:
-            return manual.step(self.net, self.optimizer, *given, all_widened(masks))
-        optimizer: Any = self.optimizer
-        now = replace(optimizer, lr=self.schedule.at(done) if lr is None else lr)
-        return self.schedule.recorded(done) | manual.step(self.net, now, *given, all_widened(masks))
-
-    def outputs(self, params: Tensors, x: np.ndarray) -> Tensors:
-        """Every tensor from the input to the output, in evaluation."""
-        return manual.forward(evaluating(self.net), all_widened(params), widened(x), {})
-
-    def evaluate(self, params: Tensors, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
-        """(loss without penalty, every tensor to the output), in evaluation."""
-        outputs = self.outputs(params, x)
-        t = manual.cost(self.net, all_widened(params), outputs[self.net.result], widened(y))
-        return float(t["loss"]), outputs
-
-
-@dataclass(frozen=True)
-class TorchSide:
-    """The module, its loss and its optimizer; the numbers live inside them. model is the
-    hand-written one, whose names this side's tensors get."""
-
-    net: nn.Module
-    task: trace.Task
-    model: Model
-    order: dict[str, int]
-    device: torch.device = CPU
-    schedule: Schedule | None = None
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """The module's optimizer."""
-        return self.task.optimizer
-
-    @cached_property
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """The module's parameters under the model's names."""
-        return dict(self.task.params)
-
-    @property
-    def lr(self) -> float | None:
-        """The learning rate of the next step; None where it is constant. (momentum_course has
-        another one in torch, with the same factor.)"""
-        if self.schedule is None:
-            return None
-        group = self.optimizer.param_groups[0]
-        return self.schedule.base * float(group["lr"] / group["initial_lr"])
-
-    def step(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensors, Tensors]:
-        """One recorded step -> (trace, masks), as arrays in memory of their own."""
-        lr = self.lr
-        tensors, masks = trace.recorded_step(
-            self.task, to_torch(x, self.device), to_torch(y, self.device)
-        )
-        if self.scheduler and "loss" in tensors:
-            tensors["lr"] = torch.tensor(lr, dtype=next(self.net.parameters()).dtype)
-            self.scheduler.step()
-        at = self.order
-        in_order = sorted(tensors, key=lambda name: at.get(name, len(at)))
-        return {n: to_numpy(tensors[n]) for n in in_order}, _arrays(masks)
-
-    def params(self) -> Tensors:
-        """A copy of W1, b1, W2, b2... and of the running statistics, if the model keeps any."""
-        kept = {**self.parameters, **self.task.buffers}
-        return {n: to_numpy(p).copy() for n, p in kept.items()}
-
-    def state(self) -> Tensors:
-        """A copy of what the optimizer remembers: vW1, vb1...; nothing before its first step."""
-        task = self.task
-        return _arrays(trace.memory(task.optimizer, task.read, task.params, task.names))
-
-    def memory(self) -> Tensors:
-        """Copies of what torch's optimizer keeps, under torch's names: 0/momentum_buffer is that of
-        the first parameter. (A trace has the course's names for it, and with them its scale.)"""
-        kept = self.optimizer.state_dict()["state"]
-        rates = [group["lr"] for group in self.optimizer.param_groups]
-        schedule = {"schedule/lr": np.asarray(rates)} if self.scheduler else {}
-        return schedule | {
-            f"{i}/{name}": to_numpy(value).copy()
-            for i, slots in kept.items()
-            for name, value in slots.items()
-        }
-
-    def restore(self, params: Tensors, memory: Tensors, done: int = 0) -> None:
-        """Put both back to what they were after so many steps, bit for bit."""
-        with torch.no_grad():
-            for name, p in {**self.parameters, **self.task.buffers}.items():
-                p.copy_(to_torch(params[name]))
-        kept: dict[int, dict[str, torch.Tensor]] = {}
-        rates = memory.get("schedule/lr", ())
-        for key, value in memory.items():
-            i, name = key.split("/")
-            if i == "schedule":
-                continue
-            kept.setdefault(int(i), {})[name] = to_torch(value)
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
-        if self.scheduler:
-            self.scheduler.last_epoch = done
-            for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-                group["lr"] = float(rate)
-
-    def outputs(self, x: np.ndarray) -> Tensors:
-        """Every tensor from the input to the output, in evaluation; to look at, so halves are
-        widened."""
-        return all_widened(_arrays(self._outputs(x)))
-
-    def evaluate(self, x: np.ndarray, y: np.ndarray) -> tuple[float, Tensors]:
-        """(loss without penalty, every tensor to the output), in evaluation."""
-        outputs = self._outputs(x)
-        output, shown = outputs[self.model.result], all_widened(_arrays(outputs))
-        if not output.isfinite().all():  # torch's losses refuse what a diverged run delivers
-            return float("nan"), shown
-        return float(self.task.criterion(output, to_torch(y, self.device))), shown
-
-    def _outputs(self, x: np.ndarray) -> dict[str, torch.Tensor]:
-        with trace.Recorder(self.net, self.task.names) as recorder:
-            predict(self.net, to_torch(x, self.device))
-        return recorder.tensors
 
 
 @dataclass(frozen=True)
@@ -341,7 +197,3 @@ def _order(nodes: tuple[Node, ...]) -> dict[str, int]:
         for name in node.outputs:
             order.setdefault(name, len(order))
     return order
-
-
-def _arrays(tensors: dict[str, torch.Tensor]) -> Tensors:
-    return {name: to_numpy(t) for name, t in tensors.items()}
