@@ -29,13 +29,22 @@ from torch.nn import functional as F
 
 from torch_parity import manual
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.sources.recorded import Both
 from torch_parity.compare.tensors import to_torch
 from torch_parity.lessons.by_operations import exact_gradient, in_torch, law
-from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
+from torch_parity.lessons.lesson import (
+    Claim,
+    Lesson,
+    Measured,
+    Numbers,
+    Table,
+    claim,
+    compared,
+    gap,
+    worst,
+)
 from torch_parity.lessons.mistakes import all_named, plant_in
 from torch_parity.lessons.pictures import panels
 from torch_parity.manual.models.step import Tensors
@@ -107,7 +116,7 @@ def measure(seed: int) -> Measured:
     for side in SIDES:
         t = both.trace(side)
         numbers |= {
-            f"exact/{side}": max(_gap(t[n], exact[n]) for n in exact),
+            f"exact/{side}": max(gap(t[n], exact[n]) for n in exact),
             f"later/{side}": _later(side, t),
             f"order/{side}": _order(seed, side, t),
             f"dbk/{side}": float(np.abs(t["dbk"]).max()),
@@ -128,12 +137,8 @@ def conclude(n: Numbers) -> tuple[Claim, ...]:
     )
 
 
-def _worst(n: Numbers, what: str) -> float:
-    return max(n[f"{what}/{s}"] for s in SIDES)
-
-
 def _exact(n: Numbers) -> Claim:
-    gap = _worst(n, "exact")
+    gap = worst(n, "exact")
     return claim(
         gap < 1e-12,
         f"The backward lines give the exact gradient: dx and the gradients of the three weights "
@@ -145,7 +150,7 @@ def _exact(n: Numbers) -> Claim:
 
 
 def _causal(n: Numbers) -> Claim:
-    moved = _worst(n, "later")
+    moved = worst(n, "later")
     return claim(
         moved == 0,
         f"With the causal mask no position sees a later one: if the last position changes, the "
@@ -178,7 +183,7 @@ def _scale(n: Numbers) -> Claim:
 
 
 def _unordered(n: Numbers) -> Claim:
-    gap = _worst(n, "order")
+    gap = worst(n, "order")
     return claim(
         gap < 1e-12,
         f"Without a mask and without positions attention knows no order: shuffled positions give "
@@ -191,7 +196,7 @@ def _unordered(n: Numbers) -> Claim:
 
 
 def _key_bias(n: Numbers) -> Claim:
-    key, query = _worst(n, "dbk"), min(n[f"dbq/{s}"] for s in SIDES)
+    key, query = worst(n, "dbk"), min(n[f"dbq/{s}"] for s in SIDES)
     return claim(
         key < 1e-12 * query,
         "A bias of the keys changes nothing, because it adds the same number to all scores of a "
@@ -211,11 +216,6 @@ def _given(seed: int) -> tuple[Tensors, np.ndarray]:
     for p in PROJECTIONS:
         given |= {f"W{p}": rng.standard_normal((D, N_IN)), f"b{p}": rng.standard_normal(D)}
     return given, rng.standard_normal((T, D))
-
-
-def _gap(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest difference, relative to the largest entry."""
-    return compare({"": a}, {"": b})[0].relative
 
 
 def _attended(side: Side, qkv: list[np.ndarray], causal: bool) -> np.ndarray:
@@ -240,7 +240,7 @@ def _order(seed: int, side: Side, t: Mapping[str, np.ndarray]) -> float:
     shuffled = np.random.default_rng([seed, 16]).permutation(T)
     qkv = [t[p] for p in PROJECTIONS]
     of_shuffled = _attended(side, [x[shuffled] for x in qkv], causal=False)
-    return _gap(of_shuffled, _attended(side, qkv, causal=False)[shuffled])
+    return gap(of_shuffled, _attended(side, qkv, causal=False)[shuffled])
 
 
 def _scaled(seed: int, side: Side, d: int) -> dict[str, float]:

@@ -26,7 +26,6 @@ import numpy as np
 
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
-from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.judge.witness import exact_derivative as entry_of
 from torch_parity.compare.sources import pair
@@ -40,6 +39,7 @@ from torch_parity.lessons.lesson import (
     Table,
     claim,
     compared,
+    gap,
     judged,
 )
 from torch_parity.lessons.pictures import curves
@@ -69,10 +69,10 @@ def measure(seed: int) -> Measured:
         t, start = step.trace(side), step.start
         losses = descent.curve(side, "loss/train")
         numbers |= {
-            f"exact/{side}": max(_gap(t[line], exact[side][line]) for line in LINES),
-            f"shortcut/{side}": _gap(t["dz2"], (t["a2"] - start["y"]) / SAMPLES),
+            f"exact/{side}": max(gap(t[line], exact[side][line]) for line in LINES),
+            f"shortcut/{side}": gap(t["dz2"], (t["a2"] - start["y"]) / SAMPLES),
             f"one by one/{side}": _one_by_one(seed, step, side),
-            f"update/{side}": _gap(t["W1"], start["W1"] - LR * t["dW1"]),
+            f"update/{side}": gap(t["W1"], start["W1"] - LR * t["dW1"]),
             f"loss before/{side}": losses[0],
             f"loss after/{side}": losses[-1],
         }
@@ -170,13 +170,8 @@ def _one_by_one(seed: int, step: Recorded, side: Side) -> float:
     alone = [_step(seed, slice(i, i + 1)).trace(side) for i in range(SAMPLES)]
     names = ("dW1", "db1", "dW2", "db2")
     return max(
-        _gap(step.trace(side)[name], np.mean([t[name] for t in alone], axis=0)) for name in names
+        gap(step.trace(side)[name], np.mean([t[name] for t in alone], axis=0)) for name in names
     )
-
-
-def _gap(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest difference, relative to the largest entry."""
-    return compare({"": a}, {"": b})[0].relative
 
 
 def _forward_table(step: Recorded) -> Table:
@@ -202,7 +197,7 @@ def _backward_table(step: Recorded, exact: dict[Side, Tensors]) -> Table:
             f"{line} = {formula}",
             *(f"{step.trace(s)[line].flat[0]:.10f}" for s in SIDES),
             f"{exact['manual'][line].flat[0]:.10f}",
-            f"{max(_gap(step.trace(s)[line], exact[s][line]) for s in SIDES):.1e}",
+            f"{max(gap(step.trace(s)[line], exact[s][line]) for s in SIDES):.1e}",
         )
         for line, formula in LINES.items()
     )

@@ -31,11 +31,19 @@ from torch import Tensor
 
 from torch_parity import manual
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES
 from torch_parity.compare.sources.recorded import Both
 from torch_parity.lessons.by_operations import exact_gradient, in_torch, law
-from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
+from torch_parity.lessons.lesson import (
+    Claim,
+    Lesson,
+    Measured,
+    Numbers,
+    Table,
+    claim,
+    compared,
+    gap,
+)
 from torch_parity.lessons.mistakes import all_named, plant_in
 from torch_parity.manual.models.step import Tensors
 
@@ -171,9 +179,9 @@ def measure(seed: int) -> Measured:
     for side in SIDES:
         t = both.trace(side)
         numbers |= {
-            f"exact/{side}": max(_gap(t[n], exact[n]) for n in exact),
-            f"short dz/{side}": _gap(t["dz"], short["dz"]),
-            f"short dx/{side}": _gap(t["dx"], short["dx"]),
+            f"exact/{side}": max(gap(t[n], exact[n]) for n in exact),
+            f"short dz/{side}": gap(t["dz"], short["dz"]),
+            f"short dx/{side}": gap(t["dx"], short["dx"]),
             f"dtop/{side}": float(np.abs(t["dtop"]).max()),
             f"dz/{side}": float(np.abs(t["dz"]).max()),
         }
@@ -249,11 +257,6 @@ def _given(seed: int) -> Tensors:
         "eps": np.array(1e-5),
         "minus": np.array(-1.0),
     }
-
-
-def _gap(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest difference, relative to the largest entry."""
-    return compare({"": a}, {"": b})[0].relative
 
 
 def _lines(both: Both) -> Table:

@@ -28,14 +28,23 @@ from torch.nn import functional as F
 
 from torch_parity import manual
 from torch_parity.compare.causes.norms import CAUSES
-from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.show.curves import STYLE
 from torch_parity.compare.sources.recorded import Both
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.lessons.by_operations import exact_gradient, in_torch, law
-from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
+from torch_parity.lessons.lesson import (
+    Claim,
+    Lesson,
+    Measured,
+    Numbers,
+    Table,
+    claim,
+    compared,
+    gap,
+    worst,
+)
 from torch_parity.lessons.mistakes import all_named, plant_in
 from torch_parity.lessons.pictures import panels
 from torch_parity.manual.models.step import Tensors
@@ -92,7 +101,7 @@ def measure(seed: int) -> Measured:
         t = both.trace(side)
         xhat = (t["out"] - given["bias"]) / given["weight"]
         numbers |= {
-            f"exact/{side}": max(_gap(t[n], exact[n]) for n in exact),
+            f"exact/{side}": max(gap(t[n], exact[n]) for n in exact),
             f"mean/{side}": float(np.abs(xhat.mean(axis=0)).max()),
             f"deviation/{side}": float(np.abs(xhat.std(axis=0) - 1).max()),
             f"sum/{side}": float(np.abs(t["dz"].sum(axis=0)).max()),
@@ -126,12 +135,8 @@ def conclude(n: Numbers) -> tuple[Claim, ...]:
     )
 
 
-def _worst(n: Numbers, what: str) -> float:
-    return max(n[f"{what}/{s}"] for s in SIDES)
-
-
 def _normal(n: Numbers) -> Claim:
-    mean, deviation = _worst(n, "mean"), _worst(n, "deviation")
+    mean, deviation = worst(n, "mean"), worst(n, "deviation")
     return claim(
         mean < 1e-12 and deviation < 1e-3,
         f"Every unit has mean 0 (up to {mean:.1e}) and deviation 1 (up to {deviation:.1e}, "
@@ -145,7 +150,7 @@ def _normal(n: Numbers) -> Claim:
 
 
 def _exact(n: Numbers) -> Claim:
-    exact, total, along = (_worst(n, what) for what in ("exact", "sum", "along"))
+    exact, total, along = (worst(n, what) for what in ("exact", "sum", "along"))
     size = min(n[f"dz/{s}"] for s in SIDES)
     return claim(
         exact < 1e-12 and max(total, along) < 1e-3 * size,
@@ -178,7 +183,7 @@ def _cancels(n: Numbers) -> Claim:
 
 
 def _bias(n: Numbers) -> Claim:
-    db, size = _worst(n, "db"), min(n[f"dz/{s}"] for s in SIDES)
+    db, size = worst(n, "db"), min(n[f"dz/{s}"] for s in SIDES)
     return claim(
         db < 1e-12 * size,
         "A bias right before batch norm cannot learn: its gradient db is rounding alone, at most "
@@ -190,7 +195,7 @@ def _bias(n: Numbers) -> Claim:
 
 
 def _others(n: Numbers) -> Claim:
-    still, moved = _worst(n, "evaluation"), min(n[f"training/{s}"] for s in SIDES)
+    still, moved = worst(n, "evaluation"), min(n[f"training/{s}"] for s in SIDES)
     return claim(
         still == 0 < moved,
         "In training the output of a sample depends on the others: when another sample changes, "
@@ -205,7 +210,7 @@ def _others(n: Numbers) -> Claim:
 
 
 def _averages(n: Numbers) -> Claim:
-    mean, var = _worst(n, "running mean"), _worst(n, "running var")
+    mean, var = worst(n, "running mean"), worst(n, "running var")
     return claim(
         mean < 0.5 * DEVIATION and var < DEVIATION**2,
         f"After {BATCHES} batches from N({MEAN:g}, {DEVIATION:g}^2) the running mean is at most "
@@ -232,11 +237,6 @@ def _given(seed: int) -> Tensors:
     }
 
 
-def _gap(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest difference, relative to the largest entry."""
-    return compare({"": a}, {"": b})[0].relative
-
-
 def _norm(given: Mapping[str, np.ndarray], side: Side, z: np.ndarray, training: bool) -> np.ndarray:
     """out alone."""
     tensors = (z, *(given[n] for n in (*STATE, "weight", "bias")))
@@ -256,7 +256,7 @@ def _scaled(given: Mapping[str, np.ndarray], z: np.ndarray, dout: np.ndarray) ->
     )
     outs = [_norm(given, "manual", k * z, training=True) for k in (1.0, SCALE)]
     ratio = np.linalg.norm(large) * SCALE / np.linalg.norm(plain)
-    return {"scaled/out": _gap(*outs), "scaled/gradient": float(ratio)}
+    return {"scaled/out": gap(*outs), "scaled/gradient": float(ratio)}
 
 
 def _evaluation(given: Mapping[str, np.ndarray], side: Side) -> dict[str, float]:
@@ -305,7 +305,7 @@ def _terms(at: Mapping[str, np.ndarray], both: Both, exact: np.ndarray) -> Table
         "autograd, torch": both.torch["dz"],
     }
     rows = tuple(
-        (name, f"{dz.flat[0]:.10f}", f"{_gap(dz, exact):.1e}") for name, dz in steps.items()
+        (name, f"{dz.flat[0]:.10f}", f"{gap(dz, exact):.1e}") for name, dz in steps.items()
     )
     title = "dz, term by term: the first entry, and the greatest difference from the exact gradient"
     zh = {

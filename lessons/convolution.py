@@ -31,13 +31,22 @@ from torch.nn import functional as F
 
 from torch_parity import manual
 from torch_parity.compare.causes.images import CAUSES
-from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.sources.recorded import Both
 from torch_parity.compare.tensors import to_torch
 from torch_parity.lessons.by_operations import exact_gradient, in_torch, law
-from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
+from torch_parity.lessons.lesson import (
+    Claim,
+    Lesson,
+    Measured,
+    Numbers,
+    Table,
+    claim,
+    compared,
+    gap,
+    worst,
+)
 from torch_parity.lessons.mistakes import all_named, plant_alone
 from torch_parity.lessons.pictures import panels
 from torch_parity.manual.models.step import Tensors
@@ -115,7 +124,7 @@ def measure(seed: int) -> Measured:
     for side in SIDES:
         t = both.trace(side)
         numbers |= _ways(given, t, side) | {
-            f"exact/{side}": max(_gap(t[n], exact[n]) for n in exact),
+            f"exact/{side}": max(gap(t[n], exact[n]) for n in exact),
             f"shift/{side}": _shifted(side, images, given["weight"][:, :1]),
             f"edge/{side}": float(_edge(side).max()),
             f"flat/{side}": float(np.abs(_edge(side)[:, [0, -1]]).max()),
@@ -141,15 +150,15 @@ def _ways(given: Tensors, t: Tensors, side: Side) -> dict[str, float]:
     padded, bare = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), slice(1, -1)
     dpadded, dweight, dbias = conv_backward_by_loops(t["dz"], padded, weight)
     shares = {"dx": dpadded[:, :, bare, bare], "dweight": dweight, "dbias": dbias}
-    looped = [_gap(t["z"], conv_by_loops(padded, weight, given["bias"]))]
+    looped = [gap(t["z"], conv_by_loops(padded, weight, given["bias"]))]
 
     matrix = convolution_matrix(side, weight, x.shape[1:])
     z = (x.reshape(len(x), -1) @ matrix.T).reshape(t["z"].shape) + given["bias"].reshape(-1, 1, 1)
     dx = (t["dz"].reshape(len(x), -1) @ matrix).reshape(x.shape)
     return {
-        f"loops/{side}": max(looped + [_gap(t[n], shares[n]) for n in shares]),
-        f"matrix/{side}": _gap(t["z"], z),
-        f"transposed/{side}": _gap(t["dx"], dx),
+        f"loops/{side}": max(looped + [gap(t[n], shares[n]) for n in shares]),
+        f"matrix/{side}": gap(t["z"], z),
+        f"transposed/{side}": gap(t["dx"], dx),
         "zeros": float(np.mean(matrix == 0)),
         "entries": matrix.size,
         "weights": weight.size,
@@ -162,12 +171,8 @@ def conclude(n: Numbers) -> tuple[Claim, ...]:
     return _exact(n), _matrix(n), _everywhere(n), _finds_edges(n), _fits(n), all_named(n, CAUSES)
 
 
-def _worst(n: Numbers, what: str) -> float:
-    return max(n[f"{what}/{s}"] for s in SIDES)
-
-
 def _exact(n: Numbers) -> Claim:
-    exact, loops = _worst(n, "exact"), _worst(n, "loops")
+    exact, loops = worst(n, "exact"), worst(n, "loops")
     return claim(
         max(exact, loops) < 1e-12,
         f"The backward is the exact derivative (up to {exact:.1e} of the largest entry), and the "
@@ -182,7 +187,7 @@ def _exact(n: Numbers) -> Claim:
 
 
 def _matrix(n: Numbers) -> Claim:
-    there, back = _worst(n, "matrix"), _worst(n, "transposed")
+    there, back = worst(n, "matrix"), worst(n, "transposed")
     size, zeros = f"{n['entries']:.0f}", f"{n['zeros']:.0%}"
     weights, different = f"{n['weights']:.0f}", f"{n['different']:.0f}"
     return claim(
@@ -201,7 +206,7 @@ def _matrix(n: Numbers) -> Claim:
 
 
 def _everywhere(n: Numbers) -> Claim:
-    gap = _worst(n, "shift")
+    gap = worst(n, "shift")
     return claim(
         gap < 1e-12,
         "The same feature is found everywhere: if the image moves by one place, so does the "
@@ -249,11 +254,6 @@ def _given(seed: int) -> tuple[Tensors, np.ndarray]:
     return given, rng.standard_normal((2, 3, 2, 3))
 
 
-def _gap(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest difference, relative to the largest entry."""
-    return compare({"": a}, {"": b})[0].relative
-
-
 def _conv(side: Side, x: np.ndarray, weight: np.ndarray, **options: int) -> np.ndarray:
     """A convolution without a bias."""
     given = (x, weight, np.zeros(len(weight)))
@@ -268,7 +268,7 @@ def _shifted(side: Side, images: np.ndarray, weight: np.ndarray) -> float:
     """How far conv(image moved right) is from conv(image) moved right."""
     framed = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)))
     before, after = (_conv(side, x, weight) for x in (framed, np.roll(framed, 1, axis=3)))
-    return _gap(np.roll(before, 1, axis=3), after)
+    return gap(np.roll(before, 1, axis=3), after)
 
 
 def _edge(side: Side) -> np.ndarray:

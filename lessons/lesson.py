@@ -9,11 +9,13 @@ Tables and claims have their text in English and in Chinese, for the pages in bo
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.trace import Tensors, Trace
-from torch_parity.compare.judge.judge import judge_traces
+from torch_parity.compare.judge.differences import compare
+from torch_parity.compare.judge.judge import SIDES, judge_traces
 from torch_parity.lessons.experiment import Trained
 
 Numbers = Mapping[str, float]
@@ -89,6 +91,16 @@ class Lesson:
 def claim(holds: bool, so: str, otherwise: str, so_zh: str = "", otherwise_zh: str = "") -> Claim:
     """The sentence that the numbers confirm, in English and Chinese."""
     return Claim(holds, so, so_zh) if holds else Claim(holds, otherwise, otherwise_zh)
+
+
+def gap(a: np.ndarray, b: np.ndarray) -> float:
+    """The greatest difference, relative to the largest entry."""
+    return compare({"": a}, {"": b})[0].relative
+
+
+def worst(n: Numbers, what: str) -> float:
+    """The greater of both sides' numbers of that name."""
+    return max(n[f"{what}/{side}"] for side in SIDES)
 
 
 def compared(

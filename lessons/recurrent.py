@@ -30,13 +30,21 @@ from torch import Tensor, nn
 
 from torch_parity import manual
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.show.curves import STYLE
 from torch_parity.compare.sources.recorded import Both
 from torch_parity.compare.tensors import to_torch
 from torch_parity.lessons.by_operations import exact_gradient, in_torch, law
-from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, compared
+from torch_parity.lessons.lesson import (
+    Claim,
+    Lesson,
+    Measured,
+    Numbers,
+    Table,
+    claim,
+    compared,
+    gap,
+)
 from torch_parity.lessons.mistakes import all_named, plant_alone
 from torch_parity.lessons.pictures import panels
 from torch_parity.manual.models.step import Tensors
@@ -103,7 +111,7 @@ def measure(seed: int) -> Measured:
     lengths: dict[tuple[str, Side], list[float]] = {}
     for side in SIDES:
         t = both.trace(side)
-        numbers[f"exact/{side}"] = max(_gap(t[n], exact[n]) for n in exact)
+        numbers[f"exact/{side}"] = max(gap(t[n], exact[n]) for n in exact)
         for factor in FACTORS:
             lengths[f"{factor:g}", side] = _through_time(seed, side, factor)
         for name, bias in FORGET.items():
@@ -187,11 +195,6 @@ def _given(seed: int) -> tuple[Tensors, np.ndarray]:
     shapes = ((N, N_IN), (N, N), (N,), (N,))
     weights = {w: rng.normal(0, 0.5, shape) for w, shape in zip(WEIGHTS, shapes, strict=True)}
     return {**given, "h0": rng.standard_normal((M, N)), **weights}, rng.standard_normal((M, N))
-
-
-def _gap(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest difference, relative to the largest entry."""
-    return compare({"": a}, {"": b})[0].relative
 
 
 def _through_time(seed: int, side: Side, factor: float) -> list[float]:

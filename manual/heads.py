@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from torch_parity.manual.ops.linear import linear_backward_parameters
+
 
 def split_heads(x: np.ndarray, num_heads: int) -> np.ndarray:
     """[m, t, n] -> [m, heads, t, n / heads]"""
@@ -36,14 +38,8 @@ def projected_heads_backward(
     dprojected = [merge_heads(d) for d in dheads]
     weights = (weight[i * n : (i + 1) * n] for i in range(3))
     dinputs = [d @ W for d, W in zip(dprojected, weights, strict=True)]
-    made = [parameters(d, x) for d, x in zip(dprojected, inputs, strict=True)]
+    made = [linear_backward_parameters(d, x) for d, x in zip(dprojected, inputs, strict=True)]
     return (*dinputs, *(np.concatenate(parts) for parts in zip(*made, strict=True)))
-
-
-def parameters(dz: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """dW = dz.T @ x;  db = sum dz                              # over samples and places"""
-    rows = dz.reshape(-1, dz.shape[-1])
-    return rows.T @ x.reshape(-1, x.shape[-1]), rows.sum(axis=0)
 
 
 def seen_keys(key_padding_mask: tuple[np.ndarray, ...]) -> list[np.ndarray]:

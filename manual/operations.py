@@ -5,13 +5,14 @@ A name is that of a file in ops/ or losses/, or of any @operation that has been 
 
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
-from torch_parity.manual.recording import HOMES
+from torch_parity.manual.recording import HOMES, option_names
 
 Function = Callable[..., np.ndarray]
 FOLDERS = ("ops", "losses")
@@ -34,3 +35,12 @@ def _imported(name: str) -> str:
         if name.isidentifier() and find_spec(module):
             return import_module(module).__name__
     raise KeyError(f"no operation {name!r} in manual/ops/ or manual/losses/")
+
+
+def activation(name: str, **options: Any) -> tuple[Function, Function]:
+    """(forward, backward) of an activation by name, with those of the options that it takes."""
+    forward, backward = find(name)
+    taken = {n: value for n, value in options.items() if n in option_names(forward)}
+    if not taken:
+        return forward, backward
+    return partial(forward, **taken), partial(backward, **taken)

@@ -18,7 +18,7 @@ from torch_parity.compare.cli import parity
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import judge
 from torch_parity.compare.sources import pair
-from torch_parity.manual.models import mlp
+from torch_parity.manual import operations
 from torch_parity.manual.operations import find
 from torch_parity.torch_ref.trace import OPTIMIZERS
 
@@ -28,7 +28,7 @@ Parity = Callable[..., Ended]
 
 def wrong_in_the_model(monkeypatch: pytest.MonkeyPatch, name: str, functions: Any) -> None:
     """The network takes these functions for an activation; the register has the right ones."""
-    monkeypatch.setattr(mlp, "find", lambda n: functions if n == name else find(n))
+    monkeypatch.setattr(operations, "find", lambda n: functions if n == name else find(n))
 
 
 @pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])

@@ -31,7 +31,7 @@ from torch_parity.lessons import (
     why_nonlinear,
 )
 from torch_parity.lessons.lesson import CHINESE, Claim, Measured, Numbers, agree, claim
-from torch_parity.manual.models import mlp
+from torch_parity.manual import operations
 from torch_parity.manual.models.step import Tensors
 from torch_parity.manual.operations import find
 
@@ -104,7 +104,7 @@ def test_why_nonlinear(monkeypatch: pytest.MonkeyPatch) -> None:
     assert n["tanh/train/torch"] > 0.95
     denied("why-nonlinear", **{"tanh/train/torch": 0.5})
     wrong = {"identity": (manual.tanh, manual.tanh_backward)}
-    monkeypatch.setattr(mlp, "find", lambda name: wrong.get(name) or find(name))
+    monkeypatch.setattr(operations, "find", lambda name: wrong.get(name) or find(name))
     trained = measured("why-nonlinear").runs["identity"]
     assert why_nonlinear.collapse_gap(trained, "manual") > 1e-2, "tanh by the name of identity"
 
@@ -117,7 +117,7 @@ def test_backprop(monkeypatch: pytest.MonkeyPatch) -> None:
     for what in ("exact", "shortcut", "one by one", "update"):
         denied("backprop", **{f"{what}/torch": 0.1})
     slope_of_sigmoid = {"tanh": (manual.tanh, manual.sigmoid_backward)}
-    monkeypatch.setattr(mlp, "find", lambda name: slope_of_sigmoid.get(name) or find(name))
+    monkeypatch.setattr(operations, "find", lambda name: slope_of_sigmoid.get(name) or find(name))
     step = backprop._step(SEED, slice(4))
     assert not np.allclose(step.manual["dz1"], backprop.exact_derivative(step, "manual", "dz1"))
     assert np.allclose(step.torch["dz1"], backprop.exact_derivative(step, "torch", "dz1"))

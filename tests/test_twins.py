@@ -105,7 +105,7 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
         for n in ast.parse(file.read_text("utf-8")).body
         if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")
     }
-    used_by_models = {"activation", "example_labels", "gradients_of_the_cost"}
+    used_by_models = {"example_labels", "gradients_of_the_cost"}
     used_by_models |= {"buffers_of", "evaluating", "require_image"}
     layers = ("linear", "linear_no_bias", "conv2d", "conv2d_no_bias")
     parts = {f"{layer}_backward_parameters" for layer in layers}

@@ -12,7 +12,7 @@ import pytest
 from tests.command import Ended
 from tests.golden_text import Golden, masked
 from torch_parity import manual
-from torch_parity.manual.models import mlp
+from torch_parity.manual import operations
 from torch_parity.manual.operations import find
 
 Parity = Callable[..., Ended]
@@ -23,7 +23,7 @@ MOONS = ("--data", "moons", "--hidden", "4", "--activation", "tanh", "--samples"
 def slope_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A backward of tanh that forgets the slope, in the hand-written side."""
     wrong = {"tanh": (manual.tanh, lambda da, z: da * 1)}
-    patch.setattr(mlp, "find", lambda name: wrong.get(name) or find(name))
+    patch.setattr(operations, "find", lambda name: wrong.get(name) or find(name))
 
 
 @pytest.mark.parametrize("command", ["train", "check"])

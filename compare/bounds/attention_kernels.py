@@ -11,6 +11,7 @@ import numpy as np
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.rules import size_of
 from torch_parity.manual import heads
+from torch_parity.manual.ops.linear import linear_backward_parameters
 
 EXP_UNITS = 20
 KEYS_A_BLOCK = 128
@@ -87,7 +88,7 @@ def multi_head_attention_backward(
     )
     return (
         *heads.projected_heads_backward(dheads, inputs, in_proj_weight),
-        *heads.parameters(dout, heads.merge_heads(out)),
+        *linear_backward_parameters(dout, heads.merge_heads(out)),
     )
 
 

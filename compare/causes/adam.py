@@ -56,7 +56,7 @@ def _betas_swapped(node: Node, e: Evidence) -> Iterable[Node]:
     return [replace(node, options={**o, "beta1": o["beta2"], "beta2": o["beta1"]})]
 
 
-def _other_epsilon(node: Node, e: Evidence) -> Iterable[Node]:
+def other_epsilon(node: Node, e: Evidence) -> Iterable[Node]:
     """A power of ten is tried, as everybody writes it."""
     own = node.options["eps"]
     tried = EPSILONS if e.rng is None else [float(e.rng.choice([1e-3, 1e-4]))]
@@ -168,7 +168,7 @@ CAUSES = (
         "Adam's epsilon is another one.",
         "np.sqrt(s_corrected) + eps  # eps = 1e-8, unless the case says otherwise",
         "torch.optim.Adam(eps=1e-8)",
-        (one(_other_epsilon, ADAM),),
+        (one(other_epsilon, ADAM),),
         remedy=of_step,
         tuned=True,
     ),

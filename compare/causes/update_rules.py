@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from torch_parity.compare.causes.adam import other_epsilon
 from torch_parity.compare.causes.cause import Cause, Effect, Evidence, by, on, one
 from torch_parity.compare.causes.remedies import of_step
 from torch_parity.compare.flow.nodes import Node
 
 NESTEROV, RMSPROP, ADAMW = on("nesterov"), on("rmsprop"), on("adamw")
-EPSILONS = (0.0, *(10.0**-k for k in range(1, 17)))
 
 
 def _plain_momentum(node: Node, e: Evidence) -> Iterable[Node]:
@@ -46,13 +46,6 @@ def _of_the_old_average(
 def _alpha_reversed(node: Node, e: Evidence) -> Iterable[Node]:
     o = node.options
     return [replace(node, options={**o, "alpha": 1 - o["alpha"]})]
-
-
-def _other_epsilon(node: Node, e: Evidence) -> Iterable[Node]:
-    """A power of ten is tried, as everybody writes it."""
-    own = node.options["eps"]
-    tried = EPSILONS if e.rng is None else [float(e.rng.choice([1e-3, 1e-4]))]
-    return [replace(node, options={**node.options, "eps": x}) for x in tried if x != own]
 
 
 def _decays(node: Node, e: Evidence) -> bool:
@@ -155,7 +148,7 @@ CAUSES = (
         "RMSprop's epsilon is another one.",
         "np.sqrt(s) + eps  # eps = 1e-8, unless the case says otherwise",
         "torch.optim.RMSprop(eps=1e-8)",
-        (one(_other_epsilon, RMSPROP),),
+        (one(other_epsilon, RMSPROP),),
         case={"optimizer": "rmsprop"},
         remedy=of_step,
         tuned=True,

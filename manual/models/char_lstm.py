@@ -27,7 +27,7 @@ from torch_parity.manual.ops.lstm import lstm, lstm_backward
 from torch_parity.manual.ops.permute import permute, permute_backward
 from torch_parity.manual.ops.zero_state import zero_state
 
-CLASSES_FIRST = (0, 2, 1)  # [m, t, symbols] -> [m, symbols, t], as the loss wants them
+CLASSES_SECOND = (0, 2, 1)  # [m, t, symbols] -> [m, symbols, t], as the loss wants them
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class CharLSTM:
         t["lstm"], t["lstm.h_n"], t["lstm.c_n"] = lstm(e, h_0, c_0, *self._weights(p))
         t["drop"] = identity(t["lstm"]) if mask is None else dropout(t["lstm"], mask)
         t["head"] = linear(t["drop"], p["head.weight"], p["head.bias"])  # [m, t, symbols]
-        t["output"] = permute(t["head"], dims=CLASSES_FIRST)
+        t["output"] = permute(t["head"], dims=CLASSES_SECOND)
         return t
 
     def backward(
@@ -109,7 +109,7 @@ class CharLSTM:
         _, loss_backward = find(self.loss)
 
         g["output"] = loss_backward(t["output"], y, reduction=self.reduction)
-        g["head"] = permute_backward(g["output"], dims=CLASSES_FIRST)
+        g["head"] = permute_backward(g["output"], dims=CLASSES_SECOND)
         g["drop"], g["head.weight"], g["head.bias"] = linear_backward(
             g["head"], t["drop"], p["head.weight"]
         )

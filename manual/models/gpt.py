@@ -247,17 +247,14 @@ class GPT:
     ) -> np.ndarray:
         """Fills g from attn.drop back to ln_1, and returns the gradient of what ln_1 reads."""
         a = f"{b}.attn"
-        _, n, c = t[h].shape
-        parts = (-1, n, heads, c // heads)
         g[f"{a}.proj"] = _dropped_backward(
             g[f"{a}.drop"], t[f"{a}.proj"], masks.get(f"{a}.drop.mask")
         )
         g[f"{a}.merged"], g[f"{a}.proj.weight"], g[f"{a}.proj.bias"] = linear_backward(
             g[f"{a}.proj"], t[f"{a}.merged"], p[f"{a}.proj.weight"]
         )
-        dfound, *cut = (  # the same way as forward: a permutation of two axes is its own inverse
-            x.reshape(parts).transpose(HEADS_FIRST)
-            for x in (g[f"{a}.merged"], *(t[f"{a}.{name}"] for name in "qkv"))
+        dfound, *cut = (
+            split_heads(x, heads) for x in (g[f"{a}.merged"], *(t[f"{a}.{name}"] for name in "qkv"))
         )
         dcut = scaled_dot_product_attention_backward(dfound, *cut, is_causal=True)
         dx = []  # ln_1 is read three times

@@ -8,8 +8,7 @@ Source: course week 4, "deep L-layer neural network"; torch.nn.Sequential.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from torch_parity.manual.losses.reduction import Reduction
 from torch_parity.manual.losses.regularization import penalty_backward
 from torch_parity.manual.models.step import Tensors, example_labels
 from torch_parity.manual.names import COURSE, Names
-from torch_parity.manual.operations import Function, find
+from torch_parity.manual.operations import Function, activation, find
 from torch_parity.manual.ops.dropout import dropout, dropout_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
 from torch_parity.manual.ops.linear import linear, linear_backward, linear_backward_parameters
@@ -26,7 +25,6 @@ from torch_parity.manual.ops.linear_no_bias import (
     linear_no_bias_backward,
     linear_no_bias_backward_parameters,
 )
-from torch_parity.manual.recording import option_names
 
 
 @dataclass(frozen=True)
@@ -142,12 +140,3 @@ class MLP:
             if penalised:
                 g[f"dW{layer}"] = penalty_backward(dW, W, l1=self.l1, l2=self.l2, m=self.m)
         return g
-
-
-def activation(name: str, **options: Any) -> tuple[Function, Function]:
-    """(forward, backward) of an activation by name, with those of the options that it takes."""
-    forward, backward = find(name)
-    taken = {n: value for n, value in options.items() if n in option_names(forward)}
-    if not taken:
-        return forward, backward
-    return partial(forward, **taken), partial(backward, **taken)

@@ -16,14 +16,13 @@ from typing import ClassVar
 import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction
-from torch_parity.manual.models.mlp import activation
 from torch_parity.manual.models.step import (
     Tensors,
     example_labels,
     gradients_of_the_cost,
 )
 from torch_parity.manual.names import MODULE_PATHS, Names
-from torch_parity.manual.operations import Function, find
+from torch_parity.manual.operations import Function, activation, find
 from torch_parity.manual.ops.add import add_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward
 from torch_parity.manual.ops.identity import identity, identity_backward

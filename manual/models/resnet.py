@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction
-from torch_parity.manual.models.mlp import activation
 from torch_parity.manual.models.step import (
     Tensors,
     example_labels,
@@ -25,7 +24,7 @@ from torch_parity.manual.models.step import (
     require_image,
 )
 from torch_parity.manual.names import MODULE_PATHS, Names
-from torch_parity.manual.operations import Function, find
+from torch_parity.manual.operations import Function, activation, find
 from torch_parity.manual.ops.adaptive_avg_pool2d import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_backward,

@@ -9,12 +9,12 @@ import numpy as np
 
 from torch_parity.manual.heads import (
     merge_heads,
-    parameters,
     projected_heads,
     projected_heads_backward,
     seen_keys,
     split_heads,
 )
+from torch_parity.manual.ops.linear import linear_backward_parameters
 from torch_parity.manual.ops.scaled_dot_product_attention import (
     scaled_dot_product_attention,
     scaled_dot_product_attention_backward,
@@ -73,7 +73,9 @@ def multi_head_attention_backward(
     dheads = scaled_dot_product_attention_backward(
         split_heads(dout @ out_proj_weight, num_heads), *heads, *seen, is_causal=is_causal
     )
-    return *projected_heads_backward(dheads, inputs, in_proj_weight), *parameters(dout, merged)
+    return *projected_heads_backward(dheads, inputs, in_proj_weight), *linear_backward_parameters(
+        dout, merged
+    )
 
 
 def _require(query: np.ndarray, weight: np.ndarray, bias: np.ndarray, num_heads: int) -> None:
