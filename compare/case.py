@@ -84,14 +84,17 @@ class Case(BaseModel):
     model: Annotated[str, MODEL, AfterValidator(MODEL.check)] = Field(
         default="mlp",
         description="mlp: layer after layer; residual: blocks with a shortcut; convnet: "
-        "convolutions and pooling",
+        "convolutions and pooling; resnet: convolutions with batch norm and shortcuts; char_lstm "
+        "and gpt: text, character by character",
     )
     hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(widths)] = Field(
         default=(128, 64),
         max_length=500,
         description='widths of the hidden layers; "" is logistic regression. Of residual: the '
         "width, then the inner width of each block. Of convnet: the channels of both convolutions, "
-        "then widths (8,16,32 unless given). Of gpt: the width, then the heads of each block",
+        "then widths (8,16,32 unless given). Of resnet: the channels of the first convolution, "
+        "then of each block (8,8,16). Of char_lstm: the widths of embedding and LSTM (16,64). Of "
+        "gpt: the width, then the heads of each block (64,4,4)",
     )
     activation: Annotated[
         str, ACTIVATION, BeforeValidator(listed), AfterValidator(each(ACTIVATION))
@@ -255,8 +258,9 @@ class Case(BaseModel):
                 raise ValueError(f"{name} is {getattr(self, name)}: too large for {self.dtype}")
         if self.dtype == "float16" and self.optimizer in ("rmsprop", "adam", "adamw"):
             raise ValueError(
-                f"optimizer {self.optimizer} in float16: squares of gradients under 0.0002 are 0 "
-                "there, and its step is another one; use --dtype bfloat16, or --optimizer momentum"
+                f"optimizer {self.optimizer} in float16: the square of a gradient "
+                "under 0.0002 is rounded to 0, so the step is wrong; use --dtype bfloat16, or "
+                "--optimizer momentum"
             )
         if self.optimizer == "adamw" and self.l2_route == "loss":
             raise ValueError(
@@ -269,8 +273,8 @@ class Case(BaseModel):
     def _schedule_fits_steps(self) -> Self:
         if self.schedule == "cosine_lr" and self.warmup >= self.steps:
             raise ValueError(
-                f"warmup is {self.warmup}, of {self.steps} steps: it must be shorter than the "
-                "training"
+                f"warmup is {self.warmup}, but there are only {self.steps} steps: choose a smaller "
+                "warmup"
             )
         return self
 

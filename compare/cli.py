@@ -146,7 +146,8 @@ def board(name: str | None, everything: bool, root: Path, port: int | None) -> N
 def runs(remove: str | None, as_json: bool, root: Path) -> None:
     """List the runs, newest first: verdict, steps, score on dev, when and how large.
 
-    Runs are the folders that `parity train`, `parity lesson` and `train_modules` make.
+    A run is a folder that `parity train`, `parity train-modules`, `parity lesson` or a failed test
+    with --parity-report wrote.
     """
     from torch_parity.compare.commands.runs import list_runs, remove_run
 
@@ -375,7 +376,10 @@ def main() -> None:
         sys.exit(1)
     except Exception:
         click.echo(_printable_lines(format_exc()), err=True)
-        click.echo("parity: this is a mistake in torch-parity; there is no verdict", err=True)
+        click.echo(
+            "parity: torch-parity has a bug and stopped, so there is no verdict; please report the lines above",
+            err=True,
+        )
         sys.exit(INTERNAL)
 
 

@@ -41,7 +41,7 @@ def _parameters(f: Any, d: Any, x: Any) -> Any:
 CAUSES = (
     Cause(
         "additive_scores_linear",
-        "The scores of additive attention have no tanh, so the query has no say in the weights.",
+        "The scores of additive attention have no tanh, so the weights do not depend on the query.",
         "scores = np.tanh(W_q q + W_k k) @ w",
         "torch.tanh(W_q(q) + W_k(k)) @ w",
         (one(by(_linear), on("additive_attention")),),

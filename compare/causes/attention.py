@@ -242,8 +242,8 @@ CAUSES = (
     Cause(
         "attention_mask_inverted",
         "The mask means the opposite: what it should hide is attended, and the rest is hidden.",
-        "attn_mask = ~key_padding_mask[:, None, None, :]  # True: is seen; True: is padding",
-        "attn_mask = ~key_padding_mask[:, None, None, :]  # True: is seen; True: is padding",
+        "attn_mask = ~key_padding_mask[:, None, None, :]  # True is seen here, padding there",
+        "attn_mask = ~key_padding_mask[:, None, None, :]  # True is seen here, padding there",
         in_either(called(_inverted)),
     ),
     Cause(
@@ -263,7 +263,7 @@ CAUSES = (
     ),
     Cause(
         "query_and_key_swapped",
-        "Queries and keys have changed places.",
+        "Queries and keys are swapped.",
         "scores = q @ k.mT  # row i holds the scores of query i",
         "F.scaled_dot_product_attention(q, k, v)  # and in_proj_weight is cat([W_q, W_k, W_v])",
         (*in_either(SWAPPED, SDPA), *in_either(_heads(order=_keys_first), MHA)),

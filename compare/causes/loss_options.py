@@ -246,7 +246,7 @@ CAUSES = (
     ),
     Cause(
         "hinge_counts_the_right_class",
-        "The hinge loss adds the margin of the right class to itself.",
+        "The hinge loss also counts the right class, which adds the margin to each sample.",
         "short[np.arange(m), y] = 0  # before the sum",
         "nn.MultiMarginLoss()  # leaves the right class out",
         (one(_right_class_counted, on(HINGE)),),
@@ -274,14 +274,14 @@ CAUSES = (
     ),
     Cause(
         "triplet_swap",
-        "The distance from positive to negative is taken where it is smaller, or is not.",
+        "One side uses swap=True (the smaller of two distances), the other does not.",
         "far = np.minimum(far, distance(positive, negative))  # with swap, and only then",
         "nn.TripletMarginLoss(swap=True)  # the default is False",
         _both(_with(_swap_turned), TRIPLET),
     ),
     Cause(
         "triplet_roles_exchanged",
-        "The positive and the negative have changed places.",
+        "The positive and the negative are swapped.",
         "triplet_margin_loss(anchor, positive, negative)",
         "nn.TripletMarginLoss()(anchor, positive, negative)",
         _both(_roles_exchanged, TRIPLET),

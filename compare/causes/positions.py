@@ -110,7 +110,7 @@ CAUSES = (
     ),
     Cause(
         "positions_sine_and_cosine_swapped",
-        "Sine and cosine have changed places.",
+        "Sine and cosine are swapped.",
         "pattern[:, 0::2] = np.sin(angles); pattern[:, 1::2] = np.cos(angles)",
         "x * cos + rotate_half(x) * sin  # added positions: sin at even places, cos at odd ones",
         (

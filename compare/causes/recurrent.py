@@ -298,7 +298,7 @@ CAUSES = (
     ),
     Cause(
         "cell_tanh_missing",
-        "An LSTM shows its memory c without the tanh.",
+        "The LSTM's output uses the memory c without the tanh.",
         "h = o * np.tanh(c)",
         "h = o * torch.tanh(c)",
         (one(_plain_memory, _is("lstm", backward=False)),),
@@ -312,7 +312,7 @@ CAUSES = (
     ),
     Cause(
         "gru_update_reversed",
-        "A GRU keeps where it should renew: z and 1 - z are exchanged.",
+        "The GRU's update gate is reversed: z and 1 - z are swapped.",
         "h = (1 - z) * n + z * h  # the course's update gate is 1 - z",
         "nn.GRUCell(n_in, n)  # z keeps; negate the rows of z in weights that renew with it",
         _ways(_kept_and_renewed, "gru"),
