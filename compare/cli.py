@@ -377,7 +377,8 @@ def main() -> None:
     except Exception:
         click.echo(_printable_lines(format_exc()), err=True)
         click.echo(
-            "parity: torch-parity has a bug and stopped, so there is no verdict; please report the lines above",
+            "parity: torch-parity has a bug and stopped, so there is no verdict; please report the "
+            "lines above",
             err=True,
         )
         sys.exit(INTERNAL)

@@ -70,7 +70,7 @@ def test_cosine_lr_is_torchs_linear_and_cosine_in_a_row(warmup: int) -> None:
 def test_a_warmup_as_long_as_the_training_is_refused() -> None:
     with pytest.raises(ValueError, match="warmup is 5, expected 0 to 4 of 5"):
         manual.cosine_lr(np.asarray(0.1), np.asarray(0), steps=5, warmup=5)
-    with pytest.raises(ValueError, match="shorter than the training"):
+    with pytest.raises(ValueError, match="warmup is 5"):
         Case(schedule="cosine_lr", warmup=5, steps=5)
 
 
