@@ -5,10 +5,14 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from torch_parity.compare.pytest_plugin import Parity
 
 SUITE = """
 import numpy as np
@@ -127,6 +131,34 @@ def test_the_report_of_a_failing_test_is_kept(ran: tuple[str, Path]) -> None:
     assert {"difference/db1", "of_bound/mine/db1", "of_bound/torch/db1"} <= tags
     assert events.Scalars("of_bound/mine/db1")[0].value > 1
     assert events.Scalars("of_bound/mine/z2")[0].value <= 1
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_unjudged_fails_unless_the_ini_file_says_otherwise(strict: bool) -> None:
+    unjudged = SimpleNamespace(
+        outcome="UNJUDGED",
+        require=lambda strict: pytest.fail("it was required") if strict else None,
+        short="UNJUDGED",
+    )
+    hooks = SimpleNamespace(
+        pytest_warning_recorded=SimpleNamespace(call_historic=lambda kwargs: None)
+    )
+    node = SimpleNamespace(
+        config=SimpleNamespace(getini=lambda name: {"parity_strict": strict}[name]),
+        user_properties=[],
+        location=("test_theirs.py", 1, "test"),
+        nodeid="test_theirs.py::test",
+        ihook=hooks,
+    )
+    fixture: Any = Parity(node)  # type: ignore[arg-type]
+    if strict:
+        with pytest.raises(pytest.fail.Exception):
+            fixture._required(unjudged)
+    else:
+        assert fixture._required(unjudged) is unjudged
+        assert node.user_properties == [("parity", "UNJUDGED")]
+    with pytest.raises(pytest.fail.Exception):
+        fixture._required(unjudged, strict=True)
 
 
 FAILING = """
