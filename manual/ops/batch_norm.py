@@ -52,12 +52,8 @@ def batch_norm(
         updated_var = (1 - momentum) * running_var + momentum * (var * (n / (n - 1)))
     else:
         centred, var = input - _per_channel(running_mean, input), running_var
-    scale = weight / np.sqrt(var + eps)
-    return (
-        centred * _per_channel(scale, input) + _per_channel(bias, input),
-        updated_mean,
-        updated_var,
-    )
+    centred = centred * _per_channel(weight / np.sqrt(var + eps), input)
+    return centred + _per_channel(bias, input), updated_mean, updated_var
 
 
 def batch_norm_backward(
@@ -84,14 +80,15 @@ def batch_norm_backward(
         centred, var = input - _per_channel(running_mean, input), running_var
     std = np.sqrt(var + eps)
     dbias = dout.sum(axis=axes)
-    dweight = (dout * centred).sum(axis=axes) / std
+    dweight = _sum_of_products(dout, centred) / std
     scale = _per_channel(weight / std, input)
     if not training:
         return dout * scale, dweight, dbias
     n = _numbers_of_a_channel(input)
-    dinput = dout - _per_channel(dbias / n, input)
-    centred *= _per_channel(dweight / std / n, input)  # in place: new memory costs more than sums
-    dinput -= centred
+    dinput = centred  # from the last term to the first, in place: new memory costs more than sums
+    dinput *= _per_channel(-dweight / std / n, input)
+    dinput += dout
+    dinput -= _per_channel(dbias / n, input)
     dinput *= scale
     return dinput, dweight, dbias
 
@@ -100,7 +97,17 @@ def _by_batch(x: np.ndarray) -> Three:
     """x - mean, and each channel's mean and variance              # [m, c, ...], [c], [c]"""
     mean = x.mean(axis=_axes(x))
     centred = x - _per_channel(mean, x)
-    return centred, mean, (centred * centred).mean(axis=_axes(x))
+    return centred, mean, _sum_of_products(centred, centred) / _numbers_of_a_channel(x)
+
+
+def _sum_of_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(a * b).sum(axis=_axes(a)), without an array of products   # [m, c, ...], twice -> [c]
+
+    Each channel of each sample is a row times a column.
+    """
+    rows = a.reshape(*a.shape[:2], 1, -1)
+    columns = b.reshape(*b.shape[:2], -1, 1)
+    return (rows @ columns).sum(axis=(0, 2, 3))
 
 
 def _numbers_of_a_channel(x: np.ndarray) -> int:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from torch_parity.manual.erf import erf
 from torch_parity.manual.recording import operation
 
 ROOT_HALF = float(np.sqrt(0.5))
@@ -27,7 +28,7 @@ def gelu(z: np.ndarray, *, approximate: Approximate = "none") -> np.ndarray:
     """
     if approximate == "tanh":
         return 0.5 * z * (1 + np.tanh(ROOT_2_OVER_PI * (z + CUBIC * z * z * z)))
-    return 0.5 * z * (1 + _erf(z * ROOT_HALF))
+    return 0.5 * z * (1 + erf(z * ROOT_HALF))
 
 
 def gelu_backward(
@@ -43,13 +44,4 @@ def gelu_backward(
         inner = ROOT_2_OVER_PI * (1 + 3 * CUBIC * z * z)
         return da * (0.5 * (1 + t) + 0.5 * z * (1 - t * t) * inner)
     density = np.exp(-0.5 * z * z) * (ROOT_HALF / float(np.sqrt(np.pi)))
-    return da * (0.5 * (1 + _erf(z * ROOT_HALF)) + z * density)
-
-
-def _erf(x: np.ndarray) -> np.ndarray:
-    """SciPy takes most of a second to import, and only a network with gelu needs it."""
-    from scipy.special import erf
-
-    if isinstance(x, np.ndarray) and x.dtype in (np.longdouble, np.clongdouble):
-        return erf(x.astype(np.complex128 if x.dtype.kind == "c" else np.float64))
-    return erf(x)
+    return da * (0.5 * (1 + erf(z * ROOT_HALF)) + z * density)
