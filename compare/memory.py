@@ -1,11 +1,18 @@
-"""How much memory there is, and a limit on how much a judgement may take."""
+"""How much memory there is, a limit on how much a judgement may take, and what becomes of memory
+that was freed."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 GB = 2**30
+
+# Two settings of glibc's malloc, by their numbers in malloc.h: the free bytes at the end of its
+# memory that it keeps, and the size from which an array is given memory of its own.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT, LARGE = GB // 4, GB // 32
 
 
 def of_this_machine() -> float:
@@ -33,3 +40,20 @@ def limited(most: float) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def keep_freed() -> None:
+    """From here on, memory that was freed stays with this process, up to KEPT bytes.
+
+    Otherwise glibc gives the arrays of a step back to the system, and the next step gets other
+    pages, each of which the system has to clear: a third of a step, if arrays have megabytes.
+    Nothing changes where the C library is another one.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, KEPT)
+        mallopt(M_MMAP_THRESHOLD, LARGE)

@@ -41,6 +41,16 @@ def require_steps(function: str, input: np.ndarray) -> None:  # noqa: A002
         )
 
 
+def at_all_steps(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """x @ weight.T + bias of every step       # [m, t, in], [out, in], [out] -> [m, t, out]
+
+    These are many small products, which take up to five times as long with a transposed view.
+    """
+    z = x @ weight.T.copy()
+    z += bias
+    return z
+
+
 def states_before(h_0: np.ndarray, output: np.ndarray) -> np.ndarray:
     """The state that each step starts from.                    # [m, n], [m, t, n] -> [m, t, n]"""
     return np.concatenate([h_0[:, None], output[:, :-1]], axis=1)

@@ -339,6 +339,22 @@ def test_alike_terms_of_a_product_in_doubt_may_drift(spec: str, dtype: str) -> N
 
 
 @both_dtypes
+def test_sums_of_squares_inside_another_tensor_are_given_their_drift(dtype: str) -> None:
+    """A variance is no output, so that no entry of it can be in doubt itself: as x * x added up."""
+    x = np.random.default_rng(17).normal(size=(40, 3, 200)).astype(dtype)
+    x[:, 2] = 1 / 3  # alike terms drift, the others do not
+    first, worst = (Bounded.exact(x, d) for d in (None, np.ones(x.shape, np.uint8)))
+    sums = np.einsum("mcn,mcn->c", worst, worst)
+    added = (worst * worst).sum(axis=(0, 2))
+    np.testing.assert_allclose(sums.error, added.error, rtol=0.02)
+    squares = np.moveaxis(x * x, 1, -1).reshape(-1, 3)
+    walked = np.cumsum(squares, axis=0, dtype=dtype)[-1]
+    assert (np.abs(walked - sums.value) <= sums.error).all(), "seed 17"
+    more = sums.error > np.einsum("mcn,mcn->c", first, first).error * 1.5
+    assert more.tolist() == [False, False, True]
+
+
+@both_dtypes
 def test_of_a_batched_product_only_the_entries_in_doubt_are_given_more(dtype: str) -> None:
     rng = np.random.default_rng(16)
     x, y = np.full((2, 3, 900), 1 / 3, dtype), rng.normal(size=(900, 4)).astype(dtype)

@@ -1,6 +1,8 @@
 """What `make bench` times in turn computes the same; its targets are read rightly."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +38,33 @@ def test_the_page_holds_what_was_measured() -> None:
     page = (ROOT / "docs/speed.md").read_text("utf-8")
     assert "\n".join(lines(targets(kept))) in page
     assert kept["machine"].split(";")[0] in page
+
+
+FAULTS = """
+import resource
+import numpy as np
+from torch_parity.compare import memory
+
+def step():
+    arrays = [np.zeros(2**19) + 1 for _ in range(8)]
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = faults()
+memory.keep_freed()
+step()
+print(first, faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc alone is told to")
+def test_a_step_gets_the_memory_that_the_last_one_freed() -> None:
+    """Every page that the system gives costs a fault: 8192 pages of 4 KB a step here."""
+    run = [sys.executable, "-c", FAULTS]
+    came = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    returned, kept = map(int, came.split())
+    assert kept < 0.1 * returned, came

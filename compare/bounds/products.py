@@ -40,13 +40,17 @@ def matmul(a: "Bounded", b: "Bounded") -> "Bounded":
 def _product(a: "Bounded", b: "Bounded", doubt: np.ndarray | None) -> "Bounded":
     """Each entry sums k products                # (..., m, k), (..., k, n) -> (..., m, n)
 
-    doubt says of the entries whether they are given their drift; if a has a doubt that is of
-    another tensor, each entry is given the worst.
+    doubt says of the entries whether they are given their drift. If a has a doubt that is of
+    another tensor, each entry is given the worst, or its drift where that is quick: where the terms
+    of all entries, as in a variance, are no more numbers than a and b hold.
     """
     values = [x.value.astype(np.float64, copy=False) for x in (a, b)]
     sizes_a, sizes_b = (np.abs(x) for x in values)
     n, inner = a.shape[-1], a.inner
     drift: float | np.ndarray = 0.0 if a.doubt is None else np.inf
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    if a.doubt is not None and doubt is None and prod(shape) * n <= a.size + b.size:
+        doubt = np.ones(shape, np.uint8)
     if doubt is not None:
         drift = np.where(doubt == 2, np.inf, 0.0)
         at = np.nonzero(doubt == 1)

@@ -10,7 +10,7 @@ import tomli_w
 from rich.console import Console
 from rich.progress import track
 
-from torch_parity.compare import data, progress, threads
+from torch_parity.compare import data, memory, progress, threads
 from torch_parity.compare.case import Case
 from torch_parity.compare.commands.stopping import StopRequest, listening
 from torch_parity.compare.data import Data
@@ -79,6 +79,7 @@ class TrainingRun:
         Raises:
             InputError: the folder can no longer be written.
         """
+        memory.keep_freed()
         self._began = perf_counter() - self.seconds
         self._digest = progress.digest(self.data)
         self._made_with = made_with()

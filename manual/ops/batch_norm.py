@@ -73,14 +73,13 @@ def batch_norm_backward(
     The second term comes through the mean, the third through the variance. In evaluation neither
     depends on the input: dinput = weight / std * dout.
     """
-    axes = _axes(input)
     if training:
         centred, _, var = _by_batch(input)
     else:
         centred, var = input - _per_channel(running_mean, input), running_var
     std = np.sqrt(var + eps)
-    dbias = dout.sum(axis=axes)
-    dweight = _sum_of_products(dout, centred) / std
+    dbias = _sum(dout)
+    dweight = _sum(dout, centred) / std
     scale = _per_channel(weight / std, input)
     if not training:
         return dout * scale, dweight, dbias
@@ -95,19 +94,19 @@ def batch_norm_backward(
 
 def _by_batch(x: np.ndarray) -> Three:
     """x - mean, and each channel's mean and variance              # [m, c, ...], [c], [c]"""
-    mean = x.mean(axis=_axes(x))
+    n = _numbers_of_a_channel(x)
+    mean = _sum(x) / n
     centred = x - _per_channel(mean, x)
-    return centred, mean, _sum_of_products(centred, centred) / _numbers_of_a_channel(x)
+    return centred, mean, _sum(centred, centred) / n
 
 
-def _sum_of_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(a * b).sum(axis=_axes(a)), without an array of products   # [m, c, ...], twice -> [c]
+def _sum(*factors: np.ndarray) -> np.ndarray:
+    """Each channel's sum of their products, without an array of the products.
 
-    Each channel of each sample is a row times a column.
+    # any number of [m, c, ...] -> [c]
     """
-    rows = a.reshape(*a.shape[:2], 1, -1)
-    columns = b.reshape(*b.shape[:2], -1, 1)
-    return (rows @ columns).sum(axis=(0, 2, 3))
+    rows = [factor.reshape(*factor.shape[:2], -1) for factor in factors]
+    return np.einsum(",".join(["mcn"] * len(rows)) + "->c", *rows)
 
 
 def _numbers_of_a_channel(x: np.ndarray) -> int:
@@ -118,11 +117,6 @@ def _numbers_of_a_channel(x: np.ndarray) -> int:
             "channel; in training there is no variance of one"
         )
     return n
-
-
-def _axes(x: np.ndarray) -> tuple[int, ...]:
-    """All but the channels."""
-    return (0, *range(2, x.ndim))
 
 
 def _per_channel(parameter: np.ndarray, x: np.ndarray) -> np.ndarray:

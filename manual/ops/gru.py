@@ -9,6 +9,7 @@ from torch_parity.manual.ops.gru_cell import gate_gradients, gates, next_state, 
 from torch_parity.manual.ops.rnn_cell import Six
 from torch_parity.manual.recording import operation
 from torch_parity.manual.recurrence import (
+    at_all_steps,
     parameter_gradients,
     require_cell,
     require_steps,
@@ -34,8 +35,8 @@ def gru(
     """
     require_steps("gru", input)
     require_cell("gru", input, (weight_ih, weight_hh, bias_ih, bias_hh), 3, h_0=h_0)
-    a = input @ weight_ih.T + bias_ih  # of all steps at once
-    to_gates = weight_hh.T.copy()  # products with a transposed view take five times as long
+    a = at_all_steps(input, weight_ih, bias_ih)
+    to_gates = weight_hh.T.copy()  # as in at_all_steps
     h, output = h_0, []
     for t in range(input.shape[1]):
         _, z, n, _ = gates(a[:, t], h @ to_gates + bias_hh)
@@ -60,7 +61,7 @@ def gru_backward(
     da[t] and db[t] as in gru_cell_backward. A state is read twice, so its gradient is a sum.
     """
     before = states_before(h_0, output)
-    of = gates(input @ weight_ih.T + bias_ih, before @ weight_hh.T + bias_hh)
+    of = gates(at_all_steps(input, weight_ih, bias_ih), at_all_steps(before, weight_hh, bias_hh))
     of_gates = slopes(of, before)
     dh, da, db = dh_n, [], []
     for t in reversed(range(input.shape[1])):

@@ -74,8 +74,9 @@ def gates(z: np.ndarray) -> Gates:
     new = slice(2 * n, 3 * n)
     half = 0.5 * z
     half[..., new] = z[..., new]
-    t = np.tanh(half)  # of all at once: sigmoid(z) = (1 + tanh(z / 2)) / 2
-    s = 0.5 * t + 0.5
+    t = np.tanh(half, out=half)  # of all at once: sigmoid(z) = (1 + tanh(z / 2)) / 2
+    s = 0.5 * t
+    s += 0.5
     return s[..., :n], s[..., n : 2 * n], t[..., new], s[..., 3 * n :]
 
 
