@@ -8,5 +8,7 @@ def main() -> None:
     """`parity`, as the shell starts it."""
     with exit_on_interrupt():
         from torch_parity.compare.cli import main as run
+        from torch_parity.compare.late_compiler import import_compiler_late
 
+        import_compiler_late()
         run()

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
-from sklearn import datasets
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from torch_parity.compare.case import Case
 from torch_parity.compare.choices import OF_NUMBERS, outputs_of
+from torch_parity.compare.data.drawn import circles, flower, moons
+from torch_parity.compare.data.preparation import standardized, train_and_dev
 from torch_parity.compare.data.raw import Raw
 from torch_parity.compare.data.text import read_text, sums
 from torch_parity.compare.data.user_data import read
@@ -51,25 +52,19 @@ class Targets:
     y_dev: np.ndarray
 
 
-def flower(samples: int, noise: float, rng: np.random.Generator) -> Raw:
-    """The course's planar flower: per class j, t = linspace(3.12 j, 3.12 (j + 1)) + noise,
-    r = 4 sin 4t + noise, points (r sin t, r cos t)."""
-    points, labels = [], []
-    for j, count in enumerate((samples - samples // 2, samples // 2)):
-        t = np.linspace(3.12 * j, 3.12 * (j + 1), count) + noise * rng.standard_normal(count)
-        r = 4 * np.sin(4 * t) + noise * rng.standard_normal(count)
-        points.append(np.column_stack([r * np.sin(t), r * np.cos(t)]))
-        labels.append(np.full(count, j))
-    return Raw(np.concatenate(points), np.concatenate(labels))
-
-
 def _digits(case: Case) -> Raw:
-    x, labels = datasets.load_digits(return_X_y=True)
-    return Raw(x.reshape(-1, 1, 8, 8), labels)
+    """scikit-learn's, out of its file: importing it takes longer than a short check."""
+    package = find_spec("sklearn")
+    assert package is not None, "scikit-learn is installed with torch-parity"
+    folder = Path((package.submodule_search_locations or [""])[0])
+    numbers = np.loadtxt(folder / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    return Raw(numbers[:, :-1].reshape(-1, 1, 8, 8), numbers[:, -1].astype(int))
 
 
-def _bundled(load: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Callable[[Case], Raw]:
-    return lambda case: Raw(*load(return_X_y=True))
+def _breast_cancer(case: Case) -> Raw:
+    from sklearn.datasets import load_breast_cancer
+
+    return Raw(*load_breast_cancer(return_X_y=True))
 
 
 def _drawn(draw: Callable[..., Raw], noise: float) -> Callable[[Case], Raw]:
@@ -80,23 +75,11 @@ def _drawn(draw: Callable[..., Raw], noise: float) -> Callable[[Case], Raw]:
     )
 
 
-def _moons(samples: int, noise: float, rng: np.random.Generator) -> Raw:
-    return Raw(*datasets.make_moons(samples, noise=noise, random_state=_seed(rng)))
-
-
-def _circles(samples: int, noise: float, rng: np.random.Generator) -> Raw:
-    return Raw(*datasets.make_circles(samples, noise=noise, factor=0.5, random_state=_seed(rng)))
-
-
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**32))
-
-
 SETS: dict[str, Callable[[Case], Raw]] = {
     "digits": _digits,
-    "breast-cancer": _bundled(datasets.load_breast_cancer),
-    "moons": _drawn(_moons, noise=0.2),
-    "circles": _drawn(_circles, noise=0.1),
+    "breast-cancer": _breast_cancer,
+    "moons": _drawn(moons, noise=0.2),
+    "circles": _drawn(circles, noise=0.1),
     "flower": _drawn(flower, noise=0.2),
     "sums": lambda case: sums(case.samples, case.length, np.random.default_rng(case.seed)),
 }
@@ -216,8 +199,7 @@ def _scale(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Features (and targets that are numbers), standardized if the case says so, in its dtype."""
     if case.standardize:
-        scaler = StandardScaler().fit(x_train)
-        x_train, x_dev = scaler.transform(x_train), scaler.transform(x_dev)
+        x_train, x_dev = standardized(x_train, x_dev)
         if classes == 0:
             mean, deviation = y_train.mean(), y_train.std()
             y_train, y_dev = (y_train - mean) / deviation, (y_dev - mean) / deviation
@@ -247,11 +229,7 @@ def _split(
     fewest = min(n_dev, len(raw.x) - n_dev)
     one_class_each = classes and raw.labels.ndim == 1
     stratify = one_class_each and np.bincount(raw.labels).min() > 1 and classes <= fewest
-    x_train, x_dev, y_train, y_dev = train_test_split(
-        raw.x,
-        raw.labels,
-        test_size=n_dev,
-        random_state=case.seed % 2**32,
-        stratify=raw.labels if stratify else None,
+    train, dev = train_and_dev(
+        len(raw.x), n_dev, case.seed % 2**32, raw.labels if stratify else None
     )
-    return x_train, y_train, x_dev, y_dev
+    return raw.x[train], raw.labels[train], raw.x[dev], raw.labels[dev]
