@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.interleaved import Timed, machine, ratio
-from benchmarks.speed import growth, lockstep, page, peers, startup, steps, targets
+from benchmarks.speed import growth, lockstep, models, page, peers, startup, steps, targets
 
 KEPT = Path(__file__).parent / "results.json"
 
@@ -41,10 +41,12 @@ def main(rounds: int, huge: bool, compiled: bool) -> None:
     tables.add(steps.table(stepped := steps.steps(rounds, compiled)))
     timed, missing = peers.peers(rounds)
     tables.add(peers.table(timed, missing))
+    tables.add(models.table(of_models := models.models(2 * rounds)))
     pairs, judged = lockstep.together(max(3, rounds // 3)), lockstep.judging(rounds)
     logged = lockstep.logging(rounds)
     tables.add(*lockstep.tables(pairs, judged, logged))
     tables.add(_starts(started := startup.startup(rounds)))
+    tables.add(_processor(worked := startup.processor_time(max(3, rounds // 5))))
     tables.add(growth.table(grown := growth.growth(huge)))
     record = {
         "machine": machine(),
@@ -52,10 +54,12 @@ def main(rounds: int, huge: bool, compiled: bool) -> None:
         "peers": {
             n: {"median": t.median, "manual": ratio(timed, "manual", n)} for n, t in timed.items()
         },
+        "models": [asdict(m) for m in of_models],
         "pair": pairs,
         "judging": judged,
         "logging": logged,
         "startup": {n: {"median": t.median} for n, t in started.items()},
+        "processor": worked,
         "growth": [asdict(g) for g in grown],
     }
     KEPT.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
@@ -66,6 +70,13 @@ def _starts(started: dict[str, Timed]) -> Table:
     t = Table("", "seconds", "times python", title="Start-up", box=None)
     for name, taken in started.items():
         t.add_row(name, f"{taken.median:.3f}", f"{ratio(started, name, 'python'):.1f}")
+    return t
+
+
+def _processor(worked: dict[str, float]) -> Table:
+    t = Table("", "seconds", title="Processor time of short commands", box=None)
+    for name, seconds in worked.items():
+        t.add_row(name, f"{seconds:.2f}")
     return t
 
 

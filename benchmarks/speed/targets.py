@@ -36,6 +36,7 @@ def targets(record: Mapping[str, Any]) -> list[Target]:
     judged = list(judging.values())[:2]
     start = record["startup"]
     extra = start["parity --help"]["median"] - start["python"]["median"]
+    worked = record["processor"]
     huge = [
         g["numbers"]
         for g in record["growth"]
@@ -54,6 +55,15 @@ def targets(record: Mapping[str, Any]) -> list[Target]:
             f"time of a digits step, {', '.join(f'NumPy / {name}' for name in TARGETS)}",
             tuple(record["peers"][name]["manual"] for name in TARGETS),
             tuple(TARGETS.values()),
+        ),
+        *(
+            Target(
+                f"time of a step, NumPy / torch eager, {dtype}: "
+                + ", ".join(m["name"] for m in record["models"] if m["dtype"] == dtype),
+                tuple(m["ratio"] for m in record["models"] if m["dtype"] == dtype),
+                tuple(m["target"] for m in record["models"] if m["dtype"] == dtype),
+            )
+            for dtype in by_dtype
         ),
         Target(
             "time of both sides together / separately: idle machine, one core busy",
@@ -74,6 +84,12 @@ def targets(record: Mapping[str, Any]) -> list[Target]:
             "logging: times cheaper than `add_scalar`", (logging["times cheaper"],), (10,), True
         ),
         Target("`parity --help`: seconds more than starting Python", (extra,), (0.3,)),
+        Target(
+            "`parity check --data moons`: processor seconds more than importing torch",
+            (worked["parity check --data moons"] - worked["import torch"],),
+            (1.5,),
+        ),
+        Target("`make demo`: processor seconds of its training", (worked["parity train"],), (6,)),
         *(Target("`parity diff` of two files of 2 GB: memory, MB", tuple(n), (500,)) for n in huge),
     ]
 
