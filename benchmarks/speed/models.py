@@ -1,4 +1,5 @@
-"""A hand-written step of each model against torch eager, and batch norm alone: one thread.
+"""A hand-written step of each model against torch eager, and batch norm alone, in the processor
+time of one thread.
 
 python -m benchmarks.speed.models
 """
@@ -6,6 +7,7 @@ python -m benchmarks.speed.models
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -64,7 +66,7 @@ def models(rounds: int) -> list[Timed]:
 def _timed(
     name: str, dtype: str, target: float, methods: Mapping[str, Callable[[], object]], rounds: int
 ) -> Timed:
-    timed = interleaved(methods, rounds)
+    timed = interleaved(methods, rounds, clock=process_time)
     hand, eager = (t.median * 1e3 for t in timed.values())
     return Timed(name, dtype, hand, eager, ratio(timed, *methods), target)
 
