@@ -20,7 +20,7 @@ from tests.golden_text import Golden
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
 from torch_parity.compare.case import load as load_case
-from torch_parity.compare.cli import check
+from torch_parity.compare.cli.check import check
 from torch_parity.compare.commands import grid as command
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.grid import cases, outcome

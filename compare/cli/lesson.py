@@ -1,0 +1,36 @@
+"""`parity lesson`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from torch_parity.compare.cli.options import RUNS
+
+
+@click.command(short_help="List the lessons, or run one.")
+@click.argument("name", required=False)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the data, parameters and masks.",
+)
+@RUNS
+def lesson(name: str | None, seed: int, root: Path) -> None:
+    """List the lessons, or run the one called NAME on both sides.
+
+    The exit status is 0 if both sides agreed throughout, 1 if they did not, 2 for bad input.
+    """
+    from rich.console import Console
+
+    if name is None:
+        from torch_parity.lessons.listing import list_lessons
+
+        list_lessons(Console())
+        return
+    from torch_parity.lessons.command import run_lesson
+
+    if not run_lesson(Console(), name, seed, root):
+        sys.exit(1)

@@ -1,0 +1,52 @@
+"""`parity train`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from torch_parity.compare.case import load as load_case
+from torch_parity.compare.cli.case_options import case_options
+from torch_parity.compare.cli.options import RUNS
+from torch_parity.compare.errors import InputError
+
+
+@click.command(short_help="Train both sides and judge every step.")
+@case_options
+@click.option("--name", help="Name of the run  [default: the name of the data set]")
+@click.option(
+    "--gradcheck",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Compare the gradients of every Nth step with the exact derivative.",
+)
+@click.option(
+    "--resume",
+    metavar="NAME",
+    help="Resume this run from where it was killed or stopped; no other option is needed.",
+)
+@RUNS
+def train(
+    case_file: Path | None,
+    name: str | None,
+    gradcheck: int | None,
+    resume: str | None,
+    root: Path,
+    **options: Any,
+) -> None:
+    """Train both sides on the same batches, compare every tensor of every step, draw the curves.
+
+    The exit status is 0 if everything matched, 1 if anything did not, 2 for bad input, 3 if nothing
+    is wrong but not everything could be judged; 130 if Ctrl-C stopped it, and 143 if SIGTERM did.
+    """
+    if resume is not None and name is not None:
+        raise InputError("--resume keeps the run's own name: leave --name out")
+    case = load_case(case_file, **options)
+    if resume is not None:
+        from torch_parity.compare.commands.resume import resume_run
+
+        sys.exit(resume_run(resume, root, case, gradcheck))
+    from torch_parity.compare.commands.train import train_case
+
+    sys.exit(train_case(case, name, root, gradcheck))
