@@ -30,7 +30,7 @@ from torch_parity.compare.errors import InputError, has_control_characters, prin
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="torch-parity")
 def parity() -> None:
     """Train the same network in hand-written NumPy and in torch, and check that they agree."""

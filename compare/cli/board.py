@@ -4,11 +4,20 @@ from pathlib import Path
 
 import click
 
+from torch_parity.compare.cli.command import Command
+from torch_parity.compare.cli.completion import run_names
 from torch_parity.compare.cli.options import RUNS
 
 
-@click.command(short_help="Open runs in TensorBoard.")
-@click.argument("name", required=False)
+@click.command(
+    short_help="Open runs in TensorBoard.",
+    cls=Command,
+    examples=(
+        ("Open the newest run", "parity board"),
+        ("Compare all runs", "parity board --all"),
+    ),
+)
+@click.argument("name", required=False, shell_complete=run_names)
 @click.option("--all", "everything", is_flag=True, help="Show all runs, to sort and compare them.")
 @RUNS
 @click.option(

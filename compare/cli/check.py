@@ -7,20 +7,26 @@ from typing import Any
 
 import click
 
+from torch_parity.compare.case import CHECKED
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.cli.case_options import case_options, grid_options
+from torch_parity.compare.cli.command import Command
 from torch_parity.compare.cli.options import JSON
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
 
-CHECKED: dict[str, Any] = {"steps": 3, "log_every": 1}
-"""What `parity check` does if it is not told otherwise: every step of a few is judged whole."""
 
-
-@click.command(short_help="Judge a few steps; show the whole report.")
-@partial(case_options, defaults=CHECKED)
+@click.command(
+    short_help="Judge a few steps; show the whole report.",
+    cls=Command,
+    examples=(
+        ("Judge three steps of a small network", "parity check --data moons --hidden 5,4"),
+        ("Judge every combination in a file", "parity check --grid grid.toml"),
+    ),
+)
 @grid_options
 @JSON
+@partial(case_options, defaults=CHECKED)
 def check(
     case_file: Path | None,
     as_json: bool,
@@ -44,7 +50,7 @@ def check(
         sys.exit(judge_grid(grid, given, cluster, out, as_json))
     if cluster is not None or out is not None:
         raise InputError(f"--{'cluster' if cluster else 'out'} needs --grid FILE: add it")
-    case = load_case(case_file, **(CHECKED | given))
+    case = load_case(case_file, CHECKED, **given)
     from torch_parity.compare.commands.check import check_case
 
     sys.exit(STATUS[check_case(case, as_json)])

@@ -5,11 +5,19 @@ from pathlib import Path
 
 import click
 
+from torch_parity.compare.cli.command import Command
 from torch_parity.compare.cli.options import JSON
 from torch_parity.compare.judge.outcome import STATUS
 
 
-@click.command(short_help="Judge two trace files.")
+@click.command(
+    short_help="Judge two trace files.",
+    cls=Command,
+    examples=(
+        ("Judge a trace of your own program", "parity diff mine.safetensors torch.safetensors"),
+        ("Leave the gradients out", "parity diff a.npz b.npz --ignore 'd*'"),
+    ),
+)
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option(

@@ -8,11 +8,19 @@ import click
 
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.cli.case_options import case_options
+from torch_parity.compare.cli.command import Command
 from torch_parity.compare.cli.options import JSON, RUNS
 
 
-@click.command(short_help="Compare gradients with exact derivatives.")
-@case_options
+@click.command(
+    short_help="Compare gradients with exact derivatives.",
+    cls=Command,
+    examples=(
+        ("Check at initialization", "parity gradcheck --data moons --hidden 5,4"),
+        ("Check again after 100 steps", "parity gradcheck --data moons --after 100"),
+        ("Show the best epsilon", "parity gradcheck --data moons --scan-epsilon"),
+    ),
+)
 @click.option("--after", type=click.IntRange(1), help="Check again after this many training steps.")
 @click.option(
     "--scan-epsilon",
@@ -22,6 +30,7 @@ from torch_parity.compare.cli.options import JSON, RUNS
 @JSON
 @click.option("--name", help="Name of a run folder to write pictures of the errors to.")
 @RUNS
+@case_options
 def gradcheck(
     case_file: Path | None,
     after: int | None,

@@ -5,11 +5,20 @@ from pathlib import Path
 
 import click
 
+from torch_parity.compare.cli.command import Command
+from torch_parity.compare.cli.completion import lesson_names
 from torch_parity.compare.cli.options import RUNS
 
 
-@click.command(short_help="List the lessons, or run one.")
-@click.argument("name", required=False)
+@click.command(
+    short_help="List the lessons, or run one.",
+    cls=Command,
+    examples=(
+        ("List the lessons", "parity lesson"),
+        ("Run one", "parity lesson dropout"),
+    ),
+)
+@click.argument("name", required=False, shell_complete=lesson_names)
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),

@@ -5,11 +5,19 @@ from pathlib import Path
 
 import click
 
+from torch_parity.compare.cli.command import Command
 from torch_parity.compare.cli.options import JSON, KEEP
 from torch_parity.compare.judge.outcome import STATUS
 
 
-@click.command(short_help="Judge each operation of a torch model.")
+@click.command(
+    short_help="Judge each operation of a torch model.",
+    cls=Command,
+    examples=(
+        ("Judge every call", "parity model net.py:make"),
+        ("Judge one block", "parity model net.py:make --only blocks.0"),
+    ),
+)
 @click.argument("model", metavar="MODEL")
 @click.option("--seed", type=int, default=0, show_default=True, help="torch.manual_seed.")
 @KEEP

@@ -5,11 +5,19 @@ from pathlib import Path
 
 import click
 
+from torch_parity.compare.cli.command import Command
 from torch_parity.compare.cli.options import IGNORED_RESULTS, JSON, KEEP, SEED_OF_BOTH
 from torch_parity.compare.judge.outcome import STATUS
 
 
-@click.command(short_help="Judge whether two torch models agree.")
+@click.command(
+    short_help="Judge whether two torch models agree.",
+    cls=Command,
+    examples=(
+        ("Compare two functions of a file", "parity modules net.py:old net.py:new"),
+        ("Compare a model with a recording", "parity modules old.safetensors net.py:new"),
+    ),
+)
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @SEED_OF_BOTH

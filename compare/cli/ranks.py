@@ -5,10 +5,15 @@ from pathlib import Path
 
 import click
 
+from torch_parity.compare.cli.command import Command
 from torch_parity.compare.judge.outcome import STATUS
 
 
-@click.command(short_help="Judge the steps of a distributed run.")
+@click.command(
+    short_help="Judge the steps of a distributed run.",
+    cls=Command,
+    examples=(("Judge what torchrun recorded in a folder", "parity ranks job"),),
+)
 @click.argument("folder", type=click.Path(path_type=Path))
 def ranks(folder: Path) -> None:
     """Judge the steps that the ranks of a run recorded with torchrun ... FOLDER --traces 3.

@@ -7,12 +7,22 @@ import click
 
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.cli.case_options import case_options
+from torch_parity.compare.cli.command import Command
 from torch_parity.compare.cli.options import KEEP
 from torch_parity.compare.errors import InputError
 
 
-@click.command(short_help="Write one step as a trace file.")
-@case_options
+@click.command(
+    short_help="Write one step as a trace file.",
+    cls=Command,
+    examples=(
+        ("Write torch's third step", "parity record --data moons --out torch.safetensors"),
+        (
+            "Write a step of your own model",
+            "parity record --module net.py:make --out a.safetensors",
+        ),
+    ),
+)
 @click.option("--step", type=click.IntRange(1, 1000), help="Which step to write.  [default: 3]")
 @click.option(
     "--side",
@@ -33,6 +43,7 @@ from torch_parity.compare.errors import InputError
 @KEEP
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
+@case_options
 def record(
     case_file: Path | None,
     step: int | None,

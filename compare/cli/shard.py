@@ -7,10 +7,20 @@ import click
 
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.cli.case_options import case_options
+from torch_parity.compare.cli.command import Command
 
 
-@click.command(short_help="Write a case for torchrun to train.")
-@case_options
+@click.command(
+    short_help="Write a case for torchrun to train.",
+    cls=Command,
+    examples=(
+        ("Write four equal shards", "parity shard --data moons --out job"),
+        (
+            "Write two shards, one twice as large",
+            "parity shard --data moons --shards 2,1 --out job",
+        ),
+    ),
+)
 @click.option(
     "--shards",
     default="4",
@@ -18,6 +28,7 @@ from torch_parity.compare.cli.case_options import case_options
     help="Number of shards, or the share of the training rows of each: 4,3,2,2.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@case_options
 def shard(case_file: Path | None, shards: str, out: Path, **options: Any) -> None:
     """Write a case as a folder of shards, for torchrun to train on any number of ranks.
 

@@ -8,12 +8,21 @@ import click
 
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.cli.case_options import case_options
+from torch_parity.compare.cli.command import Command
+from torch_parity.compare.cli.completion import run_names
 from torch_parity.compare.cli.options import RUNS
 from torch_parity.compare.errors import InputError
 
 
-@click.command(short_help="Train both sides and judge every step.")
-@case_options
+@click.command(
+    short_help="Train both sides and judge every step.",
+    cls=Command,
+    examples=(
+        ("Train a small network on two moons", "parity train --data moons --hidden 5,4 --steps 50"),
+        ("Train on your own file", "parity train --data own.csv --target label"),
+        ("Resume a training that was killed", "parity train --resume moons"),
+    ),
+)
 @click.option("--name", help="Name of the run  [default: the name of the data set]")
 @click.option(
     "--gradcheck",
@@ -24,9 +33,11 @@ from torch_parity.compare.errors import InputError
 @click.option(
     "--resume",
     metavar="NAME",
+    shell_complete=run_names,
     help="Resume this run from where it was killed or stopped; no other option is needed.",
 )
 @RUNS
+@case_options
 def train(
     case_file: Path | None,
     name: str | None,

@@ -5,11 +5,20 @@ from pathlib import Path
 
 import click
 
+from torch_parity.compare.cli.command import Command
 from torch_parity.compare.cli.options import IGNORED_RESULTS, JSON, RUNS, SEED_OF_BOTH
 from torch_parity.compare.judge.outcome import STATUS
 
 
-@click.command("train-modules")
+@click.command(
+    "train-modules",
+    short_help="Train two torch models side by side.",
+    cls=Command,
+    examples=(
+        ("Train two models for 100 steps", "parity train-modules net.py:a net.py:b --steps 100"),
+        ("Judge every tenth step", "parity train-modules net.py:a net.py:b --every 10"),
+    ),
+)
 @click.argument("a", metavar="FILE.py:A")
 @click.argument("b", metavar="FILE.py:B")
 @click.option("--steps", type=click.IntRange(1), help="Take at most so many steps.")
