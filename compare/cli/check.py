@@ -11,7 +11,7 @@ from torch_parity.compare.case import CHECKED
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.cli.case_options import case_options, grid_options
 from torch_parity.compare.cli.command import Command
-from torch_parity.compare.cli.options import JSON
+from torch_parity.compare.cli.options import JSON, QUIET
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
 
@@ -26,10 +26,12 @@ from torch_parity.compare.judge.outcome import STATUS
 )
 @grid_options
 @JSON
+@QUIET
 @partial(case_options, defaults=CHECKED)
 def check(
     case_file: Path | None,
     as_json: bool,
+    quiet: bool,
     grid: Path | None,
     cluster: str | None,
     out: Path | None,
@@ -47,10 +49,10 @@ def check(
             raise InputError("--grid and --case are both case files: leave --case out")
         from torch_parity.compare.commands.grid import judge_grid
 
-        sys.exit(judge_grid(grid, given, cluster, out, as_json))
+        sys.exit(judge_grid(grid, given, cluster, out, as_json, quiet))
     if cluster is not None or out is not None:
         raise InputError(f"--{'cluster' if cluster else 'out'} needs --grid FILE: add it")
     case = load_case(case_file, CHECKED, **given)
     from torch_parity.compare.commands.check import check_case
 
-    sys.exit(STATUS[check_case(case, as_json)])
+    sys.exit(STATUS[check_case(case, as_json, quiet)])

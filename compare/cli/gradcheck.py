@@ -9,7 +9,7 @@ import click
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.cli.case_options import case_options
 from torch_parity.compare.cli.command import Command
-from torch_parity.compare.cli.options import JSON, RUNS
+from torch_parity.compare.cli.options import JSON, QUIET, RUNS
 
 
 @click.command(
@@ -28,6 +28,7 @@ from torch_parity.compare.cli.options import JSON, RUNS
     help="Also show the error of two-sided differences for each epsilon.",
 )
 @JSON
+@QUIET
 @click.option("--name", help="Name of a run folder to write pictures of the errors to.")
 @RUNS
 @case_options
@@ -36,6 +37,7 @@ def gradcheck(
     after: int | None,
     scan_epsilon: bool,
     as_json: bool,
+    quiet: bool,
     name: str | None,
     root: Path,
     **options: Any,
@@ -48,5 +50,5 @@ def gradcheck(
     case = load_case(case_file, **options)
     from torch_parity.compare.commands.gradcheck import check_gradients
 
-    if not check_gradients(case, after, scan_epsilon, as_json, name, root):
+    if not check_gradients(case, after, scan_epsilon, as_json, quiet, name, root):
         sys.exit(1)

@@ -7,7 +7,7 @@ import click
 
 from torch_parity.compare.cli.command import Command
 from torch_parity.compare.cli.completion import lesson_names
-from torch_parity.compare.cli.options import RUNS
+from torch_parity.compare.cli.options import QUIET, RUNS
 
 
 @click.command(
@@ -27,19 +27,20 @@ from torch_parity.compare.cli.options import RUNS
     help="Seed of the data, parameters and masks.",
 )
 @RUNS
-def lesson(name: str | None, seed: int, root: Path) -> None:
+@QUIET
+def lesson(name: str | None, seed: int, root: Path, quiet: bool) -> None:
     """List the lessons, or run the one called NAME on both sides.
 
     The exit status is 0 if both sides agreed throughout, 1 if they did not, 2 for bad input.
     """
-    from rich.console import Console
-
     if name is None:
+        from rich.console import Console
+
         from torch_parity.lessons.listing import list_lessons
 
         list_lessons(Console())
         return
     from torch_parity.lessons.command import run_lesson
 
-    if not run_lesson(Console(), name, seed, root):
+    if not run_lesson(name, seed, root, quiet):
         sys.exit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from torch_parity.compare.cli.command import Command
-from torch_parity.compare.cli.options import JSON, KEEP
+from torch_parity.compare.cli.options import JSON, KEEP, QUIET
 from torch_parity.compare.judge.outcome import STATUS
 
 
@@ -28,7 +28,15 @@ from torch_parity.compare.judge.outcome import STATUS
     help="Judge only this module (blocks.0, '*.attn') and what is inside it; may be repeated.",
 )
 @JSON
-def model(model: str, seed: int, keep: Path | None, only: tuple[str, ...], as_json: bool) -> None:
+@QUIET
+def model(
+    model: str,
+    seed: int,
+    keep: Path | None,
+    only: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Judge every ATen call of one model, each on the inputs that it had.
 
     MODEL is a function in a Python file, FILE.py:NAME, or a file of `parity record --module`, as
@@ -37,4 +45,4 @@ def model(model: str, seed: int, keep: Path | None, only: tuple[str, ...], as_js
     """
     from torch_parity.compare.commands.modules import judge_model
 
-    sys.exit(STATUS[judge_model(model, seed, keep, only, as_json)])
+    sys.exit(STATUS[judge_model(model, seed, keep, only, as_json, quiet)])

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from torch_parity.compare.cli.command import Command
-from torch_parity.compare.cli.options import IGNORED_RESULTS, JSON, KEEP, SEED_OF_BOTH
+from torch_parity.compare.cli.options import IGNORED_RESULTS, JSON, KEEP, QUIET, SEED_OF_BOTH
 from torch_parity.compare.judge.outcome import STATUS
 
 
@@ -24,8 +24,15 @@ from torch_parity.compare.judge.outcome import STATUS
 @IGNORED_RESULTS
 @KEEP
 @JSON
+@QUIET
 def modules(
-    a: str, b: str, seed: int, ignored: tuple[str, ...], keep: Path | None, as_json: bool
+    a: str,
+    b: str,
+    seed: int,
+    ignored: tuple[str, ...],
+    keep: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Judge whether two models compute the same: forward, backward and update.
 
@@ -36,4 +43,4 @@ def modules(
     """
     from torch_parity.compare.commands.modules import judge_modules
 
-    sys.exit(STATUS[judge_modules(a, b, seed, ignored, keep, as_json)])
+    sys.exit(STATUS[judge_modules(a, b, seed, ignored, keep, as_json, quiet)])

@@ -10,7 +10,7 @@ from torch_parity.compare.case import load as load_case
 from torch_parity.compare.cli.case_options import case_options
 from torch_parity.compare.cli.command import Command
 from torch_parity.compare.cli.completion import run_names
-from torch_parity.compare.cli.options import RUNS
+from torch_parity.compare.cli.options import QUIET, RUNS
 from torch_parity.compare.errors import InputError
 
 
@@ -37,6 +37,8 @@ from torch_parity.compare.errors import InputError
     help="Resume this run from where it was killed or stopped; no other option is needed.",
 )
 @RUNS
+@click.option("--json", "as_json", is_flag=True, help="Print the summary of the run as JSON.")
+@QUIET
 @case_options
 def train(
     case_file: Path | None,
@@ -44,6 +46,8 @@ def train(
     gradcheck: int | None,
     resume: str | None,
     root: Path,
+    as_json: bool,
+    quiet: bool,
     **options: Any,
 ) -> None:
     """Train both sides on the same batches, compare every tensor of every step, draw the curves.
@@ -54,10 +58,13 @@ def train(
     if resume is not None and name is not None:
         raise InputError("--resume keeps the run's own name: leave --name out")
     case = load_case(case_file, **options)
+    from torch_parity.compare.commands.train_output import Output
+
+    output = Output(as_json, quiet)
     if resume is not None:
         from torch_parity.compare.commands.resume import resume_run
 
-        sys.exit(resume_run(resume, root, case, gradcheck))
+        sys.exit(resume_run(resume, root, case, gradcheck, output))
     from torch_parity.compare.commands.train import train_case
 
-    sys.exit(train_case(case, name, root, gradcheck))
+    sys.exit(train_case(case, name, root, gradcheck, output))

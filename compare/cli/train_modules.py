@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from torch_parity.compare.cli.command import Command
-from torch_parity.compare.cli.options import IGNORED_RESULTS, JSON, RUNS, SEED_OF_BOTH
+from torch_parity.compare.cli.options import IGNORED_RESULTS, JSON, QUIET, RUNS, SEED_OF_BOTH
 from torch_parity.compare.judge.outcome import STATUS
 
 
@@ -35,6 +35,7 @@ from torch_parity.compare.judge.outcome import STATUS
 @SEED_OF_BOTH
 @IGNORED_RESULTS
 @JSON
+@QUIET
 def train_modules(
     a: str,
     b: str,
@@ -45,6 +46,7 @@ def train_modules(
     seed: int,
     ignored: tuple[str, ...],
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Train two modules side by side, judge each step from the same state, draw the curves.
 
@@ -55,4 +57,4 @@ def train_modules(
     """
     from torch_parity.compare.commands.train_modules import train_both
 
-    sys.exit(STATUS[train_both(a, b, steps, every, name, root, seed, ignored, as_json)])
+    sys.exit(STATUS[train_both(a, b, steps, every, name, root, seed, ignored, as_json, quiet)])

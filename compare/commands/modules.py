@@ -9,10 +9,11 @@ from torch_parity.compare.aten.check import check_step, check_steps
 from torch_parity.compare.aten.recording import sources_of
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
 from torch_parity.compare.aten.step import Step
-from torch_parity.compare.commands.user_file import described, made_by, progress_bar
+from torch_parity.compare.commands.user_file import described, made_by
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.show.modules_json import to_json
+from torch_parity.compare.show.progress import watched
 
 FORM = (
     "expected a model, or (model, inputs), (model, inputs, loss) or (model, inputs, loss, "
@@ -21,28 +22,39 @@ FORM = (
 
 
 def judge_modules(
-    a: str, b: str, seed: int, ignored: tuple[str, ...], keep: Path | None, as_json: bool
+    a: str,
+    b: str,
+    seed: int,
+    ignored: tuple[str, ...],
+    keep: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> Answer:
     """Judge two models and print the report -> the answer.
 
     Raises:
         InputError: a file, its function or what that returns cannot be used.
     """
-    with progress_bar() as watch:
+    with watched(quiet) as watch:
         first, second = sources_of(*(step_of(where, seed, keep) for where in (a, b)))
         report = check_steps(first, second, {}, ignored, watch=watch)
     return _show(report, as_json)
 
 
 def judge_model(
-    model: str, seed: int, keep: Path | None, only: tuple[str, ...], as_json: bool
+    model: str,
+    seed: int,
+    keep: Path | None,
+    only: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
 ) -> Answer:
     """Judge each call of one model and print the report -> the answer.
 
     Raises:
         InputError: as of judge_modules.
     """
-    with progress_bar() as watch:
+    with watched(quiet) as watch:
         (source,) = sources_of(step_of(model, seed, keep))
         report = check_step(source, watch, only)
     return _show(report, as_json)

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from torch_parity.compare import case as cases
 from torch_parity.compare import data, progress, threads
 from torch_parity.compare.case import Case
 from torch_parity.compare.commands.train import TrainingRun
+from torch_parity.compare.commands.train_output import Output
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
 from torch_parity.compare.judge.outcome import STATUS
@@ -21,7 +21,7 @@ from torch_parity.compare.show import terminal
 from torch_parity.compare.sources import pair
 
 
-def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None) -> int:
+def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None, output: Output) -> int:
     """Resume the run root/name -> the exit status, as for train_case (train.py). Of a finished run
     it is that of its verdict.
 
@@ -38,7 +38,7 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None)
     for field in asked.model_fields_set:
         _refuse_change(name, field, getattr(case, field), getattr(asked, field))
     with RunLock(folder) as lock, threads.limited(case.threads):
-        if (status := _stored_verdict(folder, case)) is not None:
+        if (status := _stored_verdict(folder, case, output)) is not None:
             return status
         loaded = data.load(case)
         sides = pair.build(case, loaded)
@@ -55,10 +55,9 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None)
                 f"after step {found.state.step} this run was resumed with {', '.join(changed)}: "
                 "later steps may differ, by rounding, from those of a run that was not stopped"
             )
-        console = Console()
-        terminal.show_case(console, case, loaded, sides)
+        terminal.show_case(output.report, case, loaded, sides)
         terminal.show_resumed(
-            console, found.state.step, case, (*found.refused, *found.damaged.values())
+            output.report, found.state.step, case, (*found.refused, *found.damaged.values())
         )
         exactly = Gradchecks(sides.manual.net, was.gradchecks) if was.gradchecks else None
         return TrainingRun(
@@ -68,11 +67,12 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None = None)
             lock,
             was.tally,
             exactly,
+            output,
             start=found.state,
             seconds=was.seconds,
             notes=tuple(notes),
             logs=was.logs,
-        ).train(console)
+        ).train()
 
 
 def _refuse_change(name: str, field: str, was: object, now: object) -> None:
@@ -92,7 +92,7 @@ def _refuse_never_begun(folder: Path) -> None:
         )
 
 
-def _stored_verdict(folder: Path, case: Case) -> int | None:
+def _stored_verdict(folder: Path, case: Case, output: Output) -> int | None:
     """Show the verdict of a run that was finished -> its exit status; None for any other run.
 
     A supervisor that starts a killed run again until it ends needs the status of its end. A summary
@@ -106,8 +106,8 @@ def _stored_verdict(folder: Path, case: Case) -> int | None:
         return None
     if answer not in STATUS:
         return None
-    console = Console()
-    console.print(f"run {folder.name!r} is finished: no step is left", highlight=False)
+    output.report.print(f"run {folder.name!r} is finished: no step is left", highlight=False)
     for line in (f"{answer} {headline}", *words):
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        output.verdict.print(escape(line), highlight=False, soft_wrap=True)
+    output.show_json(folder)
     return STATUS[answer]

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from torch_parity.compare.aten.watch import Watch
-from torch_parity.compare.commands.user_file import described, made_by, progress_bar
+from torch_parity.compare.commands.user_file import described, made_by
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.runs import folder as runs
+from torch_parity.compare.show.progress import watched
 from torch_parity.compare.train_modules import train_modules
 
 FORM = "expected (model, batches, loss, optimizer) or (model, batches, loss, optimizer, scheduler)"
@@ -27,6 +28,7 @@ def train_both(
     seed: int,
     ignored: tuple[str, ...],
     as_json: bool,
+    quiet: bool,
 ) -> Answer:
     """Train, judge, draw and print the report -> the answer.
 
@@ -35,7 +37,7 @@ def train_both(
     """
     first, second = (_parts(where, seed) for where in (a, b))
     run = name or runs.free_name(root, Path(a.rpartition(":")[0]).stem)
-    with progress_bar() as watch:
+    with watched(quiet) as watch:
         report = train_modules(
             first[0],
             second[0],
