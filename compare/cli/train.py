@@ -21,6 +21,7 @@ from torch_parity.compare.errors import InputError
         ("Train a small network on two moons", "parity train --data moons --hidden 5,4 --steps 50"),
         ("Train on your own file", "parity train --data own.csv --target label"),
         ("Resume a training that was killed", "parity train --resume moons"),
+        ("Train a finished run further", "parity train --resume moons --steps 500"),
     ),
 )
 @click.option("--name", help="Name of the run  [default: the name of the data set]")
@@ -34,7 +35,8 @@ from torch_parity.compare.errors import InputError
     "--resume",
     metavar="NAME",
     shell_complete=run_names,
-    help="Resume this run from where it was killed or stopped; no other option is needed.",
+    help="Resume this run from where it was killed or stopped; no other option is needed. With "
+    "more --steps than it had, a finished run is trained further.",
 )
 @RUNS
 @click.option("--json", "as_json", is_flag=True, help="Print the summary of the run as JSON.")

@@ -8,7 +8,7 @@ from rich.markup import escape
 from torch_parity.compare import case as cases
 from torch_parity.compare import data, progress, threads
 from torch_parity.compare.case import Case
-from torch_parity.compare.commands.train import TrainingRun
+from torch_parity.compare.commands.train import TrainingRun, write_case
 from torch_parity.compare.commands.train_output import Output
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
@@ -19,13 +19,15 @@ from torch_parity.compare.runs.lock import RunLock
 from torch_parity.compare.runs.made_with import changes, made_with
 from torch_parity.compare.show import terminal
 from torch_parity.compare.sources import pair
+from torch_parity.compare.sources.schedule import can_be_longer
 
 
 def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None, output: Output) -> int:
     """Resume the run root/name -> the exit status, as for train_case (train.py). Of a finished run
     it is that of its verdict.
 
-    asked holds the options of the command line, which may only repeat those the run began with.
+    asked holds the options of the command line, which may only repeat those the run began with,
+    except that more steps make it longer.
 
     Raises:
         InputError: there is no such run, it is being trained, the options differ, or every
@@ -34,11 +36,12 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None, output
     folder = runs.find(root, name)
     runs.refuse_links(folder)
     _refuse_never_begun(folder)
-    case = cases.load(folder / "case.toml")
+    begun = cases.load(folder / "case.toml")
+    case = _longer(begun, asked)
     for field in asked.model_fields_set:
         _refuse_change(name, field, getattr(case, field), getattr(asked, field))
     with RunLock(folder) as lock, threads.limited(case.threads):
-        if (status := _stored_verdict(folder, case, output)) is not None:
+        if case == begun and (status := _stored_verdict(folder, case, output)) is not None:
             return status
         loaded = data.load(case)
         sides = pair.build(case, loaded)
@@ -47,6 +50,8 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None, output
             checked = found.progress.gradchecks
             every = checked.every if checked else None
             _refuse_change(name, "gradcheck", every, gradcheck)
+        if case != begun:
+            write_case(lock, case)
         with lock.writing():
             was = progress.rewind(folder, found)
         notes = list(was.notes)
@@ -72,7 +77,21 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None, output
             seconds=was.seconds,
             notes=tuple(notes),
             logs=was.logs,
+            lengthened=was.case != case,
         ).train()
+
+
+def _longer(case: Case, asked: Case) -> Case:
+    """The case with as many steps as are asked for, if these are more."""
+    if "steps" not in asked.model_fields_set or asked.steps <= case.steps:
+        return case
+    if not can_be_longer(case):
+        raise InputError(
+            f"--steps: the learning rate of {case.schedule} falls until the last of {case.steps} "
+            "steps, so a longer training has other first steps: start a new run under another "
+            "--name"
+        )
+    return case.model_copy(update={"steps": asked.steps})
 
 
 def _refuse_change(name: str, field: str, was: object, now: object) -> None:
@@ -106,7 +125,12 @@ def _stored_verdict(folder: Path, case: Case, output: Output) -> int | None:
         return None
     if answer not in STATUS:
         return None
-    output.report.print(f"run {folder.name!r} is finished: no step is left", highlight=False)
+    output.report.print(
+        f"run {folder.name!r} is finished: no step is left"
+        + (f"; --steps, more than {case.steps}, trains further" if can_be_longer(case) else ""),
+        highlight=False,
+        soft_wrap=True,
+    )
     for line in (f"{answer} {headline}", *words):
         output.verdict.print(escape(line), highlight=False, soft_wrap=True)
     output.show_json(folder)

@@ -56,17 +56,22 @@ def train_case(
         folder = runs.create(root, name, default=Path(case.data).stem)
         tally = Tally(training.score_name(loaded), training.base_error(case, loaded))
         with RunLock(folder) as lock:
-            text = tomli_w.dumps(case.model_dump(exclude_none=True))
-            with lock.writing():
-                atomic.write(folder / "case.toml", text.encode())
+            write_case(lock, case)
             terminal.show_case(output.report, case, loaded, sides)
             return TrainingRun(case, loaded, sides, lock, tally, exactly, output).train()
+
+
+def write_case(lock: RunLock, case: Case) -> None:
+    """Write case.toml into the run's folder."""
+    text = tomli_w.dumps(case.model_dump(exclude_none=True))
+    with lock.writing():
+        atomic.write(lock.folder / "case.toml", text.encode())
 
 
 @dataclass
 class TrainingRun:
     """A run in progress, new or resumed; start, seconds, notes and logs come from the process that
-    was stopped."""
+    was stopped. lengthened: it had fewer steps to take then."""
 
     case: Case
     data: Data
@@ -79,6 +84,7 @@ class TrainingRun:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     logs: Mapping[str, Written] = field(default_factory=dict)
+    lengthened: bool = False
 
     def train(self) -> int:
         """To the last step, or until a signal requests a stop -> the exit status.
@@ -96,6 +102,9 @@ class TrainingRun:
                     with self.lock.writing():
                         dashboard.begin()
                     self._store(steps, dashboard)
+                elif self.lengthened:
+                    with self.lock.writing():
+                        dashboard.show_case(self.start.step)
                 with progress.progress(self.output.quiet) as tell:
                     stopped = self._take(steps, dashboard, request, tell)
                 summary = self.tally.summary(self.case.steps, stopped, self._made_with, self.notes)
