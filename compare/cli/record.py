@@ -41,7 +41,12 @@ from torch_parity.compare.errors import InputError
     help="Draw the random numbers of this recorded model.",
 )
 @KEEP
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write: .safetensors or .npz.",
+)
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 @case_options
 def record(
