@@ -214,8 +214,10 @@ class TestOptions:
             assert field.description
             description = re.sub(r"\s", "", field.description)
             assert description in solid
-            default = {True: "yes", False: "no"}.get(field.default, field.default)
-            if name == "hidden":
+            default = field.default
+            if field.annotation is bool:
+                default = "yes" if default else "no"
+            elif name == "hidden":
                 default = ",".join(map(str, field.default))
             if default is not None:
                 names = r"(;oneof[\w,]+)?"
