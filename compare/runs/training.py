@@ -17,7 +17,7 @@ import torch
 from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
-from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.nodes import Node, active_masks
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import Fault, Judgement, Side, first_not_finite, judge
 from torch_parity.compare.judge.outcome import Answer
@@ -178,7 +178,7 @@ class Training:
         start["batch"] = np.asarray(case.batch)
         if pair.schedule:
             start |= pair.schedule.given(self.step)
-        nodes = pair.manual.nodes(masks, len(x), lr)
+        nodes = pair.manual.nodes(bool(active_masks(masks)), len(x), lr)
         look_closer = step % case.log_every == 0 or step in (1, case.steps)
         began = perf_counter()
         judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)

@@ -208,7 +208,7 @@ def _torch_side(
         micro_batches=by_hand.accumulate,
         clip_norm=by_hand.clipping.max_norm if by_hand.clipping else None,
     )
-    order = _order(by_hand.nodes({}, by_hand.accumulate))
+    order = _order(by_hand.nodes(bool(masks), by_hand.accumulate))
     schedule = by_hand.schedule
     scheduler = schedule.in_torch(optimizer) if schedule else None
     return TorchSide(module, task, net, order, device, schedule, scheduler)

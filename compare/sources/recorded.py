@@ -7,7 +7,7 @@ import numpy as np
 
 from torch_parity import manual
 from torch_parity.compare.causes.plant import execute
-from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.nodes import Node, active_masks
 from torch_parity.compare.flow.sharded import of_all_ranks, sharded_flow
 from torch_parity.compare.judge.judge import Judgement, Side, judge
 from torch_parity.compare.sources.pair import Pair
@@ -67,7 +67,7 @@ def record(pair: Pair, x: np.ndarray, y: np.ndarray, count: int) -> list[Recorde
         start = {**pair.manual.batch(x, y), **at[0], **at[1], **masks, **before}
         if pair.schedule:
             start |= pair.schedule.given(done)
-        nodes = pair.manual.nodes(masks, len(x), lr)
+        nodes = pair.manual.nodes(bool(active_masks(masks)), len(x), lr)
         recorded.append(Recorded(nodes, start, by_hand, by_torch, pair))
         at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
         before = previous(by_torch, pair)

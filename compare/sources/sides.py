@@ -13,7 +13,7 @@ from torch_parity.compare.bounds.precision import all_widened, widened
 from torch_parity.compare.flow.accumulated import accumulated_flow
 from torch_parity.compare.flow.clipped import clipped_flow
 from torch_parity.compare.flow.law import flow
-from torch_parity.compare.flow.nodes import Node, active_masks
+from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.sources.schedule import Schedule
 from torch_parity.compare.tensors import to_numpy, to_torch
 from torch_parity.manual import Clipping, Model, Optimizer
@@ -51,15 +51,14 @@ class ManualSide:
         cuts = np.cumsum(manual.micro_batches(len(x), self.accumulate))[:-1]
         return [*zip(np.split(x, cuts), np.split(y, cuts), strict=True)]
 
-    def nodes(self, masks: Tensors, samples: int, lr: float | None = None) -> tuple[Node, ...]:
-        """What a step on so many samples, with these masks, should compute."""
+    def nodes(self, dropout: bool, samples: int, lr: float | None = None) -> tuple[Node, ...]:
+        """What a step on so many samples should compute; dropout says whether it drops any."""
         rows = manual.micro_batches(samples, self.accumulate)
-        active = active_masks(masks)
+        masks = self.net.shapes_of_masks(1) if dropout else ()
         if len(rows) == 1:
-            nodes = flow(self.net, self.optimizer, active)
+            nodes = flow(self.net, self.optimizer, masks)
         else:
-            own = (n for n in self.net.shapes_of_masks(1) if of_micro_batch(n, 0) in active)
-            nodes = accumulated_flow(self.net, self.optimizer, [*own], rows)
+            nodes = accumulated_flow(self.net, self.optimizer, masks, rows)
         if self.clipping:
             nodes = clipped_flow(nodes, self.net, self.clipping)
         if self.schedule and lr is not None:
