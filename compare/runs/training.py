@@ -187,7 +187,7 @@ class Training:
         if not judgement.finite:
             return nothing
         if self.watch:
-            self.watch(step, at.params, x, y, masks, judged, by_torch)
+            self.watch(step, at.params, x, y, pair.manual.whole(masks), judged, by_torch)
         sides = self._free_sides()
         free, moved = (
             pair.manual.step(s.params, s.memory, x, y, masks, self.step) for s in sides.values()

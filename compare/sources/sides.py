@@ -51,6 +51,17 @@ class ManualSide:
         cuts = np.cumsum(manual.micro_batches(len(x), self.accumulate))[:-1]
         return [*zip(np.split(x, cuts), np.split(y, cuts), strict=True)]
 
+    def whole(self, masks: Tensors) -> Tensors:
+        """The masks of a batch, from those of its micro-batches."""
+        own = {of_micro_batch(n, 0): n for n in self.net.shapes_of_masks(1)}
+        if own.keys().isdisjoint(masks):
+            return masks
+        count = len(masks) // len(own)
+        return {
+            name: np.concatenate([masks[of_micro_batch(name, k)] for k in range(count)])
+            for name in own.values()
+        }
+
     def nodes(self, dropout: bool, samples: int, lr: float | None = None) -> tuple[Node, ...]:
         """What a step on so many samples should compute; dropout says whether it drops any."""
         rows = manual.micro_batches(samples, self.accumulate)
