@@ -165,8 +165,8 @@ class Task:
     and how to read that one's memory, the penalty, and the names.
 
     wrapper is what to call in place of the network, such as DistributedDataParallel(net). buffers
-    are the network's running statistics by name. A batch is cut into so many micro_batches, and
-    gradients are clipped to clip_norm where it is given.
+    are the network's running statistics by name. A batch is cut into so many micro_batches, whose
+    losses add up by the loss's reduction; gradients are clipped to clip_norm where it is given.
     """
 
     net: nn.Module
@@ -179,6 +179,7 @@ class Task:
     wrapper: nn.Module | None = None
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
     micro_batches: int = 1
+    reduction: str = "mean"
     clip_norm: float | None = None
 
     @property
@@ -202,7 +203,7 @@ def recorded_step(task: Task, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
     count = min(task.micro_batches, len(x))
     losses = []
     for k, (x_k, y_k) in enumerate(zip(x.tensor_split(count), y.tensor_split(count), strict=True)):
-        share = len(x_k) / len(x) if task.criterion.reduction != "sum" else 1.0
+        share = 1.0 if task.reduction == "sum" else len(x_k) / len(x)
         made, drawn = _backward_of(task, x_k, y_k, share, alone=count == 1)
 
         def called(name: str, k: int = k) -> str:

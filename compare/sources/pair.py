@@ -206,6 +206,7 @@ def _torch_side(
         names,
         buffers=statistics,
         micro_batches=by_hand.accumulate,
+        reduction=net.reduction,
         clip_norm=by_hand.clipping.max_norm if by_hand.clipping else None,
     )
     order = _order(by_hand.nodes(bool(masks), by_hand.accumulate))
