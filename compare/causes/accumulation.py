@@ -15,8 +15,7 @@ def _share_of_loss(node: Node, e: Evidence) -> bool:
 
 
 def _share_of_gradient(node: Node, e: Evidence) -> bool:
-    of = node.forward
-    return of is not None and node.operation == "scale_backward" and _share_of_loss(of, e)
+    return node.operation == "scale" and node.forward is not None
 
 
 def _sum_of_gradients(node: Node, e: Evidence) -> bool:

@@ -64,7 +64,7 @@ def _weighed(nodes: Sequence[Node], share: float) -> Iterator[Node]:
             name = node.outputs[0]
             made = name + WHOLE
             yield replace(node, outputs=(made,))
-            yield Node("scale_backward", (made,), (name,), options, node.layer, None, weighed)
+            yield Node("scale", (made,), (name,), options, node.layer, None, weighed)
             continue
         yield node
         if node.outputs == ("loss",):
