@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 from tests.drawn import case_and_data, steps
-from torch_parity.compare.causes import ALONE, CATALOGUE, distributed
+from torch_parity.compare.causes import ALONE, CATALOGUE, clipping, distributed
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.explanation import Diagnosis
 from torch_parity.compare.causes.plant import execute, plant
@@ -56,7 +56,9 @@ def survey(seed: int) -> tuple[list[Outcome], Counter[str]]:
     torch.manual_seed(seed % 2**31)
     rng = np.random.default_rng([seed, 9])
     dtype = "float32" if seed % 3 == 0 else "float64"
-    case, data = case_and_data(seed, dtype=dtype, depth=5, width=32, batch=48, bias=seed % 5 != 0)
+    case, data = case_and_data(
+        seed, dtype=dtype, depth=5, width=32, batch=48, bias=seed % 5 != 0, more=True
+    )
     outcomes, skipped = [], Counter[str]()
     try:
         with np.errstate(all="ignore"):
@@ -80,6 +82,7 @@ Planted = tuple[str, Flow | None, tuple[str, ...], Side, tuple[Flow, ...]]
 def _planted(r: Recorded, rng: np.random.Generator) -> Iterator[Planted]:
     # one process here, and a model without norms and images
     elsewhere = {c.name for c in (*distributed.CAUSES, *ALONE)}
+    elsewhere -= {c.name for c in clipping.CAUSES}
     causes = [c for c in CATALOGUE.values() if c.name not in elsewhere]
     for i, cause in enumerate(causes[i] for i in rng.choice(len(causes), SINGLES, replace=False)):
         side = SIDES[(i + int(rng.integers(2))) % 2]
@@ -180,7 +183,7 @@ def _judge(
 
 def _batch(r: Recorded) -> int:
     """The full batch size; the recorded batch is the shorter last one."""
-    return len(r.start["y"]) + 5
+    return sum(len(a) for name, a in r.start.items() if name == "y" or name.startswith("y_m")) + 5
 
 
 def _changes(changed: tuple[Node, ...], r: Recorded, faulty: Tensors, right: Tensors) -> list[str]:
