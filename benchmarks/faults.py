@@ -25,7 +25,7 @@ from torch_parity.compare.causes import ALONE, CATALOGUE, clipping, distributed
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.explanation import Diagnosis
 from torch_parity.compare.causes.plant import execute, plant
-from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.nodes import Node, is_private
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.sources.recorded import Recorded
@@ -164,7 +164,7 @@ def _judge(
     diagnosis = j.diagnoses.get(side)
     order = [name for n in r.nodes for name in n.outputs]
     first = min(moved, key=order.index)
-    made = {n for node, o in zip(changed, r.nodes, strict=True) if node is not o for n in o.outputs}
+    made = _recorded(changed, r)
     return Outcome(
         kind,
         names,
@@ -188,8 +188,15 @@ def _batch(r: Recorded) -> int:
 
 def _changes(changed: tuple[Node, ...], r: Recorded, faulty: Tensors, right: Tensors) -> list[str]:
     """The outputs of the changed operations that differ by more than rounding."""
-    at = [n for n, o in zip(changed, r.nodes, strict=True) if n is not o]
-    return [name for n in at for name in n.outputs if _moved(faulty[name], right[name])]
+    return [name for name in _recorded(changed, r) if _moved(faulty[name], right[name])]
+
+
+def _recorded(changed: Flow, r: Recorded) -> list[str]:
+    """What the changed operations make, or, of what is not recorded, what is made of it."""
+    own = {name for n, o in zip(changed, r.nodes, strict=True) if n is not o for name in n.outputs}
+    private = {name for name in own if is_private(name)}
+    names = [n.outputs for n in changed if not private.isdisjoint(n.inputs)] + [tuple(own)]
+    return [name for of in names for name in of if not is_private(name)]
 
 
 def _any_number_explains(name: str, at: list[str], right: Tensors) -> bool:
