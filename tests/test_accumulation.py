@@ -36,6 +36,8 @@ SMALL: dict[str, Any] = {
     "log_every": 2,
 }
 LOSS_ROUTE = {"l2_route": "loss", "l1": 0.3}
+IN_PARTS = ({"accumulate": 3}, {"accumulate": 3, "clip_norm": 0.05})  # of 7, 7 and 6 samples
+CLIPPED = ({"clip_norm": 0.05}, {"clip_norm": 90.0, "l2_route": "loss"})  # all, and none
 
 
 def case_of(**chosen: Any) -> Case:
@@ -164,10 +166,10 @@ def named(cause: Cause, side: Side, r: Recorded, way: int) -> Judgement | None:
     "cause", [*CAUSES, *clipping.CAUSES, CATALOGUE["stale_gradients"]], ids=lambda c: c.name
 )
 def test_each_mistake_is_named(cause: Cause, side: Side) -> None:
-    """With uneven micro-batches; clipped before the penalty, after it, and not at all."""
+    """With uneven micro-batches, or gradients clipped before the penalty or after it."""
     seen = set()
-    for chosen in ({"clip_norm": 0.05}, {"clip_norm": 90.0, "l2_route": "loss"}, {}):
-        r = third_step(accumulate=3, p=0.0, **chosen)
+    for chosen in CLIPPED if cause in clipping.CAUSES else IN_PARTS:
+        r = third_step(p=0.0, hidden=(3,), **chosen)
         for way in range(len(cause.ways)):
             found = named(cause, side, r, way)
             if found is None or found.passed:
