@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from torch_parity.compare.causes.accumulation import CAUSES
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.judge.judge import SIDES, Judgement, Side
+from torch_parity.compare.flow.trace import Trace
+from torch_parity.compare.judge.judge import SIDES, Judgement, Side, judge_traces
 from torch_parity.compare.runs.training import Training
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.arrays.start import given
+from torch_parity.compare.sources.files.trace_file import load, save
 from torch_parity.compare.sources.ranks import job_of
 from torch_parity.compare.sources.recorded import Recorded, record
 from torch_parity.torch_ref.models.step import accumulated_step
@@ -179,6 +182,37 @@ def test_each_mistake_is_named(cause: Cause, side: Side) -> None:
             assert found.diagnoses[side].names == (frozenset({cause.name}),), chosen
     ways = range(len(cause.ways))
     assert seen == {*(ways[1:] if cause.name == "stale_gradients" else ways)}
+
+
+def test_files_of_micro_batches_are_judged(tmp_path: Path) -> None:
+    """And a mistake is named there as well."""
+    chosen = {"accumulate": 3, "clip_norm": 0.05, "p": 0.0, "hidden": (3,)}
+    r = third_step(**chosen)
+    wrong = plant(CAUSES[0], r.nodes, r.known_to("torch", 20), r.torch, np.random.default_rng(0))
+    assert wrong is not None
+    made = {"right": r.torch, "wrong": execute(wrong, r.known_to("torch", 20), "torch")}
+    traces = {}
+    for name, tensors in {"hand": r.manual, **made}.items():
+        save(tmp_path / f"{name}.safetensors", Trace(r.start, tensors, r.nodes), {})
+        file = load(tmp_path / f"{name}.safetensors")
+        traces[name] = Trace(file.given, file.made, file.nodes)
+    assert judge_traces(traces["hand"], traces["right"]).passed
+    found = judge_traces(traces["hand"], traces["wrong"])
+    assert found.diagnoses["torch"].names == (frozenset({CAUSES[0].name}),)
+
+
+def test_a_resumed_training_takes_the_same_steps() -> None:
+    """Bit for bit, masks and clipped gradients included."""
+    case = case_of(accumulate=3, clip_norm=0.05, schedule="cosine_lr", optimizer="adam", steps=5)
+    loaded = data.load(case)
+    whole = Training(case, loaded, pair.build(case, loaded))
+    states = [whole.state() for _ in whole]
+    again = Training(case, loaded, pair.build(case, loaded), start=states[1])
+    for _ in again:
+        pass
+    for side in ("manual", "torch", "perturbed_copy"):
+        for name, p in getattr(states[-1], side).params.items():
+            np.testing.assert_array_equal(getattr(again.state(), side).params[name], p)
 
 
 @contextmanager

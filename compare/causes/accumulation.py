@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from torch_parity.compare.causes.cause import Cause, Effect, Evidence, by, one
+from torch_parity.compare.flow.accumulated import WHOLE
 from torch_parity.compare.flow.nodes import Node
 
 IN_PARTS = {"accumulate": 3}
@@ -15,7 +16,7 @@ def _share_of_loss(node: Node, e: Evidence) -> bool:
 
 
 def _share_of_gradient(node: Node, e: Evidence) -> bool:
-    return node.operation == "scale" and node.forward is not None
+    return node.operation == "scale" and WHOLE in node.inputs[0]
 
 
 def _sum_of_gradients(node: Node, e: Evidence) -> bool:
