@@ -188,6 +188,20 @@ class Case(BaseModel):
         default=64, ge=1, le=2**31, description="samples in a mini-batch (the last may be short)"
     )
 
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="micro-batches that each batch is cut in; their gradients are added up before "
+        "the update",
+    )
+    clip_norm: float | None = Field(
+        default=None,
+        gt=0,
+        description="gradients that are together longer are shortened to this norm before the "
+        "update; weight_decay is added after that",
+    )
+
     dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
         default="float64",
         description="precision of both sides; with 16 bits, the NumPy side computes in float32 "
@@ -266,6 +280,21 @@ class Case(BaseModel):
             raise ValueError(
                 "l2_route is loss, but adamw decays the weights apart from the loss; leave it out, "
                 "or use --optimizer adam"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _micro_batches_and_clipping_fit(self) -> Self:
+        if self.accumulate > self.batch:
+            raise ValueError(
+                f"accumulate is {self.accumulate}, but a batch has only {self.batch} samples: "
+                "choose fewer micro-batches"
+            )
+        decays = self.l2 > 0 and self.l2_route == "weight_decay" and self.optimizer != "adamw"
+        if self.clip_norm is not None and self.l1 > 0 and decays:
+            raise ValueError(
+                "clip_norm with l1 and with l2 by weight_decay: in torch one is added before "
+                "clipping, the other after it; use --l2-route loss"
             )
         return self
 

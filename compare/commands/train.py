@@ -15,6 +15,7 @@ from torch_parity.compare.commands.stopping import StopRequest, listening
 from torch_parity.compare.commands.train_output import REPORT, Output
 from torch_parity.compare.data import Data
 from torch_parity.compare.gradients import train_gradcheck
+from torch_parity.compare.gradients.derivable import require_unclipped
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
 from torch_parity.compare.judge.outcome import STATUS, Answer
 from torch_parity.compare.progress import Progress
@@ -52,6 +53,8 @@ def train_case(
     with threads.limited(case.threads):
         loaded = data.load(case)
         sides = pair.build(case, loaded)
+        if gradcheck is not None:
+            require_unclipped(case)
         exactly = train_gradcheck.prepare(sides.manual.net, gradcheck, case.steps, case.dtype)
         folder = runs.create(root, name, default=Path(case.data).stem)
         tally = Tally(training.score_name(loaded), training.base_error(case, loaded))

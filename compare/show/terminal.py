@@ -46,13 +46,15 @@ def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
     sizes = "-".join(str(n) for n in pair.manual.net.sizes)
     t = pair.targets
     scheduled = "" if case.schedule == "constant" else f" at first, by {case.schedule}"
+    parts = "" if case.accumulate == 1 else f" in {case.accumulate} micro-batches"
+    clipped = "" if case.clip_norm is None else f", gradients clipped to {case.clip_norm:g}"
     console.print(
         f"[bold]{escape(data.name)}[/]: {len(data.x_train)} train and {len(data.x_dev)} dev "
         f"samples, network {sizes} ({case.activation}, {t.output} output), {case.dtype}\n"
         f"loss {t.loss} ({case.reduction}), dropout p={case.p:g}, "
         f"L2 lambda={case.l2:g} by {case.l2_route}, L1 lambda={case.l1:g}, m={len(data.x_train)}\n"
-        f"{case.optimizer} lr={case.lr:g}{scheduled}, {case.steps} steps of {case.batch} samples, "
-        f"{case.initializer}, seed {case.seed}",
+        f"{case.optimizer} lr={case.lr:g}{scheduled}, {case.steps} steps of {case.batch} samples"
+        f"{parts}{clipped}, {case.initializer}, seed {case.seed}",
         highlight=False,
         soft_wrap=True,
     )

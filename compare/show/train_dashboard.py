@@ -14,7 +14,6 @@ from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.data.text import decode
-from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
 from torch_parity.compare.runs.text_model import gates, written
@@ -131,9 +130,8 @@ class TrainDashboard(Dashboard):
         self.text("written after the first dev sequence", markdown(("side", "text"), texts), step)
 
     def _graph(self, record: StepRecord) -> None:
-        net = self._pair.manual.net
-        masks = list(net.shapes_of_masks(1)) if self._case.p else []
-        nodes = flow(net, self._pair.manual.optimizer, masks)
+        samples = min(self._case.batch, len(self._data.x_train))
+        nodes = self._pair.manual.nodes(self._case.p > 0, samples)
         drawn = graph(nodes, record.traces["manual"])
         self.log("parity", LogEvent(graph_def=drawn.SerializeToString()))
 
