@@ -35,6 +35,7 @@ ORDER = (
     "residual",
     "recurrent",
     "attention",
+    "transformer",
     "backprop_ninja",
 )
 
