@@ -1,9 +1,9 @@
-"""A transformer: attention, then a small network for each position, over and over.
+"""Transformer: attention, then a small network for each position, and again.
 
-  h0 = wte[x] + wpe                       a row for each character, and for its place
+  h0 = wte[x] + wpe                a row for each character, one for its place
   h1 = h0 + attention(norm(h0)) @ Wo.T + bo
   h2 = h1 + gelu(norm(h1) @ W1.T + b1) @ W2.T + b2
-  scores = norm(h2) @ Wh.T + bh           of the next character, at every position
+  scores = norm(h2) @ Wh.T + bh    of the next character, at every position
 
   x (t,), wte (v, c), wpe (t, c), h0, h1, h2 (t, c), scores (t, v)
 
@@ -13,9 +13,9 @@
             dwpe = dh0,  and dwte[j] = sum of dh0 over the places of character j
 
 Attention is the only line in which a position sees another one, and it sees
-earlier ones alone. So every position may learn to guess the next character, all
-of them at once. The norms stand inside the shortcuts ("pre-norm"): what is added
-up, h, passes every block by sums alone.
+earlier ones alone. So all positions can learn to guess the next character at
+once. The norms stand inside the branches ("pre-norm"): h itself passes every
+block by sums alone, and so does its gradient on the way back.
 
 Source: Vaswani et al. 2017, "Attention is all you need"; Radford et al. 2019,
 "Language models are unsupervised multitask learners"; course 5 week 4.
@@ -66,10 +66,8 @@ PLANTED = tuple(
         "causal_mask_missing",
         "attention_mask_after_softmax",
         "attention_scale_missing",
-        "norm_eps_outside_root",
         "norm_gradient_without_mean",
         "another_activation",
-        "shortcut_added_twice",
         "shortcut_gradient_missing",
     )
 )

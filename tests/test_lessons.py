@@ -288,6 +288,21 @@ def test_attention() -> None:
         assert n[f"{what}/64/manual"] == pytest.approx(n[f"{what}/64/torch"], rel=1e-12)
 
 
+def test_transformer() -> None:
+    n = concluded("transformer")
+    assert n["least"] == pytest.approx(np.log(2500) / 8.578)  # characters of a line, on average
+    for side in ("manual", "torch"):
+        denied("transformer", **{f"exact/{side}": 0.1})
+        denied("transformer", **{f"order/without/{side}": 0.1})
+        denied("transformer", **{f"order/with/{side}": 0.0})
+        denied("transformer", **{f"next character/{side}": 2.6})
+        denied("transformer", **{f"same character/{side}": 0.95})
+        denied("transformer", **{f"causal_mask_missing/named/{side}": 0.0})
+        for first in ("h0", "n0", "h1"):
+            denied("transformer", **{f"wired/{first}/{side}": 0.0})
+    denied("transformer", **{"same text": 0.0})
+
+
 def test_optimizers() -> None:
     n = concluded("optimizers")
     denied("optimizers", paths=0.1)
