@@ -30,6 +30,8 @@ ORDER = (
     "gradient_check",
     "planar",
     "optimizers",
+    "adamw",
+    "schedules",
     "convolution",
     "batch_norm",
     "residual",
