@@ -9,8 +9,8 @@
 
 W, dW, v, s have one shape. Descent zigzags in a valley that is steep in one
 direction and flat in another. Momentum sums the gradients: steps along the
-valley add up, steps across it cancel. Nesterov looks one step ahead along v, and
-so brakes earlier. RMSprop divides by the size of the gradient, so that every
+valley add up, steps across it cancel. Nesterov looks one step ahead along v,
+and so brakes earlier. RMSprop divides by the size of the gradient, so that every
 weight takes steps of about lr. Adam does both. Its moments start at 0; the
 division by 1 - b^t corrects that. The course averages, v := b v + (1 - b) dW:
 the same path, with lr divided by 1 - b.
@@ -51,7 +51,7 @@ CHOICES: dict[str, dict[str, float]] = {
 }
 DRAWN = ("sgd", "momentum", "nesterov", "rmsprop", "adam")
 RATES = {"sgd": 0.5, "momentum": 0.1, "nesterov": 0.1, "rmsprop": 0.02, "adam": 0.05}
-TRAINED = 40  # steps
+TRAINED = 20  # steps
 SCALES = np.array([1e-3, 1.0, -1e3])
 FIRST = {"adam": 1.0, "rmsprop": (1 - CHOICES["rmsprop"]["alpha"]) ** -0.5}  # first step over lr
 PLANTED = tuple(
@@ -238,7 +238,11 @@ def _trained(n: Numbers) -> Table:
         (name, f"{RATES[name]:g}", *(f"{n[f'{name}/loss/{s}']:.4f}" for s in SIDES))
         for name in DRAWN
     )
-    zh = {title: f"moons 数据，每步都用全部 80 个样本，训练 {TRAINED} 步", "optimizer": "优化器"}
+    zh = {
+        title: f"moons 数据，每步都用全部 80 个样本，训练 {TRAINED} 步",
+        "optimizer": "优化器",
+        "lr": "学习率",
+    }
     return Table(title, ("optimizer", "lr", "loss, manual", "torch"), rows, zh)
 
 

@@ -18,6 +18,7 @@ from torch_parity.compare.causes.plant import execute
 from torch_parity.compare.errors import InputError
 from torch_parity.lessons import (
     LESSONS,
+    adamw,
     backprop,
     backprop_ninja,
     bias_variance,
@@ -27,6 +28,7 @@ from torch_parity.lessons import (
     dropout,
     forward,
     gradient_check,
+    noise,
     optimizers,
     why_nonlinear,
 )
@@ -309,12 +311,43 @@ def test_optimizers() -> None:
     for side in ("manual", "torch"):
         assert n[f"sgd/turns/{side}"] == 60
         denied("optimizers", **{f"momentum/valley/{side}": 1.0})
+        denied("optimizers", **{f"nesterov/valley/{side}": 1.0})
         denied("optimizers", **{f"course/{side}": 0.1})
-        denied("optimizers", **{f"first step/{side}": 2.16})
-        denied("optimizers", **{f"batch 320/loss/{side}": 0.1})
+        denied("optimizers", **{f"first step/adam/{side}": 2.16})
+        denied("optimizers", **{f"first step/rmsprop/{side}": 2.16})
         denied("optimizers", **{f"adam_betas_swapped/named/{side}": 0.0})
+        denied("optimizers", **{f"nesterov_missing/named/{side}": 0.0})
     falling = optimizers.path("manual", "sgd", np.array([1.0]), np.array([1.0]), 2)
     np.testing.assert_allclose(falling[:, 0], [1, 0.965, 0.965**2], rtol=1e-15)
+
+
+def test_adamw() -> None:
+    n = concluded("adamw")
+    for side in ("manual", "torch"):
+        assert n[f"adam/0.01/{side}"] < 0.01 < 0.99 < n[f"adam/100/{side}"]
+        denied("adamw", **{f"adam/100/{side}": 0.741})
+        denied("adamw", **{f"adamw/100/{side}": 0.999})
+        denied("adamw", **{f"sgd/{side}": 0.1})
+        denied("adamw", **{f"adamw_biases_decayed/named/{side}": 0.0})
+    denied("adamw", **{"same names": n["decay"] - 1})
+    denied("adamw", spared=n["spared"] - 1)
+    still = adamw.shrunk("torch", "adamw", np.zeros((2, 3)))
+    np.testing.assert_allclose(still, [1, 0.999, 0.999**2], rtol=1e-15)
+
+
+def test_schedules() -> None:
+    concluded("schedules")
+    for side in ("manual", "torch"):
+        denied("schedules", **{f"noise/16/{side}": 1.0})
+        denied("schedules", **{f"batch 320/loss/{side}": 0.1})
+        denied("schedules", **{f"constant/rest/{side}": 0.01})
+        denied("schedules", **{f"cosine/end/{side}": 0.1})
+        denied("schedules", **{f"step/rates/{side}": 0.1})
+        denied("schedules", **{f"adam/later/{side}": 1.0})
+        denied("schedules", **{f"warmup_from_zero/named/{side}": 0.0})
+        rates, squares = noise.valley(side, "step", np.zeros((42, 1)))
+        np.testing.assert_allclose(rates[[0, 39, 40]], [0.2, 0.2, 0.04], rtol=1e-15)
+        np.testing.assert_allclose(squares[1], (2 * 0.8) ** 2, rtol=1e-15)
 
 
 def test_backprop_ninja(monkeypatch: pytest.MonkeyPatch) -> None:
