@@ -6,8 +6,8 @@
 L2 makes weights smaller by adding wd W to the gradient. In plain descent that is
 the same as shrinking: W - lr (dW + wd W) = W (1 - lr wd) - lr dW. In Adam it is
 not. Adam divides its step by the size of the gradient, and so the penalty too:
-a weight with large gradients hardly shrinks at all, one with small gradients
-shrinks quickly. AdamW takes the decay out of the gradient, so that every weight
+a weight with large gradients hardly shrinks, one with small gradients shrinks
+quickly. AdamW takes the decay out of the gradient, so that every weight
 shrinks by the same share of itself in each step.
 
 Biases and norms do not decay. Nothing is gained by smaller ones: a bias only
@@ -58,9 +58,7 @@ PLANTED = tuple(
     for name in (
         "decoupled_weight_decay",
         "adamw_decay_in_the_gradient",
-        "adamw_decay_missing",
         "adamw_decay_without_lr",
-        "adamw_decay_after_the_step",
         "adamw_biases_decayed",
     )
 )

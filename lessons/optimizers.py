@@ -10,10 +10,10 @@
 W, dW, v, s have one shape. Descent zigzags in a valley that is steep in one
 direction and flat in another. Momentum sums the gradients: steps along the
 valley add up, steps across it cancel. Nesterov looks one step ahead along v,
-and so brakes earlier. RMSprop divides by the size of the gradient, so that every
-weight takes steps of about lr. Adam does both. Its moments start at 0; the
-division by 1 - b^t corrects that. The course averages, v := b v + (1 - b) dW:
-the same path, with lr divided by 1 - b.
+and so brakes earlier. RMSprop divides by the size of the gradient, so that
+every weight takes steps of about lr. Adam does both. Its moments start at 0;
+the division by 1 - b^t corrects that. The course averages, v := b v + (1 - b)
+dW: the same path, with lr divided by 1 - b.
 
 Source: course 2 week 2, "gradient descent with momentum", "RMSprop", "Adam";
 Nesterov 1983; Sutskever et al. 2013; Tieleman and Hinton 2012; Kingma and Ba
@@ -59,9 +59,7 @@ PLANTED = tuple(
     for name in (
         "momentum_convention",
         "nesterov_missing",
-        "nesterov_without_the_gradient",
         "rmsprop_root_missing",
-        "rmsprop_old_average",
         "adam_bias_correction_missing",
         "adam_betas_swapped",
     )

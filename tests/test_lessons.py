@@ -21,14 +21,14 @@ from torch_parity.lessons import (
     adamw,
     backprop,
     backprop_ninja,
-    bias_variance,
     by_operations,
     command,
-    convolution,
+    convolution_ways,
     dropout,
     forward,
     gradient_check,
     noise,
+    noisy_classes,
     optimizers,
     why_nonlinear,
 )
@@ -161,8 +161,10 @@ def test_the_base_error_is_that_of_no_noise_and_of_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def base(noise: float) -> float:
-        monkeypatch.setattr(bias_variance, "NOISE", noise)
-        return bias_variance.base_error(data.load(bias_variance._case(SEED, {"samples": 4000})))
+        monkeypatch.setattr(noisy_classes, "NOISE", noise)
+        return noisy_classes.base_error(
+            data.load(noisy_classes.training_case(SEED, {"samples": 4000}))
+        )
 
     assert base(0.05) == 0
     assert 0.4 < base(5.0) < 0.5
@@ -236,7 +238,7 @@ def test_convolution() -> None:
         denied("convolution", **{f"sizes/{side}": 3.0})
         denied("convolution", **{f"kernel_flipped/named/{side}": 0.0})
     x, weight = np.arange(24.0).reshape(1, 2, 3, 4), np.arange(16.0).reshape(2, 2, 2, 2)
-    looped = convolution.conv_by_loops(x, weight, np.ones(2))
+    looped = convolution_ways.conv_by_loops(x, weight, np.ones(2))
     assert looped[0, 1, 1, 2] == (x[0, :, 1:3, 2:4] * weight[1]).sum() + 1
 
 
