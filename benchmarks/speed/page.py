@@ -50,12 +50,12 @@ Processor time of one thread. `batch_norm` is forward and backward of the operat
 layers, 64 numbers a position) 16 of them.
 
 `char_lstm`: the backward of an LSTM is a function of what its forward was given and of its output.
-So it computes the gates of all steps again, a third of its time, where torch has kept them. What is
+So it computes the gates of all steps again, a sixth of its time, where torch has kept them. What is
 left is 16 steps one after the other, each some ten NumPy calls on 64 x 64 numbers that take a few
 microseconds; in float32, where torch's products are twice as fast, these calls weigh twice as much.
 
-`batch_norm` in float64 reads and writes 6 MB in each of 15 passes, and the speed of memory decides:
-between runs its ratio was 1.0 to 1.3. torch makes 6 passes. `gpt` computes erf by a formula of its
+`batch_norm` in float64 goes over 6 MB 14 times, each time in one NumPy call, and the speed of memory
+decides: between runs its ratio was 1.0 to 1.4. `gpt` computes erf by a formula of its
 own (manual/erf.py): SciPy's, number by number, was a third of a step.
 """,
     "Processor time of short commands": """\
