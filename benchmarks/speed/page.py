@@ -54,9 +54,9 @@ So it computes the gates of all steps again, a sixth of its time, where torch ha
 left is 16 steps one after the other, each some ten NumPy calls on 64 x 64 numbers that take a few
 microseconds; in float32, where torch's products are twice as fast, these calls weigh twice as much.
 
-`batch_norm` in float64 goes over 6 MB 14 times, each time in one NumPy call, and the speed of memory
-decides: between runs its ratio was 1.0 to 1.4. `gpt` computes erf by a formula of its
-own (manual/erf.py): SciPy's, number by number, was a third of a step.
+`batch_norm` in float64 goes over 6 MB 14 times, each time in one NumPy call, and the speed of
+memory decides: between runs its ratio was 1.0 to 1.4. `gpt` computes erf by a formula of its own
+(manual/erf.py): SciPy's, number by number, was a third of a step.
 """,
     "Processor time of short commands": """\
 `parity check` imports neither torch's compiler, which every optimizer of torch asks for, nor
