@@ -3,11 +3,11 @@
   L2 in Adam  dW := dW + wd W          then v, s and Adam's step
   AdamW       W := W (1 - lr wd)       then Adam's step, with dW as it is
 
-L2 makes weights smaller by adding wd W to the gradient. In plain descent that is
-the same as shrinking: W - lr (dW + wd W) = W (1 - lr wd) - lr dW. In Adam it is
-not. Adam divides its step by the size of the gradient, and so the penalty too:
-a weight with large gradients hardly shrinks, one with small gradients shrinks
-quickly. AdamW takes the decay out of the gradient, so that every weight
+L2 makes weights smaller by adding wd W to the gradient. In plain descent that
+is the same as shrinking: W - lr (dW + wd W) = W (1 - lr wd) - lr dW. In Adam it
+is not. Adam divides its step by the size of the gradient, and so the penalty
+too: a weight with large gradients hardly shrinks, one with small gradients
+shrinks quickly. AdamW takes the decay out of the gradient, so that every weight
 shrinks by the same share of itself in each step.
 
 Biases and norms do not decay. Nothing is gained by smaller ones: a bias only
