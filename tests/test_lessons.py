@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from book.shorthand import translated
 from tests.command import parity
@@ -481,7 +480,7 @@ def test_sides_that_disagree_are_told_and_are_no_success(
 
 def test_an_unknown_lesson_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no lesson 'forwrd': did you mean 'forward'"):
-        command.run_lesson(Console(), "forwrd", SEED, tmp_path)
+        command.run_lesson("forwrd", SEED, tmp_path, quiet=True)
     assert not list(tmp_path.iterdir())
 
 
