@@ -161,7 +161,7 @@ def _first_steps(n: Numbers) -> Claim:
     return claim(
         all(abs(v - 1) < 1e-6 for v in first) and all(abs(v / expected - 1) < 0.1 for v in later),
         f"If the gradient is noise alone, Adam's first step has the length {first[0]:.2f} lr, and "
-        f"a step after {LATER} others {later[0]:.2f} lr: the warm-up makes up for that.",
+        f"a step after {LATER} others has {later[0]:.2f} lr. A warm-up shortens the first steps.",
         f"If the gradient is noise alone, Adam's first step has the length {first[0]:.2f} lr and a "
         f"later one {later[0]:.2f} lr: NOT 1 and {expected:.2f}.",
         f"梯度只有噪声时，Adam 的第一步长 {first[0]:.2f} lr，走过 {LATER} 步之后每步长 "

@@ -5,7 +5,7 @@
   h2 = h1 + gelu(norm(h1) @ W1.T + b1) @ W2.T + b2
   scores = norm(h2) @ Wh.T + bh    of the next character, at every position
 
-  x (t,), wte (v, c), wpe (t, c), h0, h1, h2 (t, c), scores (t, v)
+  x (t,), wte (n, c), wpe (t, c), h0, h1, h2 (t, c), scores (t, n)
 
   backward  h1 and h2 are sums, so their gradient goes to both terms unchanged:
             dh1 = dh2 + what comes back through the small network
