@@ -147,8 +147,8 @@ def _even(n: Numbers) -> Claim:
         f"one ends at {ends[0]:.3f}, and others up to {spread:.1e} from it.",
         f"在 AdamW 里则无关：不论梯度大小，最后都是 {ends[0]:.3f}（相差不超过 {spread:.1e}）。"
         f"(1 - lr wd)^{STEPS} 等于 {expected:.3f}，其余的差别是偶然。",
-        f"在 AdamW 里，权重最后并不都是 (1 - lr wd)^{STEPS} = {expected:.3f}：一种是 {ends[0]:.3f}，"
-        f"其余与它最多相差 {spread:.1e}。",
+        f"在 AdamW 里，权重最后并不都是 (1 - lr wd)^{STEPS} = {expected:.3f}：一种是 "
+        f"{ends[0]:.3f}，其余与它最多相差 {spread:.1e}。",
     )
 
 
