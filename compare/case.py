@@ -6,7 +6,7 @@ text that --help shows.
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -333,13 +333,18 @@ class Case(BaseModel):
                 yield name, value
 
 
-def load(file: Path | None = None, **options: Any) -> Case:
+CHECKED: Mapping[str, Any] = {"steps": 3, "log_every": 1}
+"""What `parity check` does if it is not told otherwise: every step of a few is judged whole."""
+
+
+def load(file: Path | None = None, usual: Mapping[str, Any] | None = None, **options: Any) -> Case:
     """A case from a TOML file, from options, or from both (options win, but for those of None).
+    usual holds a command's own defaults.
 
     Raises:
         InputError: the file cannot be read, or a value is refused.
     """
-    values = read(file) if file else {}
+    values = {**(usual or {}), **(read(file) if file else {})}
     try:
         return Case(**(values | {k: v for k, v in options.items() if v is not None}))
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -51,10 +52,7 @@ class TrainDashboard(Dashboard):
 
     def begin(self) -> None:
         """The case, as text and as hparams to sort runs by; the layout of the custom scalars."""
-        fields = {k: v for k, v in self._case.model_dump().items() if v is not None}
-        fields["hidden"] = ",".join(map(str, self._case.hidden))
-        described = [(k, str(v), str(Case.model_fields[k].description)) for k, v in fields.items()]
-        self.text("case", markdown(("option", "value", "meaning"), described))
+        fields = self.show_case()
         self.layout(LAYOUT)
         score = score_name(self._data)
         metrics = dict.fromkeys((f"{score}/dev", f"{score}/train", "loss/dev", "loss/train"))
@@ -63,6 +61,14 @@ class TrainDashboard(Dashboard):
             experiment, start, _ = hparams(tuned, metrics)  # type: ignore[no-untyped-call]
             self.add(side, experiment)
             self.add(side, start)
+
+    def show_case(self, step: int = 0) -> dict[str, Any]:
+        """The case as text, from this step on -> its fields."""
+        fields = {k: v for k, v in self._case.model_dump().items() if v is not None}
+        fields["hidden"] = ",".join(map(str, self._case.hidden))
+        described = [(k, str(v), str(Case.model_fields[k].description)) for k, v in fields.items()]
+        self.text("case", markdown(("option", "value", "meaning"), described), step)
+        return fields
 
     def write(self, record: StepRecord) -> None:
         """The curves; with the first step the graph; at some moments the decision boundary, and
