@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from torch.utils.tensorboard import SummaryWriter
 
-from torch_parity.compare import threads
 from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.runs.made_with import made_with
@@ -30,8 +29,7 @@ def run_lesson(console: Console, name: str, seed: int, root: Path) -> bool:
     folder = runs.create(root, None, default=name)
     console.print(f"[bold]{name}[/] ({_where(lesson)})\n", highlight=False)
     console.print(escape(lesson.text), highlight=False)
-    with threads.limited(1):
-        measured = lesson.measure(seed)
+    measured = lesson.measured(seed)
     claims = lesson.conclusion(measured.numbers)
     for table in measured.tables:
         _show(console, table)

@@ -1,0 +1,65 @@
+"""Runs the cells of many notebooks in a few kernels: to start one with torch takes seconds."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+
+KERNELS = min(2, os.cpu_count() or 1)
+ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+FRESH = "%reset -f"  # no name is left of the notebook before
+LONGEST = 600  # seconds that one cell may take
+
+Outputs = list[dict[str, Any]]
+
+
+def run_all(notebooks: Mapping[str, list[str]]) -> dict[str, list[Outputs]]:
+    """The outputs of each cell of each notebook, by its name; a notebook is its cells of code.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell raised.
+    """
+    left = iter(notebooks)  # the kernels share it: each takes the next
+
+    def work(_: int) -> dict[str, list[Outputs]]:
+        with _kernel() as kernel:
+            return {name: _run(kernel, notebooks[name]) for name in left}
+
+    done: dict[str, list[Outputs]] = {}
+    if notebooks:
+        with ThreadPoolExecutor(KERNELS) as pool:
+            for some in pool.map(work, range(KERNELS)):
+                done |= some
+    return done
+
+
+@contextmanager
+def _kernel() -> Iterator[KernelManager]:
+    with tempfile.TemporaryDirectory() as folder:
+        manager = KernelManager(transport="ipc", ip=f"{folder}/kernel")
+        root = Path(__file__).parent.parent  # so that a cell can import book
+        paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+        environment = os.environ | ALONE | {"COLUMNS": "100", "PYTHONPATH": paths}
+        manager.start_kernel(env=environment, cwd=folder)
+        try:
+            yield manager
+        finally:
+            manager.shutdown_kernel(now=True)
+
+
+def _run(kernel: KernelManager, sources: list[str]) -> list[Outputs]:
+    notebook = new_notebook(cells=[new_code_cell(source) for source in (FRESH, *sources)])
+    client = NotebookClient(notebook, km=kernel, timeout=LONGEST, coalesce_streams=True)
+    try:
+        client.execute()
+    finally:
+        if client.kc:
+            client.kc.stop_channels()
+    return [list(cell.outputs) for cell in notebook.cells[1:]]
