@@ -22,7 +22,7 @@ def main() -> None:
         text, linked, pictures = render(page)
         file = OUT / page.site
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
+        file.write_text(notebooks.with_link(page, text), "utf-8")
         for place, picture in pictures.items():
             target = OUT / Path(place).relative_to("docs")
             target.parent.mkdir(exist_ok=True)

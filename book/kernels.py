@@ -17,6 +17,8 @@ ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS":
 FRESH = "%reset -f"  # no name is left of the notebook before
 LONGEST = 600  # seconds that one cell may take
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
 Outputs = list[dict[str, Any]]
 
 
@@ -62,4 +64,9 @@ def _run(kernel: KernelManager, sources: list[str]) -> list[Outputs]:
     finally:
         if client.kc:
             client.kc.stop_channels()
-    return [list(cell.outputs) for cell in notebook.cells[1:]]
+    return [[o for o in cell.outputs if not _is_bar(o)] for cell in notebook.cells[1:]]
+
+
+def _is_bar(output: Mapping[str, Any]) -> bool:
+    """A progress bar, which a build with ipywidgets would leave in the notebook."""
+    return output["output_type"] == "display_data" and WIDGET in output["data"]

@@ -51,7 +51,7 @@ def of_script(path: str) -> NotebookNode:
     """The notebook of a script: its docstring as Markdown, each paragraph of code as a cell."""
     said, *cells = jupytext.reads((ROOT / path).read_text("utf-8"), "py:light").cells
     needs, text = WORDS["en"]["notebook needs"], ast.literal_eval(said.source)
-    return _complete([new_markdown_cell(f"# {path}\n\n{text}\n{needs}"), *cells])
+    return _complete([new_markdown_cell(f"# {path}\n\n{text}\n\n{needs}"), *cells])
 
 
 def _complete(cells: list[NotebookNode]) -> NotebookNode:
@@ -97,13 +97,13 @@ def _fold(cells: list[NotebookNode], here: Here, title: str, text: str) -> None:
     if not inside:
         cells[-1].metadata["jupyter"] = {"outputs_hidden": True}
         return
-    if inside[0].cell_type == "code":
-        inside.insert(0, new_markdown_cell(""))
     for cell in inside:
         if cell.cell_type == "code":
             cell.metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
         else:
             cell.source = f"<details><summary>{title}</summary>\n\n{cell.source}\n\n</details>"
+    if inside[0].cell_type == "code":
+        inside.insert(0, new_markdown_cell(here.word("folded").format(title=title)))
     cells += inside
 
 

@@ -3,6 +3,8 @@
 A lesson runs once: what its cells print and measure is kept for its page, which shows the same.
 """
 
+import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -10,6 +12,7 @@ from nbformat import NotebookNode
 
 from book import computed, kernels, notebook
 from book.page import Page
+from book.words import WORDS
 from torch_parity.lessons import LESSONS
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +50,16 @@ def write_all(out: Path) -> int:
             file.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(node, file)
     return sum(len(by_language) for by_language in made.values())
+
+
+def with_link(page: Page, text: str) -> str:
+    """The rendered page with a link to its notebook below the heading, if it has one."""
+    if not (place := site_of(page.path)):
+        return text
+    name, words = Path(place).name.replace(".zh.", "."), WORDS[page.language]
+    how = os.path.relpath("how-to/notebooks.md", Path(place).parent).replace(os.sep, "/")
+    link = f'[{words["open"]}]({name}){{ download="{Path(place).name}" }} ([{words["how"]}]({how}))'
+    return re.sub(r"^# .*$", lambda heading: f"{heading[0]}\n\n{link}", text, count=1, flags=re.M)
 
 
 def notebooks_of(name: str) -> dict[str, NotebookNode]:

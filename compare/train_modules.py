@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch_parity.compare.runs.made_with import made_with
 from torch_parity.compare.runs.modules_report import ModulesTally, TrainingReport
 from torch_parity.compare.runs.modules_training import ModulesStep, ModulesTraining
 from torch_parity.compare.runs.trained_module import TrainedModule
-from torch_parity.compare.show import html
+from torch_parity.compare.show import html, progress_bar
 from torch_parity.compare.show.modules_dashboard import ModulesDashboard
 from torch_parity.compare.show.modules_json import write_model_report
 
@@ -85,9 +85,13 @@ def train_modules(
     tally = ModulesTally(called)
     try:
         with _folder(run, Path(root), about) as files:
-            for taken in training:
-                tally.add(taken)
-                files.write(taken)
+            with progress_bar.in_notebook() as watch:
+                total = len(batches) if isinstance(batches, Sized) else None
+                tick = watch("training both", total)
+                for taken in training:
+                    tally.add(taken)
+                    files.write(taken)
+                    tick()
             return files.finish(tally)
     finally:
         training.restore()

@@ -14,6 +14,7 @@ from torch_parity.compare.judge.judge import Side
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.runs import training
 from torch_parity.compare.runs.training import StepRecord
+from torch_parity.compare.show import progress_bar
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.pair import Pair
 from torch_parity.manual.models.step import Tensors
@@ -72,12 +73,15 @@ def train(case: Case, loaded: Data | None = None) -> Trained:
     loaded = loaded or data.load(case)
     sides = pair.build(case, loaded)
     kept, steps, passed = [], 0, 0
-    for record in training.Training(case, loaded, sides):
-        if not record.finite:
-            raise InputError(f"step {record.step} has NaN or infinite numbers; try another --seed")
-        steps, passed = steps + 1, passed + record.judgement.passed
-        if "loss/train" in record.torch:
-            kept.append(record)
+    with progress_bar.in_notebook() as watch:
+        tick = watch("training both sides", case.steps)
+        for record in training.Training(case, loaded, sides):
+            if not record.finite:
+                raise InputError(f"step {record.step} is not finite; try another seed")
+            steps, passed = steps + 1, passed + record.judgement.passed
+            if "loss/train" in record.torch:
+                kept.append(record)
+            tick()
     return Trained(case, loaded, sides, record.params, tuple(kept), steps, passed)
 
 

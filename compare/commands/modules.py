@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torch_parity.compare.commands.options import IGNORED_RESULTS, JSON, KEEP, SEED_OF_BOTH
-from torch_parity.compare.commands.user_file import described, made_by, progress_bar
+from torch_parity.compare.commands.user_file import described, made_by
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
+from torch_parity.compare.show import progress_bar
 
 if TYPE_CHECKING:
     from torch_parity.compare.aten.reports import ModelReport, ModulesReport
@@ -44,7 +45,7 @@ def modules(
     from torch_parity.compare.aten.check import check_steps
     from torch_parity.compare.aten.recording import sources_of
 
-    with progress_bar() as watch:
+    with progress_bar.on_stderr() as watch:
         first, second = sources_of(*(step_of(where, seed, keep) for where in (a, b)))
         report = check_steps(first, second, {}, ignored, watch=watch)
     _answer(report, as_json)
@@ -71,7 +72,7 @@ def model(model: str, seed: int, keep: Path | None, only: tuple[str, ...], as_js
     from torch_parity.compare.aten.check import check_step
     from torch_parity.compare.aten.recording import sources_of
 
-    with progress_bar() as watch:
+    with progress_bar.on_stderr() as watch:
         (source,) = sources_of(step_of(model, seed, keep))
         report = check_step(source, watch, only)
     _answer(report, as_json)

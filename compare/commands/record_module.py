@@ -6,8 +6,8 @@ from typing import Any
 
 from torch_parity.compare.aten.recording import load_recording, recording_of
 from torch_parity.compare.commands.modules import step_of
-from torch_parity.compare.commands.user_file import progress_bar
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.show import progress_bar
 
 
 def write_recording(
@@ -30,7 +30,7 @@ def write_recording(
             raise InputError(f"--{flag} is for a case, not for --module: leave it out")
     if out.exists() and not force:
         raise InputError(f"{out} exists; give another --out, or --force to replace it")
-    with progress_bar() as watch:
+    with progress_bar.on_stderr() as watch:
         draws_of = None if draws is None else load_recording(draws)
         step = step_of(module, _seed(options), keep)
         if isinstance(step.model, Path):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torch_parity.compare.commands.options import IGNORED_RESULTS, JSON, RUNS, SEED_OF_BOTH
-from torch_parity.compare.commands.user_file import described, made_by, progress_bar
+from torch_parity.compare.commands.user_file import described, made_by
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.judge.outcome import STATUS
 from torch_parity.compare.runs import folder as runs
+from torch_parity.compare.show import progress_bar
 
 if TYPE_CHECKING:
     from torch_parity.compare.aten.watch import Watch
@@ -59,7 +60,7 @@ def train_modules(
 
     first, second = (_parts(where, seed) for where in (a, b))
     run = name or runs.free_name(root, Path(a.rpartition(":")[0]).stem)
-    with progress_bar() as watch:
+    with progress_bar.on_stderr() as watch:
         report = train(
             first[0],
             second[0],
