@@ -1,14 +1,14 @@
 """Runs the cells of many notebooks in a few kernels: to start one with torch takes seconds."""
 
+import asyncio
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.manager import KernelManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -28,39 +28,39 @@ def run_all(notebooks: Mapping[str, list[str]]) -> dict[str, list[Outputs]]:
     Raises:
         nbclient.exceptions.CellExecutionError: a cell raised.
     """
+    return asyncio.run(_run_all(notebooks)) if notebooks else {}
+
+
+async def _run_all(notebooks: Mapping[str, list[str]]) -> dict[str, list[Outputs]]:
     left = iter(notebooks)  # the kernels share it: each takes the next
 
-    def work(_: int) -> dict[str, list[Outputs]]:
-        with _kernel() as kernel:
-            return {name: _run(kernel, notebooks[name]) for name in left}
+    async def work() -> dict[str, list[Outputs]]:
+        async with _kernel() as kernel:
+            return {name: await _run(kernel, notebooks[name]) for name in left}
 
-    done: dict[str, list[Outputs]] = {}
-    if notebooks:
-        with ThreadPoolExecutor(KERNELS) as pool:
-            for some in pool.map(work, range(KERNELS)):
-                done |= some
-    return done
+    workers = (work() for _ in range(min(KERNELS, len(notebooks))))
+    return {name: ran for done in await asyncio.gather(*workers) for name, ran in done.items()}
 
 
-@contextmanager
-def _kernel() -> Iterator[KernelManager]:
+@asynccontextmanager
+async def _kernel() -> AsyncIterator[AsyncKernelManager]:
     with tempfile.TemporaryDirectory() as folder:
-        manager = KernelManager(transport="ipc", ip=f"{folder}/kernel")
+        manager = AsyncKernelManager(transport="ipc", ip=f"{folder}/kernel")
         root = Path(__file__).parent.parent  # so that a cell can import book
         paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
         environment = os.environ | ALONE | {"COLUMNS": "100", "PYTHONPATH": paths}
-        manager.start_kernel(env=environment, cwd=folder)
+        await manager.start_kernel(env=environment, cwd=folder)
         try:
             yield manager
         finally:
-            manager.shutdown_kernel(now=True)
+            await manager.shutdown_kernel(now=True)
 
 
-def _run(kernel: KernelManager, sources: list[str]) -> list[Outputs]:
+async def _run(kernel: AsyncKernelManager, sources: list[str]) -> list[Outputs]:
     notebook = new_notebook(cells=[new_code_cell(source) for source in (FRESH, *sources)])
     client = NotebookClient(notebook, km=kernel, timeout=LONGEST, coalesce_streams=True)
     try:
-        client.execute()
+        await client.async_execute()
     finally:
         if client.kc:
             client.kc.stop_channels()
