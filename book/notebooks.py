@@ -5,6 +5,7 @@ A lesson runs once: what its cells print and measure is kept for its page, which
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -79,7 +80,7 @@ def run_and_fill(made: dict[str, dict[str, NotebookNode]]) -> None:
     keys = {name: computed.key_of(f"notebook-{Path(name).stem}", sources[name]) for name in made}
     ran = kernels.run_all({n: sources[n] for n in made if not computed.is_kept(keys[n])})
     for name, by_language in made.items():
-        outputs = computed.kept(keys[name], lambda name=name: ran[name])
+        outputs = computed.kept(keys[name], partial(ran.__getitem__, name))
         for (_, cells), found in zip(steps[name], outputs, strict=True):
             for cell in cells:
                 cell.outputs = [nbformat.from_dict(output) for output in found]
