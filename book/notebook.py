@@ -114,34 +114,36 @@ def _code(text: str, *tags: str) -> NotebookNode:
 def _prose(here: Here, text: str) -> NotebookNode:
     """Markdown as notebooks have it: formulas between $$, links to other notebooks alone."""
     text = blocks.FENCE.sub(lambda m: "\n\n".join(f"$${t}$$" for t in m[3].splitlines()), text)
-    return new_markdown_cell(_linked(text).strip("\n"))
+    return new_markdown_cell(_linked(here, text).strip("\n"))
 
 
-def _linked(text: str) -> str:
+def _linked(here: Here, text: str) -> str:
+    ending = ".zh.ipynb" if here.language == "zh" else ".ipynb"  # as the files are downloaded
+
     def turned(match: re.Match[str]) -> str:
         words, target = match[1], match[2]
         if ":" in target or target.startswith("#"):
             return match[0]
         file = target.partition("#")[0]
         of_lesson = "/" not in file and file.endswith(".md") and file != "index.md"
-        return f"[{words}]({file.removesuffix('.md')}.ipynb)" if of_lesson else words
+        return f"[{words}]({file.removesuffix('.md')}{ending})" if of_lesson else words
 
     return WHOLE_LINK.sub(turned, text)
 
 
 def _twins(here: Here, arguments: str) -> list[NotebookNode]:
-    return [new_markdown_cell(_linked("\n\n".join(shorthand.both(here, arguments))))]
+    return [new_markdown_cell(_linked(here, "\n\n".join(shorthand.both(here, arguments))))]
 
 
 def _source(here: Here, arguments: str) -> list[NotebookNode]:
-    return [new_markdown_cell(_linked(shorthand.code(here, arguments)))]
+    return [new_markdown_cell(_linked(here, shorthand.code(here, arguments)))]
 
 
 def _remedies(here: Here, arguments: str) -> list[NotebookNode]:
     names = [name.strip() for name in arguments.split(",")]
     parts = [shorthand.remedy(here, name) for name in names]
     see = here.word("see it judged").format(name=names[0])
-    return [new_markdown_cell(_linked("\n\n".join([*parts, see])))]
+    return [new_markdown_cell(_linked(here, "\n\n".join([*parts, see])))]
 
 
 def _measured(here: Here, lesson: str) -> list[NotebookNode]:

@@ -57,9 +57,10 @@ def with_link(page: Page, text: str) -> str:
     """The rendered page with a link to its notebook below the heading, if it has one."""
     if not (place := site_of(page.path)):
         return text
-    name, words = Path(place).name.replace(".zh.", "."), WORDS[page.language]
-    how = os.path.relpath("how-to/notebooks.md", Path(place).parent).replace(os.sep, "/")
-    link = f'[{words["open"]}]({name}){{ download="{Path(place).name}" }} ([{words["how"]}]({how}))'
+    folder, name = Path(place).parent, Path(place).name
+    how = os.path.relpath("how-to/notebooks.md", folder).replace(os.sep, "/")
+    file = name.replace(".zh.", ".")  # which the site has for each language
+    link = WORDS[page.language]["open"].format(file=file, name=name, how=how)
     return re.sub(r"^# .*$", lambda heading: f"{heading[0]}\n\n{link}", text, count=1, flags=re.M)
 
 

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from book.notebooks import LANGUAGES, examples
+from book.notebooks import LANGUAGES, ROOT, examples, lesson_page
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.lessons import LESSONS
 
@@ -103,7 +103,9 @@ def test_each_lesson_is_offered_as_a_notebook_that_has_run(site: Path, language:
     for name in LESSONS:
         (link,) = (x for x in read(folder / f"{name}.html").links if x.endswith(".ipynb"))
         shown = executed(folder / link)
-        assert any("image/png" in output.get("data", ()) for output in shown) or name == "forward"
+        page = (ROOT / lesson_page(name).path).read_text("utf-8")
+        pictures = ["image/png" in output.get("data", ()) for output in shown]
+        assert sum(pictures) == page.count("<!-- picture:"), name
         assert (language == "zh") == ("两边" in str(shown) or "手写" in str(shown)), name
 
 
