@@ -19,9 +19,10 @@ from torch_parity.compare.runs.made_with import made_with
 from torch_parity.compare.runs.modules_report import ModulesTally, TrainingReport
 from torch_parity.compare.runs.modules_training import ModulesStep, ModulesTraining
 from torch_parity.compare.runs.trained_module import TrainedModule
-from torch_parity.compare.show import html, progress_bar
+from torch_parity.compare.show import html
 from torch_parity.compare.show.modules_dashboard import ModulesDashboard
 from torch_parity.compare.show.modules_json import write_model_report
+from torch_parity.compare.show.progress import watched_in_notebook
 
 AGAIN = "then train again under another run name"
 
@@ -85,7 +86,7 @@ def train_modules(
     tally = ModulesTally(called)
     try:
         with _folder(run, Path(root), about) as files:
-            with progress_bar.in_notebook() as watch:
+            with watched_in_notebook() as watch:
                 total = len(batches) if isinstance(batches, Sized) else None
                 tick = watch("training both", total)
                 for taken in training:

@@ -17,7 +17,8 @@ from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.trace import Tensors, Trace
 from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES, judge_traces
-from torch_parity.lessons.experiment import Trained
+from torch_parity.compare.show.progress import in_notebook
+from torch_parity.lessons.experiment import Trained, telling
 
 Numbers = Mapping[str, float]
 
@@ -108,7 +109,7 @@ class Lesson:
 
     def measured(self, seed: int = 0) -> Measured:
         """The results of one run, on one thread: the pools of NumPy and torch slow each other."""
-        with threads.limited(1):
+        with threads.limited(1), in_notebook() as tell, telling(tell):
             return self.measure(seed)
 
     def conclusion(self, n: Numbers) -> tuple[Claim, ...]:

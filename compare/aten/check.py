@@ -33,7 +33,7 @@ from torch_parity.compare.aten.reports import ModelReport, ModulesReport
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.show import progress_bar
+from torch_parity.compare.show.progress import watched_in_notebook
 
 Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
 
@@ -71,7 +71,7 @@ def check_model(
     (source,) = sources_of(
         Step(model, inputs, kwargs, loss, target, optimizer, called, folder_of(keep))
     )
-    with progress_bar.in_notebook() as watch:
+    with watched_in_notebook() as watch:
         return check_step(source, watch, only)
 
 
@@ -125,7 +125,7 @@ def check_modules(
         Step(a, inputs, kwargs, loss, target, optimizer_a, called[0], folder_of(keep)),
         Step(b, inputs, kwargs, loss, target, optimizer_b, called[1], folder_of(keep)),
     )
-    with progress_bar.in_notebook() as watch:
+    with watched_in_notebook() as watch:
         return check_steps(first, second, names or {}, ignore, share_draws, watch)
 
 
