@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from book.shorthand import translated
 from tests.command import parity
 from torch_parity import manual
 from torch_parity.compare import data, threads
@@ -438,7 +437,7 @@ def test_tables_and_conclusions_are_there_in_chinese(name: str) -> None:
         assert sorted(in_chinese) == sorted(in_english)
     for table in measured(name).tables:
         words = CHINESE | table.zh
-        assert chinese.search(translated(table.title, words)), table.title
+        assert chinese.search(table.chinese().title), table.title
         for column in table.columns:
             for part in column.split(", "):
                 same = re.fullmatch(r"[^a-z]*|d|d?[hkz]|keep_prob|\|W\| < 0.01", part)
