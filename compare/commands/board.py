@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import threading
 import time
 from http.client import HTTPConnection
@@ -16,7 +17,8 @@ from torch_parity.compare.runs import folder as runs
 
 FIRST_PORT = 6006
 EVENTS = "events.out.tfevents.*"
-PATIENCE = 10.0  # seconds without anything new, after which TensorBoard has read the runs
+PATIENCE = 5.0  # seconds without anything new, after which TensorBoard has read the runs
+EMPTY = 100  # bytes: a log with less holds only how it begins
 SELECTED = 40  # TensorBoard selects no run, where there are more
 ONE_A_TRAINING = "%2F(torch|b)%24"  # the log of one side, as a pattern in an address
 
@@ -35,8 +37,9 @@ def serve_board(
         signal.signal(stop, signal.default_int_handler)
     try:
         folder = _folder(root, name, everything)
+        _refuse_foreign(host)
         address = _serve(folder, host, port)
-        logs = {str(path.parent) for path in folder.rglob(EVENTS)}
+        logs = {path.parent for path in folder.rglob(EVENTS) if path.stat().st_size > EMPTY}
         first = "hparams" if everything else "custom_scalars"
         page = _page(first, _dashboards(address, len(logs)), len(logs))
         if port is None and urlsplit(address).port != FIRST_PORT:
@@ -87,25 +90,40 @@ def _serve(folder: Path, host: str, port: int | None) -> str:
     return address
 
 
+def _refuse_foreign(host: str) -> None:
+    """TensorBoard's server would end the process."""
+    try:
+        family = socket.getaddrinfo(host, None)[0][0]
+        socket.create_server((host, 0), family=family).close()
+    except OSError as error:
+        raise InputError(
+            f"--host {host} cannot be listened on: {error.strerror}; give an address of this "
+            "machine"
+        ) from None
+
+
 def _dashboards(address: str, logs: int) -> set[str]:
-    """The dashboards that have something to show, once as many logs have been read.
+    """The dashboards that have something to show, once all logs have been read: as many as that
+    are listed with what they hold, and two answers agree.
 
     TensorBoard answers at once but reads the runs in the background; a page opened before it has
     finished says that there is no data.
     """
-    seen: tuple[set[str], int] = set(), 0
+    active: set[str] = set()
+    seen: Any = None
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         listing = _get(address, "data/plugins_listing")
         active = {name for name, plugin in listing.items() if plugin["enabled"]}
-        now = active, len(_get(address, "data/runs"))
-        if active and now == seen and now[1] >= logs:
+        held = _get(address, "data/plugin/timeseries/tags")
+        read = {run for kind in ("scalars", "histograms") for run in held[kind]["runTagInfo"]}
+        if active and held == seen and len(read) >= logs:
             break
-        if now != seen:
+        if held != seen:
             until = time.monotonic() + PATIENCE
-        seen = now
+        seen = held
         time.sleep(0.2)
-    return seen[0]
+    return active
 
 
 def _get(address: str, what: str) -> Any:

@@ -179,7 +179,7 @@ def _described(fields: Mapping[str, object]) -> str:
     breaks the words of a narrow column."""
     usual = {name: field.default for name, field in Case.model_fields.items()}
     usual["hidden"] = ",".join(map(str, usual["hidden"]))
-    lines = [f"- **{k}** = {v}: {Case.model_fields[k].description}" for k, v in fields.items()]
+    lines = [f"- **{k}** = {v} ({Case.model_fields[k].description})" for k, v in fields.items()]
     given = [fields[k] != usual[k] for k in fields]
     parts = {
         "Given": [line for line, own in zip(lines, given, strict=True) if own],
