@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,12 @@ def _serve(folder: Path, host: str, port: int | None) -> str:
     TensorBoard's fast loader would be another process, and prints a note when it starts.
     """
     # importing takes a second, which an error message need not wait for
-    from tensorboard import default, program
-    from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what TensorBoard itself imports
+        from tensorboard import default, program
+        from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
 
-    from torch_parity.compare.commands.board_hparams import VaryingHParams
+        from torch_parity.compare.commands.board_hparams import VaryingHParams
 
     plugins = [VaryingHParams if p is HParamsPlugin else p for p in default.get_plugins()]
     server = program.TensorBoard(plugins=plugins)
