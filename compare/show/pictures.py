@@ -67,7 +67,7 @@ def confusion(labels: np.ndarray, predicted: Mapping[Side, np.ndarray], classes:
                 ax.text(
                     column, row, str(count), ha="center", va="center", color=colour, fontsize=TITLE
                 )
-        ax.set_title(f"{side}: {np.trace(counts)} of {len(labels)} right", fontsize=TITLE)
+        ax.set_title(f"{side}: {np.trace(counts)} of {labels.size} right", fontsize=TITLE)
         ax.set(xticks=range(classes), yticks=range(classes))
         ax.tick_params(labelsize=SMALL)
         ax.set_ylabel("true class", fontsize=TITLE)
