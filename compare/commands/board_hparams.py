@@ -15,7 +15,7 @@ METRICS = re.compile("(accuracy|R2|loss)/(dev|train)")
 ONE_RUN = ("data", "model", "hidden")  # the options to show where none varies
 
 
-class VaryingHParams(HParamsPlugin):
+class VaryingHParams(HParamsPlugin):  # type: ignore[misc]  # has no types
     """The same page, with fewer columns."""
 
     def __init__(self, context: Any) -> None:
@@ -23,7 +23,7 @@ class VaryingHParams(HParamsPlugin):
         self._context = _FewColumns(context)
 
 
-class _FewColumns(Context):
+class _FewColumns(Context):  # type: ignore[misc]
     def experiment_from_metadata(self, *args: Any, **options: Any) -> Experiment:
         """TensorBoard's answer, less the options that are the same everywhere and most curves."""
         whole: Experiment = super().experiment_from_metadata(*args, **options)
