@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,7 +15,6 @@ from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.data.text import decode
-from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
 from torch_parity.compare.runs.text_model import gates, written
@@ -57,14 +57,19 @@ class TrainDashboard(Dashboard):
         Without torch's summary of the experiment TensorBoard finds out itself which options differ
         between the runs, and shows those first.
         """
-        fields = {k: v for k, v in self._case.model_dump().items() if v is not None}
-        fields["hidden"] = ",".join(map(str, self._case.hidden))
-        self.text("case", _described(fields))
+        fields = self.show_case()
         self.layout(scalars_layout.training(score_name(self._data)))
         tuned = {k: v for k, v in fields.items() if k not in NO_HPARAMS}
         for side in SIDES:
             _, start, _ = hparams(tuned, {})  # type: ignore[no-untyped-call]
             self.add(side, start)
+
+    def show_case(self, step: int = 0) -> dict[str, Any]:
+        """The case as text, from this step on -> its fields."""
+        fields = {k: v for k, v in self._case.model_dump().items() if v is not None}
+        fields["hidden"] = ",".join(map(str, self._case.hidden))
+        self.text("case", _described(fields), step)
+        return fields
 
     def write(self, record: StepRecord) -> None:
         """The curves; with the first step the graph; at some moments the decision boundary, and
@@ -126,9 +131,8 @@ class TrainDashboard(Dashboard):
         self.text("written after the first dev sequence", markdown(("side", "text"), texts), step)
 
     def _graph(self, record: StepRecord) -> None:
-        net = self._pair.manual.net
-        masks = list(net.shapes_of_masks(1)) if self._case.p else []
-        nodes = flow(net, self._pair.manual.optimizer, masks)
+        samples = min(self._case.batch, len(self._data.x_train))
+        nodes = self._pair.manual.nodes(self._case.p > 0, samples)
         drawn = graph(nodes, record.traces["manual"])
         self.log("parity", LogEvent(graph_def=drawn.SerializeToString()))
 
