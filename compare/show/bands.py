@@ -80,7 +80,9 @@ class Bands:
 
     def _width(self, tag: str, now: float) -> float:
         """Above a loss a share of the first one, in the log's precision so that a resumed run has
-        it; below a score."""
+        it, or nothing if that is infinite; below a score."""
         if not tag.startswith("loss"):
             return -SHARE
-        return SHARE * abs(self._began.setdefault(tag, float(np.float32(now))))
+        with np.errstate(over="ignore"):
+            first = abs(self._began.setdefault(tag, float(np.float32(now))))
+        return SHARE * first if first < np.inf else 0.0
