@@ -185,7 +185,7 @@ def test_the_bands_numbers() -> None:
     added = bands.added({run: {"loss/train": v} for run, v in curves.items()}, math.nan, math.nan)
     assert added["a"]["band/apart/loss/train"] == 2**-50
     assert "apart/parameters" not in added["a"]
-    greatest = dict.fromkeys(curves, {"loss/train": 1e300})  # more than a log can hold
+    greatest = {run: {"loss/train": 1e300} for run in curves}  # more than a log can hold
     bands = Bands(("a", "b"), ["loss/train"], ["loss/train"], {})
     assert bands.added(greatest, 0.0, 0.0)["b"]["band/loss/train"] == 1e300
 
