@@ -512,7 +512,7 @@ class TestLonger:
         self.equal_but_for_what_shows_the_case(tmp_path / "a", at_once)
         shown = [(s, c) for s, tag, c in points(tmp_path / "a")["parity"] if "case" in tag]
         assert [step for step, _ in shown] == [0, 30]
-        assert b"| steps | 40 |" in shown[-1][1]
+        assert b"**steps** = 40 (" in shown[-1][1]
         assert "is finished" in call(tmp_path, "--resume", "a").out
 
     @pytest.mark.parametrize("moment", ["rewind", "digest", "store"])
