@@ -58,6 +58,8 @@ def exact_gradient(
     if not len(x):
         raise ValueError("exact_gradient: x holds no sample, so nothing would be checked")
     blocks = [BlockGradient(net, params, x[s], y[s], _rows(masks, s)) for s in _parts(net, len(x))]
+    if len(blocks) > 1 and any(b.followed for b in blocks):  # it may mix samples, as batch norm does
+        blocks = [BlockGradient(net, params, x, y, masks)]
     samples = sum(b.losses for b in blocks)
     weight = float(np.imag(_reduced(net, samples, len(x))) / STEP) / samples
     kinks = sum(b.kinks for b in blocks)
