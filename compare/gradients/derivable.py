@@ -10,8 +10,8 @@ from torch_parity.manual.models.step import Model, buffers_of
 def require_derivable(net: Model) -> None:
     """
     Raises:
-        InputError: the model has an operation whose exact derivative is not implemented, such as
-            batch norm, which mixes the samples.
+        InputError: the model has an operation that does something in NumPy whose slopes are not
+            known, such as sorting.
     """
     rng = np.random.default_rng(0)
     params = {name: rng.normal(size=shape) for name, shape in net.shapes().items()}

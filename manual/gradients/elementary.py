@@ -1,5 +1,5 @@
-"""The steps that a forward in NumPy is made of: each with the rounding of what it makes, and the way
-back from the gradient of what it makes to those of what it reads.
+"""The steps that a forward in NumPy is made of: each with the rounding of what it makes, and the
+way back from the gradient of what it makes to those of what it reads.
 
 Of functions the slopes come from a complex step (tangents.py); of sums, products and numbers that
 only change places, from calculus.
@@ -124,11 +124,11 @@ def summed(step: Step, axis: Any, keepdims: bool) -> Step:
     terms = step.value.size // max(value.size, 1)
     kept = step.value.sum(axis=axis, keepdims=True).shape
     variance = step.uncertain.rounded(terms).sum(axis=axis, keepdims=keepdims)
-    return _made(
-        value,
-        variance,
-        [(step, lambda g: g.arranged(lambda a: np.broadcast_to(a.reshape(kept), step.value.shape)))],
-    )
+
+    def back(g: Uncertain) -> Uncertain:
+        return g.arranged(lambda a: np.broadcast_to(a.reshape(kept), step.value.shape))
+
+    return _made(value, variance, [(step, back)])
 
 
 def matmul(a: Step, b: Step) -> Step:

@@ -64,12 +64,12 @@ class Followed(NDArrayOperatorsMixin):
         return self.step.value.dtype
 
     @property
-    def T(self) -> "Followed":  # noqa: N802  (NumPy's name)
+    def T(self) -> "Followed":
         """As an array's."""
         return self._arranged(lambda a: a.T)
 
     @property
-    def mT(self) -> "Followed":  # noqa: N802  (NumPy's name)
+    def mT(self) -> "Followed":
         """As an array's."""
         return self._arranged(lambda a: a.mT)
 
@@ -143,9 +143,7 @@ class Followed(NDArrayOperatorsMixin):
                 arranged(lambda *a: function(a, *args[1:], **options), [*map(_step, args[0])])
             )
         if function is np.where and len(args) == 3:
-            return Followed(
-                arranged(lambda a, b: np.where(args[0], a, b), [*map(_step, args[1:])])
-            )
+            return Followed(arranged(lambda a, b: np.where(args[0], a, b), [*map(_step, args[1:])]))
         raise TypeError(f"numpy.{function.__name__} has no rule")
 
 
@@ -168,10 +166,7 @@ class FollowedRun:
             ValueError: the function does something whose slopes are not known.
         """
         self.inputs = {i: Step(inputs[i], v, derived=True) for i, v in variances.items()}
-        given = [
-            Followed(self.inputs[i]) if i in self.inputs else x
-            for i, x in enumerate(inputs)
-        ]
+        given = [Followed(self.inputs[i]) if i in self.inputs else x for i, x in enumerate(inputs)]
         try:
             made = forward(*given)
         except (AttributeError, IndexError, TypeError, ValueError) as error:
