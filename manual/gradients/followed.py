@@ -169,7 +169,7 @@ class FollowedRun:
         given = [Followed(self.inputs[i]) if i in self.inputs else x for i, x in enumerate(inputs)]
         try:
             made = forward(*given)
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
+        except Exception as error:  # what it raises where it is given no array
             raise ValueError(f"its steps in NumPy cannot be followed ({error})") from None
         self.outputs = [_step(x) for x in _as_tuple(made)]
         for step, right in zip(self.outputs, _as_tuple(forward(*inputs)), strict=True):
