@@ -81,7 +81,7 @@ def spoilt(backward: Any, which: int) -> Any:
 
 @pytest.mark.parametrize(("op", "options"), ROWS, ids=IDS)
 def test_an_error_of_1e_9_in_one_entry_is_found(op: Operation, options: dict[str, Any]) -> None:
-    for seed in range(20):
+    for seed in range(8):
         forward, backward, inputs, upstream = pair_of(op, options, seed)
         rng = np.random.default_rng(seed)
         right = backward(*(() if upstream is None else (upstream,)), *inputs.values())

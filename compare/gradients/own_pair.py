@@ -84,10 +84,9 @@ class Pair:
         in_long_double = self._in_long_double(inputs) if names else {}
         wrong, unjudged = [], []
         for name in names:
-            where = over[name]
-            derived = name in bounds and bool(np.all((off[name] <= bounds[name])[where]))
+            derived = name in bounds and bool(np.all((off[name] <= bounds[name])[over[name]]))
             falls = name in in_long_double and bool(
-                in_long_double[name][where].max() <= FEWER * off[name][where].max()
+                in_long_double[name].max() <= FEWER * off[name].max()
             )
             if not (derived and falls):
                 (unjudged if derived or falls else wrong).append(name)
