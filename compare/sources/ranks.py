@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from torch_parity import manual
-from torch_parity.compare.bounds.precision import is_real
 from torch_parity.compare import data, models
+from torch_parity.compare.bounds.precision import is_real
 from torch_parity.compare.case import Case
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.errors import InputError
@@ -195,11 +195,9 @@ def _mask_axes(case: Case, sides: Pair) -> dict[str, list[int]]:
         )
         for path, name in sides.torch.task.names.masks.items()
     ]
-    inputs = torch.tensor(
-        x.astype(case.dtype) if is_real(x.dtype) else x, device=sides.torch.device
-    )
+    x = x.astype(case.dtype) if is_real(x.dtype) else x
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        module(inputs)
+        module(torch.tensor(x, device=sides.torch.device))
     for handle in handles:
         handle.remove()
     return found
