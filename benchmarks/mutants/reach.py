@@ -19,7 +19,8 @@ FILES = [
     f"tests/test_{name}.py"
     for name in (
         "bias_variance", "check_gradient", "conventions", "digits", "dropout",
-        "exact_bounds", "exact_check", "exact_gradient", "extend", "gradcheck_command",
+        "exact_bounds", "exact_check", "exact_gradient", "exact_models", "extend", "followed",
+        "gradcheck_command",
         "gradient_check", "initialization", "law", "manual_values", "network", "not_finite",
         "operations", "optimizers", "recording", "residual", "same_bits", "second_formula",
         "sharded", "tangents", "training_state", "twins",
