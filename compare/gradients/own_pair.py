@@ -82,7 +82,8 @@ class Pair:
         names = [n for n, where in over.items() if where.any()]
         bounds = self._derived_bounds(inputs) if names else {}
         in_long_double = self._in_long_double(inputs) if names else {}
-        wrong, unjudged = [], []
+        wrong: list[str] = []
+        unjudged: list[str] = []
         for name in names:
             derived = name in bounds and bool(np.all((off[name] <= bounds[name])[over[name]]))
             falls = name in in_long_double and bool(

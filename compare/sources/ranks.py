@@ -186,7 +186,8 @@ def _mask_axes(case: Case, sides: Pair) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
 
     def look(name: str, given: Tensor) -> None:
-        found[name] = sorted(range(given.ndim), key=lambda i: -given.stride(i))
+        strides = given.stride()
+        found[name] = sorted(range(given.ndim), key=lambda i: -strides[i])
 
     module, x = sides.torch.net, sides.manual.net.example(np.random.default_rng(0), 2)[0]
     handles = [
