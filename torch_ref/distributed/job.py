@@ -54,6 +54,8 @@ class Called:
             gradient=self.gradient.format,
             loss_gradient=self.loss_gradient.format,
             slot=self.slot.format,
+            of_micro_batch="{}_m{}".format,
+            unclipped="{}_unclipped".format,
             inputs=self.inputs,
         )
 
