@@ -58,13 +58,13 @@ SEEDS = [(model, seed) for seed in range(30) for model in model_names()]
 
 @pytest.mark.parametrize("drawn", after(len(model_names()), SEEDS))
 def test_both_sides_are_right_and_an_error_of_1e_9_is_found(drawn: tuple[str, int]) -> None:
-    """By a bound of which a right gradient takes up a tenth at most."""
+    """By a bound of which a right gradient takes up less than half."""
     (model, seed), r = drawn, third_step(*drawn)
     for side in (r.manual, r.torch):
         check = manual.exact_check(*at(r), side)
         assert check.verdict in ("right to rounding", "right but for kinks"), (model, seed)
         assert check.passed, (model, seed)
-        assert max(p.use for p in check.parameters if not p.by_kink) < 0.1, (model, seed)
+        assert max(p.use for p in check.parameters if not p.by_kink) < 0.5, (model, seed)
     net, rng = r.pair.manual.net, np.random.default_rng(seed)
     name = str(rng.choice([n for n in net.shapes() if not n.endswith("k.bias")]))  # 0 in theory
     gradient = net.names.gradient(name)
