@@ -57,7 +57,7 @@ SEEDS = [(model, seed) for seed in range(30) for model in model_names()]
 
 
 @pytest.mark.parametrize("drawn", after(len(model_names()), SEEDS))
-def test_both_sides_are_right_and_an_error_of_1e_9_is_found(drawn: tuple[str, int]) -> None:
+def test_both_sides_are_right_and_a_small_error_is_found(drawn: tuple[str, int]) -> None:
     """By a bound of which a right gradient takes up less than half."""
     (model, seed), r = drawn, third_step(*drawn)
     for side in (r.manual, r.torch):
@@ -69,8 +69,12 @@ def test_both_sides_are_right_and_an_error_of_1e_9_is_found(drawn: tuple[str, in
     name = str(rng.choice([n for n in net.shapes() if not n.endswith("k.bias")]))  # 0 in theory
     gradient = net.names.gradient(name)
     off = {**r.manual, gradient: r.manual[gradient].copy()}
-    off[gradient].flat[np.abs(off[gradient]).argmax()] *= 1 + 1e-9
-    if np.abs(off[gradient]).max() > 1e-6:
+    largest = np.abs(off[gradient]).argmax()
+    bound = manual.exact_gradient(*at(r)).bounds[name].flat[largest]
+    size = abs(off[gradient].flat[largest])
+    if size > 1e-6:  # an error below the bound, after a norm of numbers almost alike, is rounding
+        assert bound < 1e-7 * size, (model, seed)
+        off[gradient].flat[largest] += max(1e-9 * size, 2 * bound)
         assert manual.exact_check(*at(r), off).wrong == (name,), (model, seed)
 
 
