@@ -56,7 +56,7 @@ class PenaltyInTheRanksLoss(nn.Module):
         self.criterion, self.trainer = criterion, trainer
 
     def forward(self, output: Tensor, y: Tensor) -> Tensor:
-        params = distributed.parameters(self.trainer.net)
+        params = self.trainer.parameters()
         weights = [W for n, W in params.items() if n[0] == "W"]
         loss: Tensor = self.criterion(output, y) + self.trainer.penalty.value(weights)
         return loss

@@ -135,6 +135,20 @@ def test_it_resumes_bit_for_bit() -> None:
         assert np.array_equal(p, again[-1].params[name]), name
 
 
+@pytest.mark.parametrize("steps", after(1, (20, 500)))
+def test_it_trains_side_by_side(steps: int) -> None:
+    """In float64, every tenth step with every operation replayed."""
+    case = small(steps=steps, log_every=10, optimizer="adam", p=0.1, samples=60)
+    loaded = data.load(case)
+    whole = list(Training(case, loaded, pair.build(case, loaded)))
+    assert [r.step for r in whole] == list(range(1, steps + 1))
+    assert all(r.passed for r in whole)
+    looked = [r.judgement.replays for r in whole if r.judgement.replays]
+    assert len(looked) == 1 + steps // 10
+    assert all(x.right for by_side in looked for replays in by_side.values() for x in replays)
+    assert whole[-1].manual["loss/train"] < whole[0].manual["loss/train"]
+
+
 def test_both_sides_write_the_same_and_show_their_gates() -> None:
     case = small(p=0.0)
     loaded = data.load(case)

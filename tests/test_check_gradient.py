@@ -81,7 +81,7 @@ def spoilt(backward: Any, which: int) -> Any:
 
 @pytest.mark.parametrize(("op", "options"), ROWS, ids=IDS)
 def test_an_error_of_1e_9_in_one_entry_is_found(op: Operation, options: dict[str, Any]) -> None:
-    for seed in range(20):
+    for seed in range(8):
         forward, backward, inputs, upstream = pair_of(op, options, seed)
         rng = np.random.default_rng(seed)
         right = backward(*(() if upstream is None else (upstream,)), *inputs.values())
@@ -135,3 +135,69 @@ def test_refusals() -> None:
 
 def test_a_gradient_of_nan_is_wrong() -> None:
     assert not check_gradient(lambda z: z, lambda u, z: u * np.nan, {"z": Z}, Z).passed
+
+
+def test_a_right_backward_whose_terms_cancel_passes() -> None:
+    """Added up in another order 2,001 terms of 1e6 that leave 1e-3 differ by 1e-9, which is 1e-6 of
+    it; 1 - tanh^2 keeps three digits at 15. Neither depends on an input's last place."""
+    rng = np.random.default_rng(0)
+    v = rng.normal(size=1000) * 1e6
+    upstream = rng.permutation([*v, *-v, 1e-3])
+    b = {"b": np.array([0.5])}
+
+    def backward(u: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return u[::-1].sum(keepdims=True)
+
+    right = check_gradient(lambda b: b + np.zeros(2001), backward, b, upstream)
+    assert (right.method, right.outcome) == ("exact", "PASS"), right
+    assert right.difference > 1e-7
+    wrong = check_gradient(
+        lambda b: b + np.zeros(2001), lambda u, b: backward(u, b) * 1.01, b, upstream
+    )
+    assert wrong.outcome != "PASS", wrong
+    z = {"z": np.array([15.0, 16.0])}
+    right = check_gradient(np.tanh, lambda u, z: u * (1 - np.tanh(z) ** 2), z, np.ones(2))
+    assert right.outcome == "PASS", right
+    assert right.difference > 1e-5
+    for factor, outcome in ((1 + 1e-3, "UNJUDGED"), (1.1, "FAIL"), (-1, "FAIL"), (0, "FAIL")):
+        wrong = check_gradient(
+            np.tanh, lambda u, z, f=factor: f * u * (1 - np.tanh(z) ** 2), z, np.ones(2)
+        )
+        assert wrong.outcome == outcome, (factor, wrong)
+
+
+def test_what_only_one_sign_calls_rounding_is_unjudged() -> None:
+    """At 40 nothing is left of 1 - tanh^2, in long double either; of a backward that multiplies by
+    1e8 and takes it away again, its forward does not know."""
+    for z in (40.0, 45.0):
+        c = check_gradient(
+            np.tanh, lambda u, z: u * (1 - np.tanh(z) ** 2), {"z": np.array([z])}, np.ones(1)
+        )
+        assert (c.outcome, c.unjudged, c.wrong) == ("UNJUDGED", ("z",), ()), c
+        assert not c.passed
+    there_and_back = lambda u, x: u * (1 + 1e8) - u * 1e8  # noqa: E731
+    u = np.array([0.3, 0.7])
+    c = check_gradient(lambda x: x * 1.0, there_and_back, {"x": Z[0]}, u)
+    assert (c.method, c.outcome) == ("exact", "UNJUDGED"), c
+    c = check_gradient(lambda x: x * (1 + 1e8) - x * 1e8, there_and_back, {"x": Z[0]}, u)
+    assert (c.method, c.outcome) == ("two-sided", "UNJUDGED"), c
+    c = check_gradient(lambda x: x * (1 + 1e8) - x * 1e8, lambda u, x: 2 * u, {"x": Z[0]}, u)
+    assert c.outcome == "FAIL", c
+
+
+def test_without_long_double_what_may_be_rounding_is_unjudged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch_parity.compare.gradients.own_pair.Pair._in_long_double", no_numbers)
+    for factor, outcome in ((1.0, "UNJUDGED"), (1.1, "FAIL")):
+        c = check_gradient(
+            np.tanh,
+            lambda u, z, f=factor: f * u * (1 - np.tanh(z) ** 2),
+            {"z": np.array([15.0, 16.0])},
+            np.ones(2),
+        )
+        assert c.outcome == outcome, c
+
+
+def no_numbers(*_: Any) -> dict[str, np.ndarray]:
+    return {}

@@ -12,7 +12,7 @@ from torch_parity.compare import data
 from torch_parity.compare.case import Case
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.gradients import gradcheck
-from torch_parity.compare.gradients.gradcheck_pictures import brightness
+from torch_parity.compare.gradients.gradcheck_pictures import brightness, layers
 from torch_parity.compare.gradients.train_gradcheck import Gradchecks
 from torch_parity.compare.sources import pair
 
@@ -67,7 +67,18 @@ def test_pictures_and_the_scan(tmp_path: Path) -> None:
 
 def test_brightness_is_logarithmic_and_a_nan_is_white() -> None:
     errors = {"W1": np.array([[0.0, 1e-17], [1.0, np.nan]]), "b1": np.array([10**-8.5, 5.0])}
-    assert np.allclose(brightness(errors, 1), [[0, 0, 0.5], [1, 1, 1]])
+    assert np.allclose(brightness(layers(errors)["layer 1"]), [[0, 0, 0.5], [1, 1, 1]])
+
+
+def test_the_images_of_a_model_are_those_of_its_modules() -> None:
+    """A kernel lies flat in its row, and what a module has besides stands beside it."""
+    rng = np.random.default_rng(0)
+    shapes = {"conv.weight": (3, 2, 2, 2), "lstm.weight_ih": (4, 3), "lstm.bias_ih": (4,)}
+    errors = {name: rng.random(shape) for name, shape in shapes.items()}
+    images = layers(errors)
+    assert {name: image.shape for name, image in images.items()} == {"conv": (3, 8), "lstm": (4, 4)}
+    assert np.array_equal(images["conv"][1], errors["conv.weight"][1].ravel())
+    assert np.array_equal(images["lstm"][:, 3], errors["lstm.bias_ih"])
 
 
 def test_float32_is_refused() -> None:

@@ -19,7 +19,6 @@ from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.data import Data
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.law import recorded_forward
-from torch_parity.compare.gradients.train_gradcheck import prepare
 from torch_parity.compare.judge.judge import SIDES, Side, judge
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.runs.training import State, Training
@@ -237,27 +236,6 @@ def test_what_does_not_fit_is_bad_input(fixed: dict[str, Any], message: str) -> 
     case = Case(**fixed)
     with pytest.raises(InputError, match=message):
         pair.build(case, data.load(case))
-
-
-@pytest.mark.parametrize("seed", after(2, range(800, 815)))
-def test_the_exact_gradient_holds_through_convolutions_and_pooling(seed: int) -> None:
-    r = third_step("convnet", seed)
-    net = r.pair.manual.net
-    params = {n: r.start[n] for n in r.pair.params}
-    masks = {n: r.start[n] for n in net.shapes_of_masks(1) if n in r.start}
-    at = (net, params, r.start["x"], r.start["y"], masks)
-    assert manual.exact_check(*at, r.manual).passed, seed
-    assert manual.exact_check(*at, r.torch).passed, seed
-    for name in ("conv1.weight", "conv2.weight", "conv2.bias"):
-        off = {**r.manual, f"{name}.grad": r.manual[f"{name}.grad"].copy()}
-        off[f"{name}.grad"].flat[np.abs(off[f"{name}.grad"]).argmax()] *= 1 + 1e-8
-        assert manual.exact_check(*at, off).wrong == (name,), seed
-
-
-def test_an_exact_gradient_through_batch_norm_is_refused_before_the_training() -> None:
-    net = pair.build(*drawn("resnet", 1)).manual.net
-    with pytest.raises(InputError, match="batch_norm is neither elementwise"):
-        prepare(net, 1, 10, "float64")
 
 
 NAMED = {

@@ -20,6 +20,8 @@ ROOT = Path(__file__).parent.parent
 NO_TWIN = {
     "bias_variance": "three error rates and two subtractions: no tensor, so nothing for torch",
     "block_gradient": "torch.func carries tangents along a recorded forward itself",
+    "elementary": "autograd knows the way back along each operation",
+    "followed": "autograd records each operation of a forward",
     "checkpoint": "a run on many ranks has to outlive them; by hand a step is a function",
     "correlation": "what torch's convolutions share is in its kernels",
     "course_gates": "torch's own weights are what it maps the course's to",

@@ -10,7 +10,6 @@ import torch
 from torch_parity import manual
 from torch_parity.compare.sources.pair import INITIALIZERS
 from torch_parity.manual.models.step import Tensors
-from torch_parity.torch_ref.distributed.train import parameters
 from torch_parity.torch_ref.models import mlp as network
 
 LR = 1e-3
@@ -132,7 +131,7 @@ def module(p: Problem) -> tuple[torch.nn.Module, torch.nn.Module, torch.optim.Op
     net = network.MLP(p.net.sizes, output="sigmoid" if p.net.binary else "identity")
     net.to(getattr(torch, str(p.x.dtype)))
     with torch.no_grad():
-        for name, tensor in parameters(net).items():
+        for name, tensor in zip(p.net.shapes(), net.parameters(), strict=True):
             tensor.copy_(torch.tensor(p.params[name]))
     criterion = torch.nn.BCELoss() if p.net.binary else torch.nn.CrossEntropyLoss()
     return net, criterion, torch.optim.SGD(net.parameters(), lr=LR)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from torch_parity.compare.gradients.analytic import analytic
+from torch_parity.compare.gradients.own_pair import Arrays, Pair
+from torch_parity.compare.judge.outcome import Answer
 from torch_parity.manual.gradients.gradient_check import (
     Contribution,
     band,
@@ -21,22 +22,36 @@ NOT_ANALYTIC = (
     "the forward does not accept complex numbers, so this check used two-sided differences; for "
     "the exact check, write the forward so that it only compares x.real and otherwise keeps x"
 )
+CANCELLED = (
+    "large numbers cancel in these gradients, so that a difference of this size may be rounding; "
+    "check them at inputs where less cancels"
+)
 
 
 @dataclass(frozen=True)
 class CheckedGradient:
     """method is "exact" or "two-sided"; difference is |g - n| / (|g| + |n|) over all inputs.
 
-    worst are the entries that contribute most to it, where it did not pass.
+    wrong and unjudged name inputs; worst are their entries that contribute most to the difference.
     """
 
     method: str
     difference: float
-    passed: bool
     verdict: str
     wrong: tuple[str, ...]
+    unjudged: tuple[str, ...]
     worst: tuple[Contribution, ...]
     note: str = ""
+
+    @property
+    def outcome(self) -> Answer:
+        """PASS, FAIL, or UNJUDGED where a difference may be rounding as well as a mistake."""
+        return "FAIL" if self.wrong else "UNJUDGED" if self.unjudged else "PASS"
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is a PASS."""
+        return self.outcome == "PASS"
 
     def __str__(self) -> str:
         entries = "".join(
@@ -65,43 +80,41 @@ def check_gradient(
     entry by entry (np.var, np.std and np.linalg.norm as of real numbers). The bound of an entry is
     what its derivative changes by when every input moves by one unit in the last place, up
     or down by chance (which covers kinks, where either slope is right), and DEVIATIONS times the
-    rounding of a sum of its size. Any other forward gets two-sided differences, and passes below
-    1e-7.
+    rounding of a sum of its size. Where numbers cancel that are larger than that, own_pair.py
+    tells rounding from a mistake, or the input is unjudged. Any other forward gets two-sided
+    differences, and passes below 1e-7.
 
     Raises:
         ValueError: inputs are not float64, forward is random, shapes do not fit, or upstream is
             missing.
     """
     at = {name: np.asarray(a) for name, a in inputs.items()}
-    given = _given(forward, backward, at, upstream)
-
-    def cost(moved: Mapping[str, np.ndarray]) -> np.ndarray:
-        out = np.asarray(forward(*(analytic(np.asarray(a)) for a in moved.values())))
-        return np.asarray(out if upstream is None else (upstream * out).sum())
-
-    exact = _complex_step(cost, at)
-    if exact is None or not _analytic(cost, at):
-        expected = numerical_gradient(lambda p: float(cost(p)), at, EPSILON)
-        return _two_sided(given, expected)
-    bounds = _bounds(cost, at, exact)
-    wrong = tuple(n for n, g in given.items() if not np.all(np.abs(g - exact[n]) <= bounds[n]))
+    pair = Pair(forward, backward, None if upstream is None else np.asarray(upstream))
+    given = _given(pair, at)
+    exact = pair.derivative(at)
+    if exact is None or not _analytic(pair, at):
+        return _two_sided(given, pair, at)
+    off = {n: np.abs(g - exact[n]) for n, g in given.items()}
+    bounds = _bounds(pair, at, exact)
+    over = {n: ~(off[n] <= bounds[n]) for n in given}
+    wrong, unjudged = pair.explain(at, off, over)
+    verdict = "right to rounding"
+    if wrong or unjudged:
+        verdict = f"wrong: {', '.join(wrong)}" if wrong else f"unjudged: {', '.join(unjudged)}"
     return CheckedGradient(
         "exact",
         relative_norm(_flat(given), _flat(exact)),
-        not wrong,
-        f"wrong: {', '.join(wrong)}" if wrong else "right to rounding",
+        verdict,
         wrong,
-        tuple(c for n in wrong for c in contributions(n, given[n], exact[n])),
+        unjudged,
+        tuple(c for n in (*wrong, *unjudged) for c in contributions(n, given[n], exact[n])),
+        CANCELLED if unjudged else "",
     )
 
 
-def _given(
-    forward: Callable[..., np.ndarray],
-    backward: Callable[..., Any],
-    inputs: Mapping[str, np.ndarray],
-    upstream: np.ndarray | float | None,
-) -> dict[str, np.ndarray]:
+def _given(pair: Pair, inputs: Arrays) -> Arrays:
     """The gradient of each input by backward, after checks of the arguments."""
+    forward, upstream = pair.forward, pair.upstream
     if not inputs:
         raise ValueError("check_gradient: inputs is empty, so there is nothing to check")
     for name, a in inputs.items():
@@ -119,38 +132,14 @@ def _given(
             f"check_gradient: forward gives {out.shape}, upstream is {came}; give one of the same "
             "shape, none for a single number"
         )
-    made = backward(*inputs.values()) if upstream is None else backward(upstream, *inputs.values())
-    gradients = made if isinstance(made, tuple) else (made,)
+    gradients = pair.gradients(inputs)
     shapes, expected = [np.shape(g) for g in gradients], [a.shape for a in inputs.values()]
     if shapes != expected:
         raise ValueError(f"check_gradient: backward gives {shapes}, expected {expected}")
-    return dict(zip(inputs, (np.asarray(g) for g in gradients), strict=True))
+    return dict(zip(inputs, gradients, strict=True))
 
 
-def _complex_step(
-    cost: Callable[[Mapping[str, np.ndarray]], np.ndarray], inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray] | None:
-    """The derivative by every entry; None if forward does not pass complex numbers on."""
-    slopes = {}
-    for name, a in inputs.items():
-        moved = np.array(a, np.complex128)
-        slopes[name] = np.empty(a.shape)
-        for i in np.ndindex(a.shape):
-            moved[i] = a[i] + 1j * STEP
-            try:
-                out = cost({**inputs, name: moved})
-            except (TypeError, ValueError):
-                return None
-            if not np.iscomplexobj(out):
-                return None
-            slopes[name][i] = out.imag / STEP
-            moved[i] = a[i]
-    return slopes
-
-
-def _analytic(
-    cost: Callable[[Mapping[str, np.ndarray]], np.ndarray], inputs: Mapping[str, np.ndarray]
-) -> bool:
+def _analytic(pair: Pair, inputs: Arrays) -> bool:
     """Whether the complex step gives the derivative: a forward may accept complex numbers and lose
     the derivative, for example in abs. Then differences along a random direction disagree, at this
     point and at a point nearby; at a kink they disagree only at this point."""
@@ -158,36 +147,28 @@ def _analytic(
     for name, a in inputs.items():
         v = np.asarray(rng.normal(size=a.shape))
         aside = a + 1e-2 * np.abs(a).max(initial=1.0) * rng.uniform(-1, 1, a.shape)
-        if not any(_agrees(cost, inputs, name, at, v) for at in (a, aside)):
+        if not any(_agrees(pair, inputs, name, at, v) for at in (a, aside)):
             return False
     return True
 
 
-def _agrees(
-    cost: Callable[[Mapping[str, np.ndarray]], np.ndarray],
-    inputs: Mapping[str, np.ndarray],
-    name: str,
-    at: np.ndarray,
-    v: np.ndarray,
-) -> bool:
+def _agrees(pair: Pair, inputs: Arrays, name: str, at: np.ndarray, v: np.ndarray) -> bool:
+    """Of every number that forward makes: where upstream adds them up, they may cancel."""
     try:
-        above, below = (float(cost({**inputs, name: at + s * v})) for s in (EPSILON, -EPSILON))
-        slope = float(np.imag(cost({**inputs, name: at + 1j * STEP * v}))) / STEP
+        above, below = (pair.made({**inputs, name: at + s * v}) for s in (EPSILON, -EPSILON))
+        slope = np.imag(pair.made({**inputs, name: at + 1j * STEP * v})) / STEP
     except ValueError:  # outside the domain of forward
         return False
-    rounding = 1e-12 * (abs(above) + abs(below)) / EPSILON
-    return abs((above - below) / (2 * EPSILON) - slope) <= 1e-3 * abs(slope) + rounding
+    off = np.linalg.norm((above - below) / (2 * EPSILON) - slope)
+    rounding = 1e-12 * (np.linalg.norm(above) + np.linalg.norm(below)) / EPSILON
+    return bool(off <= 1e-3 * np.linalg.norm(slope) + rounding)
 
 
-def _bounds(
-    cost: Callable[[Mapping[str, np.ndarray]], np.ndarray],
-    inputs: Mapping[str, np.ndarray],
-    exact: Mapping[str, np.ndarray],
-) -> dict[str, np.ndarray]:
+def _bounds(pair: Pair, inputs: Arrays, exact: Arrays) -> Arrays:
     rng = np.random.default_rng(0)
     ways = {n: np.where(rng.random(a.shape) < 0.5, -np.inf, np.inf) for n, a in inputs.items()}
     nudged = [
-        _complex_step(cost, {n: np.nextafter(a, side * ways[n]) for n, a in inputs.items()})
+        pair.derivative({n: np.nextafter(a, side * ways[n]) for n, a in inputs.items()})
         for side in (1, -1)
     ]
     terms = 3 + sum(a.size for a in inputs.values())
@@ -200,18 +181,20 @@ def _bounds(
     return bounds
 
 
-def _two_sided(
-    given: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
-) -> CheckedGradient:
+def _two_sided(given: Arrays, pair: Pair, inputs: Arrays) -> CheckedGradient:
+    """A difference that is no larger than the rounding of two costs may make it is unjudged."""
+    expected = numerical_gradient(lambda p: float(pair.cost(p)), inputs, EPSILON)
     difference = relative_norm(_flat(given), _flat(expected))
-    passed = difference < 1e-7
     each = {n: relative_norm(g, expected[n]) for n, g in given.items()}
-    wrong = () if passed else tuple(n for n, d in each.items() if not d < 1e-7)
-    worst = tuple(c for n in wrong for c in contributions(n, given[n], expected[n]))
-    return CheckedGradient(
-        "two-sided", difference, passed, band(difference), wrong, worst, NOT_ANALYTIC
-    )
+    over = () if difference < 1e-7 else tuple(n for n, d in each.items() if not d < 1e-7)
+    noise = pair.rounding(inputs) / EPSILON
+    unjudged = tuple(n for n in over if np.all(np.abs(given[n] - expected[n]) <= noise))
+    wrong = tuple(n for n in over if n not in unjudged)
+    worst = tuple(c for n in over for c in contributions(n, given[n], expected[n]))
+    verdict = band(difference) if wrong or not over else f"unjudged: {', '.join(unjudged)}"
+    note = CANCELLED if unjudged else NOT_ANALYTIC
+    return CheckedGradient("two-sided", difference, verdict, wrong, unjudged, worst, note)
 
 
-def _flat(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+def _flat(tensors: Arrays) -> np.ndarray:
     return np.concatenate([t.ravel() for t in tensors.values()])

@@ -16,11 +16,12 @@ def torch_cost(
     side: TorchSide, x: np.ndarray, y: np.ndarray, masks: Mapping[str, np.ndarray]
 ) -> Callable[[Mapping[str, Tensor]], Tensor]:
     """cost({W1, b1...}) = loss + penalties, whichever route the penalty's gradient takes."""
-    net = copy.deepcopy(side.net)
+    net = copy.deepcopy(side.net).train()  # batch norm takes the batch's statistics
     for path, name in side.task.names.masks.items():
         if name in masks:
             net.set_submodule(path, FixedDropout(torch.tensor(masks[name])))
-    net.train(bool(masks))
+        else:
+            net.get_submodule(path).eval()
     names = dict(zip(side.parameters, (n for n, _ in net.named_parameters()), strict=True))
     inputs, labels = torch.tensor(x), torch.tensor(y)
 

@@ -4,19 +4,22 @@ NumPy, and against one process with the whole batch."""
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from torch_parity import manual
-from torch_parity.compare import data
+from torch_parity.compare import data, models
+from torch_parity.compare.bounds.precision import is_real
 from torch_parity.compare.case import Case
 from torch_parity.compare.case import load as load_case
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.flow.law import flow
+from torch_parity.compare.flow.law import flow, recorded_forward
 from torch_parity.compare.flow.sharded import of_all_ranks, sharded_flow
 from torch_parity.compare.flow.trace import Tensors, Trace
 from torch_parity.compare.judge.judge import judge_traces
@@ -25,7 +28,8 @@ from torch_parity.compare.judge.report import Report
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.files.trace_file import load
 from torch_parity.compare.sources.pair import Pair
-from torch_parity.torch_ref.distributed.job import Job, read
+from torch_parity.manual.models.step import KeepsStatistics
+from torch_parity.torch_ref.distributed.job import Called, Job, read
 from torch_parity.torch_ref.trace import OPTIMIZERS
 
 # What torch's optimizers call what they remember.
@@ -132,13 +136,17 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
     """The case as a Job of torch_ref, with all defaults filled in.
 
     Raises:
-        InputError: it is of another model than the one that ranks train.
+        InputError: the step of its model depends on how the rows are divided, or on more than a
+            job holds.
     """
     net = sides.manual.net
-    if not isinstance(net, manual.MLP):
-        raise InputError(f"--model {case.model}: ranks train mlp only")
-    if not net.bias:
-        raise InputError("--no-bias: ranks train layers with a bias; leave it out")
+    if isinstance(net, KeepsStatistics):
+        raise InputError(
+            f"--model {case.model}: on many ranks, batch norm takes the mean and the variance of "
+            "each rank's own rows, so that the step is another one for each number of ranks"
+        )
+    if case.model in models.ADDED:
+        raise InputError(f"--model {case.model}: ranks train the models of this package only")
     if sides.schedule:
         raise InputError(f"--schedule {case.schedule}: ranks train with a constant lr only")
     if case.accumulate > 1:
@@ -147,12 +155,14 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
         raise InputError(f"--clip-norm {case.clip_norm:g}: ranks train without clipping only")
     to_rows = sum(rows) / net.m  # a job divides its lambdas by all rows
     return Job(
-        sizes=net.sizes,
-        activation=net.activation,
-        output=net.output,
+        model=case.model,
+        kind=type(net).__name__,
+        choices=_choices(case, sides),
+        called=_called(sides),
+        masks={name: list(shape[1:]) for name, shape in net.shapes_of_masks(1).items()},
+        mask_axes=_mask_axes(case, sides),
         loss=net.loss,
         reduction=cast(Any, net.reduction),
-        negative_slope=net.negative_slope,
         p=case.p,
         l1=net.l1 * to_rows,
         l2=net.l2 * to_rows,
@@ -164,6 +174,51 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
         batch=case.batch,
         seed=case.seed,
         rows=rows,
+    )
+
+
+def _choices(case: Case, sides: Pair) -> dict[str, Any]:
+    """The arguments of torch's module, as json has them."""
+    taken = signature(models.find(case.model).in_torch).parameters
+    known = {**case.model_dump(), **asdict(cast(Any, sides.manual.net))}
+    chosen = {name: known[name] for name in taken if name in known}
+    return {n: list(c) if isinstance(c, tuple) else c for n, c in chosen.items()}
+
+
+def _mask_axes(case: Case, sides: Pair) -> dict[str, list[int]]:
+    """As what each dropout is given lies in memory, from a step of two samples."""
+    found: dict[str, list[int]] = {}
+
+    def look(name: str, given: Tensor) -> None:
+        strides = given.stride()
+        found[name] = sorted(range(given.ndim), key=lambda i: -strides[i])
+
+    module, x = sides.torch.net, sides.manual.net.example(np.random.default_rng(0), 2)[0]
+    handles = [
+        module.get_submodule(path).register_forward_pre_hook(
+            lambda _, args, name=name: look(name, args[0])
+        )
+        for path, name in sides.torch.task.names.masks.items()
+    ]
+    x = x.astype(case.dtype) if is_real(x.dtype) else x
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        module(torch.tensor(x, device=sides.torch.device))
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def _called(sides: Pair) -> Called:
+    names = sides.torch.task.names
+    return Called(
+        parameters=list(sides.manual.net.shapes()),
+        input=names.input,
+        outputs={path: list(made) for path, made in names.outputs.items()},
+        inputs=dict(names.inputs),
+        masks=dict(names.masks),
+        gradient=names.gradient("{}"),
+        loss_gradient=names.loss_gradient("{}"),
+        slot=names.slot("{0}", "{1}"),
     )
 
 
@@ -214,7 +269,7 @@ def _step(
         Trace(whole | of_all_ranks([params | state] * len(ranks)), of_all_ranks(by_hand), nodes),
         Trace(whole | of_all_ranks(begun), of_all_ranks([rank.made for rank in ranks]), nodes),
     )
-    gathered = _gathered([rank.made for rank in ranks], by_torch)
+    gathered = _gathered(net, [rank.made for rank in ranks], by_torch)
     one_flow = flow(net, optimizer, masks)
     alone = {**sides.state, **given[0], **given[1]}
     one_and_all = (
@@ -224,17 +279,20 @@ def _step(
     return RankedStep(step, len(ranks), shards, one_and_all)
 
 
-def _gathered(ranks: list[Tensors], like: Tensors) -> Tensors:
+def _gathered(net: manual.Model, ranks: list[Tensors], like: Tensors) -> Tensors:
     """The tensors of the ranks as one process would have them: their rows one below the other.
 
-    da, dz and dh are left out: a rank's are m / m_r times those of one process. They are judged
-    against the NumPy shards, and through the gradients of the parameters.
+    The gradients of what the forward made are left out: a rank's are m / m_r times those of one
+    process. They are judged against the NumPy shards, and through the gradients of the parameters.
     """
+    made = {n for node in recorded_forward(net, list(net.shapes_of_masks(1))) for n in node.outputs}
+    made -= {"loss"}
+    left_out = {net.names.gradient(name) for name in made}
     gathered = {}
     for name in like:
         parts = [rank[name] for rank in ranks if name in rank]
-        if name[0] in "hza":
+        if name in made and parts[0].shape != like[name].shape:
             gathered[name] = np.concatenate(parts)
-        elif not name.startswith(("da", "dz", "dh")):
+        elif name not in left_out:
             gathered[name] = parts[0]
     return gathered

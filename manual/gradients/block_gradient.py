@@ -6,12 +6,17 @@ are added up. Of a linear layer z = x W^T + b it is used that z_si depends on ro
 slope x_sj; so
 
     dW = (dC/dz).T @ x,    db = its sum over samples,    dx = dC/dz @ W.
+
+An operation that is neither elementwise nor a function of each row (batch norm, which mixes
+samples; an LSTM, attention) is followed through the steps of its own forward (followed.py).
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
+from torch_parity.manual.gradients.followed import FollowedRun
 from torch_parity.manual.gradients.image_rows import (
     CONVOLUTIONS,
     ImageRows,
@@ -24,7 +29,9 @@ from torch_parity.manual.gradients.tangents import (
     FUNCTION_ROUNDOFF,
     ROUNDOFF,
     Uncertain,
+    exactly,
     is_elementwise,
+    is_of_rows,
     slopes_of,
     uncertain_slopes,
 )
@@ -54,13 +61,14 @@ class BlockGradient:
         self.calls = tape.calls
         self.variances: dict[int, np.ndarray] = {}
         self.slopes: dict[tuple[int, int], Uncertain] = {}
+        self.followed: dict[int, FollowedRun] = {}
         self.arranged: dict[int, ImageRows | None] = {id(c): image_rows(c) for c in self.calls}
         moved = {id(at[name]) for name in params}
         for call in self.calls:
             if not moved.isdisjoint(map(id, call.inputs)):
                 moved |= {id(out) for out in call.outputs}
         last = self.calls[-1]
-        ends = last.outputs[0] is output and len(last.inputs) == 1
+        ends = last.outputs[0] is output and len(last.inputs) == 1 and np.ndim(output) == 2
         for call in self.calls[:-1] if ends else self.calls:
             self._forward(call, moved)
         self.arriving: dict[int, Uncertain] = {}
@@ -70,13 +78,11 @@ class BlockGradient:
         found = {name: self.arriving.get(id(at[name])) for name in params}
         self.gradients = {name: g for name, g in found.items() if g is not None}
 
-    def _variance(self, tensor: np.ndarray) -> np.ndarray:
-        return self.variances.get(id(tensor), np.zeros(()))
+    def _full_variance(self, tensor: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(self.variances.get(id(tensor), np.zeros(())), tensor.shape)
 
     def _forward(self, call: Call, moved: set[int]) -> None:
         """How far rounding may have moved the output, and the slopes for what may move."""
-        if len(call.outputs) > 1:
-            raise _neither(call.operation)
         out, arranged = np.asarray(call.outputs[0]), self.arranged[id(call)]
         if call.operation in LINEAR:
             W, *bias = map(np.asarray, call.inputs[1:])
@@ -87,8 +93,8 @@ class BlockGradient:
             self.variances[id(call.outputs[0])] = made
             return
         if arranged is not None:
-            z = self._rows(call)
-            slopes = self._slopes(of_each_row(call), z.value, z.variance, call.operation)
+            z, f = self._rows(call), of_each_row(call)
+            slopes = self._slopes(f, z.value, z.variance, is_elementwise(f, z.value))
             if call.operation == "max_pool2d":
                 slopes = at_ties(slopes, z.value, DEVIATIONS * np.sqrt(z.variance))
             self.slopes[id(call), 0] = slopes
@@ -98,39 +104,52 @@ class BlockGradient:
                 arranged.output(rows) + (FUNCTION_ROUNDOFF * out) ** 2
             )
             return
-        variance = (FUNCTION_ROUNDOFF * out) ** 2
-        for i, tensor in enumerate(call.inputs):
-            if id(tensor) not in moved:
-                continue
-            own = np.broadcast_to(self._variance(tensor), tensor.shape)
-            slopes = self._slopes(_function(call, i), np.asarray(tensor), own, call.operation)
-            self.slopes[id(call), i] = slopes
-            steep = (np.abs(slopes.value) + slopes.jump) ** 2
-            if slopes.value.ndim > own.ndim:
-                variance = variance + (own[:, None] @ steep)[:, 0]
-            else:
-                variance = variance + own * steep
-        self.variances[id(call.outputs[0])] = variance
+        moving = [i for i, x in enumerate(call.inputs) if id(x) in moved]
+        if len(moving) == 1 and len(call.outputs) == 1 and self._by_entry_or_row(call, moving[0]):
+            return
+        if moving:
+            of = {i: self._full_variance(call.inputs[i]) for i in moving}
+            self.followed[id(call)] = run = _followed(call, of)
+            variances = [step.variance for step in run.outputs]
+        else:
+            variances = [(FUNCTION_ROUNDOFF * np.asarray(a)) ** 2 for a in call.outputs]
+        self.variances |= {id(a): v for a, v in zip(call.outputs, variances, strict=True)}
+
+    def _by_entry_or_row(self, call: Call, i: int) -> bool:
+        """Whether the call treats each entry of its input i alone, or each row; then its slopes."""
+        f, z = _function(call, i), np.asarray(call.inputs[i])
+        own = self._full_variance(call.inputs[i])
+        elementwise = is_elementwise(f, z)
+        if not elementwise and not is_of_rows(f, z):
+            return False
+        self.slopes[id(call), i] = slopes = self._slopes(f, z, own, elementwise)
+        steep = (np.abs(slopes.value) + slopes.jump) ** 2
+        through_rows = slopes.value.ndim > own.ndim
+        variance = (own[:, None] @ steep)[:, 0] if through_rows else own * steep
+        out = np.asarray(call.outputs[0])
+        self.variances[id(call.outputs[0])] = (FUNCTION_ROUNDOFF * out) ** 2 + variance
+        return True
 
     def _rows(self, call: Call) -> Uncertain:
         """What a call reads, as rows: its first input, or what its windows see of it."""
-        x = np.asarray(call.inputs[0])
-        variance = np.broadcast_to(self._variance(call.inputs[0]), x.shape)
+        x, variance = np.asarray(call.inputs[0]), self._full_variance(call.inputs[0])
         z, arranged = Uncertain(x, variance, np.zeros(())), self.arranged[id(call)]
         return arranged.read(z) if arranged else z
 
     def _slopes(
-        self, f: Function, z: np.ndarray, variance: np.ndarray, operation: str
+        self, f: Function, z: np.ndarray, variance: np.ndarray, elementwise: bool
     ) -> Uncertain:
-        elementwise = is_elementwise(f, z)
-        if not elementwise and (z.ndim != 2 or np.ndim(f(z)) > 2):
-            raise _neither(operation)
         slopes = uncertain_slopes(f, z, variance, elementwise)
         self.kinks += int(np.count_nonzero(slopes.jump))
         return slopes
 
     def _backward(self, call: Call) -> None:
         """From the gradient of what the call made to those of what it read."""
+        if id(call) in self.followed:
+            of_outputs = [self.arriving.get(id(out)) for out in call.outputs]
+            for i, share in self.followed[id(call)].back(of_outputs).items():
+                self._arrive(call.inputs[i], share)
+            return
         arrived = self.arriving.get(id(call.outputs[0]))
         if arrived is None:
             return
@@ -141,9 +160,8 @@ class BlockGradient:
             weights = np.asarray(W).reshape(len(W), -1)
             read = arrived.times(weights.T)
             self._arrive(x, arranged.spread(read) if arranged else read)
-            dW = _weights(arrived, self._rows(call))
-            parts = (dW.value, dW.variance, dW.jumps)
-            self._arrive(W, Uncertain(*(a.reshape(W.shape) for a in parts)))
+            dW = arrived.arranged(np.transpose).product(self._rows(call))
+            self._arrive(W, dW.arranged(lambda a: a.reshape(W.shape)))
             for b in bias:
                 self._arrive(b, _bias(arrived))
             return
@@ -167,6 +185,12 @@ class BlockGradient:
         """
         net, plain = self.net, np.asarray(z)
         loss, _ = find(net.loss)
+        if plain.ndim > 2:
+            of = {0: self._full_variance(z)}
+            run = FollowedRun(partial(loss, reduction="none"), (plain, y), of)
+            (losses,) = run.outputs
+            self._arrive(z, run.back([exactly(np.ones(losses.value.shape))])[0])
+            return losses.value.size
         activation: Function = _function(last, 0) if last is not None else lambda rows: rows
         a = activation(plain)
         of_entries = loss(a, y, reduction="none").shape == a.shape
@@ -180,7 +204,7 @@ class BlockGradient:
 
         on_probabilities = net.loss == "binary_cross_entropy"
         at = plain.astype(np.longdouble) if on_probabilities else plain
-        variance = np.broadcast_to(self._variance(z), plain.shape)
+        variance = self._full_variance(z)
         slopes = uncertain_slopes(each_loss, at, variance, elementwise)
         if of_entries and not by_entry:
             # backward multiplies the loss's slopes by those of a row, whose sum may cancel
@@ -195,11 +219,16 @@ class BlockGradient:
         return int(loss(a, y, reduction="none").size)
 
 
-def _neither(operation: str) -> ValueError:
-    return ValueError(
-        f"exact_gradient: {operation} is neither elementwise nor a function of each row; use "
-        "complex_step_gradient"
-    )
+def _followed(call: Call, variances: Mapping[int, np.ndarray]) -> FollowedRun:
+    forward, _ = find(call.operation)
+    inputs = [np.asarray(x) for x in call.inputs]
+    try:
+        return FollowedRun(partial(forward, **call.options), inputs, variances)
+    except ValueError as error:
+        raise ValueError(
+            f"exact_gradient: {call.operation} is neither elementwise nor a function of each row, "
+            f"and {error}; use complex_step_gradient"
+        ) from None
 
 
 def _function(call: Call, which: int) -> Function:
@@ -233,12 +262,6 @@ def _on_probabilities(
         slopes.variance + (lost * np.abs(slopes.value)) ** 2,
         share / 2,
     )
-
-
-def _weights(dz: Uncertain, x: Uncertain) -> Uncertain:
-    """dW = dz.T @ x"""
-    variance = dz.rounded(len(x.value)).T @ x.value**2 + (dz.value**2).T @ x.variance
-    return Uncertain(dz.value.T @ x.value, variance, dz.jumps.T @ np.abs(x.value))
 
 
 def _bias(dz: Uncertain) -> Uncertain:

@@ -51,13 +51,16 @@ def exact_gradient(
 
     Raises:
         ValueError: anything is not float64, there is no sample, the masks are still to be drawn, or
-            the model has an operation that mixes samples.
+            the model has an operation that cannot be followed (followed.py).
     """
     _require_fixed(masks)
     _require_float64({**params, "x": x, **masks})
     if not len(x):
         raise ValueError("exact_gradient: x holds no sample, so nothing would be checked")
     blocks = [BlockGradient(net, params, x[s], y[s], _rows(masks, s)) for s in _parts(net, len(x))]
+    if len(blocks) > 1 and any(b.followed for b in blocks):
+        # what is followed may mix samples, as batch norm does
+        blocks = [BlockGradient(net, params, x, y, masks)]
     samples = sum(b.losses for b in blocks)
     weight = float(np.imag(_reduced(net, samples, len(x))) / STEP) / samples
     kinks = sum(b.kinks for b in blocks)

@@ -35,16 +35,16 @@ class ImageRows:
 
     def read(self, image: Uncertain) -> Uncertain:
         """What each row reads of an image                          # [m, c, h, w] -> [rows, n]"""
-        return _each(lambda a: np.append(a.ravel(), 0.0)[self.gathered], image)
+        return image.arranged(lambda a: np.append(a.ravel(), 0.0)[self.gathered])
 
     def spread(self, rows: Uncertain) -> Uncertain:
         """Each number's gradient added up where it was gathered    # [rows, n] -> [m, c, h, w]"""
         rounded = Uncertain(rows.value, rows.rounded(self.gathered.shape[1]), rows.jump)
-        return _each(self._added, rounded)
+        return rounded.arranged(self._added)
 
     def of_output(self, out: Uncertain) -> Uncertain:
         """The results of each row                                # [m, c', h', w'] -> [rows, k]"""
-        return _each(lambda a: a.ravel()[self.made], out)
+        return out.arranged(lambda a: a.ravel()[self.made])
 
     def output(self, results: np.ndarray) -> np.ndarray:
         """The other way round                                    # [rows, k] -> [m, c', h', w']"""
@@ -59,17 +59,16 @@ class ImageRows:
         return sums[:size].reshape(self.shape)
 
 
-def _each(arranged: Callable[[np.ndarray], np.ndarray], u: Uncertain) -> Uncertain:
-    parts = (u.value, np.broadcast_to(u.variance, u.value.shape), u.jumps)
-    return Uncertain(*map(arranged, parts))
-
-
 def image_rows(call: Call) -> ImageRows | None:
     """How a call's first input is read, where the call is a convolution in one group, a pooling
-    without padding, a mean of each channel or a change of shape; None for any other."""
+    without padding, a mean of each channel, a change of shape or a linear layer of sequences; None
+    for any other."""
     x, out = (np.asarray(a) for a in (call.inputs[0], call.outputs[0]))
     places, made = (np.arange(a.size).reshape(a.shape) for a in (x, out))
     options = call.options
+    if call.operation in ("linear", "linear_no_bias") and x.ndim > 2:
+        by_row = made.reshape(-1, out.shape[-1])
+        return ImageRows(x.shape, places.reshape(-1, x.shape[-1]), by_row, out.shape)
     if call.operation == "reshape":
         return ImageRows(x.shape, places.reshape(-1, 1), made.reshape(-1, 1), out.shape)
     if call.operation == "adaptive_avg_pool2d" and out.shape[2:] == (1, 1):

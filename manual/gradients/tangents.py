@@ -44,6 +44,21 @@ class Uncertain:
         jump = self.jump @ np.abs(weights).T if self.jump.any() else np.zeros(variance.shape)
         return Uncertain(self.value @ weights.T, variance, jump)
 
+    def product(self, other: "Uncertain") -> "Uncertain":
+        """self @ other, both rounded              # [..., m, k], [..., k, n] -> [..., m, n]"""
+        variance = self.rounded(self.value.shape[-1]) @ other.value**2
+        variance = variance + self.value**2 @ other.variance
+        jump = np.zeros(())
+        if self.jump.any() or other.jump.any():
+            jump = self.jumps @ np.abs(other.value)
+            jump = jump + (np.abs(self.value) + self.jumps) @ other.jumps
+        return Uncertain(self.value @ other.value, variance, jump)
+
+    def arranged(self, arrange: Callable[[np.ndarray], np.ndarray]) -> "Uncertain":
+        """The same numbers in other places, or added up there."""
+        variance = np.broadcast_to(self.variance, self.value.shape)
+        return Uncertain(*map(arrange, (self.value, variance, self.jumps)))
+
     @property
     def jumps(self) -> np.ndarray:
         """The jump of every entry."""
@@ -112,6 +127,15 @@ def is_elementwise(f: Rows, z: np.ndarray) -> bool:
     sizes = 2.0 ** np.random.default_rng(0).integers(0, 60, z.shape)
     moved, expected = np.imag(f(z + 1j * STEP * sizes)), np.imag(everywhere) * sizes
     return np.array_equal(moved, expected, equal_nan=True)
+
+
+def is_of_rows(f: Rows, z: np.ndarray) -> bool:
+    """Whether f makes a row, or a number, of each row alone: it then makes the same of the first
+    row where there are no others."""
+    if z.ndim != 2 or not len(z):
+        return False
+    made = np.asarray(f(z))
+    return made.ndim in (1, 2) and len(made) == len(z) and np.array_equal(f(z[:1]), made[:1])
 
 
 def uncertain_slopes(f: Rows, z: np.ndarray, variance: np.ndarray, elementwise: bool) -> Uncertain:

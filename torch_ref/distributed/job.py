@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load, save
@@ -24,23 +24,61 @@ from torch_parity.torch_ref.distributed.files import (
     write,
     write_record,
 )
+from torch_parity.torch_ref.trace import Names
 
 Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Called:
+    """What the tensors of a step are called, as in trace.Names; parameters in the module's order.
+
+    gradient, loss_gradient and slot are patterns such as "d{}" and "{}.grad".
+    """
+
+    parameters: list[str]
+    input: str
+    outputs: dict[str, list[str]]
+    inputs: dict[str, str]
+    masks: dict[str, str]
+    gradient: str
+    loss_gradient: str
+    slot: str
+
+    def names(self) -> Names:
+        """As trace.py takes them."""
+        return Names(
+            input=self.input,
+            outputs={path: tuple(made) for path, made in self.outputs.items()},
+            masks=self.masks,
+            gradient=self.gradient.format,
+            loss_gradient=self.loss_gradient.format,
+            slot=self.slot.format,
+            of_micro_batch="{}_m{}".format,
+            unclipped="{}_unclipped".format,
+            inputs=self.inputs,
+        )
 
 
 @dataclass(frozen=True)
 class Job:
     """rows holds the number of samples of each shard, m their sum; options are the optimizer's.
 
+    model is the name of a file in torch_ref/models, and choices are the arguments of its class;
+    masks hold the shape of each dropout mask of one sample, in the order in which they are drawn;
+    mask_axes the axes of the whole mask as they lie in memory, where the draws follow each other:
+    what an LSTM returns has time before the samples.
     batch is the greatest number of samples in a step, over all ranks.
     """
 
-    sizes: tuple[int, ...]
-    activation: str
-    output: str
+    model: str
+    kind: str
+    choices: dict[str, Any]
+    called: Called
+    masks: dict[str, list[int]]
+    mask_axes: dict[str, list[int]]
     loss: str
     reduction: Literal["mean", "sum", "batchmean"]
-    negative_slope: float
     p: float
     l1: float
     l2: float
@@ -105,7 +143,7 @@ def read(folder: Path) -> Job:
     """
     check(folder, ["job.json"])
     values = json.loads((folder / "job.json").read_text())
-    return Job(**values | {"sizes": tuple(values["sizes"]), "rows": tuple(values["rows"])})
+    return Job(**values | {"called": Called(**values["called"]), "rows": tuple(values["rows"])})
 
 
 def check(folder: Path, names: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 torch_ref/distributed/train.py puts these into DistributedDataParallel and FSDP2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -90,24 +90,24 @@ class PenaltyOfParts(Penalty):
 
 class OwnGradients(ExitStack):
     """While open, keeps each parameter's gradient from this rank's rows, as it is before the
-    all-reduce: dW1_own, db1_own..."""
+    all-reduce, under its name in `called`: by path of the parameter, such as z1.weight: dW1_own."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, called: Mapping[str, str]) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.called = net, called
         self.tensors: Tensors = {}
 
     def __enter__(self) -> Self:
-        for name, module in self.net.named_children():
-            if isinstance(module, nn.Linear):
-                hook = partial(self._watch, name.removeprefix("z"))
+        for path, module in self.net.named_modules():
+            if any(True for _ in module.parameters(recurse=False)):
+                hook = partial(self._watch, f"{path}." if path else "")
                 self.enter_context(module.register_forward_hook(hook))
         return self
 
-    def _watch(self, layer: str, module: nn.Linear, args: tuple[Tensor], out: Tensor) -> None:
+    def _watch(self, path: str, module: nn.Module, args: tuple[Tensor], out: Any) -> None:
         """Attach the hooks in the forward pass: only there FSDP2 has the whole parameter."""
-        for name, parameter in ((f"dW{layer}_own", module.weight), (f"db{layer}_own", module.bias)):
-            hook = partial(self._keep, name)
+        for name, parameter in module.named_parameters(recurse=False):
+            hook = partial(self._keep, self.called[path + name])
             self.enter_context(parameter.register_hook(hook))  # type: ignore[no-untyped-call]
 
     def _keep(self, name: str, gradient: Tensor) -> None:

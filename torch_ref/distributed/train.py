@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -37,7 +38,6 @@ from torch_parity.torch_ref.distributed.over_ranks import (
     whole_tensor,
 )
 from torch_parity.torch_ref.losses.regularization import parameter_groups
-from torch_parity.torch_ref.models.mlp import MLP
 from torch_parity.torch_ref.operations import find
 from torch_parity.torch_ref.ops.dropout import FixedDropout
 from torch_parity.torch_ref.trace import OPTIMIZERS, Names, Task, memory, recorded_step
@@ -48,6 +48,7 @@ class Trainer:
 
     def __init__(self, folder: Path, job: Job, fsdp: bool) -> None:
         self.job, self.rank, self.world = job, dist.get_rank(), dist.get_world_size()
+        self.names = job.called.names()
         if self.world > len(job.rows):
             raise SystemExit(
                 f"{folder} has {len(job.rows)} shards, too few for {self.world} ranks; start fewer "
@@ -97,15 +98,17 @@ class Trainer:
         x, y = self._rows(number)
         self._draw_masks(m, begin, end)
         given = self.state()
-        with OwnGradients(self.net) as own:
+        gradients = (f"{self.names.gradient(name)}_own" for name in self.job.called.parameters)
+        paths = (path for path, _ in self.net.named_parameters())
+        with OwnGradients(self.net, dict(zip(paths, gradients, strict=True))) as own:
             task = Task(
                 self.net,
-                parameters(self.net),
+                self.parameters(),
                 self.criterion,
                 self.optimizer,
                 self.read,
                 self.penalty,
-                names(self.net),
+                self.names,
                 self.wrapper,
             )
             made, masks = recorded_step(task, x, y)
@@ -116,9 +119,13 @@ class Trainer:
 
     def state(self) -> Tensors:
         """Copies of the parameters and of the optimizer's memory."""
-        params = parameters(self.net)
+        params = self.parameters()
         kept = {name: p.detach().clone() for name, p in params.items()}
-        return kept | memory(self.optimizer, self.read, params, names(self.net))
+        return kept | memory(self.optimizer, self.read, params, self.names)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Under the job's names: W1, b1..., or head.weight, head.bias... ."""
+        return dict(zip(self.job.called.parameters, self.net.parameters(), strict=True))
 
     def _rows(self, step: int) -> tuple[Tensor, Tensor]:
         parts = [
@@ -132,11 +139,15 @@ class Trainer:
     def _draw_masks(self, m: int, begin: int, end: int) -> None:
         """Draw the masks as nn.Dropout does in one process, in the order of the layers; on the CPU,
         whose generator gives the same numbers on every machine."""
-        dropouts = [layer for layer in self.net if isinstance(layer, FixedDropout)]
-        for layer, n in zip(dropouts, self.job.sizes[1:], strict=False):
-            ones = torch.ones(m, n, dtype=getattr(torch, self.job.dtype))
-            mask = nn.functional.dropout(ones, self.job.p)[begin:end]
-            layer.mask = mask.to(self.device)
+        paths = {name: path for path, name in self.names.masks.items()}
+        for name, shape in self.job.masks.items():
+            layer = self.net.get_submodule(paths[name])
+            if isinstance(layer, FixedDropout):
+                axes, sizes = self.job.mask_axes[name], (m, *shape)
+                ones = torch.ones([sizes[i] for i in axes], dtype=getattr(torch, self.job.dtype))
+                drawn = nn.functional.dropout(ones, self.job.p)
+                mask = drawn.permute([axes.index(i) for i in range(len(axes))])[begin:end]
+                layer.mask = mask.contiguous().to(self.device)
 
 
 def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -> None:
@@ -167,7 +178,7 @@ def train(folder: Path, fsdp: bool = False, traces: int = 0, every: int = 100) -
             given, made = trainer.step(step)
             if step <= traces:
                 _write_trace(folder, step, trainer.rank, whole(given), whole(made))
-            numbers = _curves(made, list(parameters(trainer.net)))
+            numbers = _curves(made, trainer.names, job.called.parameters)
             if curves:
                 for tag, value in numbers.items():
                     curves.add_scalar(tag, value, step)
@@ -193,45 +204,26 @@ def _device() -> torch.device:
     return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
 
 
-def parameters(net: nn.Module) -> dict[str, nn.Parameter]:
-    """Under the course's names: W1, b1, W2, b2..."""
-    kinds = {"weight": "W", "bias": "b"}
-    split = ((name.split("."), p) for name, p in net.named_parameters())
-    return {kinds[kind] + child.removeprefix("z"): p for (child, kind), p in split}
-
-
-def names(net: nn.Module) -> Names:
-    """The names of the other tensors, also the course's: h0, z1, a1, h1, dz1, mask1, vW1..."""
-    children = [name for name, _ in net.named_children()]
-    return Names(
-        input="h0",
-        outputs={name: (name,) for name in children},
-        masks={name: f"mask{name[1:]}" for name in children if name.startswith("h")},
-        gradient=lambda name: f"d{name}",
-        loss_gradient=lambda name: f"d{name}_loss",
-        slot=lambda slot, name: f"{slot}{name}",
-    )
-
-
-def _network(folder: Path, job: Job) -> MLP:
+def _network(folder: Path, job: Job) -> nn.Module:
     """The network with the job's parameters, and a FixedDropout in the place of each nn.Dropout."""
-    net = MLP(job.sizes, job.activation, job.output, job.negative_slope, p=job.p)
+    models = import_module(f"torch_parity.torch_ref.models.{job.model}")
+    net: nn.Module = getattr(models, job.kind)(**job.choices)
     net.to(getattr(torch, job.dtype))
-    for name, module in list(net.named_children()):
+    for path, module in list(net.named_modules()):
         if isinstance(module, nn.Dropout):
-            setattr(net, name, FixedDropout(torch.ones(1)))
+            net.set_submodule(path, FixedDropout(torch.ones(1)))
     start = load_file(folder / "start.safetensors")
     with torch.no_grad():
-        for name, p in parameters(net).items():
+        for name, p in zip(job.called.parameters, net.parameters(), strict=True):
             p.copy_(start[name])
     return net
 
 
-def _curves(made: Tensors, params: list[str]) -> dict[str, float]:
+def _curves(made: Tensors, names: Names, params: list[str]) -> dict[str, float]:
     """The same tags as `parity train`'s."""
     numbers = {f"{name}/batch": made[name] for name in ("loss", "cost") if name in made}
     for name in params:
-        numbers[f"gradient_norm/{name}"] = made["d" + name].norm()
+        numbers[f"gradient_norm/{name}"] = made[names.gradient(name)].norm()
         numbers[f"weight_norm/{name}"] = made[name].norm()
     return {tag: float(t) for tag, t in whole(numbers).items()}
 
