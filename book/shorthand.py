@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from book import blocks, computed, source
+from book.course import Named, headings, named
 from book.words import WORDS
 from torch_parity.compare import causes
 from torch_parity.compare.causes import CATALOGUE
@@ -78,23 +79,19 @@ def twins(here: Here, arguments: str) -> str:
     """Two columns: PATH: names | PATH: names."""
     columns = []
     for label, wanted in zip(("by hand", "in torch"), arguments.split("|"), strict=True):
-        path, names = _file_and_names(wanted)
-        head = f"**{here.word(label)}** [`{path}`]({here.to(path)})"
-        body = fenced(source.excerpt(path, names), "python")
+        of = named(wanted)
+        head = f"**{here.word(label)}** [`{of.path}`]({here.to(of.path)})"
+        body = fenced(source.excerpt(of.path, of.names), "python")
         columns.append(f"<div markdown>\n{head}\n\n{body}\n</div>")
     return '<div class="twins" markdown>\n' + "\n".join(columns) + "\n</div>"
 
 
 def code(here: Here, arguments: str) -> str:
     """One file, or some of its definitions: PATH or PATH: names."""
-    path, names = _file_and_names(arguments)
-    language = {".c": "c", ".toml": "toml"}.get(Path(path).suffix, "python")
-    return f"[`{path}`]({here.to(path)})\n\n{fenced(source.excerpt(path, names), language)}"
-
-
-def _file_and_names(text: str) -> tuple[str, list[str]]:
-    path, _, names = text.strip().partition(":")
-    return path.strip(), [name.strip() for name in names.split(",") if name.strip()]
+    of = named(arguments)
+    language = {".c": "c", ".toml": "toml"}.get(Path(of.path).suffix, "python")
+    shown = fenced(source.excerpt(of.path, of.names), language)
+    return f"[`{of.path}`]({here.to(of.path)})\n\n{shown}"
 
 
 def tables(here: Here, arguments: str) -> str:
@@ -185,6 +182,32 @@ def lessons(here: Here, arguments: str) -> str:
     return "\n".join(lines)
 
 
+def course(here: Here, arguments: str) -> str:
+    """Every statement of the notes with what runs it, heading by heading."""
+    columns = ("statement", "by hand", "in torch", "lesson", "test")
+    head = "| | " + " | ".join(here.word(column) for column in columns) + " |"
+    parts = []
+    for heading in headings():
+        title = heading.notes if here.language == "zh" else heading.en
+        parts.append(f"## {title}\n\n{head}\n|{' --- |' * (len(columns) + 1)}")
+        for s in heading.statements:
+            cells = (
+                s.at,
+                _cell(s.zh if here.language == "zh" else s.en),
+                _links(here, s.by_hand),
+                _links(here, s.in_torch) or here.word("nothing"),
+                f"[{s.lesson}]({here.to(f'docs/lessons/{s.lesson}.md')})",
+                _links(here, s.tests),
+            )
+            parts[-1] += f"\n| {' | '.join(cells)} |"
+    return "\n\n".join(parts)
+
+
+def _links(here: Here, files: tuple[Named, ...]) -> str:
+    """Each name, as a link to its file."""
+    return ", ".join(f"[`{name}`]({here.to(of.path)})" for of in files for name in of.names)
+
+
 def catalogue(here: Here, arguments: str) -> str:
     """Every cause, kind by kind."""
     with (ROOT / "docs" / "sources.toml").open("rb") as file:
@@ -243,6 +266,6 @@ EXPAND: dict[str, Callable[[Here, str], str]] = {
     f.__name__: f
     for f in (
         *(twins, code, tables, picture, conclusion, mistakes, output),
-        *(lessons, catalogue, operations, reference, written),
+        *(lessons, course, catalogue, operations, reference, written),
     )
 }

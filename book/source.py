@@ -2,6 +2,7 @@
 
 import ast
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,7 +39,7 @@ def definitions(path: str) -> dict[str, Definition]:
     return found
 
 
-def excerpt(path: str, names: list[str]) -> str:
+def excerpt(path: str, names: Sequence[str]) -> str:
     """The definitions of these names, word for word; the whole file if there are none.
 
     Raises:

@@ -8,6 +8,10 @@ WORDS = {
         "torch remedy": "Right in torch",
         "judge": "What the judge says",
         "met": "Met by others",
+        "statement": "statement",
+        "lesson": "lesson",
+        "test": "test",
+        "nothing": "none",
     },
     "zh": {
         "by hand": "手写（NumPy）",
@@ -16,5 +20,9 @@ WORDS = {
         "torch remedy": "torch 的正确写法",
         "judge": "裁判的原话",
         "met": "他人的遭遇",
+        "statement": "笔记中的说法",
+        "lesson": "课程",
+        "test": "测试",
+        "nothing": "无",
     },
 }

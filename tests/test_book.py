@@ -20,7 +20,12 @@ from torch_parity.lessons import LESSONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-BOTH = ("index", "numpy-to-pytorch", "lessons/index")  # in both languages, beside the lessons
+BOTH = (
+    "index",
+    "course",
+    "numpy-to-pytorch",
+    "lessons/index",
+)  # in both languages, beside the lessons
 
 
 def written() -> set[str]:
