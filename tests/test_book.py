@@ -16,6 +16,7 @@ from torch_parity import manual
 from torch_parity.compare import causes
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.models import model_names
 from torch_parity.lessons import LESSONS
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,15 @@ def test_lessons_and_table_are_there_in_both_languages() -> None:
     for name in BOTH:
         assert (DOCS / f"{name}.md").is_file()
         assert (DOCS / f"{name}.zh.md").is_file()
+
+
+def test_every_model_has_its_page_and_picture_in_both_languages() -> None:
+    for name in model_names():
+        for page in (f"{name}.md", f"{name}.zh.md"):
+            text = (DOCS / "models" / page).read_text("utf-8")
+            assert f"]({name}.png)" in text, page
+            assert f"<!-- code: examples/plain/{name}.py -->" in text, page
+        assert (DOCS / "models" / f"{name}.png").is_file()
 
 
 # of manual's names, those that compute nothing
