@@ -9,6 +9,7 @@ from typing import Any
 
 from book import blocks, computed, source
 from book.course import Named, headings, named
+from book.reference import fields_of_a_case, names_of
 from book.words import WORDS
 from torch_parity.compare import causes
 from torch_parity.compare.causes import CATALOGUE
@@ -230,18 +231,13 @@ def _entry(here: Here, cause: Cause, met: dict[str, list[dict[str, str]]]) -> st
 
 
 def reference(here: Here, arguments: str) -> str:
-    """The public names of a package, file by file, with signatures and docstrings as they stand:
-    most are equations, which are no Markdown."""
-    parts, file = [], ""
-    for found in sorted(source.public(arguments), key=lambda d: d.path):
-        if found.path != file:
-            file = found.path
-            parts.append(f"## {file}\n\n[source]({here.to(file)})")
-        shown = fenced(found.signature, "python")
-        parts.append(f"### {found.name} {{#{arguments}.{found.name}}}\n\n{shown}")
-        if found.text:
-            parts.append(fenced(found.text))
-    return "\n\n".join(parts)
+    """The public names of a package, with signatures and docstrings."""
+    return names_of(arguments, here.to)
+
+
+def case_fields(here: Here, arguments: str) -> str:
+    """Every field of Case."""
+    return fields_of_a_case()
 
 
 def operations(here: Here, arguments: str) -> str:
@@ -266,6 +262,6 @@ EXPAND: dict[str, Callable[[Here, str], str]] = {
     f.__name__: f
     for f in (
         *(twins, code, tables, picture, conclusion, mistakes, output),
-        *(lessons, course, catalogue, operations, reference, written),
+        *(lessons, course, catalogue, operations, reference, case_fields, written),
     )
 }

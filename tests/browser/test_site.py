@@ -97,6 +97,56 @@ def test_the_language_switch_leads_to_the_same_page(browser: Browser, site: Path
     assert to == (site / "zh" / "lessons" / "dropout.html").as_uri()
 
 
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("page", ["lessons/residual.html", "zh/models/gpt.html"])
+def test_code_side_by_side_is_not_clipped(
+    browser: Browser, site: Path, page: str, width: int
+) -> None:
+    show(browser, site / page, width)
+    wider = """return [...document.querySelectorAll('.twins pre > code')].map(
+        e => e.scrollWidth - e.clientWidth)"""
+    assert set(browser.run(wider)) == {0}
+    browser.run("document.querySelector('.twins pre > code').style.whiteSpace = 'pre'")
+    assert browser.run(wider)[0] > 0, "this test sees a line that is too long"
+
+
+@pytest.mark.parametrize("width", [DESK, 1900])
+@pytest.mark.parametrize("page", ["judge.html", "zh/lessons/dropout.html"])
+def test_lines_of_text_are_no_longer_than_can_be_read(
+    browser: Browser, site: Path, page: str, width: int
+) -> None:
+    """80 letters, or 40 characters of Chinese, are some 680 pixels at this size."""
+    show(browser, site / page, width)
+    lines = boxes(browser, "article > :is(p, ul, ol):not(:has(img))")
+    assert len(lines) > 10
+    assert max(line["width"] for line in lines) <= 680
+    assert max(box["width"] for box in boxes(browser, "article pre")) > 800
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("page", ["index.html", "zh/index.html"])
+def test_home_has_a_picture_and_three_ways_in(
+    browser: Browser, site: Path, page: str, width: int
+) -> None:
+    show(browser, site / page, width)
+    (picture,) = boxes(browser, "article img")
+    assert picture["width"] > 300
+    assert "pip install" in " ".join(texts(browser, "article > p"))
+    ways = boxes(browser, ".ways > ul > li")
+    assert len(ways) == len(texts(browser, ".ways h3")) == 3
+    assert len({way["top"] for way in ways}) == (3 if width == PHONE else 1)
+    assert fits(browser)
+
+
+def test_the_reference_has_a_heading_for_each_function(browser: Browser, site: Path) -> None:
+    anchor = "#torch_parity.manual.conv2d_backward"
+    show(browser, site / "reference" / "manual.html", DESK, anchor)
+    headings = [text.rstrip("¶") for text in texts(browser, "h3")]
+    assert {"conv2d", "conv2d_backward", "adam", "MLP"} <= set(headings)
+    top = browser.driver.find_element("css selector", f"[id='{anchor[1:]}']")
+    assert 0 <= browser.run("return arguments[0].getBoundingClientRect().top", top) < 300
+
+
 def test_light_and_dark(browser: Browser, site: Path) -> None:
     show(browser, site / "index.html", DESK)
     colour = "return getComputedStyle(document.body).backgroundColor"
@@ -104,6 +154,7 @@ def test_light_and_dark(browser: Browser, site: Path) -> None:
     switch = "form[data-md-component=palette] label:not([hidden])"
     browser.run("document.querySelector(arguments[0]).click()", switch)
     assert browser.run(colour) != before
+    assert "invert" in browser.run("return getComputedStyle(document.images[0]).filter")
 
 
 @pytest.mark.parametrize(
@@ -117,3 +168,17 @@ def test_search_works_without_a_server(
     browser.driver.find_element("css selector", "input.md-search__input").send_keys(words)
     listed = browser.until(lambda: texts(browser, ".md-search-result__item"), "a result")
     assert any(found in text for text in listed)
+
+
+@pytest.mark.parametrize("language", ["", "zh/"])
+def test_search_prefers_the_language_of_the_reader(
+    browser: Browser, site: Path, language: str
+) -> None:
+    """Both have a lesson on dropout; the catalogue of causes is in English alone."""
+    show(browser, site / language / "index.html", DESK)
+    browser.driver.find_element("css selector", "input.md-search__input").send_keys("dropout")
+    links = "return [...document.querySelectorAll('a.md-search-result__link')].map(e => e.href)"
+    found = browser.until(lambda: browser.run(links), "a result")
+    assert {"/zh/" in link for link in found} == {language == "zh/"}
+    first = texts(browser, ".md-search-result__item")[0]
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in first) == (language == "zh/")
