@@ -23,8 +23,10 @@ def _part(part: str) -> str:
         return _raises(part) if title == "Raises" else f"**{title}:** {prose(rest)}"
     if part.startswith("| "):
         return part
-    if part.startswith("    ") or EQUATION.match(part):
+    if part.startswith("    "):
         return f"```python\n{textwrap.dedent(part)}\n```"
+    if EQUATION.match(part):
+        return f"```text\n{part}\n```"
     return prose(part)
 
 

@@ -56,9 +56,9 @@ def _entry(level: str, package: str, of: Described, link: Callable[[str], str]) 
 
 def fields_of_a_case() -> str:
     """A table of every field of Case: its default, what it may be, and what it means."""
-    rows = ["| field | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    rows = ["| field | default | meaning | allowed |", "| --- | --- | --- | --- |"]
     for name, field in Case.model_fields.items():
-        cells = (f"`{name}`", _default(field), _allowed(field), prose(field.description or ""))
+        cells = (f"`{name}`", _default(field), prose(field.description or ""), _allowed(field))
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 

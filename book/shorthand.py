@@ -205,8 +205,12 @@ def course(here: Here, arguments: str) -> str:
 
 
 def _links(here: Here, files: tuple[Named, ...]) -> str:
-    """Each name, as a link to its file."""
-    return ", ".join(f"[`{name}`]({here.to(of.path)})" for of in files for name in of.names)
+    """Each name, as a link to its file; long ones may break after an underscore."""
+    return ", ".join(
+        f"[<code>{name.replace('_', '&#95;<wbr>')}</code>]({here.to(of.path)})"
+        for of in files
+        for name in of.names
+    )
 
 
 def catalogue(here: Here, arguments: str) -> str:

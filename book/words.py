@@ -8,9 +8,9 @@ WORDS = {
         "torch remedy": "Right in torch",
         "judge": "What the judge says",
         "met": "Met by others",
-        "statement": "statement",
-        "lesson": "lesson",
-        "test": "test",
+        "statement": "Statement",
+        "lesson": "Lesson",
+        "test": "Test",
         "nothing": "none",
     },
     "zh": {

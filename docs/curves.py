@@ -22,8 +22,8 @@ def draw(run: Path, file: Path) -> None:
     curves.differences(apart, events.read(run / "parity").curves)
     loss.set_yscale("log")
     accuracy.legend(frameon=False, loc="lower right")
-    apart.set_ylim(top=1e-10)
-    apart.legend(frameon=False, ncols=4, loc="upper left")
+    apart.set_ylim(top=1e-9)
+    apart.legend(frameon=False, ncols=3, loc="upper left", fontsize=7.5)
     figure.savefig(file, dpi=110)
 
 

@@ -143,7 +143,7 @@ def test_docstrings_become_prose_equations_and_lists() -> None:
         KeyError: none.
     """
     assert docstring.as_markdown(inspect.cleandoc(text)).split("\n\n") == [
-        "```python\nout = a * b   # [m, n], [m, n] -> [m, n]\n```",
+        "```text\nout = a * b   # [m, n], [m, n] -> [m, n]\n```",
         "A product of two&#95;names, where `a * b` goes on.",
         "```python\nassert out.shape\n```",
         "**Raises:**",
@@ -156,9 +156,9 @@ def test_every_field_of_a_case_is_listed_with_its_default() -> None:
     listed = {row.split("`")[1]: row.split(" | ") for row in page.splitlines()[2:]}
     assert set(listed) == set(Case.model_fields)
     assert listed["hidden"][1] == "`128,64`"
-    assert listed["p"][1:3] == ["`0.2`", "≥ 0, < 1"]
-    assert listed["reduction"][2] == "`mean`, `sum`, `batchmean`"
-    assert "`gpt`" in listed["model"][2]
+    assert listed["p"][1::2] == ["`0.2`", "≥ 0, < 1 |"]
+    assert listed["reduction"][3] == "`mean`, `sum`, `batchmean` |"
+    assert "`gpt`" in listed["model"][3]
 
 
 def test_the_reference_shows_signatures_and_docstrings_as_they_stand() -> None:
