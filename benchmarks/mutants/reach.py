@@ -1,7 +1,9 @@
-"""Which tests run which lines of manual/, and how long they take: found once by coverage.py."""
+"""Which tests run which lines of manual/, and how much processor time they take: found once by
+coverage.py."""
 
 import hashlib
 import json
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +20,13 @@ KEPT = ROOT / "build" / "mutants"
 FILES = [
     f"tests/test_{name}.py"
     for name in (
-        "bias_variance", "check_gradient", "conventions", "digits", "dropout",
-        "exact_bounds", "exact_check", "exact_gradient", "extend", "gradcheck_command",
-        "gradient_check", "initialization", "law", "manual_values", "network", "not_finite",
-        "operations", "optimizers", "recording", "residual", "same_bits", "second_formula",
-        "sharded", "tangents", "training_state", "twins",
+        "activations", "attention", "bias_variance", "char_lstm", "check_gradient", "conventions",
+        "conventions_images", "digits", "dropout", "elementary", "exact_bounds", "exact_check",
+        "exact_gradient", "extend", "gpt", "gradcheck_command", "gradient_check", "image_models",
+        "initialization", "law", "losses", "manual_values", "network", "not_finite", "onnx_images",
+        "operations", "optimizers", "plain_programs", "recording", "recurrent", "residual",
+        "same_bits", "schedules", "second_formula", "sequences", "sharded", "tangents",
+        "training_state", "twins",
     )
 ]  # fmt: skip
 
@@ -72,7 +76,7 @@ def reach_of_tests() -> Reach:
 
 
 class _Trace:
-    """A pytest plugin: says to coverage.py which test is running, and keeps how long it takes."""
+    """A pytest plugin: tells coverage.py which test is running, and keeps its processor time."""
 
     def __init__(self) -> None:
         from coverage import Coverage
@@ -84,12 +88,13 @@ class _Trace:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item):  # type: ignore[no-untyped-def]
         self.coverage.switch_context(item.nodeid)
+        begun = time.process_time()
         result = yield
+        self.seconds[item.nodeid] += time.process_time() - begun
         self.coverage.switch_context("")
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
         if report.failed:
             self.failed.append(report.nodeid)
 

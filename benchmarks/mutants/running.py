@@ -19,7 +19,7 @@ from benchmarks.mutants.child import in_child
 from benchmarks.mutants.mutators import Mutant, mutated
 from benchmarks.mutants.reach import MANUAL, OPTIONS, Reach
 
-SECONDS = 40.0  # of tests, for one mutant; what would be found later is not counted
+SECONDS = 40.0  # processor time of the tests of one mutant; what later ones find is not counted
 # looks at the classes themselves, so it runs none of their lines
 OF_CLASSES = ("tests/test_manual_values.py::test_values_cannot_be_changed",)
 NO_ANSWER = "the tests crash or do not end"
