@@ -70,7 +70,7 @@ class Here:
 
 
 def fenced(text: str, language: str = "text") -> str:
-    """A code block. Printed tables are called `output`: long lines of `text` alone are folded."""
+    """A code block. Printed tables are called `output`: a phone scrolls them, and folds `text`."""
     lines = "\n".join(line.rstrip() for line in text.rstrip().splitlines())
     table = language == "text" and "──" in text
     return f"```{'output' if table else language}\n{lines}\n```"

@@ -110,6 +110,17 @@ def test_code_side_by_side_is_not_clipped(
     assert browser.run(wider)[0] > 0, "this test sees a line that is too long"
 
 
+@pytest.mark.parametrize(
+    "page", ["judge.html", "how-to/dashboard.html", "how-to/trace-from-c.html"]
+)
+def test_no_command_or_report_is_cut_off_on_a_desk(browser: Browser, site: Path, page: str) -> None:
+    """Reports hold tables of 100 characters, and sentences that are longer."""
+    show(browser, site / page, DESK)
+    wider = """return [...document.querySelectorAll('article pre > code')].map(
+        e => e.scrollWidth - e.clientWidth)"""
+    assert set(browser.run(wider)) == {0}
+
+
 @pytest.mark.parametrize("width", [DESK, 1900])
 @pytest.mark.parametrize("page", ["judge.html", "zh/lessons/dropout.html"])
 def test_lines_of_text_are_no_longer_than_can_be_read(
