@@ -30,6 +30,7 @@ from tests.drawn import case_and_data, steps
 from torch_parity import manual
 from torch_parity.compare.bounds.precision import all_widened, widened
 from torch_parity.compare.case import Case
+from torch_parity.compare.choices import OF_NUMBERS
 from torch_parity.compare.data import Data
 from torch_parity.compare.judge.replay import recorded_inputs, replay, replay_stretch
 from torch_parity.compare.judge.replayed import Replayed
@@ -39,7 +40,7 @@ from torch_parity.manual.models.step import Tensors
 DTYPES = ("float32", "float64")
 HALVES = ("bfloat16", "float16")
 # of what torch has for a case, this is nothing to compute with in float16 (see compare/case.py)
-NOT_IN_FLOAT16 = {"adam", "binary_cross_entropy"}
+NOT_IN_FLOAT16 = {"rmsprop", "adam", "adamw", "binary_cross_entropy"}
 JUDGES = ("ours", "numpy.allclose", "torch assert_close")
 FAULTS = (
     "entry of a gradient or weight off by 1e-4",
@@ -99,13 +100,14 @@ def draw(seed: int, attempt: int, of: Range = Range()) -> tuple[Case, Data]:
         bias=seed % 5 != 0,
         bias_scale=float(10 ** rng.uniform(-2, 0)),
         dtype=dtype,
+        more=True,
     )
     m, n_in = _log_uniform(rng, 1, min(512, of.largest)), _log_uniform(rng, 1, of.largest)
     x = (rng.normal(size=(m, n_in)) * 10 ** rng.uniform(-3, 3)).astype(case.dtype)
     # a column of softmax on its own is the constant 1
     classes = _log_uniform(rng, 3 if case.output == "softmax" else 2, of.largest)
     labels: np.ndarray = rng.integers(0, classes, m)
-    if case.loss == "mse_loss" and case.output != "softmax" and rng.integers(2):
+    if case.loss in OF_NUMBERS and case.output != "softmax" and rng.integers(2):
         classes, labels = 0, rng.normal(size=m)
     return case, Data("drawn", x, labels, x, labels, classes)
 
@@ -144,7 +146,8 @@ def examine(seed: int, faults: bool = True, of: Range = Range()) -> Examined:
         name: _look(r, alarms, {f.name for f in wrong["manual"]}, where, trace)
         for name, where, trace in (plant(r, seed) if faults else ())
     }
-    x, chosen = r.start["x"], case.model_dump_json(exclude_defaults=True)
+    x, _ = batch_of(r)
+    chosen = case.model_dump_json(exclude_defaults=True)
     drawn = f"n_in {x.shape[1]}, batch {len(x)}, |x| <= {np.abs(x).max():.3g}, {chosen}"
     return Examined(seed, case.dtype, redrawn, drawn, alarms, max(uses), planted)
 
@@ -155,10 +158,12 @@ def plant(r: Recorded, seed: int) -> Iterator[tuple[str, str, Tensors]]:
     net, start = r.pair.manual.net, all_widened(r.start)
     params, state = ({n: start[n] for n in names} for names in (r.pair.params, r.pair.state))
     masks = {n: a for n, a in start.items() if n.startswith("mask")}
+    x, y = batch_of(r)
+    done, lr = int(start.get("steps_done", 0)), r.torch.get("lr")
 
     def rerun(net: manual.MLP, params: Tensors, masks: Tensors) -> Tensors:
-        optimizer = r.pair.manual.optimizer
-        return manual.step(net, optimizer, params, state, start["x"], start["y"], masks)
+        side = replace(r.pair.manual, net=net)
+        return side.step(params, state, x, y, masks, done, None if lr is None else float(lr))
 
     names = [n for n, a in r.manual.items() if (n[0] == "d" or n in params) and a.any()]
     name = names[rng.integers(len(names))]
@@ -176,9 +181,16 @@ def plant(r: Recorded, seed: int) -> Iterator[tuple[str, str, Tensors]]:
     name = f"b{rng.integers(1, net.depth + 1)}"
     without = params | {name: np.zeros_like(params[name])}
     yield BIAS, name, rerun(net, without, masks)
-    if (m := len(r.start["x"])) > 1:
+    if (m := len(x)) > 1:
         name = f"db{rng.integers(1, net.depth + 1)}"
         yield AVERAGE, name, r.manual | {name: r.manual[name] * (m / (m - 1))}
+
+
+def batch_of(r: Recorded) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the step, those of its micro-batches one below the other."""
+    parts = ([a for n, a in r.start.items() if n == w or n.startswith(f"{w}_m")] for w in "xy")
+    x, y = (np.concatenate(of) for of in parts)
+    return x, y
 
 
 def _look(

@@ -21,11 +21,11 @@ from rich.progress import track
 from rich.table import Table
 
 from tests.drawn import case_and_data, steps
-from torch_parity.compare.causes import ALONE, CATALOGUE, distributed
+from torch_parity.compare.causes import ALONE, CATALOGUE, clipping, distributed
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.explanation import Diagnosis
 from torch_parity.compare.causes.plant import execute, plant
-from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.nodes import Node, is_private
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.sources.recorded import Recorded
@@ -56,7 +56,9 @@ def survey(seed: int) -> tuple[list[Outcome], Counter[str]]:
     torch.manual_seed(seed % 2**31)
     rng = np.random.default_rng([seed, 9])
     dtype = "float32" if seed % 3 == 0 else "float64"
-    case, data = case_and_data(seed, dtype=dtype, depth=5, width=32, batch=48, bias=seed % 5 != 0)
+    case, data = case_and_data(
+        seed, dtype=dtype, depth=5, width=32, batch=48, bias=seed % 5 != 0, more=True
+    )
     outcomes, skipped = [], Counter[str]()
     try:
         with np.errstate(all="ignore"):
@@ -80,6 +82,7 @@ Planted = tuple[str, Flow | None, tuple[str, ...], Side, tuple[Flow, ...]]
 def _planted(r: Recorded, rng: np.random.Generator) -> Iterator[Planted]:
     # one process here, and a model without norms and images
     elsewhere = {c.name for c in (*distributed.CAUSES, *ALONE)}
+    elsewhere -= {c.name for c in clipping.CAUSES}
     causes = [c for c in CATALOGUE.values() if c.name not in elsewhere]
     for i, cause in enumerate(causes[i] for i in rng.choice(len(causes), SINGLES, replace=False)):
         side = SIDES[(i + int(rng.integers(2))) % 2]
@@ -161,7 +164,7 @@ def _judge(
     diagnosis = j.diagnoses.get(side)
     order = [name for n in r.nodes for name in n.outputs]
     first = min(moved, key=order.index)
-    made = {n for node, o in zip(changed, r.nodes, strict=True) if node is not o for n in o.outputs}
+    made = _recorded(changed, r)
     return Outcome(
         kind,
         names,
@@ -180,13 +183,20 @@ def _judge(
 
 def _batch(r: Recorded) -> int:
     """The full batch size; the recorded batch is the shorter last one."""
-    return len(r.start["y"]) + 5
+    return sum(len(a) for name, a in r.start.items() if name == "y" or name.startswith("y_m")) + 5
 
 
 def _changes(changed: tuple[Node, ...], r: Recorded, faulty: Tensors, right: Tensors) -> list[str]:
     """The outputs of the changed operations that differ by more than rounding."""
-    at = [n for n, o in zip(changed, r.nodes, strict=True) if n is not o]
-    return [name for n in at for name in n.outputs if _moved(faulty[name], right[name])]
+    return [name for name in _recorded(changed, r) if _moved(faulty[name], right[name])]
+
+
+def _recorded(changed: Flow, r: Recorded) -> list[str]:
+    """What the changed operations make, or, of what is not recorded, what is made of it."""
+    own = {name for n, o in zip(changed, r.nodes, strict=True) if n is not o for name in n.outputs}
+    private = {name for name in own if is_private(name)}
+    names = [n.outputs for n in changed if not private.isdisjoint(n.inputs)] + [tuple(own)]
+    return [name for of in names for name in of if not is_private(name)]
 
 
 def _any_number_explains(name: str, at: list[str], right: Tensors) -> bool:

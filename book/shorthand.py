@@ -30,7 +30,8 @@ KINDS = {
     "norms": "Normalization",
     "images": "Convolution and pooling",
     "recurrent": "Recurrent networks",
-    "sequences": "Symbols and gradient clipping",
+    "sequences": "Symbols",
+    "clipping": "Gradient clipping",
     "attention": "Attention",
     "additive": "Additive attention",
     "positions": "Positions",
@@ -43,6 +44,7 @@ KINDS = {
     "update_rules": "Nesterov, RMSprop and AdamW",
     "schedules": "Schedules of the learning rate",
     "sums": "Sums and shortcuts",
+    "accumulation": "Micro-batches",
     "distributed": "Many ranks",
 }
 

@@ -6,7 +6,7 @@ text that --help shows.
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -188,6 +188,20 @@ class Case(BaseModel):
         default=64, ge=1, le=2**31, description="samples in a mini-batch (the last may be short)"
     )
 
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="micro-batches that each batch is cut in; their gradients are added up before "
+        "the update",
+    )
+    clip_norm: float | None = Field(
+        default=None,
+        gt=0,
+        description="gradients that are together longer are shortened to this norm before the "
+        "update; weight_decay is added after that",
+    )
+
     dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
         default="float64",
         description="precision of both sides; with 16 bits, the NumPy side computes in float32 "
@@ -270,6 +284,21 @@ class Case(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _micro_batches_and_clipping_fit(self) -> Self:
+        if self.accumulate > self.batch:
+            raise ValueError(
+                f"accumulate is {self.accumulate}, but a batch has only {self.batch} samples: "
+                "choose fewer micro-batches"
+            )
+        decays = self.l2 > 0 and self.l2_route == "weight_decay" and self.optimizer != "adamw"
+        if self.clip_norm is not None and self.l1 > 0 and decays:
+            raise ValueError(
+                "clip_norm with l1 and with l2 by weight_decay: in torch one is added before "
+                "clipping, the other after it; use --l2-route loss"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _schedule_fits_steps(self) -> Self:
         if self.schedule == "cosine_lr" and self.warmup >= self.steps:
             raise ValueError(
@@ -304,13 +333,18 @@ class Case(BaseModel):
                 yield name, value
 
 
-def load(file: Path | None = None, **options: Any) -> Case:
+CHECKED: Mapping[str, Any] = {"steps": 3, "log_every": 1}
+"""What `parity check` does if it is not told otherwise: every step of a few is judged whole."""
+
+
+def load(file: Path | None = None, usual: Mapping[str, Any] | None = None, **options: Any) -> Case:
     """A case from a TOML file, from options, or from both (options win, but for those of None).
+    usual holds a command's own defaults.
 
     Raises:
         InputError: the file cannot be read, or a value is refused.
     """
-    values = read(file) if file else {}
+    values = {**(usual or {}), **(read(file) if file else {})}
     try:
         return Case(**(values | {k: v for k, v in options.items() if v is not None}))
     except ValidationError as error:

@@ -20,6 +20,7 @@ from torch_parity.compare.runs.state_fits import refuse_misfit
 from torch_parity.compare.runs.summary import Tally
 from torch_parity.compare.runs.training import SideState, State
 from torch_parity.compare.sources.pair import Pair
+from torch_parity.compare.sources.schedule import can_be_longer
 from torch_parity.manual.models.step import Tensors
 
 SIDES = ("manual", "torch", "perturbed_copy")
@@ -71,8 +72,8 @@ def store(folder: Path, state: State, progress: Progress) -> None:
 
 
 def find(folder: Path, case: Case, data: Data, pair: Pair) -> Found:
-    """The newest undamaged checkpoint of a run that belongs to its case, and whose curves are
-    undamaged; if there is none, the newest with damaged curves.
+    """The newest undamaged checkpoint of a run that belongs to its case, or to the same with fewer
+    steps, and whose curves are undamaged; if there is none, the newest with damaged curves.
 
     Raises:
         InputError: there is none.
@@ -143,7 +144,8 @@ def _read(path: Path, loaded: Checkpoint, case: Case, data: Data) -> Progress:
         raise InputError(f"{path}: {where}: written by another version of torch-parity") from None
     for name in Case.model_fields:
         was, now = getattr(progress.case, name), getattr(case, name)
-        if was != now:
+        longer = name == "steps" and was < now and can_be_longer(case)
+        if was != now and not longer:
             raise InputError(
                 f"{path} belongs to another case: {name} is {was!r} there, {now!r} in case.toml"
             )

@@ -30,11 +30,14 @@ ORDER = (
     "gradient_check",
     "planar",
     "optimizers",
+    "adamw",
+    "schedules",
     "convolution",
     "batch_norm",
     "residual",
     "recurrent",
     "attention",
+    "transformer",
     "backprop_ninja",
 )
 

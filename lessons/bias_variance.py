@@ -21,24 +21,27 @@ Source: course 2 week 1, "bias / variance" and "basic recipe for machine
 learning".
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from torch_parity.compare import data
-from torch_parity.compare.case import Case
-from torch_parity.compare.data import Data
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.lessons.experiment import Trained, train
 from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
+from torch_parity.lessons.noisy_classes import (
+    DEV,
+    FEW,
+    MANY,
+    SETS,
+    base_error,
+    training_case,
+    training_set,
+)
 from torch_parity.lessons.pictures import boundaries, panels
 from torch_parity.manual import diagnose
 
-NOISE, SETS, DEV = 0.3, 3, 2000
-FEW, MANY = 60, 1500  # samples of a training set
 MODELS: dict[str, dict[str, object]] = {
     "too small": {"hidden": (), "lr": 0.1, "steps": 60},
     "bigger": {"steps": 10},
@@ -77,9 +80,9 @@ ZH_WORDS = {
 
 def measure(seed: int) -> Measured:
     """Five models on each training set, diagnosed from their mean errors on both sides."""
-    pool = data.load(_case(seed, {"samples": SETS * MANY + DEV}))
+    pool = data.load(training_case(seed, {"samples": SETS * MANY + DEV}))
     runs = {
-        label: [train(_case(seed, o), _part(pool, i, o)) for i in range(SETS)]
+        label: [train(training_case(seed, o), training_set(pool, i, o)) for i in range(SETS)]
         for label, o in MODELS.items()
     }
     named = {f"{label}, set {i + 1}": t for label, ts in runs.items() for i, t in enumerate(ts)}
@@ -109,18 +112,6 @@ def measure(seed: int) -> Measured:
         {"errors": _draw(numbers), "boundaries": boundaries(first, len(first))},
         named,
     )
-
-
-def base_error(drawn: Data) -> float:
-    """The share of dev that the best classifier gets wrong: it knows both moons and the noise, and
-    chooses the moon from which a point is more likely to come."""
-    t = np.linspace(0, np.pi, 500)
-    moons = (np.stack([np.cos(t), np.sin(t)]), np.stack([1 - np.cos(t), 0.5 - np.sin(t)]))
-    likely = [
-        np.exp(-((drawn.x_dev[:, :, None] - moon) ** 2).sum(axis=1) / (2 * NOISE**2)).mean(axis=1)
-        for moon in moons
-    ]
-    return float(np.mean((likely[1] > likely[0]) != drawn.labels_dev))
 
 
 def changes(trained: list[Trained], side: Side) -> float:
@@ -255,36 +246,6 @@ def _noise(bias: tuple[float, float]) -> str:
 
 def _noise_zh(bias: tuple[float, float]) -> str:
     return "（为负，因为网络把噪声也背了下来）" if max(bias) < 0 else ""
-
-
-def _case(seed: int, options: Mapping[str, object]) -> Case:
-    """samples are those of the training set, but for the case whose data are the pool."""
-    base: dict[str, object] = {
-        "data": "moons",
-        "samples": FEW,
-        "noise": NOISE,
-        "standardize": False,
-        "dev_fraction": DEV / (SETS * MANY + DEV),
-        "hidden": (30, 30),
-        "activation": "tanh",
-        "initializer": "xavier_normal",
-        "p": 0,
-        "l2": 0,
-        "optimizer": "adam",
-        "lr": 0.04,
-        "steps": 150,
-        "batch": 64,
-        "log_every": 50,
-        "seed": seed,
-    }
-    return Case.model_validate({**base, **options})
-
-
-def _part(pool: Data, i: int, options: Mapping[str, object]) -> Data:
-    """The i-th training set, which shares no sample with the others, and the whole dev set."""
-    size = int(str(options.get("samples", FEW)))
-    rows = slice(i * size, (i + 1) * size)
-    return replace(pool, x_train=pool.x_train[rows], labels_train=pool.labels_train[rows])
 
 
 def _means(trained: list[Trained], side: Side) -> tuple[float, float]:

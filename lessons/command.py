@@ -15,29 +15,32 @@ from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.runs.made_with import made_with
 from torch_parity.compare.show.dashboard import Dashboard
+from torch_parity.compare.show.progress import progress
 from torch_parity.compare.show.scalars_layout import LAYOUT
 from torch_parity.lessons import find
+from torch_parity.lessons.experiment import telling
 from torch_parity.lessons.lesson import Claim, Lesson, Measured, Table, agree
 
 
-def run_lesson(console: Console, name: str, seed: int, root: Path) -> bool:
+def run_lesson(name: str, seed: int, root: Path, quiet: bool) -> bool:
     """Measure, draw and print -> whether both sides agree in everything that was compared.
 
     Raises:
         InputError: there is no such lesson, or nothing can be written to the runs' folder.
     """
     lesson = find(name)
+    console, verdict = Console(quiet=quiet), Console()
     folder = runs.create(root, None, default=name)
     console.print(f"[bold]{name}[/] ({_where(lesson)})\n", highlight=False)
     console.print(escape(lesson.text), highlight=False)
-    with threads.limited(1):
+    with threads.limited(1), progress(quiet) as tell, telling(tell):
         measured = lesson.measure(seed)
     claims = lesson.conclusion(measured.numbers)
     for table in measured.tables:
         _show(console, table)
     console.print("[bold]Conclusion[/]")
     for c in claims:
-        console.print(f"- {escape(c.text)}", highlight=False)
+        verdict.print(f"- {escape(c.text)}", highlight=False)
     _keep(folder, lesson, seed, measured, claims)
     console.print(
         f"\nPictures: {', '.join(f'{folder}/{p}.png' for p in measured.figures)}\n"

@@ -32,10 +32,9 @@ from torch.nn import functional as F
 from torch_parity import manual
 from torch_parity.compare.causes.images import CAUSES
 from torch_parity.compare.judge.judge import SIDES, Side
-from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.sources.recorded import Both
-from torch_parity.compare.tensors import to_torch
 from torch_parity.lessons.by_operations import exact_gradient, in_torch, law
+from torch_parity.lessons.convolution_ways import convolved, ways
 from torch_parity.lessons.lesson import (
     Claim,
     Lesson,
@@ -85,30 +84,6 @@ def torch_forward(at: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return t
 
 
-def conv_by_loops(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """One place at a time, without padding  # [m, c, h, w], [o, c, k, k], [o] -> [m, o, h', w']"""
-    k = weight.shape[2]
-    out = np.zeros((len(x), len(weight), x.shape[2] - k + 1, x.shape[3] - k + 1))
-    for i, o, y, z in np.ndindex(out.shape):
-        window = x[i, :, y : y + k, z : z + k]
-        out[i, o, y, z] = (window * weight[o]).sum() + bias[o]
-    return out
-
-
-def conv_backward_by_loops(
-    dout: np.ndarray, x: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each place hands its share back  # -> like x, like weight, [o]"""
-    k = weight.shape[2]
-    dx, dweight, dbias = np.zeros_like(x), np.zeros_like(weight), np.zeros(len(weight))
-    for i, o, y, z in np.ndindex(dout.shape):
-        rows, columns = slice(y, y + k), slice(z, z + k)
-        dx[i, :, rows, columns] += dout[i, o, y, z] * weight[o]
-        dweight[o] += dout[i, o, y, z] * x[i, :, rows, columns]
-        dbias[o] += dout[i, o, y, z]
-    return dx, dweight, dbias
-
-
 def measure(seed: int) -> Measured:
     """A step on both sides, three ways to the same numbers, sizes, edges, and planted mistakes."""
     given, dout = _given(seed)
@@ -123,7 +98,7 @@ def measure(seed: int) -> Measured:
     images = load_digits().images[:1, None] / 16
     for side in SIDES:
         t = both.trace(side)
-        numbers |= _ways(given, t, side) | {
+        numbers |= ways(given, t, side) | {
             f"exact/{side}": max(gap(t[n], exact[n]) for n in exact),
             f"shift/{side}": _shifted(side, images, given["weight"][:, :1]),
             f"edge/{side}": float(_edge(side).max()),
@@ -132,38 +107,6 @@ def measure(seed: int) -> Measured:
         }
     planted, mistakes = plant_alone(CAUSES)
     return Measured(numbers | planted, (_sizes(), _edges(), mistakes), {"maps": _draw(images)})
-
-
-def convolution_matrix(side: Side, weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """M with out = M image: what the convolution makes of each image with a single 1 in it.
-
-    # [o, c, k, k], (c, h, w) -> [o * h * w, c * h * w]
-    """
-    ones = np.eye(int(np.prod(shape))).reshape(-1, *shape)
-    made = _conv(side, ones, weight, padding=1)
-    return made.reshape(len(ones), -1).T
-
-
-def _ways(given: Tensors, t: Tensors, side: Side) -> dict[str, float]:
-    """How far this side's step is from the loops, and from the product with one matrix."""
-    x, weight = given["x"], given["weight"]
-    padded, bare = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), slice(1, -1)
-    dpadded, dweight, dbias = conv_backward_by_loops(t["dz"], padded, weight)
-    shares = {"dx": dpadded[:, :, bare, bare], "dweight": dweight, "dbias": dbias}
-    looped = [gap(t["z"], conv_by_loops(padded, weight, given["bias"]))]
-
-    matrix = convolution_matrix(side, weight, x.shape[1:])
-    z = (x.reshape(len(x), -1) @ matrix.T).reshape(t["z"].shape) + given["bias"].reshape(-1, 1, 1)
-    dx = (t["dz"].reshape(len(x), -1) @ matrix).reshape(x.shape)
-    return {
-        f"loops/{side}": max(looped + [gap(t[n], shares[n]) for n in shares]),
-        f"matrix/{side}": gap(t["z"], z),
-        f"transposed/{side}": gap(t["dx"], dx),
-        "zeros": float(np.mean(matrix == 0)),
-        "entries": matrix.size,
-        "weights": weight.size,
-        "different": len(np.unique(matrix)) - 1,
-    }
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:
@@ -254,20 +197,10 @@ def _given(seed: int) -> tuple[Tensors, np.ndarray]:
     return given, rng.standard_normal((2, 3, 2, 3))
 
 
-def _conv(side: Side, x: np.ndarray, weight: np.ndarray, **options: int) -> np.ndarray:
-    """A convolution without a bias."""
-    given = (x, weight, np.zeros(len(weight)))
-    row = OPERATIONS["conv2d"]
-    if side == "manual":
-        return row.forward(*given, **options)
-    out: Tensor = row.twin(**options)(*(to_torch(a) for a in given))
-    return out.numpy()
-
-
 def _shifted(side: Side, images: np.ndarray, weight: np.ndarray) -> float:
     """How far conv(image moved right) is from conv(image) moved right."""
     framed = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)))
-    before, after = (_conv(side, x, weight) for x in (framed, np.roll(framed, 1, axis=3)))
+    before, after = (convolved(side, x, weight) for x in (framed, np.roll(framed, 1, axis=3)))
     return gap(np.roll(before, 1, axis=3), after)
 
 
@@ -275,7 +208,7 @@ def _edge(side: Side) -> np.ndarray:
     """The course's image, 10 on the left and 0 on the right, by the vertical kernel."""
     image = np.zeros((1, 1, 6, 6))
     image[..., :3] = 10
-    return _conv(side, image, KERNELS["vertical edges"][None, None])[0, 0]
+    return convolved(side, image, KERNELS["vertical edges"][None, None])[0, 0]
 
 
 def _expected(h: int, k: int, padding: int, stride: int) -> int:
@@ -284,7 +217,7 @@ def _expected(h: int, k: int, padding: int, stride: int) -> int:
 
 def _size(side: Side, h: int, k: int, padding: int, stride: int) -> int:
     x, weight = np.ones((1, 1, h, h)), np.ones((1, 1, k, k))
-    return _conv(side, x, weight, padding=padding, stride=stride).shape[2]
+    return convolved(side, x, weight, padding=padding, stride=stride).shape[2]
 
 
 def _sizes() -> Table:
@@ -313,7 +246,7 @@ def _draw(images: np.ndarray) -> Figure:
     figure, axes = panels(2, 1 + len(KERNELS), width=2.2)
     weight = np.stack(list(KERNELS.values()))[:, None]
     for i, side in enumerate(SIDES):
-        maps = (images[0, 0], *_conv(side, images, weight, padding=1)[0])
+        maps = (images[0, 0], *convolved(side, images, weight, padding=1)[0])
         for k, (name, shown) in enumerate(zip(("image", *KERNELS), maps, strict=True)):
             ax = axes[i * len(maps) + k]
             limit = np.abs(shown).max()

@@ -1,5 +1,8 @@
 """Train both sides step by step, and keep what a lesson shows of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,9 +17,22 @@ from torch_parity.compare.judge.judge import Side
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.runs import training
 from torch_parity.compare.runs.training import StepRecord
+from torch_parity.compare.show.progress import Tell, tell_step
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.pair import Pair
 from torch_parity.manual.models.step import Tensors
+
+_TELL: ContextVar[Tell] = ContextVar("tell", default=lambda what, done, total, detail: None)
+
+
+@contextmanager
+def telling(tell: Tell) -> Iterator[None]:
+    """Inside, `train` tells its steps: a lesson's measurement has other arguments."""
+    before = _TELL.set(tell)
+    try:
+        yield
+    finally:
+        _TELL.reset(before)
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ def train(case: Case, loaded: Data | None = None) -> Trained:
         if not record.finite:
             raise InputError(f"step {record.step} has NaN or infinite numbers; try another --seed")
         steps, passed = steps + 1, passed + record.judgement.passed
+        tell_step(_TELL.get(), "training both sides", record, case.steps)
         if "loss/train" in record.torch:
             kept.append(record)
     return Trained(case, loaded, sides, record.params, tuple(kept), steps, passed)

@@ -1,26 +1,26 @@
-"""Optimizers: what to do with a gradient, and with how many samples at a time.
+"""Optimizers: what to do with a gradient.
 
   descent   W := W - lr dW
   momentum  v := mu v + dW             W := W - lr v
+  Nesterov  v := mu v + dW             W := W - lr (dW + mu v)
+  RMSprop   s := a s + (1 - a) dW^2    W := W - lr dW / (sqrt(s) + eps)
   Adam      v := b1 v + (1 - b1) dW    s := b2 s + (1 - b2) dW^2
             W := W - lr (v / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + eps)
 
 W, dW, v, s have one shape. Descent zigzags in a valley that is steep in one
 direction and flat in another. Momentum sums the gradients: steps along the
-valley add up, steps across it cancel. Adam divides by the size of the gradient,
-so that every weight takes steps of about lr. Both moments start at 0; the
-division by 1 - b^t corrects that. The course averages, v := b v + (1 - b) dW:
-the same path, with lr divided by 1 - b.
+valley add up, steps across it cancel. Nesterov looks one step ahead along v,
+and so brakes earlier. RMSprop divides by the size of the gradient, so that
+every weight takes steps of about lr. Adam does both. Its moments start at 0;
+the division by 1 - b^t corrects that. The course averages, v := b v + (1 - b)
+dW: the same path, with lr divided by 1 - b.
 
-A mini-batch gives a noisy gradient for a small part of the work. For the same
-number of passes over the data there are more steps.
-
-Source: course 2 week 2, "mini-batch gradient descent", "gradient descent with
-momentum", "Adam"; Kingma and Ba 2015.
+Source: course 2 week 2, "gradient descent with momentum", "RMSprop", "Adam";
+Nesterov 1983; Sutskever et al. 2013; Tieleman and Hinton 2012; Kingma and Ba
+2015.
 """
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.register import OPTIMIZERS
 from torch_parity.compare.show.curves import STYLE
 from torch_parity.compare.tensors import to_numpy, to_torch
-from torch_parity.lessons.experiment import Trained, train
+from torch_parity.lessons.experiment import train
 from torch_parity.lessons.lesson import Claim, Lesson, Measured, Numbers, Table, claim, judged
 from torch_parity.lessons.mistakes import all_named, plant_alone
 from torch_parity.lessons.pictures import curves, panels
@@ -44,15 +44,22 @@ START, STEPS = np.array([-9.0, 1.0]), 60
 CHOICES: dict[str, dict[str, float]] = {
     "sgd": {"lr": 0.035},
     "momentum": {"lr": 0.015, "momentum": 0.8},
+    "nesterov": {"lr": 0.015, "momentum": 0.8},
     "momentum_course": {"lr": 0.075, "beta": 0.8},
+    "rmsprop": {"lr": 0.2, "alpha": 0.9},
     "adam": {"lr": 0.5},
 }
-BATCHES, PASSES = (320, 64, 16), 4
+DRAWN = ("sgd", "momentum", "nesterov", "rmsprop", "adam")
+RATES = {"sgd": 0.5, "momentum": 0.1, "nesterov": 0.1, "rmsprop": 0.02, "adam": 0.05}
+TRAINED = 20  # steps
 SCALES = np.array([1e-3, 1.0, -1e3])
+FIRST = {"adam": 1.0, "rmsprop": (1 - CHOICES["rmsprop"]["alpha"]) ** -0.5}  # first step over lr
 PLANTED = tuple(
     CATALOGUE[name]
     for name in (
         "momentum_convention",
+        "nesterov_missing",
+        "rmsprop_root_missing",
         "adam_bias_correction_missing",
         "adam_betas_swapped",
     )
@@ -83,34 +90,33 @@ def path(side: Side, name: str, start: np.ndarray, slope: np.ndarray, steps: int
 
 
 def measure(seed: int) -> Measured:
-    """A valley, Adam's first step, trainings with batches of several sizes, and mistakes."""
+    """A valley, first steps, a training with each optimizer, and mistakes."""
     paths = {(n, s): path(s, n, START, STEEP, STEPS) for n in CHOICES for s in SIDES}
-    runs = {f"batch {b}": train(_case(seed, b)) for b in BATCHES}
+    runs = {name: train(_case(seed, name)) for name in DRAWN}
     numbers = judged(runs.values())
     for (name, side), points in paths.items():
         numbers[f"{name}/valley/{side}"] = float((STEEP * points[-1] ** 2).sum() / 2)
         numbers[f"{name}/turns/{side}"] = float(np.sum(np.diff(np.sign(points[:, 1])) != 0))
     for side in SIDES:
         course, plain = (paths[n, side] for n in ("momentum_course", "momentum"))
-        first = path(side, "adam", SCALES, np.ones(3), 1)
-        steps = (first[0] - first[1]) / np.sign(SCALES)
-        numbers |= {
-            f"course/{side}": float(np.abs(course - plain).max()),
-            f"first step/{side}": float(np.abs(steps / CHOICES["adam"]["lr"] - 1).max()),
-        }
+        numbers[f"course/{side}"] = float(np.abs(course - plain).max())
+        for name, size in FIRST.items():
+            start, after = path(side, name, SCALES, np.ones(3), 1)
+            steps = (start - after) / np.sign(SCALES) / CHOICES[name]["lr"]
+            numbers[f"first step/{name}/{side}"] = float(np.abs(steps / size - 1).max())
         for label, trained in runs.items():
             numbers[f"{label}/loss/{side}"] = trained.last(side, "loss/train")
     gaps = [np.abs(paths[n, "manual"] - paths[n, "torch"]).max() for n in CHOICES]
     numbers["paths"] = float(max(gaps))
     planted, mistakes = plant_alone(PLANTED)
-    tables = (_valley(numbers), _batches(numbers, runs), mistakes)
+    tables = (_valley(numbers), _trained(numbers), mistakes)
     figures = {"valley": _draw(paths), "loss": curves(runs, "loss/train")}
     return Measured(numbers | planted, tables, figures, runs)
 
 
 def conclude(n: Numbers) -> tuple[Claim, ...]:
-    """The valley, the course's convention, Adam's first step, mini-batches, mistakes."""
-    return _faster(n), _conventions(n), _first(n), _more_steps(n), all_named(n, PLANTED)
+    """The valley, looking ahead, the course's convention, first steps, mistakes."""
+    return _faster(n), _ahead(n), _conventions(n), _first(n), all_named(n, PLANTED)
 
 
 def _faster(n: Numbers) -> Claim:
@@ -136,6 +142,20 @@ def _faster(n: Numbers) -> Claim:
     )
 
 
+def _ahead(n: Numbers) -> Claim:
+    plain, ahead = ([n[f"{k}/valley/{s}"] for s in SIDES] for k in ("momentum", "nesterov"))
+    found = f"{ahead[0]:.1e} after {STEPS} steps, against {plain[0]:.1e}"
+    found_zh = f"{STEPS} 步之后 J 是 {ahead[0]:.1e}，普通动量法是 {plain[0]:.1e}"
+    return claim(
+        max(ahead) < min(plain),
+        f"Nesterov's look-ahead brakes: with the same constants as momentum it reaches a J of "
+        f"{found}.",
+        f"Nesterov's look-ahead did NOT help here: J is {found}.",
+        f"Nesterov 的前瞻起到刹车的作用：常数与动量法相同，{found_zh}。",
+        f"这里 Nesterov 的前瞻没有帮助：{found_zh}。",
+    )
+
+
 def _conventions(n: Numbers) -> Claim:
     gap = max(n[f"course/{s}"] for s in SIDES)
     return claim(
@@ -149,50 +169,38 @@ def _conventions(n: Numbers) -> Claim:
 
 
 def _first(n: Numbers) -> Claim:
-    gap = max(n[f"first step/{s}"] for s in SIDES)
+    off = max(n[f"first step/{name}/{s}"] for name in FIRST for s in SIDES)
+    share = FIRST["rmsprop"]
     return claim(
-        gap < 1e-4,
-        f"Adam's first step is lr for every weight (up to {gap:.1e} of it, the effect of eps), "
-        f"for gradients from {SCALES[0]:g} to {abs(SCALES[-1]):g}.",
-        f"Adam's first step is NOT lr for every weight: it is off by {gap:.1e} of it, for "
-        f"gradients from {SCALES[0]:g} to {abs(SCALES[-1]):g}.",
-        f"Adam 的第一步对每个权重都是 lr（误差不超过它的 {gap:.1e}，来自 eps），不论梯度是 "
-        f"{SCALES[0]:g} 还是 {abs(SCALES[-1]):g}。",
-        f"Adam 的第一步并非对每个权重都是 lr：相差它的 {gap:.1e}，梯度从 {SCALES[0]:g} 到 "
-        f"{abs(SCALES[-1]):g}。",
+        off < 1e-4,
+        f"For gradients from {SCALES[0]:g} to {abs(SCALES[-1]):g}, the first step of every weight "
+        f"is lr with Adam and {share:.2f} lr with RMSprop, whose s is not corrected (up to "
+        f"{off:.1e} of it, the effect of eps).",
+        f"The first steps are NOT lr with Adam and {share:.2f} lr with RMSprop for gradients from "
+        f"{SCALES[0]:g} to {abs(SCALES[-1]):g}: they are off by {off:.1e} of it.",
+        f"不论梯度是 {SCALES[0]:g} 还是 {abs(SCALES[-1]):g}，每个权重的第一步在 Adam 里都是 lr，"
+        f"在 RMSprop 里都是 {share:.2f} lr，因为它的 s 没有修正（误差不超过它的 {off:.1e}，"
+        "来自 eps）。",
+        f"梯度从 {SCALES[0]:g} 到 {abs(SCALES[-1]):g} 时，第一步在 Adam 里并非 lr，或者在 RMSprop "
+        f"里并非 {share:.2f} lr：相差它的 {off:.1e}。",
     )
 
 
-def _more_steps(n: Numbers) -> Claim:
-    loss = {b: [n[f"batch {b}/loss/{s}"] for s in SIDES] for b in BATCHES}
-    found = ", ".join(f"{both[0]:.3f} with batches of {b}" for b, both in loss.items())
-    found_zh = "，".join(f"批量为 {b} 时是 {both[0]:.3f}" for b, both in loss.items())
-    falls = all(max(loss[b]) < min(loss[a]) for a, b in pairwise(BATCHES))
-    return claim(
-        falls,
-        f"Smaller batches learn more from the same data: after {PASSES} passes the loss is "
-        f"{found}.",
-        f"Smaller batches did NOT learn more here: after {PASSES} passes the loss is {found}.",
-        f"批量越小，同样的数据学到的越多：数据过了 {PASSES} 遍之后，损失在{found_zh}。",
-        f"这里批量小并没有学到更多：数据过了 {PASSES} 遍之后，损失在{found_zh}。",
-    )
-
-
-def _case(seed: int, batch: int) -> Case:
+def _case(seed: int, optimizer: str) -> Case:
     return Case.model_validate(
         {
             "data": "moons",
-            "samples": 400,
+            "samples": 100,
             "hidden": (8,),
             "activation": "tanh",
             "initializer": "xavier_normal",
             "p": 0,
             "l2": 0,
-            "optimizer": "sgd",
-            "lr": 0.3,
-            "steps": PASSES * 320 // batch,
-            "batch": batch,
-            "log_every": max(1, PASSES * 320 // batch // 4),
+            "optimizer": optimizer,
+            "lr": RATES[optimizer],
+            "steps": TRAINED,
+            "batch": 80,
+            "log_every": 5,
             "seed": seed,
         }
     )
@@ -222,26 +230,26 @@ def _valley(n: Numbers) -> Table:
     )
 
 
-def _batches(n: Numbers, runs: Mapping[str, Trained]) -> Table:
-    title = f"Moons, {PASSES} passes over 320 samples, plain descent"
+def _trained(n: Numbers) -> Table:
+    title = f"Moons, {TRAINED} steps with all 80 samples"
     rows = tuple(
-        (str(t.case.batch), str(t.steps), *(f"{n[f'{label}/loss/{s}']:.4f}" for s in SIDES))
-        for label, t in runs.items()
+        (name, f"{RATES[name]:g}", *(f"{n[f'{name}/loss/{s}']:.4f}" for s in SIDES))
+        for name in DRAWN
     )
     zh = {
-        title: f"moons 数据，320 个样本过 {PASSES} 遍，普通梯度下降",
-        "batch": "批量",
-        "steps": "步数",
+        title: f"moons 数据，每步都用全部 80 个样本，训练 {TRAINED} 步",
+        "optimizer": "优化器",
+        "lr": "学习率",
     }
-    return Table(title, ("batch", "steps", "loss, manual", "torch"), rows, zh)
+    return Table(title, ("optimizer", "lr", "loss, manual", "torch"), rows, zh)
 
 
 def _draw(paths: Mapping[tuple[str, Side], np.ndarray]) -> Figure:
     """The paths through the valley, over its lines of equal J."""
-    figure, axes = panels(1, 3, width=3.2, alike=True)
+    figure, axes = panels(1, len(DRAWN), width=2.4, alike=True)
     w1, w2 = np.meshgrid(np.linspace(-10, 4, 80), np.linspace(-1.6, 1.6, 80))
     levels = np.geomspace(0.1, 200, 9)
-    for ax, name in zip(axes, ("sgd", "momentum", "adam"), strict=True):
+    for ax, name in zip(axes, DRAWN, strict=True):
         ax.contour(w1, w2, (w1**2 + 50 * w2**2) / 2, levels, colors="grey", linewidths=0.4)
         for side in SIDES:
             ax.plot(*paths[name, side].T, label=side, **STYLE[side])
@@ -251,5 +259,5 @@ def _draw(paths: Mapping[tuple[str, Side], np.ndarray]) -> Figure:
     return figure
 
 
-ZH = "优化器：拿到梯度之后怎样更新，每次又用多少样本。"
+ZH = "优化器：拿到梯度之后怎样更新权重。"
 LESSON = Lesson("optimizers", (), __doc__, measure, conclude, ZH)

@@ -17,7 +17,9 @@ Rows are samples here, as in torch; the course stacks samples as columns. The sa
 
 from typing import Any
 
+from torch_parity.manual.accumulation import accumulated_step, micro_batches
 from torch_parity.manual.bias_variance import Diagnosis, diagnose
+from torch_parity.manual.clipping import Clipping, clipped_step
 from torch_parity.manual.course_gates import lstm_from_course, rnn_from_course
 from torch_parity.manual.distributed import all_reduce, sharded_step, shares
 from torch_parity.manual.gradients.exact_check import ExactCheck, complex_step_gradient, exact_check
@@ -185,6 +187,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "CharLSTM",
+    "Clipping",
     "ConvNet",
     "Diagnosis",
     "ExactCheck",
@@ -199,6 +202,7 @@ __all__ = [
     "RMSprop",
     "ResNet",
     "Residual",
+    "accumulated_step",
     "adam",
     "adamw",
     "adaptive_avg_pool2d",
@@ -224,6 +228,7 @@ __all__ = [
     "clip_grad_norm",
     "clip_grads_with_norm",
     "clip_grads_with_norm_backward",
+    "clipped_step",
     "complex_step_gradient",
     "conv2d",
     "conv2d_backward",
@@ -299,6 +304,7 @@ __all__ = [
     "max_pool2d_backward",
     "mean",
     "mean_backward",
+    "micro_batches",
     "momentum",
     "momentum_course",
     "mse_loss",

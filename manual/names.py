@@ -26,3 +26,13 @@ MODULE_PATHS = Names(
     lambda name: f"{name}.loss.grad",
     lambda slot, name: f"{name}.{slot}",
 )
+
+
+def of_micro_batch(name: str, k: int) -> str:
+    """What a tensor of micro-batch k is called: z1_m0."""
+    return f"{name}_m{k}"
+
+
+def unclipped(name: str) -> str:
+    """What a gradient is called before it is clipped: dW1_unclipped."""
+    return f"{name}_unclipped"

@@ -214,9 +214,15 @@ class TestOptions:
             assert field.description
             description = re.sub(r"\s", "", field.description)
             assert description in solid
-            default = ",".join(map(str, field.default)) if name == "hidden" else field.default
+            default = field.default
+            if field.annotation is bool:
+                default = "yes" if default else "no"
+            elif name == "hidden":
+                default = ",".join(map(str, field.default))
             if default is not None:
-                assert f"{description}[default:{default}]" in solid
+                names = r"(;oneof[\w,]+)?"
+                shown = re.escape(description) + names + re.escape(f"[default:{default}]")
+                assert re.search(shown, solid), name
 
 
 class TestData:

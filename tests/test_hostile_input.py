@@ -231,7 +231,7 @@ def test_a_mistake_of_the_program_is_no_fail(
     def broken(**_: object) -> None:
         raise RuntimeError(f"broken {ESCAPE}")
 
-    monkeypatch.setattr(cli, "load_case", lambda *_, **__: broken())
+    monkeypatch.setattr(cli.check, "load_case", lambda *_, **__: broken())
     ended = parity("check")
     assert ended.status == cli.INTERNAL
     assert "there is no verdict" in ended.err

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from book.shorthand import translated
 from tests.command import parity
@@ -18,15 +17,17 @@ from torch_parity.compare.causes.plant import execute
 from torch_parity.compare.errors import InputError
 from torch_parity.lessons import (
     LESSONS,
+    adamw,
     backprop,
     backprop_ninja,
-    bias_variance,
     by_operations,
     command,
-    convolution,
+    convolution_ways,
     dropout,
     forward,
     gradient_check,
+    noise,
+    noisy_classes,
     optimizers,
     why_nonlinear,
 )
@@ -159,8 +160,10 @@ def test_the_base_error_is_that_of_no_noise_and_of_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def base(noise: float) -> float:
-        monkeypatch.setattr(bias_variance, "NOISE", noise)
-        return bias_variance.base_error(data.load(bias_variance._case(SEED, {"samples": 4000})))
+        monkeypatch.setattr(noisy_classes, "NOISE", noise)
+        return noisy_classes.base_error(
+            data.load(noisy_classes.training_case(SEED, {"samples": 4000}))
+        )
 
     assert base(0.05) == 0
     assert 0.4 < base(5.0) < 0.5
@@ -234,7 +237,7 @@ def test_convolution() -> None:
         denied("convolution", **{f"sizes/{side}": 3.0})
         denied("convolution", **{f"kernel_flipped/named/{side}": 0.0})
     x, weight = np.arange(24.0).reshape(1, 2, 3, 4), np.arange(16.0).reshape(2, 2, 2, 2)
-    looped = convolution.conv_by_loops(x, weight, np.ones(2))
+    looped = convolution_ways.conv_by_loops(x, weight, np.ones(2))
     assert looped[0, 1, 1, 2] == (x[0, :, 1:3, 2:4] * weight[1]).sum() + 1
 
 
@@ -288,18 +291,64 @@ def test_attention() -> None:
         assert n[f"{what}/64/manual"] == pytest.approx(n[f"{what}/64/torch"], rel=1e-12)
 
 
+def test_transformer() -> None:
+    n = concluded("transformer")
+    assert n["least"] == pytest.approx(np.log(2500) / 8.578)  # characters of a line, on average
+    for side in ("manual", "torch"):
+        denied("transformer", **{f"exact/{side}": 0.1})
+        denied("transformer", **{f"order/without/{side}": 0.1})
+        denied("transformer", **{f"order/with/{side}": 0.0})
+        denied("transformer", **{f"next character/{side}": 2.6})
+        denied("transformer", **{f"same character/{side}": 0.95})
+        denied("transformer", **{f"causal_mask_missing/named/{side}": 0.0})
+        for first in ("h0", "n0", "h1"):
+            denied("transformer", **{f"wired/{first}/{side}": 0.0})
+    denied("transformer", **{"same text": 0.0})
+
+
 def test_optimizers() -> None:
     n = concluded("optimizers")
     denied("optimizers", paths=0.1)
     for side in ("manual", "torch"):
         assert n[f"sgd/turns/{side}"] == 60
         denied("optimizers", **{f"momentum/valley/{side}": 1.0})
+        denied("optimizers", **{f"nesterov/valley/{side}": 1.0})
         denied("optimizers", **{f"course/{side}": 0.1})
-        denied("optimizers", **{f"first step/{side}": 2.16})
-        denied("optimizers", **{f"batch 320/loss/{side}": 0.1})
+        denied("optimizers", **{f"first step/adam/{side}": 2.16})
+        denied("optimizers", **{f"first step/rmsprop/{side}": 2.16})
         denied("optimizers", **{f"adam_betas_swapped/named/{side}": 0.0})
+        denied("optimizers", **{f"nesterov_missing/named/{side}": 0.0})
     falling = optimizers.path("manual", "sgd", np.array([1.0]), np.array([1.0]), 2)
     np.testing.assert_allclose(falling[:, 0], [1, 0.965, 0.965**2], rtol=1e-15)
+
+
+def test_adamw() -> None:
+    n = concluded("adamw")
+    for side in ("manual", "torch"):
+        assert n[f"adam/0.01/{side}"] < 0.01 < 0.99 < n[f"adam/100/{side}"]
+        denied("adamw", **{f"adam/100/{side}": 0.741})
+        denied("adamw", **{f"adamw/100/{side}": 0.999})
+        denied("adamw", **{f"sgd/{side}": 0.1})
+        denied("adamw", **{f"adamw_biases_decayed/named/{side}": 0.0})
+    denied("adamw", **{"same names": n["decay"] - 1})
+    denied("adamw", spared=n["spared"] - 1)
+    still = adamw.shrunk("torch", "adamw", np.zeros((2, 3)))
+    np.testing.assert_allclose(still, [1, 0.999, 0.999**2], rtol=1e-15)
+
+
+def test_schedules() -> None:
+    concluded("schedules")
+    for side in ("manual", "torch"):
+        denied("schedules", **{f"noise/16/{side}": 1.0})
+        denied("schedules", **{f"batch 320/loss/{side}": 0.1})
+        denied("schedules", **{f"constant/rest/{side}": 0.01})
+        denied("schedules", **{f"cosine/end/{side}": 0.1})
+        denied("schedules", **{f"step/rates/{side}": 0.1})
+        denied("schedules", **{f"adam/later/{side}": 1.0})
+        denied("schedules", **{f"warmup_from_zero/named/{side}": 0.0})
+        rates, squares = noise.valley(side, "step", np.zeros((42, 1)))
+        np.testing.assert_allclose(rates[[0, 39, 40]], [0.2, 0.2, 0.04], rtol=1e-15)
+        np.testing.assert_allclose(squares[1], (2 * 0.8) ** 2, rtol=1e-15)
 
 
 def test_backprop_ninja(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,7 +460,7 @@ def test_sides_that_disagree_are_told_and_are_no_success(
 
 def test_an_unknown_lesson_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no lesson 'forwrd': did you mean 'forward'"):
-        command.run_lesson(Console(), "forwrd", SEED, tmp_path)
+        command.run_lesson("forwrd", SEED, tmp_path, quiet=True)
     assert not list(tmp_path.iterdir())
 
 

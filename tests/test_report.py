@@ -178,6 +178,16 @@ def test_a_run_that_diverged(parity: Parity, page: Page, golden: Golden) -> None
     assert "PASS" not in html
 
 
+def test_nothing_is_nan_apart(parity: Parity, page: Page) -> None:
+    """The free-running sides diverge in the second step, and before it nothing can be drawn."""
+    diverging = ("--loss", "mse_loss", "--output", "identity", "--p", "0", "--lr", "1e200")
+    ended = parity(*MOONS, *diverging)
+    assert ended.status == 1
+    for shown in (ended.out, re.sub(r"<svg.*?</svg>", "", page("moons"), flags=re.S)):
+        assert "Trained on their own" in shown
+        assert re.findall(r"\b(?:nan|inf) apart", shown) == []
+
+
 def test_a_run_that_was_stopped(moons: Path, page: Page, golden: Golden) -> None:
     (moons / "summary.json").unlink()
     html = page("moons")

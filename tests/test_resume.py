@@ -14,6 +14,8 @@ import pytest
 from tests.command import Ended, parity, refusal
 from tests.golden_text import Golden, masked, verdict
 from tests.runs_made import left, points, stop_after
+from torch_parity.compare import progress
+from torch_parity.compare.case import load
 from torch_parity.compare.commands import resume, train
 from torch_parity.compare.runs import atomic, checkpoint
 from torch_parity.compare.runs.checkpoint import Checkpoint
@@ -461,13 +463,98 @@ def files(folder: Path) -> list[Path]:
     return [p for p in folder.rglob("*") if p.is_file() and p.name != "lock"]
 
 
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that had 40 steps from the beginning."""
+    root = tmp_path_factory.mktemp("longer")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "STORE_EVERY", 10)
+        assert call(root, *TestLonger.CASE, "--steps", "40", "--name", "a").status == 0
+    return root / "a"
+
+
+class TestLonger:
+    """A finished run is trained further, as if it had had the steps from the beginning."""
+
+    CASE = (*CASE, "--log-every", "5")  # so that the step it ended with first is evaluated anyway
+
+    @staticmethod
+    def equal_but_for_what_shows_the_case(one: Path, other: Path) -> None:
+        """And the pictures at shares of the way."""
+        for run in (one, other):
+            assert load(run / "case.toml").steps == 40
+        ends = [left(run) for run in (one, other)]
+        curves = []
+        for run, end in zip((one, other), ends, strict=True):
+            del end["points"]
+            for log in end["record"]["record"]["logs"].values():
+                del log["size"]
+            curves.append(
+                repr(
+                    {
+                        name: [p for p in found if isinstance(p[2], float)]
+                        for name, found in points(run).items()
+                    }
+                )
+            )
+        assert curves[0] == curves[1]
+        assert ends[0] == ends[1]
+
+    def test_a_finished_run(self, at_once: Path, tmp_path: Path) -> None:
+        assert call(tmp_path, *self.CASE, "--name", "a").status == 0
+        result = call(tmp_path, "--resume", "a", "--steps", "40")
+        assert result.status == 0
+        assert "resuming after step 30 of 40" in result.out
+        self.equal_but_for_what_shows_the_case(tmp_path / "a", at_once)
+        shown = [(s, c) for s, tag, c in points(tmp_path / "a")["parity"] if "case" in tag]
+        assert [step for step, _ in shown] == [0, 30]
+        assert b"| steps | 40 |" in shown[-1][1]
+        assert "is finished" in call(tmp_path, "--resume", "a").out
+
+    @pytest.mark.parametrize("moment", ["rewind", "digest", "store"])
+    def test_killed_while_it_is_made_longer(
+        self, at_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    ) -> None:
+        assert call(tmp_path, *self.CASE, "--name", "a").status == 0
+
+        def killed(*args: Any) -> Any:
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(progress, moment, killed)
+            with pytest.raises(Killed):
+                call(tmp_path, "--resume", "a", "--steps", "40")
+        more = ("--steps", "40") if moment == "digest" else ()  # before case.toml was written
+        assert call(tmp_path, "--resume", "a", *more).status == 0
+        self.equal_but_for_what_shows_the_case(tmp_path / "a", at_once)
+
+    def test_a_run_that_was_stopped(self, stopped: Path) -> None:
+        assert call(stopped.parent, "--resume", "a", "--steps", "35").status == 0
+        summary = json.loads((stopped / "summary.json").read_text())
+        assert (summary["steps"], summary["planned"], summary["passed"]) == (35, 35, True)
+
+    def test_a_failure_stays_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        diverging = ("--loss", "mse_loss", "--output", "identity", "--p", "0", "--lr", "1e200")
+        assert call(tmp_path, *CASE, *diverging, "--name", "a").status == 1
+        assert call(tmp_path, "--resume", "a", "--steps", "40").status == 1
+
+    def test_a_learning_rate_that_falls_to_the_end(self, tmp_path: Path) -> None:
+        assert call(tmp_path, *CASE, "--schedule", "cosine_lr", "--name", "a").status == 0
+        before = holds(tmp_path / "a")
+        assert "cosine_lr" in refused(tmp_path, "--resume", "a", "--steps", "40")
+        assert holds(tmp_path / "a") == before
+        text = (tmp_path / "a/case.toml").read_text().replace("steps = 30", "steps = 40")
+        (tmp_path / "a/case.toml").write_text(text)
+        assert "steps is 30 there, 40 in case.toml" in refused(tmp_path, "--resume", "a")
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("option", "words"),
         [
             (("--lr", "0.1"), "--lr is 0.1, but run 'a' began with 0.02"),
             (("--hidden", "5"), "--hidden is (5,), but run 'a' began with (5, 4)"),
-            (("--steps", "40"), "--steps is 40, but run 'a' began with 30"),
+            (("--steps", "20"), "--steps is 20, but run 'a' began with 30"),
             (("--no-standardize",), "--standardize is False, but run 'a' began with True"),
             (("--l2-route", "loss"), "--l2-route is 'loss', but"),
             (("--gradcheck", "2"), "--gradcheck is 2, but run 'a' began with None"),

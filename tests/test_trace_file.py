@@ -418,6 +418,33 @@ def test_record_writes_what_diff_can_judge(parity: Parity, tmp_path: Path, golde
     assert sorted(p.name for p in tmp_path.iterdir()) == ["manual.safetensors", "torch.safetensors"]
 
 
+def test_record_writes_npz_where_the_name_says_so(parity: Parity, tmp_path: Path) -> None:
+    """The same tensors, nodes and description as in safetensors."""
+    for name in ("torch.npz", "again.npz", "torch.safetensors"):
+        assert parity("record", "--data", "moons", "--hidden", "4", "--out", name).status == 0
+    one, other = load(tmp_path / "torch.npz"), load(tmp_path / "torch.safetensors")
+    assert repr(one.nodes) == repr(other.nodes)
+    assert (one.about, one.notes) == (other.about, other.notes)
+    assert list(one.made) == list(other.made)
+    for role in ("given", "made"):
+        tensors = dict(getattr(other, role))
+        with np.load(tmp_path / "torch.npz") as plain:
+            for name, tensor in tensors.items():
+                np.testing.assert_array_equal(plain[f"{role}/{name}"], tensor)
+    assert Path("torch.npz").read_bytes() == Path("again.npz").read_bytes()
+    record = json.loads(parity("diff", "torch.npz", "torch.safetensors", "--json").out)
+    assert record["passed"]
+    assert record["replays"]["manual"], "nothing was replayed"
+
+
+def test_no_npz_of_what_it_cannot_hold(parity: Parity, tmp_path: Path) -> None:
+    halves = ("record", "--data", "moons", "--hidden", "4", "--dtype", "bfloat16")
+    assert "bfloat16" in refusal(parity(*halves, "--out", "torch.npz"))
+    module = ("record", "--module", "net.py:make", "--out", "net.npz")
+    assert ".safetensors" in refusal(parity(*module))
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_record_refuses_what_it_cannot_write(parity: Parity, golden: Golden) -> None:
     case = ("record", "--data", "moons", "--hidden", "4")
     nowhere = refusal(parity(*case, "--out", "no/such/folder/file"))

@@ -130,7 +130,7 @@ class TestCsv:
 
 class TestCsvRefused:
     def test_no_target(self, refused: Refused, csv: Write) -> None:
-        refused(csv(_table([0, 1, 0, 1, 0])), None)
+        assert refused(csv(_table([0, 1, 0, 1, 0])), None).endswith(": a, y, b")
 
     def test_missing_file(self, refused: Refused, tmp_path: Path) -> None:
         refused(str(tmp_path / "gone.csv"), "y")
@@ -340,6 +340,9 @@ class TestNpzWithDevSet:
 
 
 class TestNpzRefused:
+    def test_no_target(self, refused: Refused, npz: Write) -> None:
+        assert refused(npz(x=X, label=Y), None).endswith(": x, label")
+
     def test_missing_file(self, refused: Refused, tmp_path: Path) -> None:
         refused(str(tmp_path / "gone.npz"), "y")
 

@@ -12,10 +12,12 @@ import pytest
 from tests.command import Ended
 from tests.golden_text import Golden, masked
 from torch_parity import manual
+from torch_parity.compare.cli import parity as group
 from torch_parity.manual import operations
 from torch_parity.manual.operations import find
 
 Parity = Callable[..., Ended]
+COMMANDS = group.commands
 
 MOONS = ("--data", "moons", "--hidden", "4", "--activation", "tanh", "--samples", "60")
 
@@ -73,24 +75,11 @@ def test_a_planted_mistake(parity: Parity, golden: Golden) -> None:
     golden.whole("faults", masked(ended.out))
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "train",
-        "check",
-        "faults",
-        "board",
-        "report",
-        "record",
-        "diff",
-        "shard",
-        "ranks",
-        "gradcheck",
-    ],
-)
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help(command: str, parity: Parity, golden: Golden) -> None:
     """The options of a command, without those of a case, which are in Case."""
     ended = parity(command, "--help")
     assert ended.status == 0
     text = re.sub(r"^Usage: .*?parity (?=\w)", "Usage: parity ", ended.out)
-    golden.section("help", text.partition("  --data")[0])
+    of_a_case = re.compile(r"^Data:$.*?(?=^Examples:$)", re.M | re.S)
+    golden.section("help", of_a_case.sub("", text))

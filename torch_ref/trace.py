@@ -31,8 +31,9 @@ class Names:
 
     input is that of the network; outputs and inputs hold, by module path, the names of all that a
     module returns and the name of what it is given; masks those of the dropouts' masks. The
-    functions name the gradient of a tensor, the loss's share in that of a penalised weight, and
-    what an optimizer remembers of a parameter.
+    functions name the gradient of a tensor, the loss's share in that of a penalised weight, what an
+    optimizer remembers of a parameter, a tensor of one of several micro-batches, and a gradient
+    before it is clipped.
     """
 
     input: str
@@ -41,6 +42,8 @@ class Names:
     gradient: Callable[[str], str]
     loss_gradient: Callable[[str], str]
     slot: Callable[[str, str], str]
+    of_micro_batch: Callable[[str, int], str]
+    unclipped: Callable[[str], str]
     inputs: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -162,7 +165,8 @@ class Task:
     and how to read that one's memory, the penalty, and the names.
 
     wrapper is what to call in place of the network, such as DistributedDataParallel(net). buffers
-    are the network's running statistics by name.
+    are the network's running statistics by name. A batch is cut into so many micro_batches, whose
+    losses add up by the loss's reduction; gradients are clipped to clip_norm where it is given.
     """
 
     net: nn.Module
@@ -174,6 +178,9 @@ class Task:
     names: Names
     wrapper: nn.Module | None = None
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
+    micro_batches: int = 1
+    reduction: str = "mean"
+    clip_norm: float | None = None
 
     @property
     def weights(self) -> dict[str, nn.Parameter]:
@@ -184,12 +191,43 @@ class Task:
 def recorded_step(task: Task, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
     """One training step -> (every tensor by name, the dropout masks it drew).
 
-    It is zero_grad, forward, backward, optimizer step. A forward pass that ends in NaN or infinity
-    ends the step, and the trace, there: no loss has a meaning then. The penalty runs its backward
-    after the loss, which adds up to the backward of their sum and shows the two shares apart.
+    It is zero_grad, forward and backward of each micro-batch, optimizer step. A forward pass that
+    ends in NaN or infinity ends the step, and the trace, there: no loss has a meaning then. The
+    penalty runs its backward after the loss, which adds up to the backward of their sum and shows
+    the two shares apart.
     """
     task.net.train()
     task.optimizer.zero_grad()
+    t: Tensors = {}
+    masks: Tensors = {}
+    count = min(task.micro_batches, len(x))
+    losses = []
+    for k, (x_k, y_k) in enumerate(zip(x.tensor_split(count), y.tensor_split(count), strict=True)):
+        share = 1.0 if task.reduction == "sum" else len(x_k) / len(x)
+        made, drawn = _backward_of(task, x_k, y_k, share, alone=count == 1)
+
+        def called(name: str, k: int = k) -> str:
+            return name if count == 1 else task.names.of_micro_batch(name, k)
+
+        t |= {called(name): a for name, a in made.items()}
+        masks |= {called(name): a for name, a in drawn.items()}
+        if "loss" not in made:
+            return t, masks
+        losses.append(made.get("loss_share", made["loss"]))
+    t["loss"] = torch.stack(losses).sum() if count > 1 else losses[0]
+    t |= _gradients(task, t["loss"])
+    task.optimizer.step()
+    t |= memory(task.optimizer, task.read, task.params, task.names)
+    t |= {name: p.detach().clone() for name, p in task.params.items()}
+    return t, masks
+
+
+def _backward_of(
+    task: Task, x: Tensor, y: Tensor, share: float, alone: bool
+) -> tuple[Tensors, Tensors]:
+    """Forward and backward of a micro-batch -> (its tensors, the masks it drew); without a loss,
+    where the forward pass is not finite. Its gradients are added to .grad; its own are recorded
+    where it is not alone."""
     with Recorder(task.net, task.names) as recorder:
         output = (task.wrapper or task.net)(x)
         if not output.isfinite().all():
@@ -198,30 +236,50 @@ def recorded_step(task: Task, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
     t = recorder.tensors
     t |= {name: statistic.clone() for name, statistic in task.buffers.items()}
     t["loss"] = loss.detach().clone()
-    loss.backward()
-    t |= _gradients(task, t["loss"])
-    task.optimizer.step()
-    t |= memory(task.optimizer, task.read, task.params, task.names)
-    t |= {name: p.detach().clone() for name, p in task.params.items()}
+    if share != 1:
+        loss = loss * share
+        t["loss_share"] = loss.detach().clone()
+    with ExitStack() as hooks:
+        for name, p in task.params.items() if not alone else ():
+            keep = partial(_keep_gradient, t, task.names.gradient(name))
+            hooks.callback(p.register_hook(keep).remove)  # type: ignore[no-untyped-call]
+        loss.backward()
     return t, recorder.masks
+
+
+def _keep_gradient(t: Tensors, name: str, gradient: Tensor) -> None:
+    t[name] = gradient.detach().clone()
 
 
 def _gradients(task: Task, loss: Tensor) -> Tensors:
     """The parameters' gradients from the loss alone, and with the penalty's share."""
     names, penalty, weights = task.names, task.penalty, task.weights
-    if not (penalty.l1 or penalty.l2):
-        return {names.gradient(n): gradient(p).clone() for n, p in task.params.items()}
-    t = {names.loss_gradient(name): gradient(W).clone() for name, W in weights.items()}
-    t["penalty"] = penalty.value(list(weights.values())).detach()
-    t["cost"] = loss + t["penalty"]
-    in_loss = penalty.in_loss(list(weights.values()))
-    if in_loss is not None:
-        in_loss.backward()  # type: ignore[no-untyped-call]
+    t: Tensors = {}
+    if penalty.l1 or penalty.l2:
+        t |= {names.loss_gradient(name): gradient(W).clone() for name, W in weights.items()}
+        t["penalty"] = penalty.value(list(weights.values())).detach()
+        t["cost"] = loss + t["penalty"]
+        in_loss = penalty.in_loss(list(weights.values()))
+        if in_loss is not None:
+            in_loss.backward()  # type: ignore[no-untyped-call]
+    if task.clip_norm is not None:
+        t |= _clipped(task, task.clip_norm)
     t |= {names.gradient(n): gradient(p).clone() for n, p in task.params.items()}
-    for name, W in weights.items():  # weight_decay never shows in .grad
+    for name, W in weights.items() if penalty.weight_decay else ():  # never shows in .grad
         d = names.gradient(name)
         t[d] = t[d].add(W.detach(), alpha=penalty.weight_decay)
     return t
+
+
+def _clipped(task: Task, clip_norm: float) -> Tensors:
+    """Clip the gradients -> what they were, their norm, and, where weight_decay is added later,
+    what it is added to."""
+    names, params = task.names, task.params
+    late = task.weights if task.penalty.weight_decay else {}
+    clipped = {n: (names.loss_gradient if n in late else names.gradient)(n) for n in params}
+    t = {names.unclipped(clipped[n]): gradient(p).clone() for n, p in params.items()}
+    t["total_norm"] = nn.utils.clip_grad_norm_(params.values(), clip_norm)
+    return t | {clipped[n]: gradient(W).clone() for n, W in late.items()}
 
 
 def gradient(parameter: Tensor) -> Tensor:

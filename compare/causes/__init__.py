@@ -1,11 +1,13 @@
 """The catalogue of causes: every known mistake, by name."""
 
 from torch_parity.compare.causes import (
+    accumulation,
     activation,
     activation_options,
     adam,
     additive,
     attention,
+    clipping,
     data,
     distributed,
     dropout,
@@ -42,6 +44,7 @@ CATALOGUE: dict[str, Cause] = {
         images,
         recurrent,
         sequences,
+        clipping,
         attention,
         additive,
         positions,
@@ -54,6 +57,7 @@ CATALOGUE: dict[str, Cause] = {
         update_rules,
         schedules,
         distributed,
+        accumulation,
         sums,
     )
     for cause in module.CAUSES
@@ -67,6 +71,7 @@ ALONE: tuple[Cause, ...] = tuple(
         images,
         recurrent,
         sequences,
+        clipping,
         attention,
         additive,
         positions,

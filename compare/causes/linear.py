@@ -11,6 +11,7 @@ from torch_parity.compare.causes.cause import (
     Evidence,
     by,
     is_loss,
+    on,
     one,
     read_also,
 )
@@ -25,6 +26,7 @@ from torch_parity.compare.causes.layers import (
 )
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS
+from torch_parity.manual.names import unclipped
 
 
 def _not_transposed(f: Any, x: Any, W: Any, *b: Any) -> Any:
@@ -136,7 +138,7 @@ def _moved_weights(node: Node, e: Evidence) -> Iterable[Node]:
 
 def _stale(node: Node, e: Evidence) -> Iterable[Node]:
     """What backward made, and on top of it what the last step left in .grad."""
-    previous = tuple(f"previous_{name}" for name in of_parameters(node))
+    previous = tuple(map(_left_in_grad, of_parameters(node)))
     if not all(name in e.known for name in previous):
         return []
     n = len(node.inputs)
@@ -148,6 +150,19 @@ def _stale(node: Node, e: Evidence) -> Iterable[Node]:
         return (*many[:at], *(new + old for new, old in zip(many[at:], inputs[n:], strict=True)))
 
     return [read_also(node, formula, *previous)]
+
+
+def _left_in_grad(name: str) -> str:
+    """What the last step left where this gradient is made: what it clipped, if it clips."""
+    return f"previous_{name.removesuffix(unclipped(''))}"
+
+
+def _stale_sum(node: Node, e: Evidence) -> Iterable[Node]:
+    """The gradients of all micro-batches, and what the last step left in .grad."""
+    previous = _left_in_grad(node.outputs[0])
+    if previous not in e.known:
+        return []
+    return [read_also(node, lambda f, *parts: f[node.operation](*parts), previous)]
 
 
 CAUSES = (
@@ -235,6 +250,6 @@ CAUSES = (
         "The gradients of the last step were not cleared, so they add up.",
         "dW = dz.T @ h  # not dW +=",
         "optimizer.zero_grad()",
-        (one(_stale, PARAMETERS),),
+        (one(_stale, PARAMETERS), one(_stale_sum, on("accumulate_batches"))),
     ),
 )

@@ -11,7 +11,7 @@ def list_faults(console: Console) -> None:
     """Print every cause, one per line."""
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
-    table.add_column("the mistake")
+    table.add_column("the mistake", overflow="fold")
     for cause in CATALOGUE.values():
         table.add_row(cause.name, escape(cause.sentence))
     console.print(table)

@@ -8,7 +8,6 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
 from torch_parity.compare import data, threads
@@ -18,11 +17,18 @@ from torch_parity.compare.gradients.gradcheck import Checked, check_moment, mome
 from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.show import terminal
+from torch_parity.compare.show.progress import progress
 from torch_parity.compare.sources import pair
 
 
 def check_gradients(
-    case: Case, after: int | None, scan_epsilon: bool, as_json: bool, name: str | None, root: Path
+    case: Case,
+    after: int | None,
+    scan_epsilon: bool,
+    as_json: bool,
+    quiet: bool,
+    name: str | None,
+    root: Path,
 ) -> bool:
     """Check, show, draw -> whether the exact check found every gradient right.
 
@@ -34,21 +40,20 @@ def check_gradients(
         loaded = data.load(case)
         sides = pair.build(case, loaded)
         checks, scans = [], []
-        bar = Progress(console=Console(stderr=True), transient=True)
-        with bar:
-            task = bar.add_task("", total=None)
+        with progress(quiet) as tell:
             for at in moments(case, loaded, sides, after):
-                checks.append(
-                    check_moment(sides, at, lambda what: bar.update(task, description=what))
-                )
+                checks.append(check_moment(sides, at, lambda what: tell(what, 0, None, "")))
                 if scan_epsilon:
-                    bar.update(task, description="scanning epsilon")
+                    tell("scanning epsilon", 0, None, "")
                     scans.append(scan(sides, at))
     folder = runs.create(root, name, default="gradcheck") if name or scan_epsilon else None
     if folder:
         _draw(folder, checks, scans)
     if as_json:
         console.print_json(json.dumps(json_safe(_record(checks, scans))))
+    elif quiet:
+        for c in checks:
+            show_verdict(console, c)
     else:
         terminal.show_case(console, case, loaded, sides)
         for i, c in enumerate(checks):
@@ -99,6 +104,11 @@ def show(console: Console, c: Checked) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+    show_verdict(console, c)
+
+
+def show_verdict(console: Console, c: Checked) -> None:
+    """Print the verdict, in a line."""
     word = "[bold green]PASS[/]" if c.passed else "[bold red]FAIL[/]"
     sides = "; ".join(f"{n.side}: {n.verdict}" for n in c.lines if n.passed is not None)
     console.print(f"{word} {sides}", highlight=False, soft_wrap=True)

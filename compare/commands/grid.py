@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from torch_parity.compare import data
 from torch_parity.compare.commands.stopping import Stopped, stopping
@@ -24,12 +23,18 @@ from torch_parity.compare.grid.results import Results
 from torch_parity.compare.grid.table import Rate, Totals
 from torch_parity.compare.grid.workers import Workers
 from torch_parity.compare.judge.outcome import STATUS
+from torch_parity.compare.show.progress import progress
 
 CHUNK = 8  # cases sent to a worker at a time: half a second of work, so that sending costs little
 
 
 def judge_grid(
-    file: Path, given: dict[str, Any], address: str | None, out: Path | None, as_json: bool
+    file: Path,
+    given: dict[str, Any],
+    address: str | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Judge the cases that the results file does not have, then show all -> the exit status: 0 if
     every case passed or contradicts itself, 1 if any failed, 3 if any could not be judged, 128 plus
@@ -47,7 +52,7 @@ def judge_grid(
         how_to_resume = _how_to_resume(known, file, given, address, out)
         try:
             with stopping():
-                rate = _sweep(known, address)
+                rate = _sweep(known, address, quiet)
         except Stopped as stopped:
             status = stopped.status
         except BrokenProcessPool:
@@ -59,13 +64,13 @@ def judge_grid(
         found = table.totals(grid, known.outcomes, rate)
     if found.by_verdict["refused"] == found.cases:
         raise InputError(f"no case of {file} can be judged: {found.kinds[0].kind}")
-    _show(found, path, as_json)
+    _show(found, path, as_json, quiet)
     if status:
         Console(stderr=True).print(escape(how_to_resume()), highlight=False, soft_wrap=True)
     return status or STATUS[found.outcome]
 
 
-def _sweep(known: Results, address: str | None) -> Rate | None:
+def _sweep(known: Results, address: str | None, quiet: bool) -> Rate | None:
     """Judge every case that has no result yet -> the rate; None if there was no such case."""
     grid, began = known.grid, perf_counter()
     refused = (n for n in grid.refused if n not in known.outcomes)
@@ -77,33 +82,26 @@ def _sweep(known: Results, address: str | None) -> Rate | None:
     versions = fingerprint()
     pool = cluster(address, chunks, versions) if address else all_cores(chunks, versions)
     with pool as workers:
-        _collect(known, workers)
+        _collect(known, workers, quiet)
         return Rate(len(left), workers.cores, perf_counter() - began)
 
 
-def _collect(known: Results, workers: Workers) -> None:
-    """Store each result as it comes; show a bar on a terminal, ten lines of progress elsewhere."""
-    console, total = Console(stderr=True), len(known.grid)
-    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    plain = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=plain) as bar:
-        task = bar.add_task("judging", total=total, completed=len(known.outcomes))
+def _collect(known: Results, workers: Workers, quiet: bool) -> None:
+    """Store each result as it comes."""
+    with progress(quiet) as tell:
         for outcomes in workers.outcomes:
-            before = len(known.outcomes)
             known.add(outcomes)
-            now = len(known.outcomes)
-            bar.update(task, completed=now)
-            if plain and now * 10 // total > before * 10 // total:
-                console.print(f"{now:,} of {total:,} cases judged", highlight=False)
+            tell("judging cases", len(known.outcomes), len(known.grid), "")
 
 
-def _show(found: Totals, path: Path, as_json: bool) -> None:
+def _show(found: Totals, path: Path, as_json: bool, quiet: bool) -> None:
     console = Console()
     if as_json:
         console.print_json(table.to_json(found))
         return
-    table.show(console, found)
-    console.print(f"Results: {escape(str(path))}", highlight=False, soft_wrap=True)
+    if not quiet:
+        table.show(console, found)
+        console.print(f"Results: {escape(str(path))}", highlight=False, soft_wrap=True)
     console.print(table.verdict(found), highlight=False, soft_wrap=True)
 
 

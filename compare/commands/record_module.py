@@ -6,8 +6,8 @@ from typing import Any
 
 from torch_parity.compare.aten.recording import load_recording, recording_of
 from torch_parity.compare.commands.modules import step_of
-from torch_parity.compare.commands.user_file import progress_bar
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.show.progress import watched
 
 
 def write_recording(
@@ -21,16 +21,21 @@ def write_recording(
     """Record the step that a function describes, and write it -> a line to print.
 
     Raises:
-        InputError: there is no such function, its step raises, the file exists, or options holds
-            one of a case, other than its seed.
+        InputError: there is no such function, its step raises, the file exists or is to be .npz, or
+            options holds one of a case, other than its seed.
     """
     for name, value in options.items():
         if value is not None and name != "seed":
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} is for a case, not for --module: leave it out")
+    if out.suffix == ".npz":
+        raise InputError(
+            f"{out}: a recording of a model is a safetensors file; give --out a name that ends in "
+            ".safetensors"
+        )
     if out.exists() and not force:
         raise InputError(f"{out} exists; give another --out, or --force to replace it")
-    with progress_bar() as watch:
+    with watched() as watch:
         draws_of = None if draws is None else load_recording(draws)
         step = step_of(module, _seed(options), keep)
         if isinstance(step.model, Path):

@@ -1,17 +1,12 @@
-"""Models of a user's own Python file, FILE.py:NAME, and a progress bar of their judgement."""
+"""Models of a user's own Python file, FILE.py:NAME."""
 
 import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch_parity.compare.errors import InputError, suggest
-
-if TYPE_CHECKING:
-    from torch_parity.compare.aten.watch import Watch
 
 
 def made_by(where: str, seed: int) -> tuple[Any, ...]:
@@ -37,22 +32,6 @@ def made_by(where: str, seed: int) -> tuple[Any, ...]:
 def described(parts: tuple[Any, ...]) -> str:
     """What came, for a message."""
     return type(parts[0]).__name__ if len(parts) == 1 else f"{len(parts)} values"
-
-
-@contextmanager
-def progress_bar() -> Iterator["Watch"]:
-    """A progress bar on standard error, if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-
-        def watch(what: str, total: int) -> Any:
-            task = bar.add_task(what, total=total)
-            return lambda: bar.advance(task)
-
-        yield watch
 
 
 def _loaded(path: Path) -> ModuleType:

@@ -32,6 +32,15 @@ def read_csv(path: str, target: str, squared_error: bool) -> Raw:
     return Raw(x.reshape(len(rows), len(features)), labels)
 
 
+def column_names(path: str) -> list[str]:
+    """The names in its first line.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return _read(path)[0]
+
+
 def _read(path: str) -> tuple[list[str], list[Row]]:
     rows: list[Row] = []
     line = 0

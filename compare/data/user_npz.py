@@ -54,6 +54,15 @@ def read_npz(path: str, target: str, squared_error: bool) -> Raw:
     return Raw(x, both[: len(y)], x_dev, both[len(y) :])
 
 
+def array_names(path: str) -> list[str]:
+    """The names of its arrays.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return list(_read(path))
+
+
 def _read(path: str) -> Arrays:
     """All arrays. Errors do not repeat NumPy's advice to allow pickles, which would be unsafe."""
     broken = (ValueError, OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error)

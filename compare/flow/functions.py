@@ -34,6 +34,7 @@ def _all_reduce(*parts: Any, rows: tuple[int, ...], reduction: Any) -> Any:
 
 STRUCTURE: dict[str, Callable[..., Any]] = {
     "accumulate": accumulate,
+    "accumulate_batches": accumulate,
     "zeros": lambda x: x * 0,
     "count": lambda t: t + 1,
     "shard": lambda batch, begin, end: batch[begin:end],

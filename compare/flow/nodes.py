@@ -1,7 +1,7 @@
 """Nodes: which operation makes which tensor from which others, by name."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,16 @@ class Node:
 def result(node: Node, output: str) -> str:
     """The name by which later nodes ask for it: W1 is what was given, new_W1 what was made."""
     return f"new_{output}" if output in node.inputs else output
+
+
+def renamed(nodes: Sequence[Node], called: Callable[[str], str]) -> list[Node]:
+    """The nodes with other names; those of the backward belong to the renamed forward nodes."""
+    found: dict[Node, Node] = {}
+    for node in nodes:
+        inputs, outputs = (tuple(map(called, names)) for names in (node.inputs, node.outputs))
+        forward = found.get(node.forward) if node.forward else None
+        found[node] = replace(node, inputs=inputs, outputs=outputs, forward=forward)
+    return list(found.values())
 
 
 def is_private(name: str) -> bool:

@@ -6,7 +6,7 @@ rank 0's z1 is z1_r0. What the ranks should have alike (dW1_r0, dW1_r1) is judge
 no rank's copy is trusted for another's.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any, cast
@@ -16,7 +16,7 @@ import numpy as np
 from torch_parity import manual
 from torch_parity.compare.flow.functions import split
 from torch_parity.compare.flow.law import flow
-from torch_parity.compare.flow.nodes import Node
+from torch_parity.compare.flow.nodes import Node, renamed
 from torch_parity.compare.flow.trace import Tensors
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
 
@@ -67,11 +67,13 @@ def _own(
 ) -> list[Node]:
     """Forward and backward on the rank's own rows, without the penalty."""
     plain = cast(manual.Model, replace(cast(Any, net), l1=0.0, l2=0.0))
-    nodes = [n for n in flow(plain, optimizer, masks) if not _after_the_all_reduce(n)]
-    return _renamed(nodes, _reduced(net), rank)
+    nodes = [n for n in flow(plain, optimizer, masks) if not after_all_gradients(n)]
+    names = _reduced(net)
+    return renamed(nodes, lambda name: on_rank(names.get(name, name), rank))
 
 
-def _after_the_all_reduce(node: Node) -> bool:
+def after_all_gradients(node: Node) -> bool:
+    """Whether a node belongs to the step as a whole: the penalty, the cost, an update."""
     operation, _ = split(node.operation)
     row = OPERATIONS.get(operation)
     of_cost = row is not None and (
@@ -96,16 +98,5 @@ def _together(
             continue  # the penalty makes it of what the all-reduce makes
         parts = tuple(on_rank(own[gradient], r) for r in range(len(rows)))
         yield Node("all_reduce", parts, (on_rank(name, rank),), options, order[name])
-    yield from _renamed([n for n in nodes if _after_the_all_reduce(n)], {}, rank)
-
-
-def _renamed(nodes: Sequence[Node], names: Mapping[str, str], rank: int) -> list[Node]:
-    """The nodes of one rank; those of the backward belong to the rank's own forward nodes."""
-    found: dict[Node, Node] = {}
-    for node in nodes:
-        inputs, outputs = (
-            tuple(on_rank(names.get(n, n), rank) for n in of) for of in (node.inputs, node.outputs)
-        )
-        forward = found.get(node.forward) if node.forward else None
-        found[node] = replace(node, inputs=inputs, outputs=outputs, forward=forward)
-    return list(found.values())
+    together = [n for n in nodes if after_all_gradients(n)]
+    yield from renamed(together, lambda name: on_rank(name, rank))

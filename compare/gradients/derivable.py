@@ -3,8 +3,21 @@
 import numpy as np
 
 from torch_parity import manual
+from torch_parity.compare.case import Case
 from torch_parity.compare.errors import InputError
 from torch_parity.manual.models.step import Model, buffers_of
+
+
+def require_unclipped(case: Case) -> None:
+    """
+    Raises:
+        InputError: the case clips its gradients, which then are no derivative of the cost.
+    """
+    if case.clip_norm is not None:
+        raise InputError(
+            "clipped gradients are not the derivative of the cost, so they cannot be checked: "
+            "leave --clip-norm or the check of gradients out"
+        )
 
 
 def require_derivable(net: Model) -> None:

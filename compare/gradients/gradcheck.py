@@ -16,7 +16,7 @@ from torch_parity import manual
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.errors import InputError
-from torch_parity.compare.gradients.derivable import require_derivable
+from torch_parity.compare.gradients.derivable import require_derivable, require_unclipped
 from torch_parity.compare.gradients.torch_cost import torch_cost
 from torch_parity.compare.runs.training import batches
 from torch_parity.compare.sources.pair import Pair
@@ -91,6 +91,12 @@ def moments(case: Case, data: Data, pair: Pair, after: int | None) -> Iterator[M
         raise InputError(f"gradients are checked in float64: leave --dtype {case.dtype} out")
     if case.device != "cpu":
         raise InputError(f"gradients are checked on the CPU: leave --device {case.device} out")
+    require_unclipped(case)
+    if case.accumulate > 1:
+        raise InputError(
+            "gradients are checked on one whole batch: leave --accumulate out. parity train "
+            "--gradcheck checks what micro-batches add up to"
+        )
     require_derivable(pair.manual.net)
     wanted = {0, after or 0}
     more = case.model_copy(update={"steps": max(wanted) + 1})

@@ -12,13 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from torch_parity.compare.case import Case, explain, read
+from torch_parity.compare.case import CHECKED, Case, explain, read
 from torch_parity.compare.errors import InputError, shown, suggest
 
-CHECK: dict[str, Any] = {
-    "steps": 3,
-    "log_every": 1,
-}  # the defaults of `parity check`
 MOST = 1_000_000
 
 
@@ -65,7 +61,7 @@ def load(file: Path, **given: Any) -> Grid:
         if name not in (known := [*Case.model_fields, "repeats"]):
             raise InputError(f"unknown key {shown(name)} in {file}: {suggest(name, known)}")
     repeats = values.pop("repeats", 1)
-    values = CHECK | values | given
+    values = {**CHECKED, **values, **given}
     seeds = _seeds(values.pop("seed", 0), repeats, file)
     axes = {"seed": seeds} | {name: _axis(name, v, file) for name, v in values.items()}
     if (count := math.prod(map(len, axes.values()))) > MOST:
@@ -78,7 +74,7 @@ def load(file: Path, **given: Any) -> Grid:
 
 def rerun(case: Case) -> list[str]:
     """The words of a command that judges only this case."""
-    usual = Case(**CHECK)
+    usual = Case(**CHECKED)
     chosen = {name: getattr(case, name) for name in Case.model_fields}
     differing = (flag(n, v) for n, v in chosen.items() if v != getattr(usual, n))
     return ["parity", "check", *differing]

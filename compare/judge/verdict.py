@@ -160,6 +160,11 @@ def no_bound(names: Iterable[str]) -> str:
 
 def free_running(drift: float, envelope: float) -> str:
     """How far the sides drift when each trains on its own, beside what rounding alone does."""
+    if not (math.isfinite(drift) and math.isfinite(envelope)):
+        return (
+            "Trained on their own, they did not stay finite to the end, so it is not known how far "
+            "apart their parameters are."
+        )
     return (
         f"Trained on their own, the two sides' parameters end {drift:.1e} apart; for comparison, a "
         "copy perturbed in each step by one ulp (the gap to the next floating-point number) ends "

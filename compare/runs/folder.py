@@ -52,7 +52,7 @@ def find(root: Path, name: str | None) -> Path:
     """
     found = [p for p in root.iterdir() if _is_run(p)] if root.is_dir() else []
     if not found:
-        raise InputError(f"there are no runs in {root}; make one first:  parity train")
+        raise InputError(f"no runs in {root} yet:  parity train  makes one")
     if name is None:
         return max(found, key=_written)
     if root / name not in found:

@@ -17,7 +17,6 @@ import torch
 from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
-from torch_parity.compare.flow.law import flow
 from torch_parity.compare.flow.nodes import Node, active_masks
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import Fault, Judgement, Side, first_not_finite, judge
@@ -175,12 +174,11 @@ class Training:
         at = self.torch
         judged = pair.manual.step(at.params, at.memory, x, y, masks, self.step, lr)
         stepping = perf_counter() - began
-        start = {"x": x, "y": y, **at.params, **at.memory, **masks, **self.before}
+        start = {**pair.manual.batch(x, y), **at.params, **at.memory, **masks, **self.before}
         start["batch"] = np.asarray(case.batch)
-        nodes = flow(pair.manual.net, pair.manual.optimizer, active_masks(masks))
-        if lr is not None and pair.schedule:
+        if pair.schedule:
             start |= pair.schedule.given(self.step)
-            nodes = pair.schedule.nodes(nodes, lr)
+        nodes = pair.manual.nodes(bool(active_masks(masks)), len(x), lr)
         look_closer = step % case.log_every == 0 or step in (1, case.steps)
         began = perf_counter()
         judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
@@ -189,7 +187,7 @@ class Training:
         if not judgement.finite:
             return nothing
         if self.watch:
-            self.watch(step, at.params, x, y, masks, judged, by_torch)
+            self.watch(step, at.params, x, y, pair.manual.whole(masks), judged, by_torch)
         sides = self._free_sides()
         free, moved = (
             pair.manual.step(s.params, s.memory, x, y, masks, self.step) for s in sides.values()

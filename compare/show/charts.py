@@ -66,7 +66,8 @@ def _svg(title: str, draw: Callable[[Axes], None]) -> Markup:
         figure = Figure(figsize=(4.8, 3.2), layout="constrained")
         axes = figure.subplots()
         draw(axes)
-        axes.legend(frameon=False, fontsize=9)
+        if axes.get_legend_handles_labels()[0]:  # a training that diverged at once has no curves
+            axes.legend(frameon=False, fontsize=9)
         page = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(page, format="svg", transparent=True, metadata=nothing | {"Title": title})

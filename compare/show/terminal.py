@@ -1,7 +1,7 @@
 """The run on a terminal: one table, two scores, one verdict."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -46,13 +46,15 @@ def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
     sizes = "-".join(str(n) for n in pair.manual.net.sizes)
     t = pair.targets
     scheduled = "" if case.schedule == "constant" else f" at first, by {case.schedule}"
+    parts = "" if case.accumulate == 1 else f" in {case.accumulate} micro-batches"
+    clipped = "" if case.clip_norm is None else f", gradients clipped to {case.clip_norm:g}"
     console.print(
         f"[bold]{escape(data.name)}[/]: {len(data.x_train)} train and {len(data.x_dev)} dev "
         f"samples, network {sizes} ({case.activation}, {t.output} output), {case.dtype}\n"
         f"loss {t.loss} ({case.reduction}), dropout p={case.p:g}, "
         f"L2 lambda={case.l2:g} by {case.l2_route}, L1 lambda={case.l1:g}, m={len(data.x_train)}\n"
-        f"{case.optimizer} lr={case.lr:g}{scheduled}, {case.steps} steps of {case.batch} samples, "
-        f"{case.initializer}, seed {case.seed}",
+        f"{case.optimizer} lr={case.lr:g}{scheduled}, {case.steps} steps of {case.batch} samples"
+        f"{parts}{clipped}, {case.initializer}, seed {case.seed}",
         highlight=False,
         soft_wrap=True,
     )
@@ -78,15 +80,18 @@ def show(console: Console, summary: Summary, folder: Path) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    for note in summary.notes:
-        console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
+    show_verdict(console, summary)
+
+
+def show_verdict(console: Console, summary: Summary) -> None:
+    """What a PASS does not cover, and the verdict."""
+    _note(console, summary.notes)
     console.print(verdict(summary), highlight=False, soft_wrap=True)
 
 
 def show_resumed(console: Console, step: int, case: Case, refused: tuple[str, ...]) -> None:
     """The step after which a run resumes, and which checkpoints could not be used."""
-    for why in refused:
-        console.print(f"[bold yellow]NOTE[/] {escape(why)}", highlight=False, soft_wrap=True)
+    _note(console, refused)
     console.print(f"resuming after step {step} of {case.steps}", highlight=False)
 
 
@@ -211,15 +216,24 @@ def show_judgement(
 ) -> None:
     """Every tensor of a step with both replays, then the verdict in words."""
     console.print(_table(j, wrong_only, called))
+    show_judgement_verdict(console, j, called)
+
+
+def show_judgement_verdict(console: Console, j: Judgement, called: Names = CALLED) -> None:
+    """What a PASS does not cover, and the verdict."""
     if j.passed:
-        for note in powerless(j.zeros):
-            console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
+        _note(console, powerless(j.zeros))
         console.print(f"[bold green]PASS[/] {len(j.differences)} tensors match", highlight=False)
         return
     colour = "red" if j.outcome == "FAIL" else "yellow"
     console.print(f"[bold {colour}]{j.outcome}[/]", end=" ")
     for sentence in sentences(j, called):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
+
+
+def _note(console: Console, notes: Iterable[str]) -> None:
+    for note in notes:
+        console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
 
 
 def _table(j: Judgement, wrong_only: bool, called: Names) -> Table:

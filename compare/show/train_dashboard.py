@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,7 +14,6 @@ from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.data.text import decode
-from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
 from torch_parity.compare.runs.text_model import gates, written
@@ -52,10 +52,7 @@ class TrainDashboard(Dashboard):
 
     def begin(self) -> None:
         """The case, as text and as hparams to sort runs by; the layout of the custom scalars."""
-        fields = {k: v for k, v in self._case.model_dump().items() if v is not None}
-        fields["hidden"] = ",".join(map(str, self._case.hidden))
-        described = [(k, str(v), str(Case.model_fields[k].description)) for k, v in fields.items()]
-        self.text("case", markdown(("option", "value", "meaning"), described))
+        fields = self.show_case()
         self.layout(LAYOUT)
         score = score_name(self._data)
         metrics = dict.fromkeys((f"{score}/dev", f"{score}/train", "loss/dev", "loss/train"))
@@ -64,6 +61,14 @@ class TrainDashboard(Dashboard):
             experiment, start, _ = hparams(tuned, metrics)  # type: ignore[no-untyped-call]
             self.add(side, experiment)
             self.add(side, start)
+
+    def show_case(self, step: int = 0) -> dict[str, Any]:
+        """The case as text, from this step on -> its fields."""
+        fields = {k: v for k, v in self._case.model_dump().items() if v is not None}
+        fields["hidden"] = ",".join(map(str, self._case.hidden))
+        described = [(k, str(v), str(Case.model_fields[k].description)) for k, v in fields.items()]
+        self.text("case", markdown(("option", "value", "meaning"), described), step)
+        return fields
 
     def write(self, record: StepRecord) -> None:
         """The curves; with the first step the graph; at some moments the decision boundary, and
@@ -125,9 +130,8 @@ class TrainDashboard(Dashboard):
         self.text("written after the first dev sequence", markdown(("side", "text"), texts), step)
 
     def _graph(self, record: StepRecord) -> None:
-        net = self._pair.manual.net
-        masks = list(net.shapes_of_masks(1)) if self._case.p else []
-        nodes = flow(net, self._pair.manual.optimizer, masks)
+        samples = min(self._case.batch, len(self._data.x_train))
+        nodes = self._pair.manual.nodes(self._case.p > 0, samples)
         drawn = graph(nodes, record.traces["manual"])
         self.log("parity", LogEvent(graph_def=drawn.SerializeToString()))
 

@@ -17,7 +17,7 @@ from torch_parity.compare.data import Data, Targets, targets
 from torch_parity.compare.devices import resolve_device
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.graph import Graph
-from torch_parity.compare.flow.law import flow, recorded_forward
+from torch_parity.compare.flow.law import recorded_forward
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPTIMIZERS
 from torch_parity.compare.sources.schedule import Schedule, schedule_of
@@ -25,7 +25,7 @@ from torch_parity.compare.sources.sides import ManualSide, TorchSide
 from torch_parity.compare.sources.size import refuse_too_large
 from torch_parity.compare.sources.torch_names import buffers, names_for, parameters
 from torch_parity.compare.tensors import to_torch
-from torch_parity.manual import Model
+from torch_parity.manual import Clipping, Model
 from torch_parity.manual.models.step import Tensors, buffers_of
 from torch_parity.torch_ref import operations, trace
 from torch_parity.torch_ref.losses.regularization import Penalty, parameter_groups
@@ -109,10 +109,18 @@ def build(case: Case, data: Data) -> Pair:
     params = drawn | {name: a.astype(case.dtype) for name, a in buffers_of(net).items()}
     row = OPTIMIZERS[case.optimizer]
     constants = {n: choices[CALLED.get(n, n)] for n in row.option_names}
-    by_hand = ManualSide(net, row.by_hand(**constants), schedule_of(case))
+    optimizer = row.by_hand(**constants)
+    by_hand = ManualSide(net, optimizer, schedule_of(case), case.accumulate, _clipping(case, net))
     in_torch = _torch_side(case, device, by_hand, model.module(choices), params, data.x_train[:2])
     state = manual.initial_state(by_hand.optimizer, drawn, net.names)
     return Pair(by_hand, in_torch, t, params, state)
+
+
+def _clipping(case: Case, net: Model) -> Clipping | None:
+    """What --clip-norm says; the optimizer adds its weight_decay after clipping."""
+    if case.clip_norm is None:
+        return None
+    return Clipping(case.clip_norm, case.l2_route == "weight_decay" and net.l2 > 0)
 
 
 def _require_fitting(case: Case, net: Model, x: np.ndarray) -> None:
@@ -124,6 +132,12 @@ def _require_fitting(case: Case, net: Model, x: np.ndarray) -> None:
         raise InputError(
             f"--model {case.model} reads {kinds[is_real(example.dtype)]}, but {case.data} holds "
             f"{kinds[is_real(x.dtype)]}"
+        )
+    if case.accumulate > 1 and not hasattr(net, "share"):
+        raise InputError(
+            f"--accumulate {case.accumulate}: --model {case.model} cannot be trained in "
+            "micro-batches. Batch norm normalizes with the mean of all samples of a batch, so the "
+            "gradients of its parts do not add up to that of the whole; leave --accumulate out"
         )
     if case.dtype == "float16" and case.device == "cpu" and any(_kernels(net)):
         raise InputError(
@@ -182,8 +196,20 @@ def _torch_side(
     masks = list(net.shapes_of_masks(1))
     names = names_for(net, module, recorded_forward(net, masks), to_torch(x, device))
     criterion = operations.find(net.loss)(net.reduction)
-    task = trace.Task(module, own, criterion, optimizer, read, penalty, names, buffers=statistics)
-    order = _order(flow(net, by_hand.optimizer, masks))
+    task = trace.Task(
+        module,
+        own,
+        criterion,
+        optimizer,
+        read,
+        penalty,
+        names,
+        buffers=statistics,
+        micro_batches=by_hand.accumulate,
+        reduction=net.reduction,
+        clip_norm=by_hand.clipping.max_norm if by_hand.clipping else None,
+    )
+    order = _order(by_hand.nodes(bool(masks), by_hand.accumulate))
     schedule = by_hand.schedule
     scheduler = schedule.in_torch(optimizer) if schedule else None
     return TorchSide(module, task, net, order, device, schedule, scheduler)

@@ -141,6 +141,10 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
         raise InputError("--no-bias: ranks train layers with a bias; leave it out")
     if sides.schedule:
         raise InputError(f"--schedule {case.schedule}: ranks train with a constant lr only")
+    if case.accumulate > 1:
+        raise InputError(f"--accumulate {case.accumulate}: ranks train whole batches only")
+    if case.clip_norm is not None:
+        raise InputError(f"--clip-norm {case.clip_norm:g}: ranks train without clipping only")
     to_rows = sum(rows) / net.m  # a job divides its lambdas by all rows
     return Job(
         sizes=net.sizes,

@@ -7,7 +7,6 @@ import numpy as np
 
 from torch_parity import manual
 from torch_parity.compare.causes.plant import execute
-from torch_parity.compare.flow.law import flow
 from torch_parity.compare.flow.nodes import Node, active_masks
 from torch_parity.compare.flow.sharded import of_all_ranks, sharded_flow
 from torch_parity.compare.judge.judge import Judgement, Side, judge
@@ -65,11 +64,10 @@ def record(pair: Pair, x: np.ndarray, y: np.ndarray, count: int) -> list[Recorde
             by_hand = pair.manual.step(*at, x, y, masks, done, lr)
         if "loss" not in by_torch or not all(np.isfinite(a).all() for a in by_torch.values()):
             raise ArithmeticError("the steps do not stay finite")
-        start = {"x": x, "y": y, **at[0], **at[1], **masks, **before}
-        nodes = flow(pair.manual.net, pair.manual.optimizer, active_masks(masks))
-        if lr is not None and pair.schedule:
+        start = {**pair.manual.batch(x, y), **at[0], **at[1], **masks, **before}
+        if pair.schedule:
             start |= pair.schedule.given(done)
-            nodes = pair.schedule.nodes(nodes, lr)
+        nodes = pair.manual.nodes(bool(active_masks(masks)), len(x), lr)
         recorded.append(Recorded(nodes, start, by_hand, by_torch, pair))
         at = ({n: by_torch[n] for n in at[0]}, {n: by_torch[n] for n in at[1]})
         before = previous(by_torch, pair)

@@ -67,6 +67,13 @@ def schedule_of(case: Case) -> Schedule | None:
     return Schedule(case.schedule, options, case.lr, case.dtype)
 
 
+def can_be_longer(case: Case) -> bool:
+    """Whether the first steps of a longer training are the same: a learning rate that falls until
+    the last step would fall more slowly."""
+    schedule = schedule_of(case)
+    return schedule is None or "steps" not in schedule.options
+
+
 def with_lr(node: Node, lr: float) -> Node:
     """An update with another learning rate."""
     return replace(node, options={**node.options, "lr": lr})

@@ -10,10 +10,15 @@ from torch import nn
 
 from torch_parity import manual
 from torch_parity.compare.bounds.precision import all_widened, widened
+from torch_parity.compare.flow.accumulated import accumulated_flow
+from torch_parity.compare.flow.clipped import clipped_flow
+from torch_parity.compare.flow.law import flow
+from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.sources.schedule import Schedule
 from torch_parity.compare.tensors import to_numpy, to_torch
-from torch_parity.manual import Model, Optimizer
+from torch_parity.manual import Clipping, Model, Optimizer
 from torch_parity.manual.models.step import Tensors, evaluating
+from torch_parity.manual.names import of_micro_batch
 from torch_parity.torch_ref import trace
 from torch_parity.torch_ref.models.step import predict
 
@@ -28,6 +33,48 @@ class ManualSide:
     net: Model
     optimizer: Optimizer
     schedule: Schedule | None = None
+    accumulate: int = 1
+    clipping: Clipping | None = None
+
+    def batch(self, x: np.ndarray, y: np.ndarray) -> Tensors:
+        """What a step is given to learn from: x and y, or x_m0, y_m0... of its micro-batches."""
+        parts = self._parts(x, y)
+        if len(parts) == 1:
+            return {"x": x, "y": y}
+        return {
+            of_micro_batch(name, k): a
+            for k, part in enumerate(parts)
+            for name, a in zip(("x", "y"), part, strict=True)
+        }
+
+    def _parts(self, x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        cuts = np.cumsum(manual.micro_batches(len(x), self.accumulate))[:-1]
+        return [*zip(np.split(x, cuts), np.split(y, cuts), strict=True)]
+
+    def whole(self, masks: Tensors) -> Tensors:
+        """The masks of a batch, from those of its micro-batches."""
+        own = {of_micro_batch(n, 0): n for n in self.net.shapes_of_masks(1)}
+        if own.keys().isdisjoint(masks):
+            return masks
+        count = len(masks) // len(own)
+        return {
+            name: np.concatenate([masks[of_micro_batch(name, k)] for k in range(count)])
+            for name in own.values()
+        }
+
+    def nodes(self, dropout: bool, samples: int, lr: float | None = None) -> tuple[Node, ...]:
+        """What a step on so many samples should compute; dropout says whether it drops any."""
+        rows = manual.micro_batches(samples, self.accumulate)
+        masks = self.net.shapes_of_masks(1) if dropout else ()
+        if len(rows) == 1:
+            nodes = flow(self.net, self.optimizer, masks)
+        else:
+            nodes = accumulated_flow(self.net, self.optimizer, masks, rows)
+        if self.clipping:
+            nodes = clipped_flow(nodes, self.net, self.clipping)
+        if self.schedule and lr is not None:
+            nodes = self.schedule.nodes(nodes, lr)
+        return nodes
 
     def step(
         self,
@@ -39,14 +86,34 @@ class ManualSide:
         done: int = 0,
         lr: float | None = None,
     ) -> Tensors:
-        """manual.step on this side's network and optimizer, after so many steps: with this learning
+        """A step with this side's network and optimizer, after so many steps: with this learning
         rate, or with the one that the schedule has."""
-        given = (all_widened(params), all_widened(state), widened(x), widened(y))
+        given = (all_widened(params), all_widened(state))
+        batch = (widened(x), widened(y), all_widened(masks))
         if self.schedule is None:
-            return manual.step(self.net, self.optimizer, *given, all_widened(masks))
+            return self._step(self.optimizer, *given, *batch)
         optimizer: Any = self.optimizer
         now = replace(optimizer, lr=self.schedule.at(done) if lr is None else lr)
-        return self.schedule.recorded(done) | manual.step(self.net, now, *given, all_widened(masks))
+        return self.schedule.recorded(done) | self._step(now, *given, *batch)
+
+    def _step(
+        self,
+        optimizer: Optimizer,
+        params: Tensors,
+        state: Tensors,
+        x: np.ndarray,
+        y: np.ndarray,
+        masks: Tensors,
+    ) -> Tensors:
+        net, parts = self.net, self._parts(x, y)
+        if len(parts) > 1:
+            names = net.shapes_of_masks(1)
+            of = [{n: masks[of_micro_batch(n, k)] for n in names} for k in range(len(parts))]
+            whole = [(*part, own) for part, own in zip(parts, of, strict=True)]
+            return manual.accumulated_step(net, optimizer, params, state, whole, self.clipping)
+        if self.clipping:
+            return manual.clipped_step(net, optimizer, params, state, x, y, masks, self.clipping)
+        return manual.step(net, optimizer, params, state, x, y, masks)
 
     def outputs(self, params: Tensors, x: np.ndarray) -> Tensors:
         """Every tensor from the input to the output, in evaluation."""

@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction
-from torch_parity.manual.models.step import Tensors, gradients_of_the_cost
+from torch_parity.manual.models.step import Tensors, gradients_of_the_cost, loss_gradient
 from torch_parity.manual.names import MODULE_PATHS, Names
-from torch_parity.manual.operations import find
 from torch_parity.manual.ops.dropout import dropout, dropout_backward
 from torch_parity.manual.ops.embedding import embedding, embedding_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
@@ -41,6 +40,7 @@ class CharLSTM:
     l1: float = 0.0
     l2: float = 0.0
     m: float = 1
+    share: float = 1.0
     names: ClassVar[Names] = MODULE_PATHS
     result: ClassVar[str] = "output"
     usual: ClassVar[Mapping[str, Any]] = {"hidden": (16, 64), "data": "sums"}
@@ -106,9 +106,8 @@ class CharLSTM:
         name.grad. Nothing reads the last states, so their gradients are 0."""
         p, g = params, Tensors()
         mask = masks.get("drop.mask")
-        _, loss_backward = find(self.loss)
 
-        g["output"] = loss_backward(t["output"], y, reduction=self.reduction)
+        g["output"] = loss_gradient(self, t["output"], y)
         g["head"] = permute_backward(g["output"], dims=CLASSES_SECOND)
         g["drop"], g["head.weight"], g["head.bias"] = linear_backward(
             g["head"], t["drop"], p["head.weight"]

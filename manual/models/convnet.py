@@ -21,10 +21,11 @@ from torch_parity.manual.models.step import (
     Tensors,
     example_labels,
     gradients_of_the_cost,
+    loss_gradient,
     require_image,
 )
 from torch_parity.manual.names import MODULE_PATHS, Names
-from torch_parity.manual.operations import Function, activation, find
+from torch_parity.manual.operations import Function, activation
 from torch_parity.manual.ops.conv2d import conv2d, conv2d_backward, conv2d_backward_parameters
 from torch_parity.manual.ops.dropout import dropout, dropout_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
@@ -50,6 +51,7 @@ class ConvNet:
     l1: float = 0.0
     l2: float = 0.0
     m: float = 1
+    share: float = 1.0
     names: ClassVar[Names] = MODULE_PATHS
     result: ClassVar[str] = "output"
     usual: ClassVar[Mapping[str, Any]] = {"hidden": (8, 16, 32)}
@@ -134,12 +136,11 @@ class ConvNet:
     ) -> Tensors:
         """From the output back to conv1. g[name] is d cost / d name; it is called name.grad."""
         p, g = params, Tensors()
-        _, loss_backward = find(self.loss)
         _, output_backward = self._activation(self.output)
         _, g_backward = self._activation(self.activation)
         inputs = ["flat", *(f"{b}.drop" for b in self.hidden)]
 
-        g["output"] = loss_backward(t["output"], y, reduction=self.reduction)
+        g["output"] = loss_gradient(self, t["output"], y)
         g["head"] = output_backward(g["output"], t["head"])
         h = inputs.pop()
         g[h], g["head.weight"], g["head.bias"] = linear_backward(g["head"], t[h], p["head.weight"])

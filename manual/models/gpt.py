@@ -20,9 +20,8 @@ import numpy as np
 
 from torch_parity.manual.heads import split_heads
 from torch_parity.manual.losses.reduction import Reduction
-from torch_parity.manual.models.step import Tensors, gradients_of_the_cost
+from torch_parity.manual.models.step import Tensors, gradients_of_the_cost, loss_gradient
 from torch_parity.manual.names import MODULE_PATHS, Names
-from torch_parity.manual.operations import find
 from torch_parity.manual.ops.add import add_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward
 from torch_parity.manual.ops.embedding import embedding, embedding_backward
@@ -54,6 +53,7 @@ class GPT:
     l1: float = 0.0
     l2: float = 0.0
     m: float = 1
+    share: float = 1.0
     names: ClassVar[Names] = MODULE_PATHS
     result: ClassVar[str] = "output"
     usual: ClassVar[Mapping[str, Any]] = {"hidden": (64, 4, 4), "data": "sums"}
@@ -182,10 +182,9 @@ class GPT:
     ) -> Tensors:
         """From the output back to the embeddings. g[name] is d cost / d name."""
         p, g = params, Tensors()
-        _, loss_backward = find(self.loss)
         inputs = dict(zip((*self.blocks, "ln_f"), ("drop", *self.blocks), strict=True))
 
-        g["output"] = loss_backward(t["output"], y, reduction=self.reduction)
+        g["output"] = loss_gradient(self, t["output"], y)
         g["head"] = permute_backward(g["output"], dims=CLASSES_SECOND)
         g["ln_f"], g["head.weight"], g["head.bias"] = linear_backward(
             g["head"], t["ln_f"], p["head.weight"]

@@ -14,9 +14,9 @@ import numpy as np
 
 from torch_parity.manual.losses.reduction import Reduction
 from torch_parity.manual.losses.regularization import penalty_backward
-from torch_parity.manual.models.step import Tensors, example_labels
+from torch_parity.manual.models.step import Tensors, example_labels, loss_gradient
 from torch_parity.manual.names import COURSE, Names
-from torch_parity.manual.operations import Function, activation, find
+from torch_parity.manual.operations import Function, activation
 from torch_parity.manual.ops.dropout import dropout, dropout_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
 from torch_parity.manual.ops.linear import linear, linear_backward, linear_backward_parameters
@@ -45,6 +45,7 @@ class MLP:
     l1: float = 0.0
     l2: float = 0.0
     m: float = 1
+    share: float = 1.0
     names: ClassVar[Names] = COURSE
 
     @property
@@ -111,8 +112,7 @@ class MLP:
         the loss alone) stands before it.
         """
         depth = self.depth
-        _, loss_backward = find(self.loss)
-        g: Tensors = {f"da{depth}": loss_backward(t[f"a{depth}"], y, reduction=self.reduction)}
+        g: Tensors = {f"da{depth}": loss_gradient(self, t[f"a{depth}"], y)}
         for layer in range(depth, 0, -1):
             _, activation_backward = self.activation_of(layer)
             if layer < depth:

@@ -20,9 +20,10 @@ from torch_parity.manual.models.step import (
     Tensors,
     example_labels,
     gradients_of_the_cost,
+    loss_gradient,
 )
 from torch_parity.manual.names import MODULE_PATHS, Names
-from torch_parity.manual.operations import Function, activation, find
+from torch_parity.manual.operations import Function, activation
 from torch_parity.manual.ops.add import add_backward
 from torch_parity.manual.ops.dropout import dropout, dropout_backward
 from torch_parity.manual.ops.identity import identity, identity_backward
@@ -46,6 +47,7 @@ class Residual:
     l1: float = 0.0
     l2: float = 0.0
     m: float = 1
+    share: float = 1.0
     names: ClassVar[Names] = MODULE_PATHS
     result: ClassVar[str] = "output"
 
@@ -118,12 +120,11 @@ class Residual:
     ) -> Tensors:
         """From the output back to the stem. g[name] is d cost / d name; it is called name.grad."""
         p, g = params, Tensors()
-        _, loss_backward = find(self.loss)
         _, output_backward = self._activation(self.output)
         _, g_backward = self._activation(self.activation)
         inputs = dict(zip((*self.blocks, "head"), ("stem", *self.blocks), strict=True))
 
-        g["output"] = loss_backward(t["output"], y, reduction=self.reduction)
+        g["output"] = loss_gradient(self, t["output"], y)
         g["head"] = output_backward(g["output"], t["head"])
         h = inputs["head"]
         g[h], g["head.weight"], g["head.bias"] = linear_backward(g["head"], t[h], p["head.weight"])

@@ -21,10 +21,11 @@ from torch_parity.manual.models.step import (
     Tensors,
     example_labels,
     gradients_of_the_cost,
+    loss_gradient,
     require_image,
 )
 from torch_parity.manual.names import MODULE_PATHS, Names
-from torch_parity.manual.operations import Function, activation, find
+from torch_parity.manual.operations import Function, activation
 from torch_parity.manual.ops.adaptive_avg_pool2d import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_backward,
@@ -167,13 +168,12 @@ class ResNet:
     def backward(self, params: Arrays, t: Arrays, y: np.ndarray, masks: Arrays) -> Tensors:
         """From the output back to conv1. g[name] is d cost / d name; it is called name.grad."""
         p, g = params, Tensors()
-        _, loss_backward = find(self.loss)
         _, output_backward = self._activation(self.output)
         _, g_backward = self._activation(self.activation)
         blocks = list(self._blocks())
         inputs = ["act1", *(b for b, _, _ in blocks)]
 
-        g["output"] = loss_backward(t["output"], y, reduction=self.reduction)
+        g["output"] = loss_gradient(self, t["output"], y)
         g["head"] = output_backward(g["output"], t["head"])
         g["drop"], g["head.weight"], g["head.bias"] = linear_backward(
             g["head"], t["drop"], p["head.weight"]

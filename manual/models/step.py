@@ -26,7 +26,8 @@ class Model(Protocol):
     field, is that of one sample before it became a row of x: (c, h, w) of an image. loss and
     reduction name the loss of the model's output; l1 and l2 are the course's lambda, and m the
     fixed number of samples that they are divided by (1/2 where the penalty is lambda times the sum,
-    as other courses have it).
+    as other courses have it). share, of a model that has such a field, is the share of a
+    micro-batch's loss in that of its batch (manual/accumulation.py); else 1.
     """
 
     @property
@@ -174,6 +175,15 @@ def cost(
     """loss(output, y), and the penalty and the cost if the weights are penalised."""
     loss, _ = find(net.loss)
     return with_penalty(net, params, loss(output, y, reduction=net.reduction))
+
+
+def loss_gradient(net: Model, output: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """d loss / d output, where every backward begins; times net.share, as (loss * share).backward()
+    has it in torch."""
+    _, loss_backward = find(net.loss)
+    d = loss_backward(output, y, reduction=net.reduction)
+    share = getattr(net, "share", 1.0)
+    return d if share == 1 else share * d
 
 
 def with_penalty(net: Model, params: Mapping[str, np.ndarray], loss: np.ndarray) -> Tensors:

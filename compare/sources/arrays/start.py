@@ -100,6 +100,10 @@ def given(
         if x is None and y is None
         else own_data(case, x, y, layout, classes_of(case, params or {}, layout))
     )
+    if case.accumulate > 1:
+        raise InputError(
+            f"accumulate is {case.accumulate}: your arrays are judged as one batch, so leave it out"
+        )
     batch = case.batch if x is None else len(loaded.x_train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(case.seed)

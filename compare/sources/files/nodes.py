@@ -50,7 +50,7 @@ def signature(operation: str) -> Signature | None:
     """Read off the register; None for what it does not have."""
     if operation == "count":
         return Signature(("t",), ("t",))
-    if operation == "accumulate":
+    if operation in ("accumulate", "accumulate_batches"):
         return Signature(("shares",), ("total",), any_number=True)
     if operation in OPTIMIZERS:
         of = OPTIMIZERS[operation]

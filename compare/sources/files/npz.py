@@ -1,8 +1,10 @@
-"""The members of an .npz file: never unpickled, and checked for their size before they are read."""
+"""The members of an .npz file, read and written: never unpickled, and checked for their size before
+they are read."""
 
+import json
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
@@ -46,6 +48,25 @@ def read_npz(path: Path) -> tuple[str | None, dict[str, Entry]]:
     except BROKEN as error:
         raise InputError(f"{path} cannot be read as .npz: {error or 'it is damaged'}") from None
     return metadata, entries
+
+
+def write_npz(
+    file: Path, called: str, metadata: Mapping[str, str], tensors: Mapping[str, np.ndarray]
+) -> None:
+    """Write tensors and metadata as read_npz reads them. called is the name for messages.
+
+    Raises:
+        InputError: NumPy itself has no such type, as bfloat16.
+        OSError: the file cannot be written.
+    """
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind not in "fiub":
+            raise InputError(
+                f"{called}: {name} is {tensor.dtype}, which .npz cannot hold; give --out a name "
+                "that ends in .safetensors"
+            )
+    with file.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, __metadata__=np.array(json.dumps(metadata)), **tensors)
 
 
 def _entry(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:

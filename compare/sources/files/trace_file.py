@@ -19,7 +19,7 @@ from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.sources.files.access import reading, writing
 from torch_parity.compare.sources.files.nodes import NodeRecord, checked, require_numbers, written
-from torch_parity.compare.sources.files.npz import read_npz
+from torch_parity.compare.sources.files.npz import read_npz, write_npz
 from torch_parity.compare.sources.files.safetensors import in_fixed_order, read_safetensors
 from torch_parity.compare.sources.files.stored import GIVEN, MADE, NAME, Entry, Stored
 
@@ -51,10 +51,10 @@ class _Metadata(BaseModel):
 
 
 def save(path: Path, trace: Trace, about: Mapping[str, Any]) -> None:
-    """Write the trace, completely or not at all.
+    """Write the trace, completely or not at all: as .npz if the name ends so, else as safetensors.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: the folder cannot be written to, or .npz has no type for a tensor (bfloat16).
     """
     tensors = {
         **{GIVEN + name: a for name, a in trace.given.items()},
@@ -65,9 +65,12 @@ def save(path: Path, trace: Trace, about: Mapping[str, Any]) -> None:
         metadata["nodes"] = json.dumps(written(trace.nodes))
     if about:
         metadata["about"] = json.dumps(about)
-    data = serialize({n: np.asarray(a, order="C") for n, a in tensors.items()}, metadata)
     with writing(path) as half_done:
-        half_done.write_bytes(in_fixed_order(data))
+        if path.suffix == ".npz":
+            write_npz(half_done, path.name, metadata, tensors)
+        else:
+            data = serialize({n: np.asarray(a, order="C") for n, a in tensors.items()}, metadata)
+            half_done.write_bytes(in_fixed_order(data))
 
 
 def load(path: Path) -> TraceFile:

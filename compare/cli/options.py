@@ -13,6 +13,9 @@ RUNS = click.option(
     help="Folder of all runs.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+QUIET = click.option(
+    "--quiet", is_flag=True, help="Print only the verdict, and no progress on standard error."
+)
 KEEP = click.option(
     "--keep",
     type=click.Path(path_type=Path),

@@ -1,0 +1,98 @@
+"""How far a long command is, on standard error: a bar on a terminal, elsewhere a line every few
+seconds."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from torch_parity.compare.aten.watch import Tick, Watch
+
+if TYPE_CHECKING:
+    from torch_parity.compare.runs.training import StepRecord
+
+EVERY = 5.0  # seconds between two lines
+
+Tell = Callable[[str, int, int | None, str], None]
+"""tell("training", 12, 500, "loss 0.31") after the 12th of 500 steps; None if nobody knows of how
+many."""
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Tell]:
+    """Inside, what is told is shown; with quiet nothing is."""
+    console = Console(stderr=True)
+    if quiet:
+        yield lambda what, done, total, detail: None
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with _bar(console) as bar:
+            yield _on(bar)
+    else:
+        yield _in_lines(console)
+
+
+def tell_step(tell: Tell, what: str, record: "StepRecord", steps: int) -> None:
+    """Tell a step of a training, with torch's loss on its batch where there is one."""
+    loss = record.torch.get("loss/batch")
+    tell(what, record.step, steps, "" if loss is None else f"loss {loss:.4g}")
+
+
+@contextmanager
+def watched(quiet: bool = False) -> Iterator[Watch]:
+    """The same for a judgement, which calls a function at each of its steps."""
+    with progress(quiet) as tell:
+
+        def watch(what: str, total: int) -> Tick:
+            done = count(1)
+            return lambda: tell(what, next(done), total or None, "")
+
+        yield watch
+
+
+def _bar(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+def _on(bar: Progress) -> Tell:
+    """Each activity has its own line; a finished one makes room for the next."""
+
+    def tell(what: str, done: int, total: int | None, detail: str) -> None:
+        task = next((t for t in bar.tasks if t.description == what), None)
+        if task is None:
+            for other in bar.task_ids:
+                bar.remove_task(other)
+            bar.add_task(what, total=total, completed=done, detail=detail)
+        else:
+            bar.update(task.id, completed=done, total=total, detail=detail)
+
+    return tell
+
+
+def _in_lines(console: Console) -> Tell:
+    last = perf_counter()
+
+    def tell(what: str, done: int, total: int | None, detail: str) -> None:
+        nonlocal last
+        if perf_counter() - last < EVERY:
+            return
+        last = perf_counter()
+        step = f": {done:,} of {total:,}" if total else ""
+        console.print(
+            what + step + (f", {detail}" if detail else ""),
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+    return tell
