@@ -39,8 +39,11 @@ from torch_parity.manual.models.step import Tensors
 
 DTYPES = ("float32", "float64")
 HALVES = ("bfloat16", "float16")
-# of what torch has for a case, this is nothing to compute with in float16 (see compare/case.py)
-NOT_IN_FLOAT16 = {"rmsprop", "adam", "adamw", "binary_cross_entropy"}
+# of what torch has for a case, this is nothing to compute with in halves (see compare/case.py)
+NOT_IN = {
+    "float16": {"rmsprop", "adam", "adamw", "binary_cross_entropy", "multi_margin_loss"},
+    "bfloat16": {"multi_margin_loss"},
+}
 JUDGES = ("ours", "numpy.allclose", "torch assert_close")
 FAULTS = (
     "entry of a gradient or weight off by 1e-4",
@@ -77,11 +80,12 @@ class Examined:
 
 @dataclass(frozen=True)
 class Range:
-    """The range of the draws: the precisions, in turn, and the greatest width, batch and number of
-    classes."""
+    """The range of the draws: the precisions, in turn, the greatest width, batch and number of
+    classes, and whether there is more than the losses and optimizers of the course."""
 
     dtypes: tuple[str, ...] = DTYPES
     largest: int = 1024
+    more: bool = True
 
 
 def draw(seed: int, attempt: int, of: Range = Range()) -> tuple[Case, Data]:
@@ -91,7 +95,7 @@ def draw(seed: int, attempt: int, of: Range = Range()) -> tuple[Case, Data]:
     dtype = of.dtypes[seed % len(of.dtypes)]
     case, _ = case_and_data(
         int(rng.integers(2**62)),
-        without=NOT_IN_FLOAT16 if dtype == "float16" else set(),
+        without=NOT_IN.get(dtype, set()),
         hidden=tuple(_log_uniform(rng, 1, of.largest) for _ in range(rng.integers(0, 8))),
         p=float(rng.choice([0.0, rng.uniform(0, 0.9)])),
         l1=float(l1),
@@ -100,7 +104,7 @@ def draw(seed: int, attempt: int, of: Range = Range()) -> tuple[Case, Data]:
         bias=seed % 5 != 0,
         bias_scale=float(10 ** rng.uniform(-2, 0)),
         dtype=dtype,
-        more=True,
+        more=of.more,
     )
     m, n_in = _log_uniform(rng, 1, min(512, of.largest)), _log_uniform(rng, 1, of.largest)
     x = (rng.normal(size=(m, n_in)) * 10 ** rng.uniform(-3, 3)).astype(case.dtype)

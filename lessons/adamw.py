@@ -3,11 +3,11 @@
   L2 in Adam  dW := dW + wd W          then v, s and Adam's step
   AdamW       W := W (1 - lr wd)       then Adam's step, with dW as it is
 
-L2 makes weights smaller by adding wd W to the gradient. In plain descent that is
-the same as shrinking: W - lr (dW + wd W) = W (1 - lr wd) - lr dW. In Adam it is
-not. Adam divides its step by the size of the gradient, and so the penalty too:
-a weight with large gradients hardly shrinks, one with small gradients shrinks
-quickly. AdamW takes the decay out of the gradient, so that every weight
+L2 makes weights smaller by adding wd W to the gradient. In plain descent that
+is the same as shrinking: W - lr (dW + wd W) = W (1 - lr wd) - lr dW. In Adam it
+is not. Adam divides its step by the size of the gradient, and so the penalty
+too: a weight with large gradients hardly shrinks, one with small gradients
+shrinks quickly. AdamW takes the decay out of the gradient, so that every weight
 shrinks by the same share of itself in each step.
 
 Biases and norms do not decay. Nothing is gained by smaller ones: a bias only
@@ -121,32 +121,34 @@ def conclude(n: Numbers) -> tuple[Claim, ...]:
 
 def _uneven(n: Numbers) -> Claim:
     small, large = ([n[f"adam/{size:g}/{s}"] for s in SIDES] for size in (SIZES[0], SIZES[-1]))
-    found = f"{large[0]:.3f} where the gradients are large, and {small[0]:.3f} where they are small"
+    found = (
+        f"{large[0]:.3f} where the gradients are large, and at {small[0]:.3f} where they are small"
+    )
     found_zh = f"梯度大的权重还剩 {large[0]:.3f}，梯度小的只剩 {small[0]:.3f}"
     return claim(
         max(small) < 0.1 and min(large) > 0.9,
-        f"In Adam the L2 penalty depends on the size of the gradients: of a weight of 1 is left "
-        f"{found}.",
-        f"In Adam the L2 penalty does NOT depend on the size of the gradients: of 1 is left "
-        f"{found}.",
+        f"In Adam the L2 penalty depends on the size of the gradients: a weight that begins at 1 "
+        f"ends at {found}.",
+        f"In Adam the L2 penalty does NOT depend on the size of the gradients: a weight that "
+        f"begins at 1 ends at {found}.",
         f"在 Adam 里，L2 惩罚的作用取决于梯度的大小：从 1 开始，{found_zh}。",
         f"在 Adam 里，L2 惩罚的作用与梯度的大小无关：从 1 开始，{found_zh}。",
     )
 
 
 def _even(n: Numbers) -> Claim:
-    left = [n[f"adamw/{size:g}/{s}"] for size in SIZES for s in SIDES]
-    expected = (1 - LR * DECAY) ** STEPS
+    ends = [n[f"adamw/{size:g}/{s}"] for size in SIZES for s in SIDES]
+    expected, spread = (1 - LR * DECAY) ** STEPS, max(ends) - min(ends)
     return claim(
-        max(abs(w - expected) for w in left) < 0.05,
-        f"In AdamW it does not: {min(left):.4f} to {max(left):.4f} is left, whatever the size. "
-        f"(1 - lr wd)^{STEPS} is {expected:.3f}; the rest is chance.",
-        f"In AdamW it does NOT stay at (1 - lr wd)^{STEPS} = {expected:.3f}: {min(left):.3f} to "
-        f"{max(left):.3f} is left.",
-        f"在 AdamW 里则无关：不论梯度大小，都剩 {min(left):.4f} 到 {max(left):.4f}。"
+        max(abs(w - expected) for w in ends) < 0.05 and spread < 1e-3,
+        f"In AdamW the decay does not: the weights end at {ends[0]:.3f} for every size (up to "
+        f"{spread:.1e}). (1 - lr wd)^{STEPS} is {expected:.3f}; the rest is chance.",
+        f"In AdamW the weights do NOT end at (1 - lr wd)^{STEPS} = {expected:.3f} for every size: "
+        f"one ends at {ends[0]:.3f}, and others up to {spread:.1e} from it.",
+        f"在 AdamW 里则无关：不论梯度大小，最后都是 {ends[0]:.3f}（相差不超过 {spread:.1e}）。"
         f"(1 - lr wd)^{STEPS} 等于 {expected:.3f}，其余的差别是偶然。",
-        f"在 AdamW 里剩下的并不是 (1 - lr wd)^{STEPS} = {expected:.3f}，而是 {min(left):.3f} 到 "
-        f"{max(left):.3f}。",
+        f"在 AdamW 里，权重最后并不都是 (1 - lr wd)^{STEPS} = {expected:.3f}：一种是 "
+        f"{ends[0]:.3f}，其余与它最多相差 {spread:.1e}。",
     )
 
 

@@ -16,7 +16,7 @@ from torch_parity.torch_ref.trace import OPTIMIZERS as IN_TORCH
 
 SMALL, DRAWS = (4, 16, 64), 1000  # batches whose gradients are compared
 LR, STEPS, COPIES = 0.2, 160, 2000  # of the valley
-SCHEDULES = {
+SCHEDULES: dict[str, dict[str, object]] = {
     "constant": {"schedule": "constant"},
     "step": {"schedule": "step_lr", "step_size": 40, "gamma": 0.2},
     "cosine": {"schedule": "cosine_lr", "warmup": 20},

@@ -2,10 +2,10 @@
 
   noise     the mean of b gradients has deviation sigma / sqrt(b)
   step      lr_t = lr gamma^floor(t / step_size)
-  cosine    lr_t = lr (1 + cos(pi (t - w) / (T - w))) / 2
-  warm-up   lr_t = lr (t + 1) / (w + 1)  in the first w steps
+  cosine    lr_t = lr (1 + cos(pi (t - T0) / (T - T0))) / 2
+  warm-up   lr_t = lr (t + 1) / (T0 + 1)  in the first T0 steps
 
-t counts the steps done, T is their number, w the steps of the warm-up. A
+t counts the steps done, T is their number, T0 that of the warm-up. A
 mini-batch gives a noisy gradient for a small part of the work. For the same
 number of passes over the data there are more steps. But with a constant lr the
 weights never come to rest: in a valley w^2 / 2 with noise of deviation 1,
@@ -161,7 +161,7 @@ def _first_steps(n: Numbers) -> Claim:
     return claim(
         all(abs(v - 1) < 1e-6 for v in first) and all(abs(v / expected - 1) < 0.1 for v in later),
         f"If the gradient is noise alone, Adam's first step has the length {first[0]:.2f} lr, and "
-        f"a step after {LATER} others {later[0]:.2f} lr: the warm-up makes up for that.",
+        f"a step after {LATER} others has {later[0]:.2f} lr. A warm-up shortens the first steps.",
         f"If the gradient is noise alone, Adam's first step has the length {first[0]:.2f} lr and a "
         f"later one {later[0]:.2f} lr: NOT 1 and {expected:.2f}.",
         f"梯度只有噪声时，Adam 的第一步长 {first[0]:.2f} lr，走过 {LATER} 步之后每步长 "

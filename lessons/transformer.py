@@ -5,7 +5,7 @@
   h2 = h1 + gelu(norm(h1) @ W1.T + b1) @ W2.T + b2
   scores = norm(h2) @ Wh.T + bh    of the next character, at every position
 
-  x (t,), wte (v, c), wpe (t, c), h0, h1, h2 (t, c), scores (t, v)
+  x (t,), wte (n, c), wpe (t, c), h0, h1, h2 (t, c), scores (t, n)
 
   backward  h1 and h2 are sums, so their gradient goes to both terms unchanged:
             dh1 = dh2 + what comes back through the small network
@@ -58,7 +58,7 @@ from torch_parity.lessons.mistakes import all_named, plant_in
 from torch_parity.lessons.pictures import curves
 from torch_parity.lessons.transformer_block import backward, forward, given_at_first, torch_forward
 from torch_parity.lessons.transformer_wiring import all_found, plant_wired
-from torch_parity.manual.models.step import Tensors
+from torch_parity.manual.models.step import Attends, Tensors
 
 PLANTED = tuple(
     CATALOGUE[name]
@@ -263,6 +263,7 @@ def _draw(trained: Trained) -> Figure:
     """Where each head looks, on both sides."""
     x = trained.data.x_dev[:1]
     net = trained.pair.manual.net
+    assert isinstance(net, Attends), "a GPT does"
     inside = {
         "manual": manual.forward(net, trained.params, x, {}),
         "torch": trained.pair.torch.outputs(x),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
-from torch_parity.compare.causes.cause import Cause, Effect, read_also
+from torch_parity.compare.causes.cause import Cause, Change, Effect, Where, read_also
 from torch_parity.compare.commands.faults import judge_planted
 from torch_parity.compare.judge.judge import SIDES
 from torch_parity.compare.sources.recorded import Both
@@ -16,14 +16,17 @@ from torch_parity.lessons.lesson import Claim, Numbers, Table, claim
 
 def _wired(sentence: str, **formulas: Callable[..., Any]) -> Cause:
     """A mistake in what is put where: other formulas for these tensors. Not in the catalogue."""
-    effects = (
-        Effect(
-            lambda node, e, name=name: node.outputs == (name,),
-            lambda node, e, formula=formula: [read_also(node, formula, "weight0", "bias0")],
-        )
-        for name, formula in formulas.items()
-    )
-    return Cause("", sentence, "", "", (tuple(effects),))
+    effects = tuple(Effect(_makes(name), _by(formula)) for name, formula in formulas.items())
+    return Cause("", sentence, "", "", (effects,))
+
+
+def _makes(name: str) -> Where:
+    return lambda node, e: node.outputs == (name,)
+
+
+def _by(formula: Callable[..., Any]) -> Change:
+    """It is given the norm's weight and bias as well."""
+    return lambda node, e: [read_also(node, formula, "weight0", "bias0")]
 
 
 # Each with the tensor in which it shows first.

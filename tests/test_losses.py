@@ -7,6 +7,8 @@ import torch.nn.functional as F
 
 from tests.drawn import case_and_data, steps
 from torch_parity import manual
+from torch_parity.compare.errors import InputError
+from torch_parity.compare.sources import pair
 
 Z = np.log([[1.0, 2.0, 1.0], [3.0, 1.0, 4.0], [1.0, 1.0, 6.0]])  # softmax in quarters and eighths
 Y = np.array([1, 0, 2])
@@ -121,3 +123,11 @@ def test_networks_with_the_newer_losses_and_optimizers_pass(seed: int) -> None:
     for step in steps(*case_and_data(seed, **chosen)):
         found = step.judge_instead("manual", step.manual, len(step.start["y"]))
         assert found.passed, f"seed {seed}, {chosen}: {found.root}"
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_margin_in_half_precision_on_a_cpu_is_refused(dtype: str) -> None:
+    """torch has no kernel for it."""
+    case, drawn = case_and_data(3, loss="multi_margin_loss", output="identity", optimizer="sgd")
+    with pytest.raises(InputError, match="torch has none for the CPU"):
+        pair.build(case.model_copy(update={"dtype": dtype}), drawn)

@@ -42,9 +42,9 @@ class Names:
     gradient: Callable[[str], str]
     loss_gradient: Callable[[str], str]
     slot: Callable[[str, str], str]
-    of_micro_batch: Callable[[str, int], str]
-    unclipped: Callable[[str], str]
     inputs: Mapping[str, str] = field(default_factory=dict)
+    of_micro_batch: Callable[[str, int], str] = "{}_m{}".format
+    unclipped: Callable[[str], str] = "{}_unclipped".format
 
 
 class Recorder(ExitStack):

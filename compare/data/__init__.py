@@ -148,6 +148,12 @@ def targets(case: Case, data: Data) -> Targets:
             f"loss is {loss}, but the labels of {data.name} are those of sequences; use --loss "
             "cross_entropy"
         )
+    halves = case.dtype in ("bfloat16", "float16")
+    if loss == "multi_margin_loss" and halves and case.device == "cpu":
+        raise InputError(
+            f"loss is multi_margin_loss, in {case.dtype}: torch has none for the CPU; use "
+            "cross_entropy, or --dtype float32"
+        )
     if loss == "binary_cross_entropy" and case.dtype == "float16":
         raise InputError(
             "loss is binary_cross_entropy, in float16: what keeps torch from dividing by 0 in its "

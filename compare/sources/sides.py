@@ -88,13 +88,12 @@ class ManualSide:
     ) -> Tensors:
         """A step with this side's network and optimizer, after so many steps: with this learning
         rate, or with the one that the schedule has."""
-        given = (all_widened(params), all_widened(state))
-        batch = (widened(x), widened(y), all_widened(masks))
+        given = (all_widened(params), all_widened(state), widened(x), widened(y))
         if self.schedule is None:
-            return self._step(self.optimizer, *given, *batch)
+            return self._step(self.optimizer, *given, all_widened(masks))
         optimizer: Any = self.optimizer
         now = replace(optimizer, lr=self.schedule.at(done) if lr is None else lr)
-        return self.schedule.recorded(done) | self._step(now, *given, *batch)
+        return self.schedule.recorded(done) | self._step(now, *given, all_widened(masks))
 
     def _step(
         self,

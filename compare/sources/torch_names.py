@@ -16,7 +16,6 @@ from torch_parity.compare.errors import InputError
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.manual.models.step import buffers_of
-from torch_parity.manual.names import of_micro_batch, unclipped
 from torch_parity.torch_ref.trace import Names
 
 
@@ -67,8 +66,6 @@ def names_for(net: manual.Model, module: nn.Module, forward: Sequence[Node], x: 
         gradient=names.gradient,
         loss_gradient=names.loss_gradient,
         slot=names.slot,
-        of_micro_batch=of_micro_batch,
-        unclipped=unclipped,
         inputs=_between(module, forward, paths, begins.outputs[0], x),
     )
 
