@@ -210,8 +210,6 @@ def names(net: nn.Module) -> Names:
         gradient=lambda name: f"d{name}",
         loss_gradient=lambda name: f"d{name}_loss",
         slot=lambda slot, name: f"{slot}{name}",
-        of_micro_batch=lambda name, k: f"{name}_m{k}",
-        unclipped=lambda name: f"{name}_unclipped",
     )
 
 
