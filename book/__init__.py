@@ -20,4 +20,7 @@ Every ```python and ```sh block is run, in the order of the page and in a folder
 examples/ (tests/test_pages.py); a ```text block below is what it prints. A python block with
 title="name.py" is a file of that name instead. Formulas are LaTeX: $p$, or a ```math block. A page
 in Chinese is called PAGE.zh.md, and has the same code and the same comments.
+
+The pages of lessons and the scripts of examples/ also become notebooks (notebook.py), which two
+kernels run (kernels.py). What a lesson measures and prints there is what its page shows.
 """

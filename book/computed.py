@@ -15,16 +15,15 @@ from typing import Any
 from rich.console import Console
 
 from book import blocks
-from torch_parity.compare import threads
 from torch_parity.compare.commands import faults
 from torch_parity.lessons import LESSONS
+from torch_parity.lessons.lesson import Measured
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / "build" / "cache"
 SOURCES = ("manual", "torch_ref", "compare", "lessons", "examples")
 OWN = ("blocks.py", "computed.py")  # the files of book/ that compute
 LIBRARIES = ("numpy", "torch", "matplotlib", "scikit-learn", "rich")
-SEED = 0
 
 
 @cache
@@ -42,7 +41,8 @@ def folder() -> Path:
     return place
 
 
-def _kept(name: str, compute: Callable[[], Any]) -> Any:
+def kept(name: str, compute: Callable[[], Any]) -> Any:
+    """What was computed under this name from these sources; now, if it was not."""
     file = folder() / f"{name}.json"
     if not file.exists():
         made = file.with_suffix(f".{os.getpid()}")  # others may be reading
@@ -57,12 +57,15 @@ def lesson(name: str) -> dict[str, Any]:
     Raises:
         KeyError: there is no such lesson.
     """
-    return _kept(f"lesson-{name}", lambda: _measure(name))
+    return kept(f"lesson-{name}", lambda: _parts(name, LESSONS[name].measured()))
 
 
-def _measure(name: str) -> dict[str, Any]:
-    with threads.limited(1):
-        measured = LESSONS[name].measure(SEED)
+def keep_lesson(name: str, measured: Measured) -> None:
+    """Keep what the lesson's notebook has measured, for its page."""
+    kept(f"lesson-{name}", lambda: _parts(name, measured))
+
+
+def _parts(name: str, measured: Measured) -> dict[str, Any]:
     pictures = {}
     for title, figure in measured.figures.items():
         pictures[title] = f"{name}-{title}.png"
@@ -80,7 +83,7 @@ def fault(name: str) -> dict[str, str]:
     Raises:
         InputError: there is no such cause.
     """
-    return _kept(f"fault-{name}", lambda: _judge(name))
+    return kept(f"fault-{name}", lambda: _judge(name))
 
 
 def _judge(name: str) -> dict[str, str]:
@@ -92,6 +95,24 @@ def _judge(name: str) -> dict[str, str]:
 
 def outputs(page: str) -> list[str]:
     """The output of each code block of a page, in order."""
-    text = "\0".join(f"{b.language} {b.title} {b.text}" for b in blocks.find(page))
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return _kept(f"page-{key}", lambda: [printed for _, printed in blocks.execute(page)])
+    return kept(_of(page), lambda: [printed for _, printed in blocks.execute(page)])
+
+
+def keep_outputs(page: str, printed: list[str]) -> None:
+    """Keep what the blocks of a page have printed in its notebook."""
+    kept(_of(page), lambda: printed)
+
+
+def _of(page: str) -> str:
+    return key_of("page", [f"{b.language} {b.title} {b.text}" for b in blocks.find(page)])
+
+
+def key_of(what: str, texts: list[str]) -> str:
+    """A name under which to keep what follows from these texts."""
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    return f"{what}-{digest[:16]}"
+
+
+def is_kept(name: str) -> bool:
+    """Whether something is kept under this name."""
+    return (folder() / f"{name}.json").exists()

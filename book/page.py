@@ -51,13 +51,13 @@ def render(page: Page) -> tuple[str, set[str], dict[str, Path]]:
     here = Here(page.language, text, page.site)
     done = "".join(
         part if is_code else _prose(page, part, here)
-        for is_code, part in _split(_expand(text, here))
+        for is_code, part in split(_expand(text, here))
     )
     hidden = HIDDEN if page.site.startswith("source/") else ""
     return hidden + done, here.linked, here.pictures
 
 
-def _split(text: str) -> list[tuple[bool, str]]:
+def split(text: str) -> list[tuple[bool, str]]:
     """Fenced blocks and the text between them; a ```math block counts as text."""
     parts, at = [], 0
     for match in blocks.FENCE.finditer(text):
@@ -79,7 +79,7 @@ def _expand(text: str, here: Here) -> str:
         return "\n".join(indent + line if line else "" for line in made.splitlines())
 
     done, at = "", 0
-    for is_code, part in _split(text):
+    for is_code, part in split(text):
         done += part if is_code else COMMENT.sub(expanded, part)
         at += len(part)
     return done

@@ -2,10 +2,10 @@
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TypeVar
 
 from book import blocks, computed, source
 from book.course import Named, headings, named
@@ -16,9 +16,10 @@ from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.sources.files.nodes import known_operations, signature
 from torch_parity.lessons import LESSONS
-from torch_parity.lessons.lesson import CHINESE
+from torch_parity.lessons.lesson import Claim, Table, escaped
 
 ROOT = Path(__file__).parent.parent
+Spoken = TypeVar("Spoken", Table, Claim)
 KINDS = {
     "data": "Data",
     "precision": "Precision",
@@ -65,6 +66,10 @@ class Here:
         """A word in the page's language."""
         return WORDS[self.language][name]
 
+    def spoken(self, what: Spoken) -> Spoken:
+        """A table or a claim in the page's language."""
+        return what.chinese() if self.language == "zh" else what
+
     def to(self, path: str) -> str:
         """A link to a file of the repository, relative to docs/."""
         start = PurePosixPath("docs", self.site).parent
@@ -80,13 +85,18 @@ def fenced(text: str, language: str = "text") -> str:
 
 def twins(here: Here, arguments: str) -> str:
     """Two columns: PATH: names | PATH: names."""
-    columns = []
+    columns = (f"<div markdown>\n{part}\n</div>" for part in both(here, arguments))
+    return '<div class="twins" markdown>\n' + "\n".join(columns) + "\n</div>"
+
+
+def both(here: Here, arguments: str) -> list[str]:
+    """What stands in the two columns."""
+    parts = []
     for label, wanted in zip(("by hand", "in torch"), arguments.split("|"), strict=True):
         of = named(wanted)
         head = f"**{here.word(label)}** [`{of.path}`]({here.to(of.path)})"
-        body = fenced(source.excerpt(of.path, of.names), "python")
-        columns.append(f"<div markdown>\n{head}\n\n{body}\n</div>")
-    return '<div class="twins" markdown>\n' + "\n".join(columns) + "\n</div>"
+        parts.append(f"{head}\n\n{fenced(source.excerpt(of.path, of.names), 'python')}")
+    return parts
 
 
 def code(here: Here, arguments: str) -> str:
@@ -99,31 +109,8 @@ def code(here: Here, arguments: str) -> str:
 
 def tables(here: Here, arguments: str) -> str:
     """The tables of the lesson."""
-    return "\n\n".join(_table(here, table) for table in computed.lesson(arguments)["tables"])
-
-
-def _table(here: Here, table: dict[str, Any]) -> str:
-    words = CHINESE | table["zh"] if here.language == "zh" else {}
-    title, *head = (_cell(translated(c, words)) for c in (table["title"], *table["columns"]))
-    rule = " | ".join("---" for _ in head)
-    body = ([_cell(translated(c, words)) for c in row] for row in table["rows"])
-    rows = "\n".join("| " + " | ".join(row) + " |" for row in body)
-    return f"**{title}**\n\n| {' | '.join(head)} |\n| {rule} |\n{rows}"
-
-
-def translated(text: str, words: Mapping[str, str]) -> str:
-    """A cell in another language: the whole text, or each part between commas, if words has it."""
-    if text in words:
-        return words[text]
-    parts = text.split(", ")
-    return "，".join(words.get(p, p) for p in parts) if words.keys() & set(parts) else text
-
-
-def _cell(text: str) -> str:
-    """Text with Markdown characters escaped."""
-    for letter in "\\|*_`$<":
-        text = text.replace(letter, f"&#{ord(letter)};")
-    return text or "&nbsp;"
+    found = (Table(**table) for table in computed.lesson(arguments)["tables"])
+    return "\n\n".join(here.spoken(table).markdown() for table in found)
 
 
 def picture(here: Here, arguments: str) -> str:
@@ -137,11 +124,8 @@ def picture(here: Here, arguments: str) -> str:
 
 def conclusion(here: Here, arguments: str) -> str:
     """The claims that follow from the numbers."""
-    return "\n".join(
-        f"- {'✓' if claim['holds'] else '✗'} "
-        + _cell(claim["zh" if here.language == "zh" else "text"])
-        for claim in computed.lesson(arguments)["claims"]
-    )
+    found = (Claim(**claim) for claim in computed.lesson(arguments)["claims"])
+    return "\n".join(f"- {escaped(str(here.spoken(claim)))}" for claim in found)
 
 
 def mistakes(here: Here, arguments: str) -> str:
@@ -150,11 +134,16 @@ def mistakes(here: Here, arguments: str) -> str:
 
 
 def _mistake(here: Here, name: str) -> str:
-    cause = CATALOGUE[name]
-    link = f"[`{name}`]({here.to('docs/causes.md')}#{name})"
     said = fenced(computed.fault(name)["short"])
     details = f'??? failure "{here.word("judge")}"\n\n' + _indented(said)
-    return f"**{link}** {cause.sentence}\n\n{_remedy(here, cause)}\n\n{details}"
+    return f"{remedy(here, name)}\n\n{details}"
+
+
+def remedy(here: Here, name: str) -> str:
+    """A cause by name: its sentence, and what is right on each side."""
+    cause = CATALOGUE[name]
+    link = f"[`{name}`]({here.to('docs/causes.md')}#{name})"
+    return f"**{link}** {cause.sentence}\n\n{_remedy(here, cause)}"
 
 
 def _remedy(here: Here, cause: Cause) -> str:
@@ -196,7 +185,7 @@ def course(here: Here, arguments: str) -> str:
         for s in heading.statements:
             cells = (
                 s.at,
-                _cell(s.zh if here.language == "zh" else s.en),
+                escaped(s.zh if here.language == "zh" else s.en),
                 _links(here, s.by_hand),
                 _links(here, s.in_torch) or here.word("nothing"),
                 f"[{s.lesson}]({here.to(f'docs/lessons/{s.lesson}.md')})",
@@ -228,7 +217,7 @@ def catalogue(here: Here, arguments: str) -> str:
 
 def _entry(here: Here, cause: Cause, met: dict[str, list[dict[str, str]]]) -> str:
     said = fenced(computed.fault(cause.name)["whole"])
-    links = [f"- [{_cell(s['title'])}]({s['url']})" for s in met.get(cause.name, [])]
+    links = [f"- [{escaped(s['title'])}]({s['url']})" for s in met.get(cause.name, [])]
     sources = f"{here.word('met')}:\n\n" + "\n".join(links) + "\n\n" if links else ""
     return (
         f"### {cause.name} {{#{cause.name}}}\n\n{cause.sentence}\n\n{_remedy(here, cause)}\n\n"

@@ -12,6 +12,11 @@ WORDS = {
         "lesson": "Lesson",
         "test": "Test",
         "nothing": "none",
+        "open": '[Open as a notebook]({file}){{ download="{name}" }} ([how]({how}))',
+        "notebook needs": "*A notebook of torch-parity's book. Its Python needs torch-parity: "
+        'the page "Work in a notebook" says how, also in Colab.*',
+        "folded": "**{title}**: in the folded cell below.",
+        "see it judged": "Run `!parity faults {name}` to see one of them planted and judged.",
     },
     "zh": {
         "by hand": "手写（NumPy）",
@@ -24,5 +29,10 @@ WORDS = {
         "lesson": "课程",
         "test": "测试",
         "nothing": "无",
+        "open": '[以 notebook 打开]({file}){{ download="{name}" }}（[说明]({how})）',
+        "notebook needs": "*本 notebook 由 torch-parity 的课程页面生成，运行它的 Python 需要装有 "
+        "torch-parity；安装方法（包括 Colab）见网站的“Work in a notebook”一页（英文）。*",
+        "folded": "**{title}**：见下面折叠的单元格。",
+        "see it judged": "运行 `!parity faults {name}`，就能看到植入这个错误后裁判的报告。",
     },
 }

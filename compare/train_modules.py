@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch_parity.compare.runs.trained_module import TrainedModule
 from torch_parity.compare.show import html
 from torch_parity.compare.show.modules_dashboard import ModulesDashboard
 from torch_parity.compare.show.modules_json import write_model_report
+from torch_parity.compare.show.progress import watched_in_notebook
 
 AGAIN = "then train again under another run name"
 
@@ -85,9 +86,13 @@ def train_modules(
     tally = ModulesTally(called)
     try:
         with _folder(run, Path(root), about) as files:
-            for taken in training:
-                tally.add(taken)
-                files.write(taken)
+            with watched_in_notebook() as watch:
+                total = len(batches) if isinstance(batches, Sized) else None
+                tick = watch("training both", total)
+                for taken in training:
+                    tally.add(taken)
+                    files.write(taken)
+                    tick()
             return files.finish(tally)
     finally:
         training.restore()

@@ -14,9 +14,10 @@ from torch_parity.compare import threads
 from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.runs.made_with import made_with
+from torch_parity.compare.runs.training import score_name
+from torch_parity.compare.show import scalars_layout
 from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.progress import progress
-from torch_parity.compare.show.scalars_layout import LAYOUT
 from torch_parity.lessons import find
 from torch_parity.lessons.experiment import telling
 from torch_parity.lessons.lesson import Claim, Lesson, Measured, Table, agree
@@ -83,13 +84,14 @@ def _keep(
     text = json.dumps(record, indent=1, ensure_ascii=False)
     (folder / "lesson.json").write_text(text + "\n", "utf-8")
     with SummaryWriter(str(folder)) as writer:
-        writer.add_custom_scalars(LAYOUT)
+        for trained in list(measured.runs.values())[:1]:
+            writer.add_custom_scalars(scalars_layout.training(score_name(trained.data)))
         writer.add_text("lesson", f"```\n{lesson.text}\n```")
         writer.add_text("conclusion", "\n".join(f"- {c.text}" for c in claims))
         for name, figure in measured.figures.items():
             figure.savefig(folder / f"{name}.png", dpi=110)
             writer.add_figure(name, figure)
     for label, trained in measured.runs.items():
-        with closing(Dashboard(folder / label)) as dashboard:
+        with closing(Dashboard(folder / label, score_name(trained.data))) as dashboard:
             for step in trained.records:
                 dashboard.write(step)

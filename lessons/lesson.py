@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.figure import Figure
 
+from torch_parity.compare import threads
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.trace import Tensors, Trace
 from torch_parity.compare.judge.differences import compare
 from torch_parity.compare.judge.judge import SIDES, judge_traces
-from torch_parity.lessons.experiment import Trained
+from torch_parity.compare.show.progress import in_notebook
+from torch_parity.lessons.experiment import Trained, telling
 
 Numbers = Mapping[str, float]
 
@@ -40,6 +42,21 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     zh: Mapping[str, str] = field(default_factory=dict)
 
+    def chinese(self) -> "Table":
+        """The table in Chinese: each text that zh or CHINESE has, whole or in parts."""
+        words = CHINESE | dict(self.zh)
+        rows = tuple(tuple(_translated(cell, words) for cell in row) for row in self.rows)
+        columns = tuple(_translated(column, words) for column in self.columns)
+        return Table(_translated(self.title, words), columns, rows)
+
+    def markdown(self) -> str:
+        """The title in bold, then a table of Markdown; a notebook shows a table so."""
+        lines = (self.columns, ("---",) * len(self.columns), *self.rows)
+        shown = ("| " + " | ".join(escaped(cell) for cell in line) + " |" for line in lines)
+        return f"**{escaped(self.title)}**\n\n" + "\n".join(shown)
+
+    _repr_markdown_ = markdown
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -48,6 +65,13 @@ class Claim:
     holds: bool
     text: str
     zh: str = ""
+
+    def chinese(self) -> "Claim":
+        """The claim in Chinese."""
+        return Claim(self.holds, self.zh)
+
+    def __str__(self) -> str:
+        return f"{'✓' if self.holds else '✗'} {self.text}"
 
 
 @dataclass(frozen=True)
@@ -83,9 +107,29 @@ class Lesson:
         """The idea in one line."""
         return self.text.splitlines()[0]
 
+    def measured(self, seed: int = 0) -> Measured:
+        """The results of one run, on one thread: the pools of NumPy and torch slow each other."""
+        with threads.limited(1), in_notebook() as tell, telling(tell):
+            return self.measure(seed)
+
     def conclusion(self, n: Numbers) -> tuple[Claim, ...]:
         """The lesson's own claims, and whether both sides agree."""
         return *self.conclude(n), agree(n)
+
+
+def _translated(text: str, words: Mapping[str, str]) -> str:
+    """The text in other words: the whole of it, or each part between commas, if words has it."""
+    if text in words:
+        return words[text]
+    parts = text.split(", ")
+    return "，".join(words.get(p, p) for p in parts) if words.keys() & set(parts) else text
+
+
+def escaped(text: str) -> str:
+    """Text with the characters of Markdown escaped."""
+    for letter in "\\|*_`$<":
+        text = text.replace(letter, f"&#{ord(letter)};")
+    return text or "&nbsp;"
 
 
 def claim(holds: bool, so: str, otherwise: str, so_zh: str = "", otherwise_zh: str = "") -> Claim:

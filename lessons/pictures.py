@@ -11,6 +11,8 @@ from torch_parity.compare.show.curves import STYLE
 from torch_parity.compare.show.pictures import boundary, plane
 from torch_parity.lessons.experiment import Trained
 
+MOST_COLUMNS = 3  # of curves: more in a row are too small to read
+
 
 def panels(
     rows: int, columns: int, width: float = 3.0, alike: bool = False
@@ -30,13 +32,16 @@ def legend(figure: Figure) -> None:
 def curves(runs: Mapping[str, Trained], curve: str) -> Figure:
     """One panel per training with the curve of each side: NumPy thick, torch thin. Losses have a
     logarithmic scale."""
-    figure, axes = panels(1, len(runs), width=2.4, alike=True)
-    for ax, (label, trained) in zip(axes, runs.items(), strict=True):
+    columns = min(len(runs), MOST_COLUMNS)
+    figure, axes = panels(-(-len(runs) // columns), columns, width=2.4, alike=True)
+    for ax, (label, trained) in zip(axes, runs.items(), strict=False):
         steps = [r.step for r in trained.records]
         for side in SIDES:
             ax.plot(steps, trained.curve(side, curve), label=side, **STYLE[side])
         ax.set(title=label, xlabel="step")
     axes[0].set(ylabel=curve, yscale="log" if curve.startswith("loss/") else "linear")
+    for ax in axes[len(runs) :]:
+        ax.remove()
     legend(figure)
     return figure
 

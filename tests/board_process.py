@@ -26,7 +26,7 @@ def started(root: Path, *args: str) -> Iterator[tuple[subprocess.Popen[str], lis
                 line = process.stdout.readline()
                 assert line, f"ended early, having said {said}"
                 said.append(line.rstrip("\n"))
-            address = re.search(r"http://localhost:\d+/\S*", "\n".join(said))
+            address = re.search(r"http://[\w.]+:\d+/\S*", "\n".join(said))
             assert address, said
             yield process, said, address[0]
         finally:

@@ -6,13 +6,17 @@ import socket
 import subprocess
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from tests.board_process import BOARD, started
-from torch_parity.compare.commands.board import FIRST_PORT
+from torch_parity.compare.commands.board import FIRST_PORT, ONE_A_TRAINING, SELECTED
+from torch_parity.compare.runs.event_file import EventFile
 
 
 @pytest.fixture
@@ -59,6 +63,53 @@ def test_all_runs(root: Path) -> None:
         assert f"TensorBoard on {root}: " in said[0]
         runs = fetched(address.partition("?")[0] + "data/runs")
         assert set(json.loads(runs)) == {"plain", "laid-out"}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 trainings of two sides: lr differs, p does not."""
+    root = tmp_path_factory.mktemp("many")
+    for i in range(30):
+        _, start, _ = hparams({"lr": 0.1 * (1 + i % 3), "p": 0.2}, {})
+        for side in ("manual", "torch"):
+            log = EventFile(root / f"run-{i}" / side)
+            log.add_summary(start)
+            tags = ("cost/batch", "loss/dev", "loss/train", "accuracy/dev", "band/loss/dev")
+            numbers = [Summary.Value(tag=tag, simple_value=i / 30) for tag in tags]
+            log.add_summary(Summary(value=numbers), 1)
+            log.close()
+    return root
+
+
+def test_thirty_runs_show_what_varies_and_their_metrics(many: Path) -> None:
+    """All have been read when the address is printed; where TensorBoard would select none of so
+    many logs, one side of each is selected."""
+    with started(many, "--all", "--port", "0") as (_, said, address):
+        assert len(said) == 2, "no warning is printed"
+        begin = address.partition("?")[0]
+        assert len(json.loads(fetched(begin + "data/runs"))) == 60 > SELECTED
+        assert f"#hparams&regexInput={ONE_A_TRAINING}" in address
+        page = "data/plugin/hparams/experiment?request=" + quote('{"includeMetrics": true}')
+        answer = json.loads(fetched(begin + page))
+        assert [info["name"] for info in answer["hparamInfos"]] == ["lr"]
+        metrics = [info["name"]["tag"] for info in answer["metricInfos"]]
+        assert metrics == ["accuracy/dev", "loss/dev", "loss/train"]
+
+
+def test_the_host_can_be_chosen(root: Path) -> None:
+    with started(root, "plain", "--host", "127.0.0.1", "--port", "0") as (_, _, address):
+        assert address.startswith("http://127.0.0.1:")
+        assert "TensorBoard" in fetched(address)
+
+
+def test_a_host_that_is_not_this_machine_is_refused(root: Path) -> None:
+    """192.0.2.1 is reserved for documentation, so no machine has it."""
+    command = [*BOARD, "plain", "--runs", str(root), "--host", "192.0.2.1", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("parity: --host 192.0.2.1 cannot be listened on")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_taken_port_is_refused(root: Path) -> None:

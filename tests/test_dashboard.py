@@ -1,6 +1,7 @@
 """The TensorBoard files of a run, read with TensorBoard's own reader."""
 
 import io
+import math
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.plugins.custom_scalar.layout_pb2 import Chart, Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from torch_parity.compare import data
@@ -19,10 +21,10 @@ from torch_parity.compare.case import load
 from torch_parity.compare.commands.train import train_case
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.runs.units import inactive_units
+from torch_parity.compare.show.bands import SHARE, Bands, edge
 from torch_parity.compare.show.event_logs import markdown
 from torch_parity.compare.show.histograms import histogram
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
-from torch_parity.compare.show.scalars_layout import LAYOUT
 from torch_parity.compare.show.train_dashboard import moments
 from torch_parity.compare.sources import pair
 
@@ -97,25 +99,119 @@ def test_a_histograms_buckets_are_where_the_numbers_are() -> None:
     assert filled == {round(-1 + width, 1): 40, 3.0: 10}
 
 
-@pytest.mark.parametrize("name", ["digits", "moons", "numbers"])
-def test_each_chart_of_the_layout_finds_curves(runs: Path, name: str) -> None:
-    """A renamed tag would leave an empty chart; each chart must show both sides or none."""
-    parity = read(runs / name / "parity")
-    assert "custom_scalars__config__" in parity.Tags()["tensors"]
-    tags = {side: read(runs / name / side).Tags()["scalars"] for side in (*SIDES, "parity")}
-    for charts in LAYOUT.values():
-        for title, (_, patterns) in charts.items():
-            for pattern in patterns:
-                found = {s: {t for t in tags[s] if re.fullmatch(pattern, t)} for s in tags}
-                assert any(found.values()), (title, pattern)
-                assert found["manual"] == found["torch"], title
+def layout(folder: Path) -> list[list[Chart]]:
+    """The charts of each group of the Custom Scalars page, as they were written."""
+    (event,) = read(folder / "parity").Tensors("custom_scalars__config__")
+    found = Layout.FromString(event.tensor_proto.string_val[0])
+    return [list(category.chart) for category in found.category]
+
+
+def values(events: EventAccumulator, tag: str) -> dict[int, float]:
+    return {s.step: s.value for s in events.Scalars(tag)}
+
+
+@pytest.mark.parametrize(
+    ("name", "score"), [("digits", "accuracy"), ("moons", "accuracy"), ("numbers", "R2")]
+)
+def test_each_chart_of_the_layout_finds_curves(runs: Path, name: str, score: str) -> None:
+    """A renamed tag would leave an empty chart; each chart must show both sides or none. A margin
+    chart complains of a run with some of its tags, and of tags with different steps."""
+    found = {path.name: read(path) for path in (runs / name).iterdir() if path.is_dir()}
+    found = {run: e for run, e in found.items() if e.Tags()["scalars"]}
+    assert set(found) == {*SIDES, "bound", "parity", "perturbed_copy"}
+    tags = {run: set(events.Tags()["scalars"]) for run, events in found.items()}
+    both, alone, same, _ = layout(runs / name)
+    pictured = [chart.margin.series[0].value for chart in (*both, *alone)]
+    assert pictured == [
+        *(f"{score}/dev", f"{score}/train", "loss/dev", "loss/train"),  # shown last first
+        *("apart/parameters", "apart/loss/batch", "apart/loss/dev", "apart/loss/train"),
+    ]
+    for chart in (*both, *alone):
+        (series,) = chart.margin.series
+        needed = {series.value, series.lower, series.upper}
+        for run, its in tags.items():
+            assert needed <= its or not needed & its, (chart.title, run)
+        for side in SIDES:
+            steps = [list(values(found[side], tag)) for tag in needed]
+            assert all(s == steps[0] and s[-1] == STEPS for s in steps), chart.title
+    assert [chart.multiline.tag[0] for chart in same] == [
+        f"log10_difference/{phase}" for phase in ("forward", "backward", "update")
+    ]
+    for chart in layout(runs / name)[3]:
+        (pattern,) = chart.multiline.tag
+        drawn = {side: {t for t in tags[side] if re.fullmatch(pattern, t)} for side in SIDES}
+        assert drawn["manual"] == drawn["torch"], chart.title
+        assert drawn["manual"], chart.title
+
+
+def test_torch_is_drawn_beside_manual_and_within_rounding(runs: Path) -> None:
+    """Both sides' curves are seen: torch's has a band, manual's none. The distances are those of
+    curves that coincide to some digits of float64, and are not all 0."""
+    manual, torch_ = (read(runs / "digits" / side) for side in SIDES)
+    began = values(manual, "loss/train")[1]
+    for tag, width in (("loss/train", SHARE * began), ("accuracy/dev", -SHARE)):
+        assert values(manual, edge(tag)) == values(manual, tag)
+        far = values(torch_, edge(tag))
+        for step, value in values(torch_, tag).items():
+            assert far[step] - value == pytest.approx(width, rel=1e-4)
+    for tag in ("apart/loss/batch", "apart/loss/dev", "apart/parameters"):
+        band, distance = values(manual, edge(tag)), values(torch_, tag)
+        assert set(values(manual, tag).values()) == {0.0}
+        assert 0 < max(distance.values()) < 1e-12
+        assert 0 < max(band.values()) < 1e-12
+    reach = list(values(manual, edge("apart/loss/batch")).values())
+    assert reach == sorted(reach)
+
+
+def test_the_bands_numbers() -> None:
+    """The distance is what it is in float64, though a log holds float32; the band never shrinks,
+    and goes on where a log ends."""
+    begun = {"loss/train": (2.0, 1.0), edge("apart/loss/train"): (0.0, 5e-16)}
+    bands = Bands(("a", "b"), ["loss/train"], ["loss/train"], begun)
+    curves = {"a": 1.0, "b": 1 - 2**-52, "perturbed_copy": 1 + 2**-51}
+    added = bands.added({run: {"loss/train": v} for run, v in curves.items()}, 3.0, 4.0)
+    assert added["a"] == {
+        "band/loss/train": 1.0,
+        **{"apart/loss/train": 0.0, "band/apart/loss/train": 5e-16},
+        **{"apart/parameters": 0.0, "band/apart/parameters": 4.0},
+    }
+    assert added["b"] == {
+        "band/loss/train": 1 - 2**-52 + SHARE * 2,
+        **{"apart/loss/train": 2**-52, "band/apart/loss/train": 2**-52},
+        **{"apart/parameters": 3.0, "band/apart/parameters": 3.0},
+    }
+    assert added["perturbed_copy"] == {"band/loss/train": 1 + 2**-51}
+    curves["perturbed_copy"] = 1 + 2**-50
+    added = bands.added({run: {"loss/train": v} for run, v in curves.items()}, math.nan, math.nan)
+    assert added["a"]["band/apart/loss/train"] == 2**-50
+    assert "apart/parameters" not in added["a"]
+    greatest = {run: {"loss/train": 1e300} for run in curves}  # more than a log can hold
+    bands = Bands(("a", "b"), ["loss/train"], ["loss/train"], {})
+    assert bands.added(greatest, 0.0, 0.0)["b"]["band/loss/train"] == 1e300
+
+
+def test_differences_lie_below_their_bounds(runs: Path) -> None:
+    """Each phase has both; no bound where all is replayed."""
+    differences, bounds = (read(runs / "digits" / run) for run in ("parity", "bound"))
+    for phase in ("forward", "backward", "update"):
+        tag = f"log10_difference/{phase}"
+        bound = values(bounds, tag)
+        assert set(bound) == set(range(1, STEPS + 1)) - {1, 10, 20, 30, 40}
+        assert all(-15.5 < b < -13 for b in bound.values()), phase
+        found = values(differences, tag)
+        below = [found[step] < b for step, b in bound.items() if step in found]
+        assert len(below) > STEPS / 2
+        assert sum(below) > 0.9 * len(below), phase
+    largest = max(values(differences, f"difference/{kind}")[10] for kind in ("dW", "db", "da"))
+    assert values(differences, "log10_difference/backward")[10] >= math.log10(largest) - 1e-6
 
 
 def test_the_boundary_is_drawn_at_the_moments(runs: Path) -> None:
     images = read(runs / "moons" / "parity").Images("decision boundary")
     assert [i.step for i in images] == sorted(moments(STEPS, 10)) == [1, 10, 20, 40]
     drawn = [Image.open(io.BytesIO(i.encoded_image_string)) for i in images]
-    assert all(picture.size == (images[0].width, images[0].height) for picture in drawn)
+    assert {picture.size for picture in drawn} == {(2 * images[0].width, 2 * images[0].height)}
+    assert {i.width for i in images} == {350}, "TensorBoard's cards are 350 pixels wide"
     assert len({picture.tobytes() for picture in drawn}) == len(drawn)
     assert "decision boundary" not in read(runs / "digits" / "parity").Tags()["images"]
 
@@ -154,7 +250,7 @@ def test_misclassified_shows_the_wrong_ones_and_whose_fault() -> None:
     in_torch[[1]] = 9
     figure = misclassified(images, labels, {"manual": by_hand, "torch": in_torch})
     (ax,) = figure.axes
-    assert [t.get_text() for t in ax.texts] == ["1 > 9", "4 > manual 7, torch 4"]
+    assert [t.get_text() for t in ax.texts] == ["1 > 9", "4 > manual 7\ntorch 4"]
     assert np.array_equal([image.get_array() for image in ax.images], images[[1, 4]])
     for image, words in zip(ax.images, ax.texts, strict=True):
         left, right, low, high = image.get_extent()
@@ -209,17 +305,17 @@ def test_runs_can_be_sorted_by_their_hparams(runs: Path) -> None:
         held = content.session_start_info.hparams
         assert held["hidden"].string_value == "6,4"
         assert held["p"].number_value == 0.3
-        content = HParamsPluginData.FromString(
-            events.SummaryMetadata("_hparams_/experiment").plugin_data.content
-        )
-        metrics = {m.name.tag for m in content.experiment.metric_infos}
-        assert {"accuracy/dev", "loss/dev"} <= metrics <= set(events.Tags()["scalars"])
+        # with it, TensorBoard would not say which options differ between the runs
+        assert "_hparams_/experiment" not in events.Tags()["tensors"]
 
 
 def test_the_case_and_the_verdict_are_texts(runs: Path) -> None:
     events = read(runs / "moons" / "parity")
     case = events.Tensors("case/text_summary")[0].tensor_proto.string_val[0].decode()
-    assert "| p | 0.3 | probability to DROP a hidden unit" in case
+    given, by_default = case.split("**By default**")
+    assert "- **p** = 0.3 (probability to DROP a hidden unit" in given
+    assert "- **hidden** = 6,4 (" in given
+    assert "- **seed** = 0 (" in by_default
     report = events.Tensors("report/text_summary")[0].tensor_proto.string_val[0].decode()
     assert re.match(r"PASS \d+ tensors x 40 steps match; ", report)
     assert re.search(r"\| dW1-3 \| \S+ \| dW\d \| \d+ \| \d+% \| \d+% \| match \|", report)
@@ -238,6 +334,12 @@ def test_a_run_that_fails_says_so_on_the_dashboard(
     assert report.startswith("FAIL in step 1: First wrong: manual's dropout_backward")
     assert "mask_not_applied_backward" in report
     assert re.search(r"\| da1-\d \|.*\| (?!match)", report)
+    assert values(events, "log10_difference/forward")[1] < -14
+    assert values(events, "log10_difference/backward")[1] > -2
+    manual, torch_ = (read(tmp_path / "circles" / side) for side in SIDES)
+    band = values(manual, edge("apart/loss/dev"))
+    outside = values(torch_, "apart/loss/dev")
+    assert all(outside[step] > 1e9 * band[step] for step in (1, 3))
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])

@@ -63,6 +63,21 @@ class TestAtEveryWidth:
             assert "…" not in text, "an ellipsis hides what does not fit"
             assert "..." not in text.partition("Commands:")[2]
 
+    def test_each_table_of_tensors_has_their_names(
+        self, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.chdir(tmp_path)
+        small = ("--data", "moons", "--samples", "20", "--hidden", "2", "--steps", "1")
+        for command, names in (
+            ("check", {"z1", "a1", "dW2_loss", "vW1"}),
+            ("train", {"z1-2", "a1-2", "dW1-2_loss", "vW1-2"}),
+            ("gradcheck", {"manual", "torch"}),
+        ):
+            shown = run(command, *small).out
+            first = {line.split()[0] for line in shown.splitlines() if line.strip()}
+            assert names <= first, command
+
 
 @pytest.mark.parametrize("name", COMMANDS)
 class TestEachHelp:

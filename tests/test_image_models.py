@@ -311,7 +311,7 @@ def test_the_pictures_show_both_sides() -> None:
     assert [np.nanmax(ax.images[0].get_array()) for ax in panels] == [1, -1]
     maps = {side: {"act1": np.ones((2, 4, 4)), "act2": np.ones((5, 2, 2))} for side in SIDES}
     titles = [ax.get_title() for ax in feature_maps(np.ones((8, 8)), maps).axes]
-    assert set(titles) == {"image", "", *(f"{n}, {s}" for n in ("act1", "act2") for s in SIDES)}
+    assert set(titles) == {"image", "", *(f"{n}\n{s}" for n in ("act1", "act2") for s in SIDES)}
 
 
 def test_images_of_a_file_of_ones_own(tmp_path: Path) -> None:

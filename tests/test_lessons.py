@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from book.shorthand import translated
 from tests.command import parity
 from torch_parity import manual
 from torch_parity.compare import data, threads
+from torch_parity.compare.case import Case
 from torch_parity.compare.causes.plant import execute
 from torch_parity.compare.errors import InputError
 from torch_parity.lessons import (
@@ -31,7 +31,9 @@ from torch_parity.lessons import (
     optimizers,
     why_nonlinear,
 )
+from torch_parity.lessons.experiment import train
 from torch_parity.lessons.lesson import CHINESE, Claim, Measured, Numbers, agree, claim
+from torch_parity.lessons.pictures import curves
 from torch_parity.manual import operations
 from torch_parity.manual.models.step import Tensors
 from torch_parity.manual.operations import find
@@ -415,7 +417,7 @@ def test_tables_and_conclusions_are_there_in_chinese(name: str) -> None:
         assert sorted(in_chinese) == sorted(in_english)
     for table in measured(name).tables:
         words = CHINESE | table.zh
-        assert chinese.search(translated(table.title, words)), table.title
+        assert chinese.search(table.chinese().title), table.title
         for column in table.columns:
             for part in column.split(", "):
                 same = re.fullmatch(r"[^a-z]*|d|d?[hkz]|keep_prob|\|W\| < 0.01", part)
@@ -471,3 +473,11 @@ def test_the_list_has_every_lesson_in_one_line() -> None:
         assert lesson.name in result.out
         assert len(lesson.line) <= 80
         assert max(map(len, lesson.text.splitlines())) <= 80, lesson.name
+
+
+def test_curves_of_many_trainings_are_not_one_strip() -> None:
+    trained = train(Case(data="moons", samples=20, hidden=(2,), steps=2))
+    figure = curves({f"run {n}": trained for n in range(8)}, "loss/train")
+    figure.draw_without_rendering()
+    assert [ax.get_title() for ax in figure.axes] == [f"run {n}" for n in range(8)]
+    assert len({round(ax.get_position().x0, 2) for ax in figure.axes}) == 3

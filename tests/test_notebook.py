@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import nbformat
@@ -32,11 +33,14 @@ CELLS = {
 
 @pytest.fixture(scope="module")
 def shown() -> Mapping[str, list[dict[str, Any]]]:
-    """The outputs of each cell."""
+    """The outputs of each cell, without the progress bar that ipywidgets would show."""
     cells = [nbformat.v4.new_code_cell(code) for code in CELLS.values()]
     notebook = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    return {name: cell.outputs for name, cell in zip(CELLS, notebook.cells, strict=True)}
+    return {
+        name: [o for o in cell.outputs if o.output_type != "display_data"]
+        for name, cell in zip(CELLS, notebook.cells, strict=True)
+    }
 
 
 def test_a_report_is_one_card(shown: Mapping[str, list[dict[str, Any]]]) -> None:
@@ -54,6 +58,31 @@ def test_a_passing_report_is_one_card(shown: Mapping[str, list[dict[str, Any]]],
     (output,) = shown[cell]
     assert "PASS" in output["data"]["text/html"]
     assert output["data"]["text/plain"].startswith("<Mod")
+
+
+TRAINED = """
+import copy, torch, torch_parity as tp
+x, net = torch.ones(4, 3), torch.nn.Linear(3, 3)
+other = copy.deepcopy(net)
+optimizers = tuple(torch.optim.SGD(n.parameters(), 0.1) for n in (net, other))
+tp.train_modules(net, other, [(x, x)] * 3, loss=torch.nn.MSELoss(), optimizers=optimizers)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("ipywidgets"), reason="ipywidgets is not installed")
+def test_a_long_call_shows_how_far_it_is() -> None:
+    """rich's bar is a widget beside the card of the report."""
+    cells = [nbformat.v4.new_code_cell(code) for code in (TRAINED, "tp.check_model(net, x)")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3")
+    client.execute()
+    for cell in cells:
+        kinds = {kind for output in cell.outputs for kind in output.get("data", ())}
+        assert {"application/vnd.jupyter.widget-view+json", "text/html"} <= kinds
+    shown = [str(w.get("outputs")) for w in client.widget_state.values() if "outputs" in w]
+    assert "training both" in shown[0]
+    assert "replaying the model" in shown[1]
 
 
 def test_text_is_the_whole_report(shown: Mapping[str, list[dict[str, Any]]]) -> None:

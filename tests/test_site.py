@@ -5,9 +5,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
+from nbformat import NotebookNode
 
+from book.notebooks import LANGUAGES, ROOT, examples, lesson_page
 from torch_parity.compare.causes import CATALOGUE
+from torch_parity.lessons import LESSONS
 
 pytestmark = pytest.mark.site
 
@@ -91,6 +95,37 @@ def test_each_page_of_one_language_has_one_in_the_other(site: Path) -> None:
     english = {p for p in pages(site) if not p.startswith("zh/")}
     assert pages(site / "zh") == english
     assert "本项目和 torch" in (site / "zh" / "lessons" / "dropout.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_lesson_is_offered_as_a_notebook_that_has_run(site: Path, language: str) -> None:
+    folder = site / "lessons" if language == "en" else site / "zh" / "lessons"
+    for name in LESSONS:
+        (link,) = (x for x in read(folder / f"{name}.html").links if x.endswith(".ipynb"))
+        shown = executed(folder / link)
+        page = (ROOT / lesson_page(name).path).read_text("utf-8")
+        pictures = ["image/png" in output.get("data", ()) for output in shown]
+        assert sum(pictures) == page.count("<!-- picture:"), name
+        assert (language == "zh") == ("两边" in str(shown) or "手写" in str(shown)), name
+
+
+def test_each_example_is_offered_as_a_notebook_that_has_run(site: Path) -> None:
+    for path in examples():
+        page = site / "source" / f"{path.replace('.', '-')}.html"
+        (link,) = (x for x in read(page).links if x.endswith(".ipynb"))
+        assert executed(page.parent / link), path
+
+
+def executed(file: Path) -> list[NotebookNode]:
+    """The outputs of a notebook, each cell of which must have run."""
+    node = nbformat.read(file, as_version=4)
+    nbformat.validate(node)
+    code = [cell for cell in node.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [*range(1, len(code) + 1)], file
+    outputs = [output for cell in code for output in cell.outputs]
+    assert all(output.get("name") != "stderr" for output in outputs), file
+    assert all(output.output_type != "error" for output in outputs), file
+    return outputs
 
 
 def test_the_catalogue_shows_each_mistake_planted_and_found(site: Path) -> None:

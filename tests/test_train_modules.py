@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, StepLR
@@ -469,17 +471,40 @@ def test_the_events_have_the_curves(wrong: TrainingReport) -> None:
     assert wrong.folder is not None
     for run, curves in wrong.curves.items():
         drawn = events.read(wrong.folder / run).curves
-        assert set(drawn) == set(curves)
+        more = {"a": {"apart", "band"}, "b": {"apart", "band"}, "perturbed_copy": {"band"}}
+        added = set(drawn) - set(curves)
+        assert {tag.partition("/")[0] for tag in added} == more.get(run, set())
+        assert set(curves) <= set(drawn)
         for tag, (steps, values) in curves.items():
             assert drawn[tag][0] == steps
             np.testing.assert_array_equal(np.float32(drawn[tag][1]), np.float32(values))
+
+
+def test_the_charts_show_both_modules(wrong: TrainingReport) -> None:
+    """b, wrong in step 3, leaves the band of rounding there; of_bound stands beside 1."""
+    assert wrong.folder is not None
+    drawn = {run: events.read(wrong.folder / run).curves for run in ("a", "b", "bound")}
+    reach = drawn["a"]["band/apart/loss/batch"][1]
+    distance = drawn["b"]["apart/loss/batch"][1]
+    assert max(distance[:2]) < 1e-6
+    assert distance[2] > 1e-2
+    assert 0 < reach[3] < 1e-6
+    assert drawn["a"]["apart/loss/batch"] == ([1, 2, 3, 4], [0.0] * 4)
+    assert drawn["bound"] == {"of_bound/bound": ([1, 2, 3], [1.0] * 3)}
+    raw = EventAccumulator(str(wrong.folder / "parity")).Reload()
+    (written,) = raw.Tensors("custom_scalars__config__")
+    layout = Layout.FromString(written.tensor_proto.string_val[0])
+    series = [c.margin.series[0].value for group in layout.category[:2] for c in group.chart]
+    assert series == ["loss/batch", "apart/parameters", "apart/loss/batch"]
 
 
 def test_the_folder_has_summary_page_and_report(wrong: TrainingReport) -> None:
     folder = wrong.folder
     assert folder is not None
     files = {"modules.json", "summary.json", "report.html", "report.json", "report.txt", "lock"}
-    assert {p.name for p in folder.iterdir()} == files | {"a", "b", "perturbed_copy", "parity"}
+    assert {p.name for p in folder.iterdir()} == files | {
+        *("a", "b", "perturbed_copy", "parity", "bound")
+    }
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["outcome"], summary["wrong_step"], summary["steps"]) == ("FAIL", 3, 4)
     assert json.loads((folder / "report.json").read_text())["outcome"] == "FAIL"

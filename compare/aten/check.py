@@ -33,6 +33,7 @@ from torch_parity.compare.aten.reports import ModelReport, ModulesReport
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.show.progress import watched_in_notebook
 
 Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
 
@@ -70,7 +71,8 @@ def check_model(
     (source,) = sources_of(
         Step(model, inputs, kwargs, loss, target, optimizer, called, folder_of(keep))
     )
-    return check_step(source, only=only)
+    with watched_in_notebook() as watch:
+        return check_step(source, watch, only)
 
 
 def check_step(source: Source, watch: Watch = unwatched, only: Sequence[str] = ()) -> ModelReport:
@@ -123,7 +125,8 @@ def check_modules(
         Step(a, inputs, kwargs, loss, target, optimizer_a, called[0], folder_of(keep)),
         Step(b, inputs, kwargs, loss, target, optimizer_b, called[1], folder_of(keep)),
     )
-    return check_steps(first, second, names or {}, ignore, share_draws)
+    with watched_in_notebook() as watch:
+        return check_steps(first, second, names or {}, ignore, share_draws, watch)
 
 
 def check_steps(

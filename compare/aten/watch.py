@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-# watch("replaying a", 412) returns what is called after each of the 412 steps.
+# watch("replaying a", 412) returns what is called after each of the 412 steps; None: unknown many.
 Tick = Callable[[], None]
-Watch = Callable[[str, int], Tick]
+Watch = Callable[[str, int | None], Tick]
 
 
-def unwatched(what: str, total: int) -> Tick:
+def unwatched(what: str, total: int | None) -> Tick:
     """Nobody watches."""
     return lambda: None

@@ -35,7 +35,8 @@ def case_options(
 ) -> Callable[..., Any]:
     """One option per field of Case. Values stay text: only Case decides what is valid. defaults are
     those of the command, where they are not Case's."""
-    group, options = "", []
+    group = ""
+    options: list[Callable[..., Any]] = []
     for name, field in Case.model_fields.items():
         group = GROUPS.get(name, group)
         flag = "--" + name.replace("_", "-")
@@ -48,8 +49,8 @@ def case_options(
         else:
             metavar = "NAME" if names else _metavar(field.annotation)
             options.append(option(flag, name, metavar=metavar, shell_complete=_completed(names)))
-    for option in reversed(options):
-        command = option(command)
+    for decorate in reversed(options):
+        command = decorate(command)
     return click.option(
         "--case",
         "case_file",

@@ -18,6 +18,7 @@ from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs import folder as runs
 from torch_parity.compare.show import terminal
 from torch_parity.compare.show.progress import progress
+from torch_parity.compare.show.terminal import WIDE
 from torch_parity.compare.sources import pair
 
 
@@ -74,17 +75,18 @@ def show(console: Console, c: Checked) -> None:
     when = f"after {c.after} steps" if c.after else "at initialization"
     title = f"gradients of {c.parameters:,} parameters {when}"
     t = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for header in ("side", "method", "difference", "entries", "seconds", "verdict"):
+    wide = console.width >= WIDE
+    costs = ("entries", "seconds") if wide else ()
+    for header in ("side", "method", "difference", *costs, "verdict"):
         left = header in ("side", "method")
-        t.add_column(header, justify="left" if left else "right", no_wrap=True)
+        t.add_column(header, justify="left" if left else "right", no_wrap=header != "verdict")
     for line in c.lines:
         colour = {None: "", True: "[green]", False: "[red]"}[line.passed]
         t.add_row(
             line.side,
             line.method,
             "none" if line.difference is None else f"{line.difference:.1e}",
-            f"{line.entries:,}",
-            f"{line.seconds:.3f}",
+            *((f"{line.entries:,}", f"{line.seconds:.3f}") if wide else ()),
             f"{colour}{line.verdict}",
         )
     console.print(t)

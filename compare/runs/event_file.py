@@ -27,6 +27,9 @@ PART = 2**20  # bytes of a log in memory at once
 class EventFile:
     """The log of one TensorBoard run; new events are appended.
 
+    TensorBoard orders and colours the runs by their first event, so a new log begins with one at
+    once.
+
     Raises:
         OSError: (any method) it cannot be written.
     """
@@ -34,6 +37,8 @@ class EventFile:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._stream = (folder / NAME).open("ab")
+        if not self._stream.tell():
+            self._append(Event(file_version="brain.Event:2"))
 
     def add_summary(self, summary: Summary, step: int | None = None) -> None:
         """One event with all the values of a step."""
@@ -41,12 +46,7 @@ class EventFile:
 
     def add_event(self, event: Event) -> None:
         """Append an event with the current time, and flush it."""
-        now = time.time()
-        if not self._stream.tell():
-            first = Event(file_version="brain.Event:2", wall_time=now)
-            self._stream.write(record(first.SerializeToString()))
-        event.wall_time = now
-        self._stream.write(record(event.SerializeToString()))
+        self._append(event)
         self._stream.flush()
 
     def sync(self) -> None:
@@ -56,6 +56,10 @@ class EventFile:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+    def _append(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._stream.write(record(event.SerializeToString()))
 
 
 def record(data: bytes) -> bytes:

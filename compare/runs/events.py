@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
 Curve = tuple[list[int], list[float]]  # steps, values
 
@@ -45,6 +46,18 @@ def read(folder: Path) -> Drawn:
         if (uri := data_uri(image.encoded_image_string))
     )
     return Drawn(curves, tuple(pictures))
+
+
+def ends(file: Path) -> dict[str, tuple[float, float]]:
+    """The first and the last value of every curve in one events file; empty if there is none."""
+    found: dict[str, tuple[float, float]] = {}
+    if file.is_file():
+        for event in LegacyEventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    first, _ = found.get(value.tag, (value.simple_value, None))
+                    found[value.tag] = (first, value.simple_value)
+    return found
 
 
 def data_uri(image: bytes) -> str:

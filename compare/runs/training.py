@@ -18,6 +18,7 @@ from torch_parity.compare.bounds.precision import all_widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.data import Data
 from torch_parity.compare.flow.nodes import Node, active_masks
+from torch_parity.compare.flow.phases import Phase, phases
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import Fault, Judgement, Side, first_not_finite, judge
 from torch_parity.compare.judge.outcome import Answer
@@ -42,6 +43,7 @@ class StepRecord:
     stepping and judging are the seconds that the two judged steps and their judgement took.
     params are those of the free-running manual side after the step; torch's are in its module.
     traces, in the steps that are evaluated, are what the free-running sides computed.
+    phases says of each tensor that was judged in which phase of the step it is made.
     lost says which operation of the free-running manual side, or of the perturbed copy, was the
     first to make NaN or infinity. (torch's own steps are judged, so they are in the judgement.)
     """
@@ -57,6 +59,7 @@ class StepRecord:
     judging: float
     params: Tensors = field(default_factory=dict)
     traces: Mapping[Side, Tensors] = field(default_factory=dict)
+    phases: Mapping[str, Phase] = field(default_factory=dict)
     lost: Mapping[str, Fault] = field(default_factory=dict)
 
     @property
@@ -183,7 +186,9 @@ class Training:
         began = perf_counter()
         judgement = judge(nodes, start, judged, by_torch, always_replay=look_closer)
         judging, none = perf_counter() - began, float("nan")
-        nothing = StepRecord(step, judgement, {}, {}, {}, none, none, stepping, judging)
+        nothing = StepRecord(
+            step, judgement, {}, {}, {}, none, none, stepping, judging, phases=phases(nodes)
+        )
         if not judgement.finite:
             return nothing
         if self.watch:

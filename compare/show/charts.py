@@ -44,7 +44,11 @@ def of_modules(folder: Path) -> tuple[tuple[Markup, ...], int]:
     last step."""
     sides = {side: events.read(folder / side).curves for side in ("a", "b")}
     parity = events.read(folder / "parity").curves
-    losses = [tag.removesuffix("/batch") for tag in sides["a"] if tag.endswith("/batch")]
+    losses = [
+        tag.removesuffix("/batch")
+        for tag in sides["a"]
+        if tag.startswith("loss") and tag.endswith("/batch")
+    ]
     charts = [
         _svg(f"{loss} of both", partial(curves.both_sides, sides=sides, what=loss, splits=BATCH))
         for loss in losses

@@ -14,6 +14,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary as Event
 from torch.utils.tensorboard.summary import custom_scalars, text
 
 from torch_parity.compare.runs.event_file import EventFile
+from torch_parity.compare.show.card import DPI
 
 
 class EventLogs:
@@ -52,9 +53,9 @@ class EventLogs:
         self.add("parity", custom_scalars(charts))  # type: ignore[no-untyped-call]
 
     def picture(self, tag: str, figure: Figure, step: int) -> None:
-        """A figure on the Images page, among parity's."""
+        """A figure on the Images page, among parity's; width and height are those of a card."""
         png = io.BytesIO()
-        figure.savefig(png, format="png")
+        figure.savefig(png, format="png", dpi=DPI)
         width, height = figure.canvas.get_width_height()
         image = Event.Image(encoded_image_string=png.getvalue(), width=width, height=height)
         self.add("parity", Event(value=[Event.Value(tag=tag, image=image)]), step)

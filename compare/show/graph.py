@@ -15,7 +15,7 @@ from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
 from torch_parity.compare.flow.nodes import Node, is_private, result
-from torch_parity.compare.register import OPTIMIZERS, SCHEDULES
+from torch_parity.compare.flow.phases import phase_of
 
 
 def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
@@ -28,7 +28,7 @@ def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
     drawn: list[NodeDef] = []
     taken: Counter[str] = Counter()
     for node in nodes:
-        name = "/".join([_phase(node), *([f"layer{node.layer}"] if node.layer else [])])
+        name = "/".join([phase_of(node), *([f"layer{node.layer}"] if node.layer else [])])
         name = f"{name}/{node.operation}"
         taken[name] += 1
         if taken[name] > 1:
@@ -49,13 +49,6 @@ def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
         for i, output in enumerate(node.outputs):
             made[result(node, output)] = f"{name}:{i}" if i else name
     return GraphDef(node=drawn)
-
-
-def _phase(node: Node) -> str:
-    if node.operation in (*OPTIMIZERS, *SCHEDULES, "count"):
-        return "update"
-    turned = node.forward is not None or node.operation in ("accumulate", "zeros")
-    return "backward" if turned else "forward"
 
 
 def _shapes(tensors: list[np.ndarray]) -> AttrValue:

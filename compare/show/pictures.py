@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from torch_parity.compare.judge.judge import Side
+from torch_parity.compare.show.card import SMALL, TITLE, figure
 
 GRID = 60
 TILES = 5
@@ -54,8 +55,8 @@ def boundary(
 
 def confusion(labels: np.ndarray, predicted: Mapping[Side, np.ndarray], classes: int) -> Figure:
     """One panel per side: how many samples of each class (row) got which label (column)."""
-    figure = Figure(figsize=(4.2 * len(predicted), 4), layout="constrained")
-    panels = figure.subplots(1, len(predicted), sharey=True)
+    drawn = figure(3.4 * len(predicted))
+    panels = drawn.subplots(len(predicted), 1, sharex=True)
     for ax, (side, found) in zip(panels, predicted.items(), strict=True):
         counts = np.zeros((classes, classes), dtype=int)
         np.add.at(counts, (labels, found), 1)
@@ -63,11 +64,15 @@ def confusion(labels: np.ndarray, predicted: Mapping[Side, np.ndarray], classes:
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 colour = "white" if count > counts.max() / 2 else "black"
-                ax.text(column, row, str(count), ha="center", va="center", color=colour)
-        ax.set(title=f"{side}: {np.trace(counts)} of {len(labels)} right", xlabel="predicted")
+                ax.text(
+                    column, row, str(count), ha="center", va="center", color=colour, fontsize=TITLE
+                )
+        ax.set_title(f"{side}: {np.trace(counts)} of {labels.size} right", fontsize=TITLE)
         ax.set(xticks=range(classes), yticks=range(classes))
-    panels[0].set_ylabel("true class")
-    return figure
+        ax.tick_params(labelsize=SMALL)
+        ax.set_ylabel("true class", fontsize=TITLE)
+    panels[-1].set_xlabel("predicted", fontsize=TITLE)
+    return drawn
 
 
 def misclassified(
@@ -78,18 +83,19 @@ def misclassified(
     wrong = np.flatnonzero(np.any([found != labels for found in predicted.values()], axis=0))
     shown = wrong[: TILES * TILES]
     rows = max(1, -(-len(shown) // TILES))
-    figure = Figure(figsize=(6, 0.5 + 1.3 * rows), layout="constrained")
+    drawn = figure(0.5 + 0.85 * rows)
     few = f", the first {len(shown)}" if len(shown) < len(wrong) else ""
-    figure.suptitle(f"{len(wrong)} of {len(labels)} dev samples wrong{few}: true class > taken for")
-    ax = figure.subplots()  # one for all: 25 small ones take ten times as long to lay out
+    title = f"{len(wrong)} of {len(labels)} dev samples wrong{few}:\ntrue class > taken for"
+    drawn.suptitle(title, fontsize=TITLE)
+    ax = drawn.subplots()  # one for all: 25 small ones take ten times as long to lay out
     for tile, i in enumerate(shown):
         row, column = divmod(tile, TILES)
         ax.imshow(images[i], cmap="gray_r", extent=(column, column + TILE, row + TILE, row))
         taken = {side: str(found[i]) for side, found in predicted.items()}
         alike = len(set(taken.values())) == 1
-        words = taken.popitem()[1] if alike else ", ".join(f"{s} {c}" for s, c in taken.items())
-        middle, size = column + TILE / 2, 10 if alike else 7
+        words = taken.popitem()[1] if alike else "\n".join(f"{s} {c}" for s, c in taken.items())
+        middle, size = column + TILE / 2, TITLE if alike else 5.0
         ax.text(middle, row - 0.04, f"{labels[i]} > {words}", ha="center", fontsize=size)
     ax.set(xlim=(0, TILES - 1 + TILE), ylim=(rows - 1 + TILE, -0.3))
     ax.set_axis_off()
-    return figure
+    return drawn

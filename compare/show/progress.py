@@ -1,8 +1,9 @@
 """How far a long command is, on standard error: a bar on a terminal, elsewhere a line every few
-seconds."""
+seconds. In a notebook a call of a function has a bar, too."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -45,12 +46,35 @@ def tell_step(tell: Tell, what: str, record: "StepRecord", steps: int) -> None:
 def watched(quiet: bool = False) -> Iterator[Watch]:
     """The same for a judgement, which calls a function at each of its steps."""
     with progress(quiet) as tell:
+        yield _watch(tell)
 
-        def watch(what: str, total: int) -> Tick:
-            done = count(1)
-            return lambda: tell(what, next(done), total or None, "")
 
-        yield watch
+@contextmanager
+def in_notebook() -> Iterator[Tell]:
+    """Inside, what is told is shown below the notebook's cell; rich needs ipywidgets for it, which
+    most notebooks have. Elsewhere nothing is shown: a function called in a script prints nothing.
+    """
+    console = Console()
+    if console.is_jupyter and find_spec("ipywidgets"):
+        with _bar(console) as bar:
+            yield _on(bar)
+    else:
+        yield lambda what, done, total, detail: None
+
+
+@contextmanager
+def watched_in_notebook() -> Iterator[Watch]:
+    """The same for a judgement."""
+    with in_notebook() as tell:
+        yield _watch(tell)
+
+
+def _watch(tell: Tell) -> Watch:
+    def watch(what: str, total: int | None) -> Tick:
+        done = count(1)
+        return lambda: tell(what, next(done), total or None, "")
+
+    return watch
 
 
 def _bar(console: Console) -> Progress:

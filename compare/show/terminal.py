@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -33,6 +34,8 @@ OF_BOUND = (
     "of bound: the error, as a share of the largest error that rounding can cause; above 100% the "
     "operation is wrong"
 )
+WIDE = 80  # columns of a terminal that has place for the whole table of a step
+LONG_NAME = 16  # characters of a tensor's name that stay in one line
 MOST_ROWS = 500  # of a table: a terminal shows some thousand rows a second
 LEGEND = (
     f"{OF_BOUND}\n"
@@ -137,7 +140,8 @@ def table(summary: Summary, width: int) -> Table:
     found = list(rows(summary))
     longest = max((len(name) for name in summary.worst), default=0)
     where = 2 * longest + len("  difference  step  of bound: manual  torch  verdict  ") <= width
-    t.add_column("\ntensors", overflow="fold")
+    spans = max((len(cells[0]) for _, cells in found), default=0)
+    t.add_column("\ntensors", overflow="fold", min_width=min(spans, LONG_NAME))
     t.add_column("greatest\ndifference", justify="right")
     if where:
         t.add_column("\nin", overflow="fold")
@@ -215,7 +219,7 @@ def show_judgement(
     console: Console, j: Judgement, wrong_only: bool = False, called: Names = CALLED
 ) -> None:
     """Every tensor of a step with both replays, then the verdict in words."""
-    console.print(_table(j, wrong_only, called))
+    console.print(_table(j, wrong_only, called, console.width))
     show_judgement_verdict(console, j, called)
 
 
@@ -236,26 +240,16 @@ def _note(console: Console, notes: Iterable[str]) -> None:
         console.print(f"[bold yellow]NOTE[/] {escape(note)}", highlight=False, soft_wrap=True)
 
 
-def _table(j: Judgement, wrong_only: bool, called: Names) -> Table:
-    t = Table(box=SIMPLE_HEAD, caption=LEGEND, caption_justify="left")
-    for header in ("\ntensor", "\nmade by"):
-        t.add_column(header, overflow="fold")  # a long module path takes two lines
-    for header in (
-        "\ndifference",
-        f"of bound:\n{called['manual']}",
-        f"\n{called['torch']}",
-        "smallest\nfault",
-    ):
-        t.add_column(header, justify="right", no_wrap=True)
-    t.add_column("\nverdict", justify="right", no_wrap=True)
+def _table(j: Judgement, wrong_only: bool, called: Names, width: int) -> Table:
+    """Every tensor of a step, its difference and both replays."""
+    t, shown = _without_rows(max((len(d.name) for d in j.differences), default=0), called, width)
     by_hand, by_torch = ({r.name: r for r in j.replays.get(side, ())} for side in SIDES)
     given = [d for d in j.differences if _is_given(d)]
     same = given if all(d.passed for d in given) else []
     if same:
         gap = max(d.relative for d in same)
-        t.add_row(
-            f"given ({len(same)})", "", f"{gap:.1e}", "none", "none", "any", "[green]match[/]"
-        )
+        row = f"given ({len(same)})", "", f"{gap:.1e}", "none", "none", "any", "[green]match[/]"
+        t.add_row(*(row[n] for n in shown))
     rest = j.differences if not same else [d for d in j.differences if not _is_given(d)]
     chosen = _worth_a_row(rest)
     for d in chosen:
@@ -264,7 +258,7 @@ def _table(j: Judgement, wrong_only: bool, called: Names) -> Table:
         if wrong_only and right and (d.passed or any(replays)):
             continue
         verdict = _told(d.verdict, called) if right else _blame(replays, called)
-        t.add_row(
+        cells = (
             d.name,
             _maker(replays[0] or replays[1]),
             f"{d.relative:.1e}" if d.relative == d.relative else "none",
@@ -272,9 +266,31 @@ def _table(j: Judgement, wrong_only: bool, called: Names) -> Table:
             _power(replays, d.bound),
             f"[{'green' if right and d.passed else 'yellow' if right else 'red'}]{verdict}[/]",
         )
+        t.add_row(*(cells[n] for n in shown))
     if left := len(rest) - len(chosen):
         t.add_row(f"{left:,} more; --json has all")
     return t
+
+
+def _without_rows(longest: int, called: Names, width: int) -> tuple[Table, Sequence[int]]:
+    """The columns of `_table` -> the table, and which cells of a row it has. On a terminal narrower
+    than WIDE it has no operations and no smallest faults, so that the names have a place."""
+    number: dict[str, Any] = {"justify": "right", "no_wrap": True}
+    columns: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("\ntensor", {"overflow": "fold", "min_width": min(longest, LONG_NAME)}),
+        ("\nmade by", {"overflow": "fold"}),
+        ("\ndifference", number),
+        (f"of bound:\n{called['manual']}", number),
+        (f"\n{called['torch']}", number),
+        ("smallest\nfault", number),
+        ("\nverdict", number),
+    )
+    shown = range(len(columns)) if width >= WIDE else (0, 2, 3, 4, 6)
+    legend = LEGEND if width >= WIDE else OF_BOUND
+    t = Table(box=SIMPLE_HEAD, caption=legend, caption_justify="left")
+    for header, how in (columns[n] for n in shown):
+        t.add_column(header, **how)
+    return t, shown
 
 
 def _is_given(d: Difference) -> bool:

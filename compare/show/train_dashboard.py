@@ -1,5 +1,6 @@
 """What `parity train` adds to the curves: what the run is, how it looks, how it ended."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch_parity.compare.judge.judge import SIDES, Side
 from torch_parity.compare.runs.summary import Summary
 from torch_parity.compare.runs.text_model import gates, written
 from torch_parity.compare.runs.training import StepRecord, predict, score_name
+from torch_parity.compare.show import card, scalars_layout
 from torch_parity.compare.show.attention_maps import attention_maps
 from torch_parity.compare.show.dashboard import Dashboard
 from torch_parity.compare.show.event_logs import markdown
@@ -25,7 +27,6 @@ from torch_parity.compare.show.feature_maps import feature_maps, kernels
 from torch_parity.compare.show.gate_activations import gate_activations
 from torch_parity.compare.show.graph import graph
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
-from torch_parity.compare.show.scalars_layout import LAYOUT
 from torch_parity.compare.show.terminal import rows, verdict
 from torch_parity.compare.sources.pair import Pair
 from torch_parity.manual.models.step import Attends, Tensors
@@ -46,28 +47,28 @@ class TrainDashboard(Dashboard):
     """begin, write each record, finish."""
 
     def __init__(self, folder: Path, case: Case, data: Data, pair: Pair) -> None:
-        super().__init__(folder)
+        super().__init__(folder, score_name(data))
         self._case, self._data, self._pair = case, data, pair
         self._moments = moments(case.steps, case.log_every)
 
     def begin(self) -> None:
-        """The case, as text and as hparams to sort runs by; the layout of the custom scalars."""
+        """The case, as text and as hparams to sort runs by; the layout of the custom scalars.
+
+        Without torch's summary of the experiment TensorBoard finds out itself which options differ
+        between the runs, and shows those first.
+        """
         fields = self.show_case()
-        self.layout(LAYOUT)
-        score = score_name(self._data)
-        metrics = dict.fromkeys((f"{score}/dev", f"{score}/train", "loss/dev", "loss/train"))
+        self.layout(scalars_layout.training(score_name(self._data)))
         tuned = {k: v for k, v in fields.items() if k not in NO_HPARAMS}
         for side in SIDES:
-            experiment, start, _ = hparams(tuned, metrics)  # type: ignore[no-untyped-call]
-            self.add(side, experiment)
+            _, start, _ = hparams(tuned, {})  # type: ignore[no-untyped-call]
             self.add(side, start)
 
     def show_case(self, step: int = 0) -> dict[str, Any]:
         """The case as text, from this step on -> its fields."""
         fields = {k: v for k, v in self._case.model_dump().items() if v is not None}
         fields["hidden"] = ",".join(map(str, self._case.hidden))
-        described = [(k, str(v), str(Case.model_fields[k].description)) for k, v in fields.items()]
-        self.text("case", markdown(("option", "value", "meaning"), described), step)
+        self.text("case", _described(fields), step)
         return fields
 
     def write(self, record: StepRecord) -> None:
@@ -160,11 +161,12 @@ class TrainDashboard(Dashboard):
             surfaces = [self._probability(outputs) for outputs in by_side]
         else:
             surfaces = [predict(outputs, self._pair.targets.loss) for outputs in by_side]
-        figure = Figure(figsize=(4.5, 4), layout="constrained")
+        figure = card.figure(3.3)
         ax = figure.subplots()
         by_hand, in_torch = (s.reshape(x0.shape) for s in surfaces)
         boundary(ax, x0, x1, by_hand, in_torch, d.x_train, d.labels_train, d.classes)
-        ax.set_title(f"step {record.step}: filled is manual, the line is torch")
+        title = f"step {record.step}: filled is manual, the line is torch"
+        ax.set_title(title, fontsize=card.TITLE)
         return figure
 
     def _probability(self, output: np.ndarray) -> np.ndarray:
@@ -174,3 +176,17 @@ class TrainDashboard(Dashboard):
             with np.errstate(over="ignore"):
                 return 1 / (1 + np.exp(-a))
         return np.clip(a, 0, 1)
+
+
+def _described(fields: Mapping[str, object]) -> str:
+    """Every option, those that differ from their default first. A list, not a table: TensorBoard
+    breaks the words of a narrow column."""
+    usual = {name: field.default for name, field in Case.model_fields.items()}
+    usual["hidden"] = ",".join(map(str, usual["hidden"]))
+    lines = [f"- **{k}** = {v} ({Case.model_fields[k].description})" for k, v in fields.items()]
+    given = [fields[k] != usual[k] for k in fields]
+    parts = {
+        "Given": [line for line, own in zip(lines, given, strict=True) if own],
+        "By default": [line for line, own in zip(lines, given, strict=True) if not own],
+    }
+    return "\n\n".join(f"**{title}**\n\n" + "\n".join(p) for title, p in parts.items() if p)

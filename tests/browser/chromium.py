@@ -73,9 +73,9 @@ class Browser:
         script = f"const selector = arguments[0]; {ALL} return found.map(e => e.textContent)"
         return [" ".join(text.split()) for text in self.run(script, selector)]
 
-    def look(self, width: int, dark: bool = False) -> None:
-        """As a device of this width, in the light or in the dark."""
-        device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    def look(self, width: int, dark: bool = False, height: int = 900) -> None:
+        """As a device of this size, in the light or in the dark."""
+        device = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})

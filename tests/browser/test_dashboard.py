@@ -1,11 +1,6 @@
-"""TensorBoard through `parity board`: both sides' curves and the pictures are drawn.
+"""TensorBoard through `parity board`: both sides' curves and the pictures are drawn."""
 
-PARITY_SCREENSHOT=docs/dashboard.png keeps a picture of what the dashboard opens on.
-"""
-
-import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +13,8 @@ from tests.browser.chromium import ALL, Browser
 from torch_parity.compare.case import Case
 from torch_parity.compare.judge.judge import SIDES
 from torch_parity.compare.runs import events
-from torch_parity.compare.show.scalars_layout import LAYOUT
+from torch_parity.compare.show.bands import COPY
+from torch_parity.compare.show.scalars_layout import training
 
 pytestmark = pytest.mark.browser
 
@@ -35,17 +31,30 @@ return Object.fromEntries(all(document, 'scalar-card tb-data-table-content-row')
 """
 
 
-# [d, stroke] of every line of the custom scalars' charts
-LINES = f"""
-const selector = 'path.line'; {ALL}
-return found.map(line => [line.getAttribute('d') || '', line.getAttribute('stroke')]);
+# [title, [colours of its lines], [colours of its areas]] of every margin chart, as they stand
+MARGINS = f"""
+const selector = 'tf-custom-scalar-margin-chart-card'; {ALL}
+const within = (card, name, attribute) => {{
+  const seen = [];
+  (function walk(node) {{
+    for (const e of node.querySelectorAll('*')) {{
+      if (e.matches(name) && e.getAttribute('d')) seen.push(e.getAttribute(attribute));
+      if (e.shadowRoot) walk(e.shadowRoot);
+    }}
+  }})(card.shadowRoot || card);
+  return [...new Set(seen)].filter(Boolean).sort();
+}};
+return found.map(card => [
+  card.title, within(card, 'path.line', 'stroke'), within(card, 'path.area', 'fill'),
+  card.getBoundingClientRect().top * 1e4 + card.getBoundingClientRect().left,
+]);
 """
 
 
 @pytest.fixture(scope="module")
 def boards(root: Path) -> Iterator[dict[str, str]]:
     """Run -> the address that `parity board` prints: digits, moons less one curve, a lesson."""
-    shutil.copytree(root / "moons", root / "two", ignore=shutil.ignore_patterns("perturbed_copy"))
+    shutil.copytree(root / "moons", root / "two", ignore=shutil.ignore_patterns(COPY))
     with ExitStack() as stack:
         yield {
             run: stack.enter_context(started(root, run, "--port", "0"))[2]
@@ -65,7 +74,7 @@ def test_both_curves_in_the_time_series(
     browser: Browser, boards: dict[str, str], root: Path, run: str, tag: str
 ) -> None:
     """Drawn as SVG, not by the graphics card, so that each line can be asked for."""
-    query = f"smoothing=0&forceSVG=true&tagFilter={quote(tag, safe='')}%24"
+    query = f"smoothing=0&forceSVG=true&tagFilter=%5E{quote(tag, safe='')}%24"
     browser.open(page(boards[run], "timeseries", query))
 
     def drawn() -> dict[str, tuple[list[str], str]]:
@@ -82,22 +91,26 @@ def test_both_curves_in_the_time_series(
     assert series["manual"][1] == series["torch"][1], "they lie over one another, to the pixel"
 
 
-def test_both_curves_in_the_custom_scalars(browser: Browser, boards: dict[str, str]) -> None:
-    """The board opens on the layout. Loss and accuracy on train and dev are evaluated at 7 steps,
-    and each is drawn twice in one shape, in a colour a side."""
-    assert boards["two"].endswith("#custom_scalars&_smoothingWeight=0")
-    browser.open(boards["two"])
+def test_both_sides_in_the_custom_scalars(browser: Browser, boards: dict[str, str]) -> None:
+    """The board opens on the layout. In each margin chart manual and torch have a line each, in two
+    colours, and there is a band; the charts stand in the order in which the layout means them."""
+    assert boards["digits"].endswith("#custom_scalars&_smoothingWeight=0")
+    browser.open(boards["digits"])
 
-    def over_one_another() -> list[str]:
-        colours: dict[str, set[str]] = {}
-        for shape, colour in browser.run(LINES):
-            if shape.count("L") == 6:
-                colours.setdefault(shape, set()).add(colour)
-        return [shape for shape, drawn in colours.items() if len(drawn) == 2]
+    def drawn() -> list[tuple[str, list[str], list[str], float]]:
+        charts = browser.run(MARGINS)
+        done = charts and all(min(len(lines), len(areas)) >= 2 for _, lines, areas, _ in charts)
+        return charts if done else []
 
-    browser.until(lambda: len(over_one_another()) >= 4, "four curves of both sides")
-    titles = {chart for charts in LAYOUT.values() for chart in charts}
-    assert titles | {"manual", "torch"} <= set(browser.texts("*"))
+    charts = browser.until(drawn, "margin charts with the lines of both sides")
+    groups = list(training("accuracy").values())[:2]
+    titles = [title for charts in groups for title in reversed(charts)]
+    assert [title for title, *_ in sorted(charts, key=lambda chart: chart[3])] == titles
+    both = [set(lines) for title, lines, *_ in charts if title.startswith("distance of")]
+    assert all(lines == both[0] and len(lines) == 2 for lines in both)
+    texts = browser.texts("*")
+    assert {"manual", "torch", *training("accuracy")} <= set(texts)
+    assert not [text for text in texts if "Missing Tags" in text or "not match" in text]
 
 
 def pictures(browser: Browser) -> list[int]:
@@ -125,12 +138,12 @@ def test_the_pictures(browser: Browser, boards: dict[str, str], run: str, tags: 
 def test_the_case_and_the_parity_table(browser: Browser, boards: dict[str, str]) -> None:
     browser.open(page(boards["digits"], "text"))
 
-    def rows(begins: str, ends: str) -> bool:
-        return any(t.startswith(begins) and t.endswith(ends) for t in browser.texts("tr"))
+    def seen(tag: str, begins: str, ends: str) -> bool:
+        return any(t.startswith(begins) and t.endswith(ends) for t in browser.texts(tag))
 
     meaning = str(Case.model_fields["hidden"].description)
-    browser.until(lambda: rows("hidden 32 ", meaning), "the case")
-    browser.until(lambda: rows("dW1-2 ", " match"), "the parity table")
+    browser.until(lambda: seen("li", "hidden = 32 (", f"{meaning})"), "the case")
+    browser.until(lambda: seen("tr", "dW1-2 ", " match"), "the parity table")
     browser.until(lambda: any(p.startswith("PASS ") for p in browser.texts("p")), "the verdict")
 
 
@@ -148,17 +161,3 @@ def test_further_dashboards(
     browser.open(page(boards["digits"], dashboard))
 
     browser.until(lambda: set(shown) <= set(browser.texts("*")), f"{shown}")
-
-
-def test_the_dashboard_opens_on_curves(browser: Browser, boards: dict[str, str]) -> None:
-    browser.open(boards["digits"].replace("?", "?forceSVG=true&", 1))
-    counts = [0]
-
-    def settled() -> bool:
-        time.sleep(1)
-        counts.append(len(browser.all("path.line, .series-view path")))
-        return counts[-1] == counts[-2] > 1
-
-    browser.until(settled, "curves, all that there are")
-    if file := os.environ.get("PARITY_SCREENSHOT"):
-        assert browser.driver.save_screenshot(file)
