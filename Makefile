@@ -20,6 +20,7 @@ test: .venv/installed-dev
 docs: .venv/installed-docs
 	.venv/bin/python -m book
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+	.venv/bin/python -m book.search
 
 # The figures of the README; half an hour on two cores.
 survey: .venv/installed-dev

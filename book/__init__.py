@@ -13,7 +13,8 @@ parts are requested by a comment on its own line (any other comment is an error)
   <!-- mistakes: keep_prob, dropout_missing -->   each with its remedy and what the judge says of it
   <!-- output -->                                 what the code block just above prints
   <!-- written: NAME --> to <!-- written -->      figures that a script of benchmarks/ writes there
-  <!-- lessons -->  <!-- catalogue -->  <!-- reference: manual -->
+  <!-- lessons -->  <!-- course -->  <!-- catalogue -->
+  <!-- reference: torch_parity.manual -->  <!-- case_fields -->
 
 Every ```python and ```sh block is run, in the order of the page and in a folder that holds
 examples/ (tests/test_pages.py); a ```text block below is what it prints. A python block with

@@ -21,7 +21,8 @@ from torch_parity.lessons.lesson import Measured
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / "build" / "cache"
-SOURCES = ("manual", "torch_ref", "compare", "lessons", "examples", "book")
+SOURCES = ("manual", "torch_ref", "compare", "lessons", "examples")
+OWN = ("blocks.py", "computed.py")  # the files of book/ that compute
 LIBRARIES = ("numpy", "torch", "matplotlib", "scikit-learn", "rich")
 
 
@@ -33,6 +34,8 @@ def folder() -> Path:
         for file in sorted((ROOT / package).rglob("*")):
             if file.suffix in (".py", ".c"):
                 key.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
+    for name in OWN:
+        key.update(Path(__file__).with_name(name).read_bytes())
     place = CACHE / key.hexdigest()[:16]
     place.mkdir(parents=True, exist_ok=True)
     return place

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from book import blocks, computed, source
+from book.course import Named, headings, named
+from book.reference import fields_of_a_case, names_of
 from book.words import WORDS
 from torch_parity.compare import causes
 from torch_parity.compare.causes import CATALOGUE
@@ -75,7 +77,7 @@ class Here:
 
 
 def fenced(text: str, language: str = "text") -> str:
-    """A code block. Printed tables are called `output`: long lines of `text` alone are folded."""
+    """A code block. Printed tables are called `output`: a phone scrolls them, and folds `text`."""
     lines = "\n".join(line.rstrip() for line in text.rstrip().splitlines())
     table = language == "text" and "──" in text
     return f"```{'output' if table else language}\n{lines}\n```"
@@ -91,22 +93,18 @@ def both(here: Here, arguments: str) -> list[str]:
     """What stands in the two columns."""
     parts = []
     for label, wanted in zip(("by hand", "in torch"), arguments.split("|"), strict=True):
-        path, names = _file_and_names(wanted)
-        head = f"**{here.word(label)}** [`{path}`]({here.to(path)})"
-        parts.append(f"{head}\n\n{fenced(source.excerpt(path, names), 'python')}")
+        of = named(wanted)
+        head = f"**{here.word(label)}** [`{of.path}`]({here.to(of.path)})"
+        parts.append(f"{head}\n\n{fenced(source.excerpt(of.path, of.names), 'python')}")
     return parts
 
 
 def code(here: Here, arguments: str) -> str:
     """One file, or some of its definitions: PATH or PATH: names."""
-    path, names = _file_and_names(arguments)
-    language = {".c": "c", ".toml": "toml"}.get(Path(path).suffix, "python")
-    return f"[`{path}`]({here.to(path)})\n\n{fenced(source.excerpt(path, names), language)}"
-
-
-def _file_and_names(text: str) -> tuple[str, list[str]]:
-    path, _, names = text.strip().partition(":")
-    return path.strip(), [name.strip() for name in names.split(",") if name.strip()]
+    of = named(arguments)
+    language = {".c": "c", ".toml": "toml"}.get(Path(of.path).suffix, "python")
+    shown = fenced(source.excerpt(of.path, of.names), language)
+    return f"[`{of.path}`]({here.to(of.path)})\n\n{shown}"
 
 
 def tables(here: Here, arguments: str) -> str:
@@ -176,6 +174,36 @@ def lessons(here: Here, arguments: str) -> str:
     return "\n".join(lines)
 
 
+def course(here: Here, arguments: str) -> str:
+    """Every statement of the notes with what runs it, heading by heading."""
+    columns = ("statement", "by hand", "in torch", "lesson", "test")
+    head = "| | " + " | ".join(here.word(column) for column in columns) + " |"
+    parts = []
+    for heading in headings():
+        title = heading.notes if here.language == "zh" else heading.en
+        parts.append(f"## {title}\n\n{head}\n|{' --- |' * (len(columns) + 1)}")
+        for s in heading.statements:
+            cells = (
+                s.at,
+                escaped(s.zh if here.language == "zh" else s.en),
+                _links(here, s.by_hand),
+                _links(here, s.in_torch) or here.word("nothing"),
+                f"[{s.lesson}]({here.to(f'docs/lessons/{s.lesson}.md')})",
+                _links(here, s.tests),
+            )
+            parts[-1] += f"\n| {' | '.join(cells)} |"
+    return "\n\n".join(parts)
+
+
+def _links(here: Here, files: tuple[Named, ...]) -> str:
+    """Each name, as a link to its file; long ones may break after an underscore."""
+    return ", ".join(
+        f"[<code>{name.replace('_', '&#95;<wbr>')}</code>]({here.to(of.path)})"
+        for of in files
+        for name in of.names
+    )
+
+
 def catalogue(here: Here, arguments: str) -> str:
     """Every cause, kind by kind."""
     with (ROOT / "docs" / "sources.toml").open("rb") as file:
@@ -198,18 +226,13 @@ def _entry(here: Here, cause: Cause, met: dict[str, list[dict[str, str]]]) -> st
 
 
 def reference(here: Here, arguments: str) -> str:
-    """The public names of a package, file by file, with signatures and docstrings as they stand:
-    most are equations, which are no Markdown."""
-    parts, file = [], ""
-    for found in sorted(source.public(arguments), key=lambda d: d.path):
-        if found.path != file:
-            file = found.path
-            parts.append(f"## {file}\n\n[source]({here.to(file)})")
-        shown = fenced(found.signature, "python")
-        parts.append(f"### {found.name} {{#{arguments}.{found.name}}}\n\n{shown}")
-        if found.text:
-            parts.append(fenced(found.text))
-    return "\n\n".join(parts)
+    """The public names of a package, with signatures and docstrings."""
+    return names_of(arguments, here.to)
+
+
+def case_fields(here: Here, arguments: str) -> str:
+    """Every field of Case."""
+    return fields_of_a_case()
 
 
 def operations(here: Here, arguments: str) -> str:
@@ -234,6 +257,6 @@ EXPAND: dict[str, Callable[[Here, str], str]] = {
     f.__name__: f
     for f in (
         *(twins, code, tables, picture, conclusion, mistakes, output),
-        *(lessons, catalogue, operations, reference, written),
+        *(lessons, course, catalogue, operations, reference, case_fields, written),
     )
 }

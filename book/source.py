@@ -1,12 +1,15 @@
 """Source text from the files: whole definitions by name, signatures and docstrings."""
 
 import ast
+import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+MARK = re.compile(r" *# noqa.*$", re.M)  # with the reason that may stand behind it
 
 Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
@@ -38,7 +41,7 @@ def definitions(path: str) -> dict[str, Definition]:
     return found
 
 
-def excerpt(path: str, names: list[str]) -> str:
+def excerpt(path: str, names: Sequence[str]) -> str:
     """The definitions of these names, word for word; the whole file if there are none.
 
     Raises:
@@ -111,12 +114,21 @@ def described(path: str, name: str) -> Described:
 
 
 def _signature(path: str, node: ast.FunctionDef | ast.ClassDef) -> str:
-    """The text above the docstring; for a class also its public fields and methods."""
+    """The text above the docstring, without the linter's marks; for a class also its public fields
+    and methods."""
     lines = text_of(path).splitlines()[node.lineno - 1 : node.body[0].lineno - 1]
-    parts = [textwrap.dedent("\n".join(lines))]
+    parts = [MARK.sub("", textwrap.dedent("\n".join(lines)))]
     for inner in node.body if isinstance(node, ast.ClassDef) else ():
         if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
-            parts.append(f"    {inner.target.id}: {ast.unparse(inner.annotation)}")
+            parts.append(f"    {inner.target.id}: {_type(inner.annotation)}")
         if isinstance(inner, ast.FunctionDef) and inner.name[0] != "_":
             parts.append(textwrap.indent(_signature(path, inner), "    "))
     return "\n".join(parts)
+
+
+def _type(annotation: ast.expr) -> str:
+    """As it is written; of Annotated[type, ...] the type alone."""
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Annotated":
+        assert isinstance(annotation.slice, ast.Tuple)
+        return ast.unparse(annotation.slice.elts[0])
+    return ast.unparse(annotation)

@@ -8,6 +8,10 @@ WORDS = {
         "torch remedy": "Right in torch",
         "judge": "What the judge says",
         "met": "Met by others",
+        "statement": "Statement",
+        "lesson": "Lesson",
+        "test": "Test",
+        "nothing": "none",
         "open": '[Open as a notebook]({file}){{ download="{name}" }} ([how]({how}))',
         "notebook needs": "*A notebook of torch-parity's book. Its Python needs torch-parity: "
         'the page "Work in a notebook" says how, also in Colab.*',
@@ -21,6 +25,10 @@ WORDS = {
         "torch remedy": "torch 的正确写法",
         "judge": "裁判的原话",
         "met": "他人的遭遇",
+        "statement": "笔记中的说法",
+        "lesson": "课程",
+        "test": "测试",
+        "nothing": "无",
         "open": '[以 notebook 打开]({file}){{ download="{name}" }}（[说明]({how})）',
         "notebook needs": "*本 notebook 由 torch-parity 的课程页面生成，运行它的 Python 需要装有 "
         "torch-parity；安装方法（包括 Colab）见网站的“Work in a notebook”一页（英文）。*",

@@ -45,7 +45,7 @@ def site() -> Path:
     """The book, built as `make docs` builds it; a warning of any kind is a failure."""
     root = Path(__file__).parent.parent
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    for module in (["book"], ["mkdocs", "build", "--strict"]):
+    for module in (["book"], ["mkdocs", "build", "--strict"], ["book.search"]):
         ran = subprocess.run(
             [sys.executable, "-m", *module],
             cwd=root,

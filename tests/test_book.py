@@ -9,18 +9,25 @@ from types import ModuleType
 import pytest
 
 import torch_parity
-from book import computed, maths, source
+from book import computed, docstring, maths, search, source
 from book.page import Page, render
 from book.shorthand import EXPAND, KINDS, Here
 from torch_parity import manual
 from torch_parity.compare import causes
+from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.models import model_names
 from torch_parity.lessons import LESSONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-BOTH = ("index", "numpy-to-pytorch", "lessons/index")  # in both languages, beside the lessons
+BOTH = (
+    "index",
+    "course",
+    "numpy-to-pytorch",
+    "lessons/index",
+)  # in both languages, beside the lessons
 
 
 def written() -> set[str]:
@@ -36,6 +43,15 @@ def test_lessons_and_table_are_there_in_both_languages() -> None:
     for name in BOTH:
         assert (DOCS / f"{name}.md").is_file()
         assert (DOCS / f"{name}.zh.md").is_file()
+
+
+def test_every_model_has_its_page_and_picture_in_both_languages() -> None:
+    for name in model_names():
+        for page in (f"{name}.md", f"{name}.zh.md"):
+            text = (DOCS / "models" / page).read_text("utf-8")
+            assert f"]({name}.png)" in text, page
+            assert f"<!-- code: examples/plain/{name}.py -->" in text, page
+        assert (DOCS / "models" / f"{name}.png").is_file()
 
 
 # of manual's names, those that compute nothing
@@ -110,10 +126,43 @@ def test_the_reference_has_every_public_name(package: ModuleType) -> None:
     name = package.__name__
     page = EXPAND["reference"](Here("en", "", f"reference/{name}.md"), name)
     for public in set(package.__all__) - {"__version__"}:
-        assert f"### {public} {{#{name}.{public}}}" in page
+        assert f"## {public} {{#{name}.{public}}}" in page
+
+
+def test_docstrings_become_prose_equations_and_lists() -> None:
+    text = """out = a * b   # [m, n], [m, n] -> [m, n]
+
+    A product of two_names, where `a * b`
+    goes on.
+
+        assert out.shape
+
+    Raises:
+        ValueError: a < 0; or b
+            is.
+        KeyError: none.
+    """
+    assert docstring.as_markdown(inspect.cleandoc(text)).split("\n\n") == [
+        "```text\nout = a * b   # [m, n], [m, n] -> [m, n]\n```",
+        "A product of two&#95;names, where `a * b` goes on.",
+        "```python\nassert out.shape\n```",
+        "**Raises:**",
+        "- `ValueError`: a &#60; 0; or b is.\n- `KeyError`: none.",
+    ]
+
+
+def test_every_field_of_a_case_is_listed_with_its_default() -> None:
+    page = EXPAND["case_fields"](Here("en", "", "reference/case.md"), "")
+    listed = {row.split("`")[1]: row.split(" | ") for row in page.splitlines()[2:]}
+    assert set(listed) == set(Case.model_fields)
+    assert listed["hidden"][1] == "`128,64`"
+    assert listed["p"][1::2] == ["`0.2`", "≥ 0, < 1 |"]
+    assert listed["reduction"][3] == "`mean`, `sum`, `batchmean` |"
+    assert "`gpt`" in listed["model"][3]
 
 
 def test_the_reference_shows_signatures_and_docstrings_as_they_stand() -> None:
+    assert "noqa" not in source.described("manual/ops/conv2d.py", "conv2d").signature
     shown = source.described("manual/optimizers/adam.py", "adam")
     written = inspect.getsource(manual.adam)
     assert written.startswith(shown.signature)
@@ -168,3 +217,20 @@ def test_formulas_become_mathml_and_code_stays() -> None:
     assert "*" not in made
     assert "_" not in made
     assert maths.block("a\nb").count('display="block"') == 2
+
+
+def test_each_language_has_its_own_index() -> None:
+    """Pages that are not translated are in both, as the site has a copy of them in both folders."""
+    pages = ["a.html", "a.html#1", "b.html", "zh/a.html", "zh/a.html#1"]
+    index = {"config": {}, "docs": [{"location": page, "text": page} for page in pages]}
+    english, chinese = search.divided(index)
+    assert [d["location"] for d in english["docs"]] == pages[:3]
+    assert [d["text"] for d in chinese["docs"]] == ["zh/a.html", "zh/a.html#1", "b.html"]
+    assert [d["location"] for d in chinese["docs"]] == pages[:3]
+    assert ["boost" in d for d in chinese["docs"]] == [True, True, False]
+
+
+@pytest.mark.parametrize(("base", "expected"), [("..", "."), ("../..", ".."), ("/", "/")])
+def test_pages_in_chinese_look_for_the_index_in_their_folder(base: str, expected: str) -> None:
+    page = '<p><script id="__config" type="application/json">{"base": "%s", "x": "中"}</script></p>'
+    assert search.rebased(page % base) == page % expected

@@ -395,26 +395,6 @@ def test_the_law_of_a_lesson_is_what_autograd_does() -> None:
     np.testing.assert_allclose(exact, dout * given["c"] * (2 * given["x"] + 1), rtol=1e-13)
 
 
-# Of the notes; their first heading is the link to the lectures.
-HEADINGS = (
-    "计算神经网络的输出",
-    "激活函数",
-    "反向传播 （Back Propagation）",
-    "初始化参数",
-    "Bias和Variance",
-    "正则化",
-    "Grad check",
-    "What is L2-regularization actually doing?",
-    "Dropout",
-    "梯度检验",
-)
-
-
-def test_every_heading_of_the_notes_has_its_lesson() -> None:
-    covered = {heading for lesson in LESSONS.values() for heading in lesson.headings}
-    assert set(HEADINGS) <= covered
-
-
 def test_a_claim_says_what_the_numbers_say() -> None:
     texts = ("so", "not so", "是", "否")
     assert claim(True, *texts) == Claim(True, "so", "是")

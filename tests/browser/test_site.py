@@ -97,6 +97,69 @@ def test_the_language_switch_leads_to_the_same_page(browser: Browser, site: Path
     assert to == (site / "zh" / "lessons" / "dropout.html").as_uri()
 
 
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("page", ["lessons/residual.html", "zh/models/gpt.html"])
+def test_code_side_by_side_is_not_clipped(
+    browser: Browser, site: Path, page: str, width: int
+) -> None:
+    show(browser, site / page, width)
+    wider = """return [...document.querySelectorAll('.twins pre > code')].map(
+        e => e.scrollWidth - e.clientWidth)"""
+    assert set(browser.run(wider)) == {0}
+    browser.run("document.querySelector('.twins pre > code').style.whiteSpace = 'pre'")
+    assert browser.run(wider)[0] > 0, "this test sees a line that is too long"
+
+
+@pytest.mark.parametrize(
+    "page", ["judge.html", "how-to/dashboard.html", "how-to/trace-from-c.html"]
+)
+def test_no_command_or_report_is_cut_off_on_a_desk(browser: Browser, site: Path, page: str) -> None:
+    """Reports hold tables of 100 characters, and sentences that are longer."""
+    show(browser, site / page, DESK)
+    wider = """return [...document.querySelectorAll('article pre > code')].map(
+        e => e.scrollWidth - e.clientWidth)"""
+    assert set(browser.run(wider)) == {0}
+
+
+@pytest.mark.parametrize("width", [DESK, 1900])
+@pytest.mark.parametrize("page", ["judge.html", "zh/lessons/dropout.html"])
+def test_lines_of_text_are_no_longer_than_can_be_read(
+    browser: Browser, site: Path, page: str, width: int
+) -> None:
+    """At most 43 characters of Chinese, or some 85 letters; code takes more."""
+    show(browser, site / page, width)
+    lines = boxes(browser, "article > :is(p, ul, ol):not(:has(img))")
+    size = "return parseFloat(getComputedStyle(document.querySelector('article > p')).fontSize)"
+    longest = 43 * browser.run(size)
+    assert len(lines) > 10
+    assert max(line["width"] for line in lines) <= longest
+    assert max(box["width"] for box in boxes(browser, "article pre")) > 1.1 * longest
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("page", ["index.html", "zh/index.html"])
+def test_home_has_a_picture_and_three_ways_in(
+    browser: Browser, site: Path, page: str, width: int
+) -> None:
+    show(browser, site / page, width)
+    (picture,) = boxes(browser, "article img")
+    assert picture["width"] > 300
+    assert "pip install" in " ".join(texts(browser, "article pre"))
+    ways = boxes(browser, ".ways > ul > li")
+    assert len(ways) == len(texts(browser, ".ways h3")) == 3
+    assert len({way["top"] for way in ways}) == (3 if width == PHONE else 1)
+    assert fits(browser)
+
+
+def test_the_reference_has_a_heading_for_each_function(browser: Browser, site: Path) -> None:
+    anchor = "#torch_parity.manual.conv2d_backward"
+    show(browser, site / "reference" / "manual.html", DESK, anchor)
+    headings = [text.rstrip("¶") for text in texts(browser, "h3")]
+    assert {"conv2d", "conv2d_backward", "adam", "MLP"} <= set(headings)
+    top = browser.driver.find_element("css selector", f"[id='{anchor[1:]}']")
+    assert 0 <= browser.run("return arguments[0].getBoundingClientRect().top", top) < 300
+
+
 def test_light_and_dark(browser: Browser, site: Path) -> None:
     show(browser, site / "index.html", DESK)
     colour = "return getComputedStyle(document.body).backgroundColor"
@@ -104,6 +167,8 @@ def test_light_and_dark(browser: Browser, site: Path) -> None:
     switch = "form[data-md-component=palette] label:not([hidden])"
     browser.run("document.querySelector(arguments[0]).click()", switch)
     assert browser.run(colour) != before
+    picture = "return getComputedStyle(document.images[0]).filter"
+    assert browser.run(picture) == "brightness(0.8)", "the black line is still black"
 
 
 @pytest.mark.parametrize(
@@ -117,3 +182,17 @@ def test_search_works_without_a_server(
     browser.driver.find_element("css selector", "input.md-search__input").send_keys(words)
     listed = browser.until(lambda: texts(browser, ".md-search-result__item"), "a result")
     assert any(found in text for text in listed)
+
+
+@pytest.mark.parametrize("language", ["", "zh/"])
+def test_search_prefers_the_language_of_the_reader(
+    browser: Browser, site: Path, language: str
+) -> None:
+    """Both have a lesson on dropout; the catalogue of causes is in English alone."""
+    show(browser, site / language / "index.html", DESK)
+    browser.driver.find_element("css selector", "input.md-search__input").send_keys("dropout")
+    links = "return [...document.querySelectorAll('a.md-search-result__link')].map(e => e.href)"
+    found = browser.until(lambda: browser.run(links), "a result")
+    assert {"/zh/" in link for link in found} == {language == "zh/"}
+    first = texts(browser, ".md-search-result__item")[0]
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in first) == (language == "zh/")
