@@ -110,6 +110,19 @@ def test_a_forward_without_complex_numbers_gets_differences_and_says_so() -> Non
         assert (c.verdict, c.passed, c.wrong) == ("wrong", False, ("z",))
 
 
+def test_a_wrong_gradient_beside_a_much_larger_one_is_wrong() -> None:
+    """By itself: of both together 1e-9 is off. What rounding hides of it is unjudged."""
+
+    def forward(a: Any, b: Any) -> float:
+        return float(np.sum(1e4 * a * a) + np.sum(1e-5 * b * b))
+
+    inputs = {"a": Z, "b": Z + 1}
+    for factor, outcome in ((1, "UNJUDGED"), (1.01, "UNJUDGED"), (-1, "FAIL")):
+        c = check_gradient(forward, lambda a, b, f=factor: (2e4 * a, f * 2e-5 * b), inputs)
+        assert (c.method, c.outcome) == ("two-sided", outcome), (factor, c)
+        assert "a" not in (*c.wrong, *c.unjudged)
+
+
 def test_either_slope_is_right_at_a_kink_and_no_other() -> None:
     z = np.zeros((2, 2))
     for slope, passes in ((0.0, True), (1.0, True), (1.5, False)):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,13 @@ layer(torch.ones(3, 2)).sum().backward()
 optimizer.step()
 optimizer.zero_grad()
 assert isinstance(sys.modules["torch._dynamo"], LateCompiler)
+stand_in, compiling = torch._dynamo, []
+for disable in (torch.compiler.disable, stand_in.disable):
+    noted = disable(lambda x: compiling.append(torch.compiler.is_compiling()) or x)
+    torch.compile(lambda x: noted(x) + 1, backend="eager")(torch.ones(1))
+assert compiling == [False, False], "what a user disables is compiled"
+torch._dynamo.reset()
+torch._dynamo.utils.counters.clear()
 doubled = torch.compile(lambda x: 2 * x, backend="eager")
 assert doubled(torch.ones(1)).item() == 2
 import torch._dynamo.utils
@@ -50,3 +58,30 @@ optimizer.step()
 def test_the_compiler_comes_when_it_is_needed() -> None:
     """And is told what must not be compiled, as if it had been there from the start."""
     subprocess.run([sys.executable, "-c", COMPILED], check=True)
+
+
+OWN_CODE = """
+import torch
+import torch._dynamo.config as config
+from torch._dynamo import eval_frame
+assert config is torch._dynamo.config is eval_frame.config
+assert torch._dynamo.__file__
+disabled = torch.optim.Optimizer.zero_grad.__wrapped__
+torch.optim.SGD([torch.ones(1, requires_grad=True)]).zero_grad()
+assert disabled.__dynamo_disable is not disabled
+net = lambda: torch.nn.Linear(2, 1)
+"""
+
+
+def test_own_code_meets_the_compiler_itself(tmp_path: Path) -> None:
+    """Also where the stand-in has been asked before."""
+    (tmp_path / "own.py").write_text(OWN_CODE)
+    program = f"""
+from torch_parity.compare.late_compiler import import_compiler_late
+import_compiler_late()
+import torch
+torch.optim.SGD([torch.ones(1, requires_grad=True)]).zero_grad()
+from torch_parity.compare.commands.user_file import made_by
+made_by({str(tmp_path / "own.py:net")!r}, 0)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.late_compiler import import_compiler_as_usual
 
 
 def made_by(where: str, seed: int) -> tuple[Any, ...]:
@@ -40,6 +41,7 @@ def _loaded(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path}: expected a Python file")
+    import_compiler_as_usual()
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)
     sys.path.insert(0, str(path.parent))
