@@ -27,9 +27,9 @@ CANCELLED = (
     "check them at inputs where less cancels"
 )
 TOO_SMALL = (
-    "this check used two-sided differences, in which rounding moves these gradients as much as they "
-    "differ; check them at inputs where less cancels, or by themselves, or write the forward so "
-    "that it accepts complex numbers"
+    "this check used two-sided differences, in which rounding moves these gradients as much as "
+    "they differ; check them at inputs where less cancels, or by themselves, or write the forward "
+    "so that it accepts complex numbers"
 )
 
 
