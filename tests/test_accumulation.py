@@ -19,6 +19,7 @@ from torch_parity.compare.causes.accumulation import CAUSES
 from torch_parity.compare.causes.cause import Cause
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.errors import InputError
+from torch_parity.compare.flow.phases import phases
 from torch_parity.compare.flow.trace import Trace
 from torch_parity.compare.judge.judge import SIDES, Judgement, Side, judge_traces
 from torch_parity.compare.runs.training import Training
@@ -182,6 +183,15 @@ def test_each_mistake_is_named(cause: Cause, side: Side) -> None:
             assert found.diagnoses[side].names == (frozenset({cause.name}),), chosen
     ways = range(len(cause.ways))
     assert seen == {*(ways[1:] if cause.name == "stale_gradients" else ways)}
+
+
+def test_what_reads_gradients_belongs_to_the_backward() -> None:
+    """The curves and the graph of TensorBoard are by phase."""
+    found = phases(third_step(p=0.0, hidden=(3,), accumulate=3, clip_norm=0.05).nodes)
+    assert found["loss"] == found["loss_share_m0"] == found["cost"] == "forward"
+    for name in ("dW1_m0", "dW1_loss_unclipped", "db1_unclipped", "total_norm", "db1", "dW1"):
+        assert found[name] == "backward", name
+    assert found["W1"] == found["vW1"] == "update"
 
 
 def test_files_of_micro_batches_are_judged(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tensorboard.compat.proto.node_def_pb2 import NodeDef
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
 from torch_parity.compare.flow.nodes import Node, is_private, result
-from torch_parity.compare.flow.phases import phase_of
+from torch_parity.compare.flow.phases import with_phases
 
 
 def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
@@ -27,8 +27,8 @@ def graph(nodes: Iterable[Node], trace: Mapping[str, np.ndarray]) -> GraphDef:
     made: dict[str, str] = {}
     drawn: list[NodeDef] = []
     taken: Counter[str] = Counter()
-    for node in nodes:
-        name = "/".join([phase_of(node), *([f"layer{node.layer}"] if node.layer else [])])
+    for node, phase in with_phases(nodes):
+        name = "/".join([phase, *([f"layer{node.layer}"] if node.layer else [])])
         name = f"{name}/{node.operation}"
         taken[name] += 1
         if taken[name] > 1:
