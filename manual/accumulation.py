@@ -21,6 +21,7 @@ from torch_parity.manual.models.step import (
     gradients_of_the_cost,
     update,
     with_penalty,
+    without_penalty,
 )
 from torch_parity.manual.names import of_micro_batch
 
@@ -69,7 +70,7 @@ def accumulated_step(
 def _gradients(net: Model, params: Mapping[str, np.ndarray], part: Part, share: float) -> Tensors:
     """Forward and backward of a micro-batch, without the penalty."""
     x, y, masks = part
-    net = cast(Model, replace(cast(Any, net), l1=0.0, l2=0.0, share=share))
+    net = cast(Model, replace(cast(Any, without_penalty(net)), share=share))
     t = net.forward(params, x, masks)
     t["loss"] = np.asarray(cost(net, params, t[net.result], y)["loss"])
     if share != 1:

@@ -5,8 +5,7 @@ optimizer's weight_decay is added later, after clipping.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from torch_parity.manual.models.step import (
     gradients_of_the_cost,
     update,
     weights_of,
+    without_penalty,
 )
 from torch_parity.manual.names import unclipped
 from torch_parity.manual.ops.clip_grads_with_norm import clip_grad_norm
@@ -72,8 +72,7 @@ def clipped_step(
     trained = {name: params[name] for name in net.shapes()}
     t = net.forward(params, x, masks)
     t |= {n: np.asarray(a) for n, a in cost(net, params, t[net.result], y).items()}
-    plain = cast(Model, replace(cast(Any, net), l1=0.0, l2=0.0))
-    t |= plain.backward(params, t, y, masks)
+    t |= without_penalty(net).backward(params, t, y, masks)
     g = {name: t.pop(net.names.gradient(name)) for name in trained}
     t |= clipped_gradients(net, trained, g, clipping)
     return t | update(optimizer, trained, t, state, net.names)

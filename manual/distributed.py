@@ -6,9 +6,7 @@ penalty is not a sum over rows: it is added once, after the all-reduce.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import Any, cast
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from torch_parity.manual.models.step import (
     gradients_of_the_cost,
     update,
     with_penalty,
+    without_penalty,
 )
 
 
@@ -66,7 +65,7 @@ def _own(
     masks: Mapping[str, np.ndarray],
 ) -> Tensors:
     """What a rank computes from its own rows, without the penalty."""
-    net = cast(Model, replace(cast(Any, net), l1=0.0, l2=0.0))
+    net = without_penalty(net)
     t = {"x": x.copy(), "y": y.copy(), **masks, **net.forward(params, x, masks)}
     t["loss_own"] = np.asarray(cost(net, params, t[net.result], y)["loss"])
     of_params = {net.names.gradient(name) for name in params}

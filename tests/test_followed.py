@@ -11,7 +11,7 @@ from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.register.row import Operation
 from torch_parity.manual.gradients.block_gradient import _followed
 from torch_parity.manual.gradients.followed import FollowedRun
-from torch_parity.manual.gradients.tangents import STEP, Uncertain, exactly
+from torch_parity.manual.gradients.tangents import STEP, Uncertain, exactly, is_of_rows
 from torch_parity.manual.recording import Call
 
 # what has slopes that no rule covers: they are treated otherwise, or refused
@@ -30,6 +30,20 @@ def follow(op: Operation, options: dict[str, Any], seed: int) -> tuple[FollowedR
     inputs = list(given.values())
     variances = {i: np.zeros(np.shape(inputs[i])) for i, n in enumerate(given) if n in derived}
     return FollowedRun(partial(op.forward, **options), inputs, variances), inputs
+
+
+def test_rows_that_read_other_rows_are_no_rows_alone() -> None:
+    """Their derivative is not that of each row, also where the first row reads no other."""
+    z = np.random.default_rng(0).normal(size=(4, 3))
+    assert is_of_rows(lambda z: z - z.mean(axis=1, keepdims=True), z)
+    assert is_of_rows(lambda z: (z * z).sum(axis=1), z)
+    for of_others in (
+        lambda z: z - z.mean(axis=0),
+        lambda z: np.cumsum(z, axis=0),
+        lambda z: np.cumsum(z[::-1], axis=0)[::-1],
+        lambda z: z * np.concatenate([np.ones((1, 3)), z[:-1]]),
+    ):
+        assert not is_of_rows(of_others, z)
 
 
 def test_every_operation_has_the_slopes_of_the_complex_step() -> None:
@@ -88,6 +102,9 @@ def test_worked_examples() -> None:
     (g,) = back(lambda x: x * x @ x + x.mean(), A, upstream=U)
     dx = 2 * A * (U @ A.T) + (A * A).T @ U + U.sum() / 4
     np.testing.assert_allclose(g.value, dx)
+    a, b = back(lambda a, b: np.einsum("ij,jk->ki", a, b), A, A + 1, upstream=U)
+    np.testing.assert_allclose(a.value, U.T @ (A + 1).T)
+    np.testing.assert_allclose(b.value, A.T @ U.T)
 
 
 def test_the_rounding_of_what_comes_in_is_carried_on() -> None:
@@ -110,6 +127,7 @@ def test_the_rounding_of_what_comes_in_is_carried_on() -> None:
         (lambda x: x if x.sum() > x else -x, "truth value"),
         (lambda x: x @ np.ones(2), "matmul of a vector"),
         (lambda x: x.argmax(), "argmax"),
+        (lambda x: np.einsum("ii->i", x), "numpy.einsum of ii->i"),
     ],
 )  # fmt: skip
 def test_a_step_without_a_rule_is_refused(forward: Any, words: str) -> None:

@@ -7,13 +7,14 @@ step: the first one's z1 is z1_m0, and its parameters are the step's. Its batch 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from torch_parity import manual
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.flow.nodes import Node, renamed
 from torch_parity.compare.flow.sharded import after_all_gradients
 from torch_parity.compare.register import OPERATIONS
+from torch_parity.manual.models.step import without_penalty
 from torch_parity.manual.names import of_micro_batch
 
 WHOLE = "#whole"  # the gradient of a loss before its share is taken, which neither side records
@@ -42,8 +43,7 @@ def _own(
     net: manual.Model, optimizer: manual.Optimizer, masks: Collection[str], k: int, share: float
 ) -> list[Node]:
     """Forward and backward of micro-batch k, without the penalty."""
-    plain = cast(manual.Model, replace(cast(Any, net), l1=0.0, l2=0.0))
-    nodes = [n for n in flow(plain, optimizer, masks) if not after_all_gradients(n)]
+    nodes = [n for n in flow(without_penalty(net), optimizer, masks) if not after_all_gradients(n)]
     if share != 1:
         nodes = list(_weighed(nodes, share))
     return renamed(nodes, _named(nodes, masks, k))

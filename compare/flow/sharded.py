@@ -7,9 +7,7 @@ no rank's copy is trusted for another's.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import Any, cast
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from torch_parity.compare.flow.law import flow
 from torch_parity.compare.flow.nodes import Node, renamed
 from torch_parity.compare.flow.trace import Tensors
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS
+from torch_parity.manual.models.step import without_penalty
 
 
 def on_rank(name: str, rank: int) -> str:
@@ -66,8 +65,7 @@ def _own(
     net: manual.Model, optimizer: manual.Optimizer, masks: Collection[str], rank: int
 ) -> list[Node]:
     """Forward and backward on the rank's own rows, without the penalty."""
-    plain = cast(manual.Model, replace(cast(Any, net), l1=0.0, l2=0.0))
-    nodes = [n for n in flow(plain, optimizer, masks) if not after_all_gradients(n)]
+    nodes = [n for n in flow(without_penalty(net), optimizer, masks) if not after_all_gradients(n)]
     names = _reduced(net)
     return renamed(nodes, lambda name: on_rank(names.get(name, name), rank))
 

@@ -7,6 +7,7 @@ only change places, from calculus.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -148,6 +149,30 @@ def matmul(a: Step, b: Step) -> Step:
         (b, lambda g: turned_a.product(g)),
     ]
     return _made(made.value, made.variance, ways)
+
+
+def einsum(subscripts: str, steps: Sequence[Step]) -> Step:
+    """Products of entries, added up over the letters that the result has not: "mcn,mcn->c".
+
+    Raises:
+        TypeError: the result is not named, or one operand has a letter twice.
+    """
+    read, _, made = subscripts.replace(" ", "").partition("->")
+    operands = read.split(",")
+    if "->" not in subscripts or "." in subscripts or any(len(set(o)) < len(o) for o in operands):
+        raise TypeError(f"numpy.einsum of {subscripts} has no rule")
+    letters = made + "".join(sorted(set(read) - {",", *made}))
+
+    def spread(a: np.ndarray, operand: str) -> np.ndarray:
+        a = a.transpose([operand.index(x) for x in letters if x in operand])
+        return a[tuple(slice(None) if x in operand else None for x in letters)]
+
+    product: Step | None = None
+    for step, operand in zip(steps, operands, strict=True):
+        factor = arranged(partial(spread, operand=operand), [step])
+        product = factor if product is None else of_ufunc(np.multiply, [product, factor])
+    assert product is not None, "an einsum has an operand"
+    return summed(product, tuple(range(len(made), len(letters))), keepdims=False)
 
 
 def of_ufunc(ufunc: np.ufunc, steps: Sequence[Step]) -> Step:

@@ -15,6 +15,7 @@ from torch_parity.manual.gradients.elementary import (
     Step,
     arranged,
     constant,
+    einsum,
     go_back,
     of_ufunc,
     summed,
@@ -142,6 +143,8 @@ class Followed(NDArrayOperatorsMixin):
             return Followed(
                 arranged(lambda *a: function(a, *args[1:], **options), [*map(_step, args[0])])
             )
+        if function is np.einsum and not options:
+            return Followed(einsum(args[0], [*map(_step, args[1:])]))
         if function is np.where and len(args) == 3:
             return Followed(arranged(lambda a, b: np.where(args[0], a, b), [*map(_step, args[1:])]))
         raise TypeError(f"numpy.{function.__name__} has no rule")

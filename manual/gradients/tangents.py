@@ -131,11 +131,14 @@ def is_elementwise(f: Rows, z: np.ndarray) -> bool:
 
 def is_of_rows(f: Rows, z: np.ndarray) -> bool:
     """Whether f makes a row, or a number, of each row alone: it then makes the same of the first
-    row where there are no others."""
+    row where there are no others, and of the last, which a row that reads the one before it does
+    not."""
     if z.ndim != 2 or not len(z):
         return False
     made = np.asarray(f(z))
-    return made.ndim in (1, 2) and len(made) == len(z) and np.array_equal(f(z[:1]), made[:1])
+    if made.ndim not in (1, 2) or len(made) != len(z):
+        return False
+    return all(np.array_equal(f(z[at]), made[at]) for at in (slice(1), slice(-1, None)))
 
 
 def uncertain_slopes(f: Rows, z: np.ndarray, variance: np.ndarray, elementwise: bool) -> Uncertain:

@@ -186,6 +186,11 @@ def loss_gradient(net: Model, output: np.ndarray, y: np.ndarray) -> np.ndarray:
     return d if share == 1 else share * d
 
 
+def without_penalty(net: Model) -> Model:
+    """The same model, whose backward makes the gradients of the loss alone."""
+    return cast(Model, replace(cast(Any, net), l1=0.0, l2=0.0))
+
+
 def with_penalty(net: Model, params: Mapping[str, np.ndarray], loss: np.ndarray) -> Tensors:
     """cost = loss + penalty of the weights; biases are never penalised.
 
