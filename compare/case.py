@@ -192,14 +192,14 @@ class Case(BaseModel):
         default=1,
         ge=1,
         le=1024,
-        description="micro-batches that each batch is cut in; their gradients are added up before "
-        "the update",
+        description="micro-batches that each batch is cut into; their gradients are added up "
+        "before the update",
     )
     clip_norm: float | None = Field(
         default=None,
         gt=0,
-        description="gradients that are together longer are shortened to this norm before the "
-        "update; weight_decay is added after that",
+        description="largest norm of all gradients together; longer ones are scaled down to it "
+        "before the update, and weight_decay is added afterwards",
     )
 
     dtype: Literal["float64", "float32", "bfloat16", "float16"] = Field(
@@ -334,7 +334,7 @@ class Case(BaseModel):
 
 
 CHECKED: Mapping[str, Any] = {"steps": 3, "log_every": 1}
-"""What `parity check` does if it is not told otherwise: every step of a few is judged whole."""
+"""The defaults of `parity check`: a few steps, each of them judged as a whole."""
 
 
 def load(file: Path | None = None, usual: Mapping[str, Any] | None = None, **options: Any) -> Case:

@@ -1,10 +1,10 @@
 """torch._dynamo, torch's compiler, imported when it is first needed.
 
-Every optimizer of torch imports it, which takes a second, and only to say that two of its own
-functions must not be compiled. Until something else of the compiler is asked for, a stand-in says
-so; then the compiler itself takes its place, and is told what was said before. A user's own code
-never meets the stand-in. A private interface of torch, as those in torch_private.py; this one has
-to be here before torch is.
+Every optimizer of torch imports it, which takes a second, only to mark two of its own functions as
+never to be compiled. A stand-in keeps a list of these functions. At the first use of anything else
+the compiler itself is imported, replaces the stand-in and marks the functions of the list. A user's
+own code runs without the stand-in. This is a private interface of torch, as those in
+torch_private.py; it stands in a file of its own because it must run before torch is imported.
 """
 
 import sys
@@ -27,8 +27,8 @@ class LateCompiler(ModuleType):
         self._disabled: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
 
     def disable(self, fn: Any = None, *args: Any, **options: Any) -> Any:
-        """fn itself if torch's own _compile calls, which can be told later: nothing is compiled
-        yet. Any other caller may keep what disable returns, so the compiler itself makes it."""
+        """fn itself if torch's own _compile calls: nothing is compiled yet, and fn can be marked
+        later. Any other caller may keep what disable returns, so the compiler itself makes it."""
         if self._replaced() or sys._getframe(1).f_globals.get("__name__") != CALLER:
             return self._compiler().disable(fn, *args, **options)
         self._disabled.append((fn, args, options))
@@ -45,7 +45,7 @@ class LateCompiler(ModuleType):
         return getattr(self._compiler(), name)
 
     def leave(self) -> None:
-        """The next import is of the compiler itself, and torch tells it again what to disable."""
+        """Let the next import be that of the compiler, which then marks the functions anew."""
         if not self._replaced():
             del sys.modules[COMPILER]
         while self._disabled:
@@ -71,13 +71,13 @@ def _disabled_by(compiler: Any, fn: Any, *args: Any, **options: Any) -> None:
 
 
 def import_compiler_late() -> None:
-    """From here on; nothing if torch or its compiler has been imported."""
+    """Install the stand-in, unless torch or its compiler has been imported already."""
     if COMPILER not in sys.modules and "torch" not in sys.modules:
         sys.modules[COMPILER] = LateCompiler()
 
 
 def import_compiler_as_usual() -> None:
-    """From here on, for code of a user, which may import any part of the compiler, in any way."""
+    """Remove the stand-in: a user's code may import any part of the compiler, in any way."""
     late = sys.modules.get(COMPILER)
     if isinstance(late, LateCompiler):
         late.leave()

@@ -59,7 +59,7 @@ memory decides: between runs its ratio was 1.0 to 1.4. `gpt` computes erf by a f
 (manual/erf.py): SciPy's, number by number, was a third of a step.
 """,
     "Processor time of short commands": """\
-`parity check` imports neither torch's compiler, which every optimizer of torch asks for, nor
+`parity check` imports neither torch's compiler, which every optimizer of torch imports, nor
 scikit-learn. Of `parity train` (500 steps on digits, what `make demo` runs) 1.7 s are importing
 torch. Of its training, a third is replaying 51 steps of both sides in extended precision, a third
 the steps of both sides and of the perturbed copy, and the rest comparing every tensor and drawing.

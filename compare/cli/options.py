@@ -20,7 +20,7 @@ KEEP = click.option(
     "--keep",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Keep the tensors of the step in this folder instead of memory; they are removed.",
+    help="Keep the tensors of the step in this folder, not in memory, until the end.",
 )
 SEED_OF_BOTH = click.option(
     "--seed", type=int, default=0, show_default=True, help="torch.manual_seed of both."

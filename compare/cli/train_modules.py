@@ -21,7 +21,7 @@ from torch_parity.compare.judge.outcome import STATUS
 )
 @click.argument("a", metavar="FILE.py:A")
 @click.argument("b", metavar="FILE.py:B")
-@click.option("--steps", type=click.IntRange(1), help="Take at most so many steps.")
+@click.option("--steps", type=click.IntRange(1), help="Stop after this many steps.")
 @click.option(
     "--every",
     type=click.IntRange(1),

@@ -1,4 +1,4 @@
-"""Points in the plane that are drawn, to be told apart by their class: moons, circles and flower.
+"""Points in the plane that are drawn, to be separated by class: moons, circles and flower.
 
 Moons and circles are scikit-learn's make_moons and make_circles, bit for bit; importing it takes
 longer than drawing and checking them.
@@ -42,7 +42,7 @@ def flower(samples: int, noise: float, rng: np.random.Generator) -> Raw:
 
 
 def _shuffled(points: np.ndarray, first: int, noise: float, rng: np.random.Generator) -> Raw:
-    """In an order that is drawn, with noise; the first so many are of class 0, the others of 1."""
+    """In a drawn order, with noise; the first points are of class 0, the others of class 1."""
     old = np.random.RandomState(int(rng.integers(2**32)))  # scikit-learn's kind of generator
     order = np.arange(len(points))
     old.shuffle(order)

@@ -1,4 +1,4 @@
-"""The law of one step whose gradients are clipped: the norm of all of them, then each by itself."""
+"""The law of one step with clipping: the norm of all gradients together, then each one scaled."""
 
 from collections.abc import Sequence
 from dataclasses import replace

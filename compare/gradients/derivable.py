@@ -23,8 +23,8 @@ def require_unclipped(case: Case) -> None:
 def require_derivable(net: Model) -> None:
     """
     Raises:
-        InputError: the model has an operation that does something in NumPy whose slopes are not
-            known, such as sorting.
+        InputError: the model has an operation with a step in NumPy whose slopes are not known, such
+            as sorting.
     """
     rng = np.random.default_rng(0)
     params = {name: rng.normal(size=shape) for name, shape in net.shapes().items()}

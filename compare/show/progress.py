@@ -1,5 +1,5 @@
-"""How far a long command is, on standard error: a bar on a terminal, elsewhere a line every few
-seconds. In a notebook a call of a function has a bar, too."""
+"""The progress of a long command, on standard error: a bar on a terminal, elsewhere a line every
+few seconds. In a notebook a function shows a bar as well."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 EVERY = 5.0  # seconds between two lines
 
 Tell = Callable[[str, int, int | None, str], None]
-"""tell("training", 12, 500, "loss 0.31") after the 12th of 500 steps; None if nobody knows of how
-many."""
+"""tell("training", 12, 500, "loss 0.31") after the 12th of 500 steps; None if the
+number of steps is not known."""
 
 
 @contextmanager

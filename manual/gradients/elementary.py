@@ -1,8 +1,8 @@
 """The steps that a forward in NumPy is made of: each with the rounding of what it makes, and the
 way back from the gradient of what it makes to those of what it reads.
 
-Of functions the slopes come from a complex step (tangents.py); of sums, products and numbers that
-only change places, from calculus.
+The slopes of functions come from a complex step (tangents.py); those of sums, of products and of
+numbers that only change places come from calculus.
 """
 
 from collections.abc import Callable, Sequence

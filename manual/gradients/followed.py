@@ -1,6 +1,6 @@
 """A hand-written function followed through its steps in NumPy, and the way back along them.
 
-Only the forward is read; no hand-written backward has a part in it. A step whose slopes are not
+Only the forward is run, never a hand-written backward. A step whose slopes are not
 known raises, so that no share of a derivative is lost. Numbers that a forward reads through .real,
 or compares, count as constants, as they do for a complex step.
 """
@@ -33,7 +33,7 @@ CONSTANTS = (np.zeros_like, np.ones_like, np.empty_like)
 
 
 class Followed(NDArrayOperatorsMixin):
-    """What stands in for an array while its function is followed: it knows the step that made it.
+    """What stands in for an array while its function is followed; it holds the step that made it.
     A write into it is a step too."""
 
     def __init__(self, step: Step) -> None:
