@@ -131,8 +131,8 @@ def module(p: Problem) -> tuple[torch.nn.Module, torch.nn.Module, torch.optim.Op
     net = network.MLP(p.net.sizes, output="sigmoid" if p.net.binary else "identity")
     net.to(getattr(torch, str(p.x.dtype)))
     with torch.no_grad():
-        for name, tensor in zip(p.net.shapes(), net.parameters(), strict=True):
-            tensor.copy_(torch.tensor(p.params[name]))
+        for own, tensor in zip(p.params.values(), net.parameters(), strict=True):
+            tensor.copy_(torch.tensor(own))
     criterion = torch.nn.BCELoss() if p.net.binary else torch.nn.CrossEntropyLoss()
     return net, criterion, torch.optim.SGD(net.parameters(), lr=LR)
 
