@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from torch_parity.compare import pytest_summary as summary
-from torch_parity.compare.errors import ParityError
+from torch_parity.compare.errors import InputError, ParityError
 
 if TYPE_CHECKING:
     from torch_parity.compare.aten.reports import ModelReport, ModulesReport
@@ -47,6 +47,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="bool",
         default=True,
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what the ini file says and cannot mean.
+
+    Raises:
+        UsageError: parity_strict is no yes or no; the folder is written with quotes.
+    """
+    try:
+        config.getini("parity_strict")
+    except (ValueError, TypeError) as error:
+        raise pytest.UsageError(
+            f"parity_strict: {error}; expected true, yes, on or 1, or false, no, off or 0"
+        ) from None
+    folder = config.getini("parity_report").strip()
+    if folder[:1] in ("'", '"'):
+        raise pytest.UsageError(
+            f"parity_report is {folder}, with its quotes; in an ini file write it without them: "
+            f"parity_report = {folder.strip(folder[0])}"
+        )
 
 
 class Parity:
@@ -92,7 +112,7 @@ class Parity:
     def _required(self, report: Kind, strict: bool = False) -> Kind:
         __tracebackhide__ = True
         report.require(strict=strict or self._strict)
-        note(self._node, report)
+        note(self._node, report.short)
         if report.outcome == "UNJUDGED":
             _warn(self._node, report.short, ParityUnjudgedWarning)
         return report
@@ -125,16 +145,20 @@ def pytest_runtest_makereport(
     An exception here would end the whole session, so a report that cannot be written is a warning.
     """
     found = yield
-    if not call.excinfo or not isinstance(call.excinfo.value, ParityError):
-        return found
-    note(item, call.excinfo.value.report)
+    failure = call.excinfo.value if call.excinfo else None
+    if isinstance(failure, InputError):
+        note(item, f"ERROR {failure}")
+    elif isinstance(failure, ParityError):
+        note(item, failure.report.short)
     found.user_properties = list(item.user_properties)
+    if not isinstance(failure, ParityError):
+        return found
     folder = report_folder(item.config)
     if folder is not None:
         try:
             kept = folder / _folder_name(item.nodeid, call.when)
             # a test may have changed the working directory
-            _write(item.config.invocation_params.dir / kept, call.excinfo.value)
+            _write(item.config.invocation_params.dir / kept, failure)
         except Exception as error:
             said = f"the report of {item.nodeid} was not written: {error}"
             found.sections.append(("parity report", said))
@@ -168,9 +192,9 @@ def report_folder(config: pytest.Config) -> Path | None:
     return given or (Path(in_file) if in_file else None)
 
 
-def note(item: pytest.Item, report: "Required") -> None:
-    """Keep a report's line as a property of the test: JUnit files have those."""
-    item.user_properties.append((summary.PROPERTY, report.short))
+def note(item: pytest.Item, line: str) -> None:
+    """Keep a line of the summary as a property of the test: JUnit files have those."""
+    item.user_properties.append((summary.PROPERTY, " ".join(line.split())))
 
 
 def _write(kept: Path, failure: ParityError) -> None:

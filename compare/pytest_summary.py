@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PROPERTY = "parity"
-MARKS = {"FAIL": "❌", "UNJUDGED": "⚠️", "PASS": "✅"}
+MARKS = {"FAIL": "❌", "ERROR": "🛑", "UNJUDGED": "⚠️", "PASS": "✅"}
 
 
 def lines(reports: Iterable[pytest.TestReport]) -> list[str]:

@@ -13,6 +13,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from torch_parity.compare.pytest_plugin import Parity
+from torch_parity.compare.runs.answers import answer
+from torch_parity.compare.show.html import page
+from torch_parity.compare.show.page import of
 
 SUITE = """
 import numpy as np
@@ -59,6 +62,18 @@ class TestModels:
         layer = torch.nn.Linear(3, 2)
         parity.module(layer, {"output": layer(self.x).detach().numpy()}, self.x)
 
+    def test_modules_that_differ(self, parity):
+        a, b = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+        parity.modules(a, b, self.x)
+
+    def test_modules_with_another_form(self, parity):
+        torch.manual_seed(0)
+        a, b = (torch.nn.Sequential(torch.nn.GELU(form)) for form in ("none", "tanh"))
+        parity.modules(a, b, torch.randn(4, 3))
+
+    def test_bad_input(self, parity, start):
+        parity.arrays({}, start)
+
     def test_not_judged(self, parity):
         assert parity.model(torch.linalg.svdvals, self.x).outcome == "UNJUDGED"
 """
@@ -84,7 +99,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 def test_pytests_own_output_says_what_where_why_and_the_remedy(ran: tuple[str, Path]) -> None:
     out, kept = ran
     assert "5 passed" in out
-    assert "3 failed" in out
+    assert "6 failed" in out
     assert "First wrong: mine's linear_backward_parameters -> db1" in out
     assert "mine is wrong, torch is right" in out
     assert "mask_not_applied_backward" in out
@@ -103,10 +118,54 @@ def test_the_summary_has_every_comparison_what_is_wrong_first(ran: tuple[str, Pa
     assert "summary.md" in out
     head, _, *table = (kept / "summary.md").read_text("utf-8").split("\n\n")
     assert head == "## Parity"
-    assert "2 FAIL, 1 UNJUDGED, 5 PASS." in (kept / "summary.md").read_text("utf-8")
+    assert "4 FAIL, 1 ERROR, 1 UNJUDGED, 5 PASS." in (kept / "summary.md").read_text("utf-8")
     rows = [row for row in table[0].splitlines() if "test_theirs.py" in row]
-    assert ["FAIL" in row for row in rows] == [True] * 2 + [False] * 6
+    assert ["FAIL" in row for row in rows] == [True] * 4 + [False] * 7
     assert "mask_not_applied_backward" in rows[0]
+    assert "test_bad_input" in rows[4]
+
+
+def test_the_summary_says_where_two_modules_part_and_why(ran: tuple[str, Path]) -> None:
+    table = (ran[1] / "summary.md").read_text("utf-8").splitlines()
+    (row,) = (row for row in table if "test_modules_with_another_form" in row)
+    (kept,) = ran[1].glob("*another_form-*")
+    wrong = json.loads((kept / "report.json").read_text("utf-8"))
+    (result,) = wrong["results"]
+    assert f"{result['name']} at {result['index']}" in row
+    assert f"{result['a']:.9g}" in row
+    assert f"{result['b']:.9g}" in row
+    assert f"allowed {result['bound']:.2g}" in row
+    assert "b's gelu (0, forward, " in row
+    assert wrong["explanations"][0].replace("<", "&lt;") in row
+
+
+def test_a_failure_of_modules_becomes_a_page(ran: tuple[str, Path]) -> None:
+    kept = [f for f in ran[1].iterdir() if (f / "report.json").is_file()]
+    assert len(kept) == 4
+    assert {answer(folder).status for folder in kept} == {"FAIL"}
+    (folder,) = ran[1].glob("*another_form-*")
+    about = of(folder)
+    assert about.status == "FAIL"
+    assert about.tables[0].rows[0][:2] == ("output", "wrong")
+    assert "a takes" in page(folder) or "b takes" in page(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("parity_strict = fals", "expected true, yes, on or 1, or false, no, off or 0"),
+        ('parity_report = "reports"', "without them: parity_report = reports"),
+    ],
+)
+def test_an_ini_file_that_cannot_mean_what_it_says(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{line}\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    (told,) = done.stderr.split("\n\n", 1)[0].strip().splitlines()
+    assert "Traceback" not in done.stderr
+    assert said in told
+    assert [file.name for file in tmp_path.iterdir()] == ["pytest.ini"]
 
 
 def test_junit_has_the_verdicts(ran: tuple[str, Path]) -> None:

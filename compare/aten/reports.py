@@ -179,23 +179,50 @@ class ModulesReport(Required):
         return self.parting.call if self.parting else None
 
     @property
+    def short(self) -> str:
+        """One line: the answer; for a failure the first difference, where it begins, the cause."""
+        told = list(self._wrong_in_short()) if self.outcome == "FAIL" else []
+        return f"{self._counted}: {' '.join(told)}" if told else self._counted
+
+    @property
     def verdict(self) -> str:
         """In words: the answer, where the two part, what each computes there, the cause."""
         return "\n".join(self._sentences())
 
-    def _sentences(self) -> Iterator[str]:
+    @property
+    def _counted(self) -> str:
         first, second = self.called
         right = sum(e.outcome == "right" for e in self.alignment.ends)
         right += sum(o.outcome == "same" for o in self.others)
         total = len(self.alignment.ends) + len(self.others)
-        yield (
+        return (
             f"{self.outcome} {right} of {total} results of {second} (outputs, loss, gradients, new "
             f"values) agree with {first} up to the rounding of {self.precision}"
         )
+
+    def _wrong_in_short(self) -> Iterator[str]:
+        yield from self._beside_tensors()
+        if self.parting is not None:
+            yield self._first_difference(self.parting)
+        if self.call is not None:
+            side = self.called[1 if self.parting and self.parting.of_b else 0]
+            yield f"It begins at {side}'s {self.call.operation} ({where(self.call)})."
+        yield from self.explanations
+        for model in self.models:
+            if model.outcome == "FAIL":
+                yield f"Of {model.called} alone: {model.short}."
+
+    def _beside_tensors(self) -> Iterator[str]:
+        first, second = self.called
         yield from self.differing
         yield from (o.sentence for o in self.others if o.sentence)
         if self.lacking:
             yield f"{second} does not make {_listed(self.lacking)}, which {first} makes."
+
+    def _sentences(self) -> Iterator[str]:
+        first, second = self.called
+        yield self._counted
+        yield from self._beside_tensors()
         if self.parting is not None:
             yield from self._parted(self.parting)
         yield from self.explanations
@@ -216,18 +243,21 @@ class ModulesReport(Required):
                 yield from compiled_code(model.record, model.called, compared=True)
         yield from self.notes
 
-    def _parted(self, parting: Parting) -> Iterator[str]:
+    def _first_difference(self, parting: Parting) -> str:
         first, second = self.called
         e = parting.end
         if e.outcome == "absent":
-            yield f"First difference: {e.end.name}: {first} has none."
-        elif e.index or e.of_a != e.of_b:
-            yield (
+            return f"First difference: {e.end.name}: {first} has none."
+        if e.index or e.of_a != e.of_b:
+            return (
                 f"First difference: {e.end.name} at {list(e.index)}: {first} {e.of_a:.9g}, "
                 f"{second} {e.of_b:.9g}, allowed {e.bound:.2g}."
             )
-        else:
-            yield f"First difference: {e.end.name}: {e.reason}."
+        return f"First difference: {e.end.name}: {e.reason}."
+
+    def _parted(self, parting: Parting) -> Iterator[str]:
+        first, second = self.called
+        yield self._first_difference(parting)
         for side, record, calls in (
             (first, self.alignment.a, parting.of_a),
             (second, self.alignment.b, parting.of_b),

@@ -55,7 +55,7 @@ def answer(folder: Path) -> RunAnswer:
         lesson = stored.read(folder / "lesson.json", StoredLesson)
         return RunAnswer(f"lesson {lesson.lesson}", of_lesson(lesson))
     if (folder / "report.json").is_file():
-        report = stored.read(folder / "report.json", stored.StoredReport)
+        report = stored.read_report(folder / "report.json")
         return RunAnswer("failed test", report.outcome)
     return RunAnswer("pictures", "NO VERDICT")
 

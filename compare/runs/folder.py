@@ -93,8 +93,10 @@ def _is_run(path: Path) -> bool:
 
 
 def _written(folder: Path) -> float:
-    """The time of its newest curves; the folder's own time also changes with a report or a lock."""
-    return max((p.stat().st_mtime for p in folder.rglob("events.out.tfevents.*")), default=0.0)
+    """The time of its newest curves, or of a test's report, which may have none; the folder's own
+    time also changes with a page or a lock."""
+    files = (*folder.rglob("events.out.tfevents.*"), *folder.glob("report.json"))
+    return max((p.stat().st_mtime for p in files), default=0.0)
 
 
 def _names(default: str) -> Iterator[str]:

@@ -113,7 +113,8 @@ class TrainingReport(Required):
         }
         shown["worst"] = {name: dataclasses.asdict(w) for name, w in self.worst.items()}
         words = self.verdict.splitlines()
-        told = {"outcome": self.outcome, "verdict": words, "causes": self.causes}
+        told = {"kind": "training", "outcome": self.outcome, "verdict": words}
+        told["causes"] = self.causes
         return json.dumps(json_safe(told | shown), indent=1)
 
     def __str__(self) -> str:

@@ -142,8 +142,34 @@ class StoredLesson(Stored):
     conclusion: tuple[StoredClaim, ...]
 
 
+class StoredKind(Stored):
+    """What report.json is about: arrays, as StoredReport; modules or a model, as StoredModels."""
+
+    kind: Literal["arrays", "modules", "model", "training"] = "arrays"
+
+
+class StoredResult(Stored):
+    """A result of a model, held to the other model's, as EndVerdict."""
+
+    name: str
+    outcome: str
+    use: Number
+    index: tuple[int, ...]
+    a: Number
+    b: Number
+    bound: Number
+
+
+class StoredModels(Stored):
+    """report.json of a failed assertion on torch models: called holds one name, or two."""
+
+    outcome: Answer
+    called: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+    results: tuple[StoredResult, ...] = ()
+
+
 class StoredReport(Stored):
-    """report.json of a failed assertion, kept by --parity-report."""
+    """report.json of a failed assertion on arrays, kept by --parity-report."""
 
     outcome: Answer
     called: tuple[str, str]
@@ -171,6 +197,16 @@ def read(file: Path, kind: type[Record]) -> Record:
         at = ".".join(str(part) for part in first["loc"])
         reason = f"from another version of torch-parity ({at}: {first['msg']})"
     raise InputError(f"{file} is {reason}, so it cannot be shown; make the run again")
+
+
+def read_report(file: Path) -> StoredReport | StoredModels:
+    """The report of a failed test, on arrays or on torch models.
+
+    Raises:
+        InputError: as of read.
+    """
+    of_arrays = read(file, StoredKind).kind == "arrays"
+    return read(file, StoredReport) if of_arrays else read(file, StoredModels)
 
 
 def text(file: Path) -> str:

@@ -17,7 +17,10 @@ def to_json(report: Reports) -> str:
     """JSON of the report."""
     if isinstance(report, TrainingReport):
         return report.json()
-    told = _modules(report) if isinstance(report, ModulesReport) else _model(report)
+    if isinstance(report, ModulesReport):
+        told = {"kind": "modules"} | _modules(report)
+    else:
+        told = {"kind": "model"} | _model(report)
     return json.dumps(json_safe(told))
 
 

@@ -210,12 +210,10 @@ def _of_lesson(folder: Path) -> Page:
 
 
 def _of_report(folder: Path) -> Page:
-    report = stored.read(folder / "report.json", stored.StoredReport)
-    lines = stored.text(folder / "report.txt").splitlines()
-    begins = next((i for i, line in enumerate(lines) if line.startswith((*STATUS,))), None)
-    if begins is None:
-        raise InputError(f"{folder / 'report.txt'} holds no verdict; run the test again")
-    first, *rest = lines[begins:]
+    report = stored.read_report(folder / "report.json")
+    if isinstance(report, stored.StoredModels):
+        return _of_report_on_models(folder, report)
+    first, rest = _verdict(folder)
     by_name = {side: {r.name: r for r in of_side} for side, of_side in report.replays.items()}
     rows = []
     for d in report.differences:
@@ -227,13 +225,49 @@ def _of_report(folder: Path) -> Page:
         folder.name,
         report.outcome,
         first[len(report.outcome) + 1 :],
-        tuple(rest),
+        rest,
         report.conventions,
         kind=f"A test: {report.called[0]} against {report.called[1]}",
         sides=report.called,
         rows=tuple(rows),
         pictures=_pictures(folder),
     )
+
+
+def _of_report_on_models(folder: Path, report: stored.StoredModels) -> Page:
+    first, rest = _verdict(folder)
+    last = report.called[-1]
+    results = tuple(
+        (r.name, r.outcome, str(list(r.index)), f"{r.a:.9g}", f"{r.b:.9g}", f"{r.bound:.2g}")
+        for r in report.results
+    )
+    table = StoredTable(
+        title=f"Every result of {last}, at its greatest difference",
+        columns=("result", "verdict", "index", *report.called, "allowed"),
+        rows=results,
+    )
+    return Page(
+        folder.name,
+        report.outcome,
+        first[len(report.outcome) + 1 :],
+        rest,
+        kind=f"A test: {' against '.join(report.called)}",
+        tables=(table,) if results else (),
+        pictures=_pictures(folder),
+    )
+
+
+def _verdict(folder: Path) -> tuple[str, tuple[str, ...]]:
+    """The verdict in report.txt: its first line, and the rest.
+
+    Raises:
+        InputError: there is none.
+    """
+    lines = stored.text(folder / "report.txt").splitlines()
+    begins = next((i for i, line in enumerate(lines) if line.startswith((*STATUS,))), None)
+    if begins is None:
+        raise InputError(f"{folder / 'report.txt'} holds no verdict; run the test again")
+    return lines[begins], tuple(lines[begins + 1 :])
 
 
 def _pictures(folder: Path) -> tuple[Picture, ...]:
