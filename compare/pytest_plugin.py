@@ -57,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     try:
         config.getini("parity_strict")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, pytest.UsageError) as error:  # by version of pytest
         raise pytest.UsageError(
             f"parity_strict: {error}; expected true, yes, on or 1, or false, no, off or 0"
         ) from None
