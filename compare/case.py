@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -43,14 +43,34 @@ LONGEST = 20_000  # bytes of a case file: the parser is slow with long dotted ke
 Initializer = Literal["kaiming_normal", "xavier_normal", "xavier_course", "normal", "zeros"]
 
 
+class CaseError(InputError):
+    """A case that is refused; refused says why, field by field."""
+
+    def __init__(self, refused: ValidationError) -> None:
+        super().__init__(explain(refused))
+        self.refused = refused
+
+    def __reduce__(self) -> tuple[type[Self], tuple[ValidationError]]:
+        """Pickled, it crosses to another process."""
+        return type(self), (self.refused,)
+
+
 class Case(BaseModel):
     """What to train, on what, and how.
 
     Raises:
-        InputError: (from `load`) a field is unknown, out of range or at odds with another.
+        InputError: (a ValueError) a field is unknown, out of range or at odds with another.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # a type checker knows the fields
+
+        def __init__(self, **chosen: Any) -> None:
+            try:
+                super().__init__(**chosen)
+            except ValidationError as error:
+                raise CaseError(error) from None
 
     data: str = Field(
         default="digits",
@@ -347,9 +367,9 @@ def load(file: Path | None = None, usual: Mapping[str, Any] | None = None, **opt
     values = {**(usual or {}), **(read(file) if file else {})}
     try:
         return Case(**(values | {k: v for k, v in options.items() if v is not None}))
-    except ValidationError as error:
+    except CaseError as error:
         where = f" in {file}" if file else ""
-        raise InputError(explain(error, where)) from None
+        raise InputError(explain(error.refused, where)) from None
 
 
 def read(file: Path) -> dict[str, Any]:

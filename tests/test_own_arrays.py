@@ -1,6 +1,7 @@
 """Code of one's own against torch: layouts, names, kinds of arrays, and what cannot be judged."""
 
 import importlib.util
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from tests.golden_text import Golden
 from torch_parity import COURSE, Case, Layout, assert_parity, check, given
+from torch_parity.compare.case import load
 from torch_parity.compare.errors import InputError, ParityError
 from torch_parity.compare.sources.arrays.layout import recognise
 from torch_parity.compare.sources.arrays.start import Given
@@ -271,3 +273,34 @@ def test_dropout_is_spoken_of_only_where_there_is_any(p: float, named: str) -> N
     said = check({"h1": h1 * 1.001}, at).verdict
     assert f"mine's {named} -> h1" in said
     assert ("dropout" in said) == bool(p)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"dat": "moons"},
+        {"activation": "Relu"},
+        {"hidden": 4},
+        {"p": 3, "l2": -1},
+        {"accumulate": 99},
+    ],
+    ids=lambda chosen: next(iter(chosen)),
+)
+def test_a_case_is_refused_as_on_the_command_line(chosen: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as by_command:
+        load(**chosen)
+    with pytest.raises(ValueError) as caught:
+        Case(**chosen)
+    assert isinstance(caught.value, InputError)
+    assert str(caught.value) == str(by_command.value)
+    assert "pydantic" not in repr(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_what_is_no_case_is_refused() -> None:
+    wrong: Any
+    for wrong in ("moons", None):
+        with pytest.raises(InputError, match=repr(wrong)):
+            given(wrong)
+        with pytest.raises(InputError, match=repr(wrong)):
+            check({"z1": np.ones((2, 2))}, wrong)

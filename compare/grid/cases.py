@@ -10,9 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from torch_parity.compare.case import CHECKED, Case, explain, read
+from torch_parity.compare.case import CHECKED, Case, CaseError, explain, read
 from torch_parity.compare.errors import InputError, shown, suggest
 
 MOST = 1_000_000
@@ -103,8 +101,8 @@ def _seeds(seed: Any, repeats: Any, file: Path) -> list[Any]:
         raise InputError(f"{file} has both a list of seeds and repeats: leave one of them out")
     try:
         first = Case(**{"seed": seed}).seed
-    except ValidationError as error:
-        raise InputError(explain(error, f" in {file}")) from None
+    except CaseError as error:
+        raise InputError(explain(error.refused, f" in {file}")) from None
     return list(range(first, first + repeats))
 
 
@@ -126,10 +124,10 @@ def _checked(file: Path, axes: dict[str, list[Any]]) -> Grid:
         options.append({name: v for name, v in chosen.items() if len(axes[name]) > 1})
         try:
             cases[number] = Case(**chosen)
-        except ValidationError as error:
-            if any(e["loc"] for e in error.errors()):  # one value is invalid by itself
-                raise InputError(explain(error, f" in {file}")) from None
-            refused[number] = explain(error)
+        except CaseError as error:
+            if any(e["loc"] for e in error.refused.errors()):  # one value is invalid by itself
+                raise InputError(explain(error.refused, f" in {file}")) from None
+            refused[number] = str(error)
     if not cases:
         raise InputError(f"every case of {file} contradicts itself: {refused[0]}")
     if threads := {case.threads for case in cases.values()} - {1}:
@@ -156,6 +154,6 @@ def _parsed(case: Case, name: str, values: list[Any]) -> int:
     for value in values:
         try:
             found.add(getattr(Case(**(beside | {name: value})), name))
-        except ValidationError:
+        except CaseError:
             found.add(json.dumps(value, default=str))
     return len(found)

@@ -10,7 +10,7 @@ from torch_parity.compare.case import Case
 from torch_parity.compare.causes.diagnosis import diagnose
 from torch_parity.compare.causes.explanation import told_apart
 from torch_parity.compare.causes.unshown import unshown
-from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.errors import InputError, shown, suggest
 from torch_parity.compare.flow.trace import Tensors, Trace
 from torch_parity.compare.judge.judge import Judgement, judge_traces
 from torch_parity.compare.judge.replay import replay
@@ -58,6 +58,11 @@ def check(
     Raises:
         InputError: there is nothing to judge, or an array does not hold numbers.
     """
+    if not isinstance(start, Given | Case):
+        raise InputError(
+            f"start is {shown(start)}; expected what given(case) returns, or the case, as  "
+            "Case(data='moons')"
+        )
     at = start if isinstance(start, Given) else given(start)
     steps = [mine] if isinstance(mine, Mapping) else mine
     if not isinstance(steps, Sequence) or not all(isinstance(m, Mapping) for m in steps):

@@ -10,7 +10,7 @@ import torch
 from torch_parity.compare import data
 from torch_parity.compare.bounds.precision import precision, widened
 from torch_parity.compare.case import Case
-from torch_parity.compare.errors import InputError, suggest
+from torch_parity.compare.errors import InputError, shown, suggest
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.arrays.layout import VELOCITY, Layout
 from torch_parity.compare.sources.arrays.own_data import classes_of, own_data
@@ -90,8 +90,10 @@ def given(
     momentum and Adam's t, or 1 if you give params.
 
     Raises:
-        InputError: arrays that do not fit the case or one another.
+        InputError: case is no Case, or arrays do not fit it or one another.
     """
+    if not isinstance(case, Case):
+        raise InputError(f"case is {shown(case)}; expected a Case, as  Case(data='moons')")
     layout = layout or Layout()
     if step is not None and step < 1:
         raise InputError(f"step is {step}; expected 1 or more")
