@@ -491,6 +491,41 @@ def test_a_module_against_arrays_by_hand() -> None:
         report(fc3=z2)
 
 
+def test_an_array_that_the_step_does_not_make_is_refused_by_its_own_name() -> None:
+    net = nn.Sequential(nn.Linear(5, 4))
+    dw = np.ones((4, 5))
+    with pytest.raises(InputError, match=r"no '0.weight.grad'; give loss="):
+        check_module(net, {"0.weight.grad": dw}, data()[0])
+    with pytest.raises(InputError, match=r"calls 'dW'; give loss="):
+        check_module(net, {"dW": dw}, data()[0], names={"0.weight.grad": "dW"})
+    with pytest.raises(InputError, match=r"calls 'dW'; did you mean '0.weight.grad'"):
+        check_module(net, {"dW": dw}, data()[0], loss=torch.sum, names={"0.wieght.grad": "dW"})
+    both = {"dW": dw, "0.weight.grad": dw}
+    with pytest.raises(InputError, match=r"'dW'.*leave one out"):
+        check_module(net, both, data()[0], loss=torch.sum, names={"0.weight.grad": "dW"})
+
+
+@pytest.mark.parametrize("wide", [3, 5], ids=["other shape", "square"])
+def test_an_array_whose_transpose_agrees_says_so(wide: int) -> None:
+    torch.manual_seed(0)
+    net, x = nn.Linear(5, wide, bias=False), torch.randn(7, 5)
+    out = net(x).detach().numpy()
+    dw = (2 * out).T @ x.numpy()
+
+    def report(**mine: np.ndarray) -> ModulesReport:
+        names = {"weight.grad": "dW"}
+        return check_module(net, mine, x, loss=lambda out: (out**2).sum(), names=names)
+
+    assert report(output=out, dW=dw).passed
+    turned = report(output=out, dW=dw.T)
+    assert turned.outcome == "FAIL"
+    assert len(turned.explanations) == 1
+    assert "transpose of dW agrees" in turned.explanations[0]
+    assert "transpose of output agrees" in report(output=out.T).explanations[0]
+    assert report(output=out, dW=1.001 * dw.T).explanations == ()
+    assert report(output=out, dW=-dw).explanations == ()
+
+
 def test_arrays_are_held_to_what_follows_from_the_weights() -> None:
     net = nn.Sequential(nn.Conv1d(2, 3, 2), nn.ReLU())
     x = torch.randn(4, 2, 6)

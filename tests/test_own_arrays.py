@@ -289,9 +289,9 @@ def test_dropout_is_spoken_of_only_where_there_is_any(p: float, named: str) -> N
 def test_a_case_is_refused_as_on_the_command_line(chosen: dict[str, Any]) -> None:
     with pytest.raises(InputError) as by_command:
         load(**chosen)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(InputError) as caught:
         Case(**chosen)
-    assert isinstance(caught.value, InputError)
+    assert isinstance(caught.value, ValueError)
     assert str(caught.value) == str(by_command.value)
     assert "pydantic" not in repr(caught.value)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

@@ -3,7 +3,8 @@
 Every array is held to the bound that follows from the arrays before it, and from the weights.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from torch_parity.compare.aten.align import align
+from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.check import model_report
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
@@ -60,6 +62,7 @@ def check_module(
     if not mine:
         raise InputError("check_module: mine is empty, and an empty comparison proves nothing")
     theirs = {of: name for name, of in (names or {}).items()}
+    _require_one_each(mine, theirs)
     arrays = {theirs.get(name, name): _array(name, value) for name, value in mine.items()}
     step = initialised(Step(module, inputs, kwargs, loss, target, optimizer, called[1]))
     record = recorded(step)
@@ -67,7 +70,7 @@ def check_module(
     real = [x for x in arrays.values() if x.dtype.kind == "f"]
     if real and all(x.dtype == np.float64 for x in real):
         record = _in_float64(step, record)
-    ends = [_end(name, array, record) for name, array in arrays.items()]
+    ends = [_end(name, array, record, names or {}) for name, array in arrays.items()]
     alignment = align(Record(Snapshots()), record, ends, {})
     wrong = next((e for e in alignment.ends if e.outcome == "wrong"), None)
     parted = None if wrong is None else Parting(wrong, (), _made_by(record, wrong.end.ref))
@@ -75,9 +78,46 @@ def check_module(
         alignment,
         parted,
         (report,),
+        explanations=tuple(_transposed(alignment, names or {}, called)),
         called=called,
         precision=" and ".join(sorted(precisions(record))),
     )
+
+
+def _require_one_each(mine: Mapping[str, Any], theirs: Mapping[str, str]) -> None:
+    """Of two arrays for one tensor only one would be judged."""
+    for name, of in theirs.items():
+        if name != of and name in mine and of in mine:
+            raise InputError(
+                f"check_module: mine holds {name!r} and {of!r}, which are the same by names=; "
+                "leave one out"
+            )
+
+
+def _transposed(
+    alignment: Alignment, names: Mapping[str, str], called: tuple[str, str]
+) -> Iterator[str]:
+    """Which of the wrong arrays are right when they are turned: a layout, not wrong numbers."""
+    turned = {
+        v.end.name: v.end.wanted[0].T
+        for v in alignment.ends
+        if v.outcome == "wrong" and v.end.wanted[0].T.shape == v.end.ref.shape
+        if v.end.wanted[0].ndim == 2
+    }
+    if not turned:
+        return
+    ends = [v.end for v in alignment.ends]
+    again = align(
+        alignment.a,
+        alignment.b,
+        [replace(e, wanted=(turned.get(e.name, e.wanted[0]),)) for e in ends],
+        {},
+    )
+    for v in again.ends:
+        if v.end.name in turned and v.outcome == "right":
+            name = names.get(v.end.name, v.end.name)
+            shapes = f"{v.end.wanted[0].T.shape} in {called[0]}, {v.end.ref.shape} in {called[1]}"
+            yield f"The transpose of {name} agrees: it is {shapes}; hand over {name}.T."
 
 
 def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:
@@ -92,13 +132,15 @@ def _in_float64(step: Step, record: Record) -> Record:
     return recorded_in_float64(step)
 
 
-def _end(name: str, array: np.ndarray, record: Record) -> End:
+def _end(name: str, array: np.ndarray, record: Record, names: Mapping[str, str]) -> End:
     """What the array has to be."""
     known = _known(record)
     if name not in known:
-        raise InputError(
-            f"check_module: the module's step makes no {name!r}; {suggest(name, known)}"
-        )
+        yours = f", which names= calls {names[name]!r}" if name in names else ""
+        remedy = suggest(name, known)
+        if name.endswith(".grad") and not any(n.endswith(".grad") for n in known):
+            remedy = "give loss=, without it the step computes no gradients"
+        raise InputError(f"check_module: the module's step makes no {name!r}{yours}; {remedy}")
     return End(name, known[name], phase_of(name), (array,), name)
 
 
