@@ -113,9 +113,8 @@ class TrainingReport(Required):
         }
         shown["worst"] = {name: dataclasses.asdict(w) for name, w in self.worst.items()}
         words = self.verdict.splitlines()
-        told = {"kind": "training", "outcome": self.outcome, "verdict": words}
-        told["causes"] = self.causes
-        return json.dumps(json_safe(told | shown), indent=1)
+        told = {"outcome": self.outcome, "verdict": words, "causes": self.causes}
+        return json.dumps(json_safe({"kind": "training"} | told | shown), indent=1)
 
     def __str__(self) -> str:
         return self.verdict
