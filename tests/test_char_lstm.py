@@ -173,7 +173,7 @@ def test_what_it_is_without_being_told() -> None:
     net = CharLSTM((5, 3, 4, 13))
     assert asdict(net) == {
         "sizes": (5, 3, 4, 13), "loss": "cross_entropy", "reduction": "mean",
-        "l1": 0.0, "l2": 0.0, "m": 1,
+        "l1": 0.0, "l2": 0.0, "m": 1, "share": 1.0,
     }  # fmt: skip
     assert Case(model="char_lstm", data="sums").hidden == (16, 64)
     assert replace(net, l2=0.5).l2 == 0.5
