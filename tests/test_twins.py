@@ -18,6 +18,9 @@ ROOT = Path(__file__).parent.parent
 
 # What the framework truly has no counterpart for, or the hand no need of.
 NO_TWIN = {
+    "accumulation": "torch adds up .grad itself, so it is a loop around the model (models/step.py)",
+    "clipping": "torch.nn.utils.clip_grad_norm_ is one line of models/step.py",
+    "erf": "torch.erf",
     "bias_variance": "three error rates and two subtractions: no tensor, so nothing for torch",
     "block_gradient": "torch.func carries tangents along a recorded forward itself",
     "elementary": "autograd knows the way back along each operation",
@@ -109,9 +112,12 @@ def test_everything_by_hand_is_importable_from_manual() -> None:
     }
     used_by_models = {"example_labels", "gradients_of_the_cost"}
     used_by_models |= {"buffers_of", "evaluating", "require_image"}
+    used_by_models |= {"loss_gradient", "without_penalty", "clipped_names", "clipped_gradients"}
+    used_by_models |= {"of_micro_batch", "unclipped"}
     layers = ("linear", "linear_no_bias", "conv2d", "conv2d_no_bias")
     parts = {f"{layer}_backward_parameters" for layer in layers}
     parts |= {"gates", "next_state", "slopes", "gate_gradients", "states"}  # of recurrent cells
+    parts |= {"erf", "inner"}  # of gelu
     assert public - set(manual.__all__) == parts | used_by_models
 
 

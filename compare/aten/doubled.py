@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torch_parity.compare.aten.leaves import with_tensors
+from torch_parity.compare.aten.leaves import leaves_of, with_tensors
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step
 
@@ -29,6 +29,9 @@ def in_float64(step: Step) -> Iterator[Step]:
     buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
     state = {} if step.optimizer is None else step.optimizer.state
     states = {p: dict(own) for p, own in state.items()}
+    given = leaves_of("", (step.inputs, step.keywords, step.target))
+    tensors = [*(t for _, t in given), *(p for _, p, _ in params), *(b for _, _, b in buffers)]
+    kinds = {str(getattr(t, "dtype", "")).removeprefix("torch.") for t in tensors}
     try:
         for p, data, gradient in params:
             p.grad = None  # of another type than the data it would be refused
@@ -43,6 +46,7 @@ def in_float64(step: Step) -> Iterator[Step]:
             inputs=doubled(step.inputs),
             keywords=doubled(step.keywords),
             target=doubled(step.target),
+            doubled="float64" not in kinds,
         )
     finally:
         for p, data, gradient in params:

@@ -1,10 +1,15 @@
-"""Digits that a cast to a lower precision loses."""
+"""Casts to a lower precision, and the digits that they lose."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from torch_parity.compare.aten.draws import RANDOM
 from torch_parity.compare.aten.memory import digits
-from torch_parity.compare.aten.record import Call, Record
+from torch_parity.compare.aten.record import Call, Record, operation_of
 from torch_parity.compare.aten.snapshots import TensorRef
 
 
@@ -19,6 +24,13 @@ def lowers(record: Record, call: Call, bits: int) -> bool:
         return False
     before, after = record.value(source), record.value(made)
     return not torch.equal(after.to(source.dtype), before.expand(made.shape))
+
+
+def casts_to_float32(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """It makes a float32 tensor of a tensor of another type, and draws no random numbers."""
+    if kwargs.get("dtype") is not torch.float32 or operation_of(func) in RANDOM:
+        return False
+    return bool(args) and isinstance(args[0], Tensor) and args[0].dtype != torch.float32
 
 
 def is_lowered(ref: TensorRef, call: Call | None) -> bool:

@@ -18,6 +18,7 @@ from torch.nn.modules.module import (
 from torch_parity.compare.aten.custom_functions import functions_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
+from torch_parity.compare.aten.lowered import casts_to_float32
 from torch_parity.compare.aten.record import Call, Phase, Record
 from torch_parity.compare.aten.snapshots import Snapshots, unreadable
 from torch_parity.compare.torch_private import (
@@ -48,16 +49,22 @@ NOT_THE_USERS = (
 class Recorder(TorchDispatchMode):
     """While open, records the ATen calls of a step into `record`.
 
-    draws are the random numbers of another record, to be drawn again here.
+    draws are the random numbers of another record, to be drawn again here. With doubled, a cast to
+    float32 makes float64 (see Step).
     """
 
     def __init__(
-        self, module: Any, draws: Draws | None = None, snapshots: Snapshots | None = None
+        self,
+        module: Any,
+        draws: Draws | None = None,
+        snapshots: Snapshots | None = None,
+        doubled: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.snapshots = snapshots or Snapshots()
         self.record = Record(self.snapshots)
         self._draws = draws
+        self._doubled = doubled
         self._phase: Phase = "forward"
         named = module.named_modules() if isinstance(module, nn.Module) else ()
         self._paths = {m: path for path, m in named}
@@ -121,6 +128,8 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if func.namespace == "profiler":
             return func(*args, **kwargs)
+        if self._doubled and casts_to_float32(func, args, kwargs):
+            kwargs = {**kwargs, "dtype": torch.float64}
         snapshots = self.snapshots
         written = written_by(func, args, kwargs)
         seen_args, seen_kwargs = mapped(self.ref, args), mapped(self.ref, kwargs)

@@ -173,9 +173,18 @@ def with_own_inputs(step: Step) -> Step:
 
 
 def recorded_in_float64(step: Step, draws_of: Record | None = None) -> Record:
-    """The record of the step in float64."""
+    """The record of the step in float64.
+
+    Its casts to float32 make float64 too, unless the program makes other float32 tensors of its own
+    that do not go together with them.
+    """
     with in_float64(step) as double:
-        return recorded(double, draws_of)
+        try:
+            return recorded(double, draws_of)
+        except InputError:
+            if not double.doubled:
+                raise
+            return recorded(replace(double, doubled=False), draws_of)
 
 
 def _module(step: Step) -> nn.Module:

@@ -29,7 +29,8 @@ class Step:
 
     model is an nn.Module or any callable. loss returns one number, or several (a list, a dict):
     backward is taken from each in turn. called is the model's name in messages. keep is a folder
-    for the recorded tensors; None keeps them in memory.
+    for the recorded tensors; None keeps them in memory. doubled says that it is a step in float64
+    of a program in a lower precision, whose casts to float32 make float64.
     """
 
     model: Any
@@ -40,6 +41,7 @@ class Step:
     optimizer: torch.optim.Optimizer | None = None
     called: str = "the model"
     keep: Path | None = None
+    doubled: bool = False
 
 
 def record_step(step: Step, draws: Draws | None = None) -> Record:
@@ -51,7 +53,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     """
     _require_whole(step)
     snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
-    recorder = Recorder(step.model, draws, snapshots)
+    recorder = Recorder(step.model, draws, snapshots, step.doubled)
     record = recorder.record
     record.given |= {n: recorder.ref(t) for n, t in _given(step)}
     sums = sums_of(record, snapshots)

@@ -91,9 +91,15 @@ def _log_loss(f: Any, a: Any, y: Any, reduction: str, epsilon: float) -> Any:
     return losses.sum() * (1 / size)
 
 
+# Far from the label they are a sign, and tell no more of it.
+CLIPPED = ("l1_loss_backward", "smooth_l1_loss_backward", "huber_loss_backward")
+
+
 def _labels(node: Node, e: Evidence) -> Iterable[Node]:
     """The labels that the gradient was computed with, if they are the given ones in other order."""
     y = e.labels
+    if any(n.operation in CLIPPED for n in e.nodes):
+        return []
     if e.rng is not None:
         if "labels" not in e.drawn:
             e.drawn["labels"] = y[e.rng.permutation(len(y))]
