@@ -26,8 +26,9 @@ def settings_differ(
     found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for name, here in b.items():
         pairing = pairs.get(name)
-        names = () if pairing is None else (n for p in (pairing, *pairing.rivals) for n in p.names)
-        rivals = [a[n] for n in names if n in a and a[n]["class"] == here["class"]]
+        places = () if pairing is None else (pairing, *pairing.rivals)
+        theirs = [a[n] for p in places for n in p.names if n in a]
+        rivals = [there for there in theirs if there["class"] == here["class"]]
         if not rivals or any(not _changed(there, here) for there in rivals):
             continue
         for key, value, other in _changed(rivals[0], here):
