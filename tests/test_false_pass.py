@@ -1,6 +1,7 @@
 """Ways to a false PASS that need a whole run: real mistakes in either side's own code, and what the
 defaults would hide. (Ways that a comparison alone can fall for: tests/test_differences.py.)"""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch_parity.compare.causes import CATALOGUE
 from torch_parity.compare.cli import parity
 from torch_parity.compare.flow.law import flow
 from torch_parity.compare.judge.judge import judge
+from torch_parity.compare.show.judgement_json import to_json
 from torch_parity.compare.sources import pair
 from torch_parity.manual import operations
 from torch_parity.manual.operations import find
@@ -57,6 +59,7 @@ def test_a_mistake_that_zeros_hide_is_no_quiet_pass(
     wrong_in_the_model(monkeypatch, "tanh", (manual.tanh, lambda da, z: da * 7))
     ended = parity(*args, *SMALL, *ZEROS)
     assert ended.status == 0
+    assert "W1, b1, W2, b2, W3 are 0 in every entry" in ended.out
     assert "no power over z1, a1, h1, z2, a2, h2, dh2, dW3, ..." in ended.out
 
 
@@ -72,6 +75,54 @@ def test_the_zeros_of_one_step_and_its_report() -> None:
     zero = tuple(n for n, a in mine.items() if not a.any())
     assert set(report.judgement.zeros) == set(zero) == {"z1", "dW2"}
     assert "The check had no power over z1, dW2: every entry is 0" in report.verdict
+
+
+def forward_without(forgotten: str, at: Any) -> dict[str, np.ndarray]:
+    """Two layers by hand, in which one of the biases is not added."""
+    b1, b2 = (0 if name == forgotten else at[name] for name in ("b1", "b2"))
+    z1 = at["x"] @ at["W1"].T + b1
+    return {"z1": z1, "z2": np.tanh(z1) @ at["W2"].T + b2}
+
+
+@pytest.mark.parametrize("forgotten", ["b1", "b2"])
+def test_a_forgotten_bias_of_zeros_is_not_shown(forgotten: str) -> None:
+    """Where the bias is 0 it passes, with the name of what was not shown; elsewhere it fails."""
+    case = Case(data="moons", hidden=(3,), activation="tanh", p=0, l2=0.0)
+    at = given(case)
+    assert check(forward_without(forgotten, at), at).outcome == "FAIL"
+    assert check(forward_without("", at), at).unshown == ()
+    params = {n: at[n] for n in ("W1", "W2")} | {n: 0 * at[n] for n in ("b1", "b2")}
+    at = given(case, params=params)
+    report = check(forward_without(forgotten, at), at)
+    assert (report.outcome, report.unshown) == ("PASS", ("b1", "b2"))
+    assert report.judgement.given_zeros == ("b1", "b2")
+    told = json.loads(to_json(report.judgement))
+    assert told["given_zeros"] == ["b1", "b2"]
+    for text in (report.verdict, str(report), report._repr_html_()):
+        assert "b1, b2 are 0 in every entry" in text
+    only = {"z1": forward_without(forgotten, at)["z1"]}
+    assert check(only, at).unshown == ("b1",), "b2 is not read"
+
+
+def test_a_bias_that_a_later_step_moves_is_shown() -> None:
+    """Step 2 reads what step 1 has made of the zeros; unless that is 0 as well."""
+    at = given(Case(data="moons", hidden=(), bias_scale=0.0, l2=0.0, optimizer="sgd"), step=1)
+    x, y, w, b = at["x"], at["y"], at["W1"], at["b1"]
+    steps = []
+    for _ in range(2):
+        made = x @ w.T + b
+        dz = (1 / (1 + np.exp(-made)) - y) / len(x)
+        w, b = w - at.case.lr * dz.T @ x, b - at.case.lr * dz.sum(axis=0)
+        steps.append({"z1": made, "W1": w, "b1": b})
+    assert check(steps[:1], at).unshown == ("b1",)
+    report = check(steps, at)
+    assert (report.outcome, report.unshown) == ("PASS", ())
+
+
+def test_weights_of_zero_are_not_shown() -> None:
+    at = given(Case(data="moons", hidden=(4,), initializer="zeros", p=0, l2=0.0), step=1)
+    report = check({"z1": at["x"] @ at["W1"].T + at["b1"]}, at)
+    assert (report.outcome, report.unshown) == ("PASS", ("W1",))
 
 
 @pytest.mark.parametrize("args", [("train", "--steps", "12"), ("check",)])

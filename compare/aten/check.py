@@ -9,6 +9,7 @@ import torch
 from torch_parity.compare.aten.causes import told
 from torch_parity.compare.aten.chosen import chosen_by
 from torch_parity.compare.aten.comparison import compared, why
+from torch_parity.compare.aten.covered import zeros_of
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given import given_differ, given_pairs
@@ -199,4 +200,5 @@ def model_report(
     chosen = chosen_by(record, only)
     tick = watch(f"replaying {called}", len(record.calls))
     verdicts = tuple(replay(record, tick, chosen))
-    return ModelReport(record, verdicts, tuple(judged_functions(record, chosen)), called)
+    functions = tuple(judged_functions(record, chosen))
+    return ModelReport(record, verdicts, functions, called, tuple(zeros_of(record)))

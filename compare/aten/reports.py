@@ -1,20 +1,19 @@
 """What the judge says about one model, or about two: fields to assert, and the verdict in words."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from torch_parity.compare.aten.alignment import Alignment
+from torch_parity.compare.aten.covered import kinds, not_run, unused
 from torch_parity.compare.aten.end_verdicts import EndVerdict
 from torch_parity.compare.aten.naming import TensorNames, formula, where
+from torch_parity.compare.aten.not_judged import SHOWN, compiled_code, not_judged
 from torch_parity.compare.aten.others import Other
 from torch_parity.compare.aten.parting import Parting
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.verdicts import CallVerdict, FunctionVerdict
 from torch_parity.compare.judge.outcome import Answer, Required
-
-SHOWN = 6  # lines of a kind
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,12 +22,14 @@ class ModelReport(Required):
 
     verdicts has an entry for each output of each call. functions are the custom autograd Functions
     whose backward is not the derivative of their forward, or that no bound was derived for.
+    unshown are the given tensors that are 0 in every entry: nothing shows how they are used.
     """
 
     record: Record
     verdicts: tuple[CallVerdict, ...]
     functions: tuple[FunctionVerdict, ...] = ()
     called: str = "the model"
+    unshown: tuple[str, ...] = ()
 
     @cached_property
     def wrong(self) -> tuple[CallVerdict, ...]:
@@ -39,6 +40,11 @@ class ModelReport(Required):
     def unjudged(self) -> tuple[CallVerdict, ...]:
         """With the reason."""
         return tuple(v for v in self.verdicts if v.outcome == "unjudged")
+
+    @property
+    def not_run(self) -> tuple[str, ...]:
+        """What the step left out (no loss, no optimizer), a sentence each."""
+        return tuple(not_run(self.record))
 
     @property
     def calls(self) -> int:
@@ -113,6 +119,8 @@ class ModelReport(Required):
                 f"The largest error is {self.greatest_use:.0%} of what rounding can cause in its "
                 "place; above 100% an operation is wrong."
             )
+        if self.outcome != "FAIL":
+            yield from (*unused(self.unshown), *self.not_run)
         yield from self.record.notes
 
     def __str__(self) -> str:
@@ -155,6 +163,22 @@ class ModulesReport(Required):
         """The results of b that could not be compared."""
         return tuple(e for e in self.alignment.ends if e.outcome in ("unjudged", "unpaired"))
 
+    @cached_property
+    def compared(self) -> tuple[str, ...]:
+        """Which kinds of results were compared: outputs, loss, gradients, new values."""
+        ends = (e.end.name for e in self.alignment.ends)
+        return kinds([*ends, *(o.name for o in self.others)])
+
+    @property
+    def not_run(self) -> tuple[str, ...]:
+        """What b's step left out (no loss, no optimizer), a sentence each."""
+        return self.models[-1].not_run if self.models else ()
+
+    @property
+    def unshown(self) -> tuple[str, ...]:
+        """Given tensors of either that are 0 in every entry: nothing shows how they are used."""
+        return tuple(dict.fromkeys(name for m in self.models[::-1] for name in m.unshown))
+
     @property
     def outcome(self) -> Answer:
         """PASS, FAIL, or UNJUDGED where nothing is wrong but not everything was judged."""
@@ -196,8 +220,8 @@ class ModulesReport(Required):
         right += sum(o.outcome == "same" for o in self.others)
         total = len(self.alignment.ends) + len(self.others)
         return (
-            f"{self.outcome} {right} of {total} results of {second} (outputs, loss, gradients, new "
-            f"values) agree with {first} up to the rounding of {self.precision}"
+            f"{self.outcome} {right} of {total} results of {second} ({', '.join(self.compared)}) "
+            f"agree with {first} up to the rounding of {self.precision}"
         )
 
     def _wrong_in_short(self) -> Iterator[str]:
@@ -241,6 +265,8 @@ class ModulesReport(Required):
             if model.outcome == "UNJUDGED":
                 yield from not_judged(model.unjudged, f" of {model.called}")
                 yield from compiled_code(model.record, model.called, compared=True)
+        if self.outcome != "FAIL":
+            yield from (*unused(self.unshown), *self.not_run)
         yield from self.notes
 
     def _first_difference(self, parting: Parting) -> str:
@@ -285,32 +311,3 @@ def _wrong_call(v: CallVerdict, names: TensorNames) -> Iterator[str]:
     yield f"  {where(call)}"
     came = f"it gave {h.seen:.9g}, expected {h.expected:.9g} within {h.bound:.2g}"
     yield f"  at {list(h.index)} {came}"
-
-
-def compiled_code(record: Record, called: str, compared: bool = False) -> Iterator[str]:
-    """What compiled code means for the verdict."""
-    if record.compiled:
-        times = "once" if record.compiled == 1 else f"{record.compiled} times"
-        made = ""
-        if record.graphs:
-            broken = f", graph breaks: {record.graph_breaks}" if record.graph_breaks else ""
-            made = f" (graphs compiled: {record.graphs}{broken})"
-        yield f"{called} runs compiled code {times}{made}, whose calls cannot be recorded: " + (
-            "what it makes is held to twice the bound of the other model's calls."
-            if compared
-            else "not judged; compare it with its eager form by check_modules."
-        )
-    if record.eager_instead:
-        yield (
-            f"Not judged: compiled code that {called} calls in a function: while it is recorded, "
-            "torch runs the eager form; compile a module instead."
-        )
-
-
-def not_judged(verdicts: tuple[CallVerdict, ...], of: str = "") -> Iterator[str]:
-    """Which operations were not judged, how often, and why."""
-    counted = Counter(v.reason or v.call.operation for v in verdicts)
-    for reason, n in counted.most_common(SHOWN):
-        yield f"Not judged{of} ({n} output{'s' if n > 1 else ''}): {reason}."
-    if len(counted) > SHOWN:
-        yield f"Not judged{of}: {len(counted) - SHOWN} more kinds."

@@ -25,6 +25,7 @@ from torch_parity.compare.flow.nodes import Node, is_private, result
 from torch_parity.compare.flow.stretch import stretches, with_missing_computed
 from torch_parity.compare.flow.trace import Tensors, Trace, judged_in
 from torch_parity.compare.judge.differences import Difference, compare, largest, without_bound
+from torch_parity.compare.judge.given_zeros import given_zeros
 from torch_parity.compare.judge.outcome import Answer
 from torch_parity.compare.judge.quick import explained, small_differences
 from torch_parity.compare.judge.replay import recorded_inputs, replay, replay_stretch
@@ -53,12 +54,17 @@ class Fault:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Every tensor's difference; where there was doubt, each side's replay, and why it is wrong."""
+    """Every tensor's difference; where there was doubt, each side's replay, and why it is wrong.
+
+    given_zeros are given tensors that were read, and are 0 in every entry: nothing showed how they
+    are used.
+    """
 
     differences: tuple[Difference, ...]
     replays: dict[Side, tuple[Replayed, ...]] = field(default_factory=dict)
     root: Fault | None = None
     diagnoses: dict[Side, Diagnosis] = field(default_factory=dict)
+    given_zeros: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Answer:
@@ -187,7 +193,7 @@ def _judge(
     replays = {side: replay(t.nodes, t.given, t.made, gaps) for side, t in sides.items()}
     differences = _settled(differences, sides, replays)
     if not any(r.wrong for replayed in replays.values() for r in replayed):
-        return Judgement(differences, replays)
+        return Judgement(differences, replays, given_zeros=given_zeros(sides.values()))
     diagnoses = {
         side: found
         for side, other in (SIDES, SIDES[::-1])

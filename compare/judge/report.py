@@ -8,7 +8,14 @@ from rich.markup import escape
 
 from torch_parity.compare.judge.judge import Judgement
 from torch_parity.compare.judge.outcome import Answer, Required
-from torch_parity.compare.judge.verdict import Names, powerless, sentences, short, unseen
+from torch_parity.compare.judge.verdict import (
+    Names,
+    powerless,
+    sentences,
+    short,
+    unseen,
+    unused,
+)
 from torch_parity.compare.show.terminal import show_judgement
 
 
@@ -19,7 +26,7 @@ class Report(Required):
     conventions are differences in how a side writes the same numbers (columns for rows); they are
     not mistakes, and are converted before judging. notes say what was not judged, and why.
     explanations are causes that follow from the sides' settings rather than from the arrays.
-    unshown names known mistakes with which every tensor handed over would have been the same.
+    hidden names known mistakes with which every tensor handed over would have been the same.
     """
 
     judgement: Judgement
@@ -27,7 +34,7 @@ class Report(Required):
     conventions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
-    unshown: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Answer:
@@ -47,6 +54,13 @@ class Report(Required):
         return tuple(e.cause.name for d in found for e in d.alternatives[0])
 
     @property
+    def unshown(self) -> tuple[str, ...]:
+        """What a PASS does not show: hidden mistakes, the given tensors of which nothing shows how
+        they are used, and the tensors in which a wrong factor would not show. They are all 0."""
+        j = self.judgement
+        return (*self.hidden, *j.given_zeros, *j.zeros) if self.passed else ()
+
+    @property
     def short(self) -> str:
         """One line: the verdict, and for a failure the operation, the cause and the side."""
         if self.passed:
@@ -57,7 +71,9 @@ class Report(Required):
     def verdict(self) -> str:
         """The verdict in words, a line each: what is wrong first, who, why, what to write."""
         if self.passed:
-            return "\n".join([self.short, *powerless(self.judgement.zeros), *unseen(self.unshown)])
+            j = self.judgement
+            zeros = (*unused(j.given_zeros), *powerless(j.zeros))
+            return "\n".join([self.short, *zeros, *unseen(self.hidden)])
         return "\n".join([self.outcome, *sentences(self.judgement, self.names), *self._causes])
 
     @property
@@ -69,7 +85,7 @@ class Report(Required):
         for line in self.conventions:
             console.print(f"[bold cyan]CONVENTION[/] {escape(line)}", highlight=False)
         show_judgement(console, self.judgement, called=self.names)
-        for line in (*self._causes, *unseen(self.unshown), *self.notes):
+        for line in (*self._causes, *unseen(self.hidden), *self.notes):
             console.print(escape(line), highlight=False, soft_wrap=True)
 
     def __str__(self) -> str:

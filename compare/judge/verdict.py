@@ -183,6 +183,19 @@ def powerless(zeros: Iterable[str]) -> Iterator[str]:
         )
 
 
+def unused(zeros: Iterable[str]) -> Iterator[str]:
+    """What a PASS does not show about given tensors that are all zeros."""
+    names = list(zeros)
+    if names:
+        listed = ", ".join(names[:8]) + (", ..." if names[8:] else "")
+        are, they, them = ("are", "they are", "them") if names[1:] else ("is", "it is", "it")
+        yield (
+            f"{listed} {are} 0 in every entry, so nothing shows how {they} used: a wrong "
+            f"factor, or a sum without {them}, would not have been noticed. Judge a case in which "
+            f"{they} not 0."
+        )
+
+
 def unseen(mistakes: Iterable[str]) -> Iterator[str]:
     """What a PASS does not show about an update: mistakes that leave the record as it is."""
     names = list(mistakes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch_parity.compare.judge.differences import Difference
 from torch_parity.compare.judge.judge import Side
 from torch_parity.compare.judge.outcome import Answer
-from torch_parity.compare.judge.verdict import lost, powerless, sentences
+from torch_parity.compare.judge.verdict import lost, powerless, sentences, unused
 from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs.training import StepRecord
 from torch_parity.manual.bias_variance import Diagnosis, diagnose
@@ -84,8 +84,8 @@ class Summary:
 
 @dataclass
 class Tally:
-    """Collects a Summary from the records of a run, one by one, without keeping them. zeros are the
-    tensors that were all 0 in every replay."""
+    """Collects a Summary from the records of a run, one by one, without keeping them. zeros and
+    given_zeros are the tensors that were all 0 in every replay."""
 
     score: str
     base_error: float | None = 0.0
@@ -93,6 +93,7 @@ class Tally:
     use: dict[Side, dict[str, float]] = field(default_factory=dict)
     replays: int = 0
     zeros: list[str] = field(default_factory=list)
+    given_zeros: list[str] = field(default_factory=list)
     failure: Failure | None = None
     unjudged: dict[str, int] = field(default_factory=dict)
     steps: int = 0
@@ -113,7 +114,9 @@ class Tally:
             if held is None or _severity(d) > _severity(held.difference):
                 self.worst[d.name] = Worst(d, record.step)
         if judgement.replays:
-            self.zeros = [n for n in judgement.zeros if not self.replays or n in self.zeros]
+            first, j = not self.replays, judgement
+            self.zeros = [n for n in j.zeros if first or n in self.zeros]
+            self.given_zeros = [n for n in j.given_zeros if first or n in self.given_zeros]
         self.replays += bool(judgement.replays)
         for side, replays in judgement.replays.items():
             uses = self.use.setdefault(side, {})
@@ -145,7 +148,7 @@ class Tally:
             planned=planned,
             interrupted=interrupted,
             made_with=made_with,
-            notes=(*notes, *powerless(self.zeros)),
+            notes=(*notes, *unused(self.given_zeros), *powerless(self.zeros)),
         )
 
     def _diagnose(self, scores: dict[str, float]) -> Diagnosis | None:

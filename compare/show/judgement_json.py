@@ -15,6 +15,8 @@ def to_json(j: Judgement, **more: Any) -> str:
         "passed": j.passed,
         **more,
         "wrong_sides": list(j.wrong_sides),
+        "given_zeros": list(j.given_zeros),
+        "zeros": list(j.zeros),
         "last_agreeing": j.last_agreeing,
         "consequences": list(j.consequences),
         "root": dataclasses.asdict(j.root) if j.root else None,

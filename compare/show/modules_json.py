@@ -56,6 +56,8 @@ def _model(report: ModelReport) -> dict[str, Any]:
             "graph_breaks": report.record.graph_breaks,
             "eager_instead": report.record.eager_instead,
         },
+        "unshown": list(report.unshown),
+        "not_run": list(report.not_run),
         "notes": report.record.notes,
     }
 
@@ -67,6 +69,7 @@ def _modules(report: ModulesReport) -> dict[str, Any]:
         "outcome": report.outcome,
         "called": list(report.called),
         "precision": report.precision,
+        "compared": list(report.compared),
         "results": [
             {
                 "name": e.end.name,
@@ -96,6 +99,8 @@ def _modules(report: ModulesReport) -> dict[str, Any]:
         "causes": list(report.causes),
         "explanations": list(report.explanations),
         "models": [_model(m) for m in report.models],
+        "unshown": list(report.unshown),
+        "not_run": list(report.not_run),
         "notes": list(report.notes),
     }
 

@@ -24,6 +24,7 @@ from torch_parity.compare.judge.verdict import (
     no_bound,
     powerless,
     sentences,
+    unused,
 )
 from torch_parity.compare.runs.folder import resume_command
 from torch_parity.compare.runs.summary import Summary, by_kind, worst_of
@@ -226,7 +227,7 @@ def show_judgement(
 def show_judgement_verdict(console: Console, j: Judgement, called: Names = CALLED) -> None:
     """What a PASS does not cover, and the verdict."""
     if j.passed:
-        _note(console, powerless(j.zeros))
+        _note(console, (*unused(j.given_zeros), *powerless(j.zeros)))
         console.print(f"[bold green]PASS[/] {len(j.differences)} tensors match", highlight=False)
         return
     colour = "red" if j.outcome == "FAIL" else "yellow"

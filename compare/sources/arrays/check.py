@@ -105,7 +105,7 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
     )
     notes = (*_notes(side.made, trace), *_left_out(len(ours), wrong))
     return Report(
-        judgement, CALLED, conventions, notes, unshown=unshown(side) if judgement.passed else ()
+        judgement, CALLED, conventions, notes, hidden=unshown(side) if judgement.passed else ()
     )
 
 
