@@ -1,0 +1,98 @@
+"""Tables on a terminal: names, verdicts and the legend stay whole at every width."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from tests.command import parity
+from torch_parity.compare.judge.differences import Difference
+from torch_parity.compare.show.fitted import Column, broken, fitted
+from torch_parity.compare.show.step_table import SMALLEST_FAULT, zero_in_theory
+
+SMALL = ("--data", "moons", "--samples", "40", "--hidden", "4", "--steps", "2")
+GPT = ("--model", "gpt", "--samples", "12", "--length", "9", "--hidden", "8,2", "--steps", "2")
+
+
+@pytest.fixture(scope="module", params=[("--data", "moons", "--hidden", "4"), GPT[:-2]], ids=str)
+def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("traces")
+    made = [str(folder / f"{name}.safetensors") for name in ("mine", "torch")]
+    for side, file in zip(("manual", "torch"), made, strict=True):
+        assert parity("record", *request.param, "--side", side, "--out", file).status == 0
+    return made
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_diff(files: list[str], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = parity("diff", *files).out.splitlines()
+    assert max(map(len, lines)) <= width
+    table = lines[: next(n for n, line in enumerate(lines) if line.startswith("of bound: the"))]
+    head = next(n for n, line in enumerate(table) if "───" in line)
+    assert "verdict" in table[head - 1]
+    values = [line.split() for line in table[head + 1 :] if "e" in line and "%" in line]
+    assert len(values) > 20
+    assert all(cells[-1] == "match" for cells in values)
+    monkeypatch.setenv("COLUMNS", "200")
+    words = {w for line in parity("diff", *files).out.splitlines()[4:] for w in line.split()[:1]}
+    if width >= 80:
+        assert {cells[0] for cells in values} <= words
+    else:
+        parts = {part for word in words for part in (*word.split("."), word)}
+        assert {cells[0].rstrip(".").split(".")[-1] for cells in values} <= parts
+
+
+def test_the_legend_explains_the_columns_that_are_shown() -> None:
+    for width, explained in ((30, False), (200, True)):
+        columns = [
+            Column("name", name=True),
+            Column("fault", left_out=1, legend=SMALLEST_FAULT),
+            Column("verdict"),
+        ]
+        row = [Text("blocks.0.attn.q.bias"), Text("1e-2"), Text("match")]
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(fitted(columns, [row], width))
+        out = console.export_text()
+        assert ("smallest" in out) == explained
+        assert "match" in out
+        assert max(map(len, out.splitlines())) <= width
+
+
+@pytest.mark.parametrize(
+    ("name", "room", "lines"),
+    [
+        ("momentum", 3, ["momentum"]),
+        ("binary_cross_entropy", 14, ["binary_cross_", "entropy"]),
+        ("blocks.0.attn.q.weight.grad", 16, ["blocks.0.attn.q.", "weight.grad"]),
+        ("of bound:\nmanual", 12, ["of bound:", "manual"]),
+    ],
+)
+def test_names_break_between_words(name: str, room: int, lines: list[str]) -> None:
+    assert broken(Text(name), room).plain.split("\n") == lines
+
+
+def test_a_large_difference_that_matches_is_explained() -> None:
+    small = Difference("W", "match", 1e-9, 1e-12, 1e-12)
+    noise = Difference("k.bias.grad", "rounding", 0.0, 1e-17, 1.5)
+    wrong = Difference("q.bias.grad", "differs", 0.0, 1.0, 1.5)
+    assert zero_in_theory([("W", small), ("q", wrong)]) == ""
+    said = zero_in_theory([("W", small), ("k.bias.grad", noise), ("q.bias.grad", wrong)])
+    assert "k.bias.grad" in said
+    assert "q.bias.grad" not in said
+
+
+@pytest.mark.parametrize(
+    ("case", "explained"), [(GPT, True), (SMALL, False)], ids=["a key's bias", "no such tensor"]
+)
+def test_train_explains_it_where_it_exists(
+    case: tuple[str, ...], explained: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = parity("train", *case, "--runs", str(tmp_path), "--name", "a")
+    assert ended.status == 0
+    assert ("0 in theory" in " ".join(ended.out.split())) == explained
+    words = {line.split()[0] for line in ended.out.splitlines() if "match" in line.split()[-1:]}
+    assert ("blocks.0.attn.k.bias.grad" in words) == explained
