@@ -1,6 +1,7 @@
 """Tables on a terminal: names, verdicts and the legend stay whole at every width."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,13 @@ from rich.console import Console
 from rich.text import Text
 
 from tests.command import parity
+from torch_parity import Case
+from torch_parity.compare.data import load
 from torch_parity.compare.judge.differences import Difference
+from torch_parity.compare.models import describe, model_names
 from torch_parity.compare.show.fitted import Column, broken, fitted
 from torch_parity.compare.show.step_table import SMALLEST_FAULT, zero_in_theory
+from torch_parity.compare.sources import pair
 
 SMALL = ("--data", "moons", "--samples", "40", "--hidden", "4", "--steps", "2")
 GPT = ("--model", "gpt", "--samples", "12", "--length", "9", "--hidden", "8,2", "--steps", "2")
@@ -96,3 +101,23 @@ def test_train_explains_it_where_it_exists(
     assert ("0 in theory" in " ".join(ended.out.split())) == explained
     words = {line.split()[0] for line in ended.out.splitlines() if "match" in line.split()[-1:]}
     assert ("blocks.0.attn.k.bias.grad" in words) == explained
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_model_says_what_it_is(name: str) -> None:
+    """Every size, and the activation exactly where a case's has an effect."""
+    case = Case(model=name, activation="tanh", samples=20)
+    net = pair.build(case, load(case)).manual.net
+    said = describe(net)
+    numbers = set(map(int, re.findall(r"\d+", said)))
+    seen = net.sample_shape if hasattr(net, "sample_shape") else net.sizes[:1]
+    assert {*seen, *net.sizes[1:]} <= numbers
+    assert ("tanh" in said) == hasattr(net, "activation")
+    assert ("gelu" in said) == (name == "gpt")
+
+
+def test_a_model_without_words_of_its_own_is_its_sizes() -> None:
+    class Own:
+        sizes = (3, 5, 2)
+
+    assert describe(Own()) == "network 3-5-2"

@@ -22,6 +22,7 @@ from torch_parity.compare.judge.verdict import (
     powerless,
     sentences,
 )
+from torch_parity.compare.models import describe
 from torch_parity.compare.runs.folder import resume_command
 from torch_parity.compare.runs.summary import Summary, by_kind, worst_of
 from torch_parity.compare.runs.training import StepRecord
@@ -39,14 +40,13 @@ WIDE = 80  # columns of a terminal that has place for all that gradcheck measure
 
 def show_case(console: Console, case: Case, data: Data, pair: Pair) -> None:
     """What is about to run, in three lines."""
-    sizes = "-".join(str(n) for n in pair.manual.net.sizes)
     t = pair.targets
     scheduled = "" if case.schedule == "constant" else f" at first, by {case.schedule}"
     parts = "" if case.accumulate == 1 else f" in {case.accumulate} micro-batches"
     clipped = "" if case.clip_norm is None else f", gradients clipped to {case.clip_norm:g}"
     console.print(
         f"[bold]{escape(data.name)}[/]: {len(data.x_train)} train and {len(data.x_dev)} dev "
-        f"samples, network {sizes} ({case.activation}, {t.output} output), {case.dtype}\n"
+        f"samples, {escape(describe(pair.manual.net))}, {case.dtype}\n"
         f"loss {t.loss} ({case.reduction}), dropout p={case.p:g}, "
         f"L2 lambda={case.l2:g} by {case.l2_route}, L1 lambda={case.l1:g}, m={len(data.x_train)}\n"
         f"{case.optimizer} lr={case.lr:g}{scheduled}, {case.steps} steps of {case.batch} samples"
