@@ -20,6 +20,7 @@ class Report(Required):
     not mistakes, and are converted before judging. notes say what was not judged, and why.
     explanations are causes that follow from the sides' settings rather than from the arrays.
     unshown names known mistakes with which every tensor handed over would have been the same.
+    unknown says which tensors this step does not compute, and what they may have been meant to be.
     """
 
     judgement: Judgement
@@ -28,6 +29,7 @@ class Report(Required):
     notes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
     unshown: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Answer:
@@ -58,7 +60,8 @@ class Report(Required):
         """The verdict in words, a line each: what is wrong first, who, why, what to write."""
         if self.passed:
             return "\n".join([self.short, *powerless(self.judgement.zeros), *unseen(self.unshown)])
-        return "\n".join([self.outcome, *sentences(self.judgement, self.names), *self._causes])
+        found = sentences(self.judgement, self.names)
+        return "\n".join([self.outcome, *found, *self._causes, *self.unknown])
 
     @property
     def _causes(self) -> list[str]:
@@ -69,7 +72,7 @@ class Report(Required):
         for line in self.conventions:
             console.print(f"[bold cyan]CONVENTION[/] {escape(line)}", highlight=False)
         show_judgement(console, self.judgement, called=self.names)
-        for line in (*self._causes, *unseen(self.unshown), *self.notes):
+        for line in (*self._causes, *self.unknown, *unseen(self.unshown), *self.notes):
             console.print(escape(line), highlight=False, soft_wrap=True)
 
     def __str__(self) -> str:
