@@ -4,6 +4,7 @@ settings that print how to repeat a failure."""
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,21 @@ settings.register_profile(
     "parity", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("parity")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the cases of a test marked every(k) each k-th is quick, and the others are slow; which one
+    is it moves on from k to k, so that all values of all parameters take turns."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("every")
+        if mark is None:
+            continue
+        test, k = item.nodeid.partition("[")[0], mark.args[0]
+        number, seen[test] = seen[test], seen[test] + 1
+        if (number + number // k) % k:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -53,6 +53,7 @@ def planted(cause: Cause, way: int, step: Both, side: Side, seed: int) -> Judgem
         return None  # it does not run with these shapes
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("side", "dtype", "thorough"), THOROUGH)
 @pytest.mark.parametrize("cause", CAUSES)
 def test_it_is_named_wherever_it_shows(
@@ -80,6 +81,7 @@ def test_it_is_named_wherever_it_shows(
     assert ways == {*range(len(cause.ways))}, f"of {cause.name} show only the forms {ways}"
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("thorough", [False, pytest.param(True, marks=slow)])
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

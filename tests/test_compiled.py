@@ -98,6 +98,7 @@ def test_an_update_of_a_compiled_model(backend: str) -> None:
     assert against(a, b, optimizers=optimizers).outcome == "PASS"
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_a_compiled_part_of_a_model(backend: str) -> None:
     report = against(Around(net()), Around(compiled(net(), backend)))

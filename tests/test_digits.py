@@ -1,6 +1,7 @@
 """The promise of the README on real data: 500 steps on the digits, dropout and L2 on."""
 
 import numpy as np
+import pytest
 
 from torch_parity.compare import data
 from torch_parity.compare.case import Case
@@ -8,6 +9,7 @@ from torch_parity.compare.runs import training
 from torch_parity.compare.sources import pair
 
 
+@pytest.mark.slow
 def test_500_float64_steps_stay_within_1e_12() -> None:
     """Every z, a, h, dz, dW, db, W, b (and all else that is recorded), relative to the tensor's
     largest entry, each step from the same state."""

@@ -207,6 +207,7 @@ def test_run_folders(
     assert ended[2] > 5, ended
 
 
+@pytest.mark.slow
 def test_a_damaged_log_of_each_kind_is_shown_or_refused(
     runs: tuple[Path, Path], tmp_path: Path
 ) -> None:

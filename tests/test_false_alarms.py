@@ -24,6 +24,7 @@ def test_a_saturated_output_whose_gradient_is_0_is_judged() -> None:
     assert examine(14500018, faults=False, of=Range(more=False)).alarms["ours"] == []
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_random_pairs_in_half_precision_raise_no_alarm(dtype: str) -> None:
     of = Range((dtype,), 64)

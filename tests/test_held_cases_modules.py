@@ -304,3 +304,76 @@ def test_a_list_that_holds_a_tensor_twice_is_not_judged() -> None:
     report = check_model(Twice(), torch.randn(2, 3))
     assert report.outcome == "UNJUDGED"
     assert {v.call.operation for v in report.unjudged} == {"_foreach_add"}
+
+
+class Scaled(nn.Module):
+    """RMS norm between two layers; casts says whether it is computed in float32, by name."""
+
+    def __init__(self, casts: bool, eps: float) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 4)
+        self.casts, self.eps = casts, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        h = x.to(torch.float32) if self.casts else x
+        h = h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.last(h.to(x.dtype))
+
+
+@pytest.mark.parametrize("casts", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("eps", [1e-6, 1e-7])
+def test_a_cast_that_changes_nothing_hides_nothing(casts: tuple[bool, bool], eps: float) -> None:
+    """In float32 a cast to float32 does nothing; compared in float64, it must not round there."""
+    torch.manual_seed(0)
+    a, b = Scaled(casts[0], 1e-6), Scaled(casts[1], eps)
+    b.load_state_dict(a.state_dict())
+    x, y = torch.randn(8, 16), torch.arange(8) % 4
+    report = check_modules(a, b, x, loss=nn.CrossEntropyLoss(), target=y)
+    assert report.outcome == ("PASS" if eps == 1e-6 else "FAIL")
+    assert report.causes == (() if eps == 1e-6 else ("norm_eps_value",))
+
+
+class Rotated(nn.Module):
+    """Makes a float32 tensor of its own, which can be multiplied with float32 only."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.layer, self.factor = nn.Linear(3, 3), factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        turn = torch.full((3, 3), 0.25, dtype=torch.float32)
+        return (self.layer(x).float() @ turn).to(x.dtype) * self.factor
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1.0, "PASS"), (1.001, "FAIL")])
+def test_a_float32_tensor_of_a_models_own(factor: float, outcome: str) -> None:
+    torch.manual_seed(0)
+    a, b = Rotated(1.0), Rotated(factor)
+    b.load_state_dict(a.state_dict())
+    report = check_modules(a, b, torch.randn(5, 3), loss=lambda out: out.square().mean())
+    assert (report.outcome, report.precision) == (outcome, "float64")
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "differs"),
+    [
+        ({"momentum": 0.9}, {"momentum": 0.8}, True),
+        ({"momentum": 0.9}, {"momentum": 0.9, "dampening": 0.5}, True),
+        ({}, {"dampening": 0.5}, False),
+        ({"momentum": 0.9, "foreach": True}, {"momentum": 0.9}, False),
+    ],
+)
+def test_settings_that_the_first_step_does_not_show(
+    of_a: dict[str, Any], of_b: dict[str, Any], differs: bool
+) -> None:
+    torch.manual_seed(0)
+    a = nn.Linear(5, 3)
+    b = copy.deepcopy(a)
+    optimizers = tuple(
+        torch.optim.SGD(m.parameters(), lr=0.1, **options) for m, options in ((a, of_a), (b, of_b))
+    )
+    x, y = torch.randn(6, 5), torch.randn(6, 3)
+    report = check_modules(a, b, x, loss=nn.MSELoss(), target=y, optimizers=optimizers)  # type: ignore[arg-type]
+    assert report.outcome == ("FAIL" if differs else "PASS")
+    assert len(report.differing) == differs

@@ -35,6 +35,7 @@ def last_record(**options: Any) -> StepRecord:
     return record
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("side", ["manual", "torch"])

@@ -95,6 +95,7 @@ def check(op: Operation, options: dict[str, Any], seed: int, dtype: str, scale: 
             assert over <= 0, f"{where}: over its bound by {over:.3g}"
 
 
+@pytest.mark.every(2)
 @every_row
 @both_dtypes
 @given(seed=seeds, exponent=st.integers(-3, 3))

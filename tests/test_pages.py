@@ -38,12 +38,18 @@ def check(page: str) -> int:
     return compared
 
 
+LONG = {
+    f"docs/{name}.md"
+    for name in (
+        "distributed", "your-own-code", "how-to/ci", "how-to/dashboard", "how-to/grids",
+        "how-to/pytest", "lessons/transformer",
+    )
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(path, marks=pytest.mark.slow) if path == "docs/distributed.md" else path
-        for path in WITH_CODE
-    ],
+    [pytest.param(path, marks=pytest.mark.slow) if path in LONG else path for path in WITH_CODE],
 )
 def test_every_block_runs_and_prints_what_the_page_says(path: str) -> None:
     check((ROOT / path).read_text("utf-8"))

@@ -45,6 +45,7 @@ def traces(case: Case, start: State | None = None) -> Iterator[tuple[int, bytes,
         seen.clear()
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("optimizer", "dtype"), CASES)
 def test_the_same_steps_from_a_state_on(optimizer: str, dtype: str) -> None:
     case = case_of(optimizer, dtype)

@@ -30,6 +30,7 @@ from torch_parity.compare.aten.recording import (
 )
 from torch_parity.compare.aten.replay import replay
 from torch_parity.compare.aten.reports import ModelReport, ModulesReport
+from torch_parity.compare.aten.settings import settings_differ
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError
@@ -169,8 +170,11 @@ def _modules_report(
         if here.doubt > there.doubt:
             there, pair = here, own
             precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
+    settings = settings_of(a), settings_of(b)
+    if not there.doubt:  # else the step itself shows what differs
+        differing += tuple(settings_differ(*settings, pairs, called))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
-    back, causes = why(there, pair, names, ignore, called, (settings_of(a), settings_of(b)), bits)
+    back, causes = why(there, pair, names, ignore, called, settings, bits)
     return ModulesReport(
         there.alignment,
         there.parting,

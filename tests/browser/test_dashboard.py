@@ -67,8 +67,9 @@ def page(address: str, name: str, query: str = "smoothing=0") -> str:
     return f"{address.partition('?')[0]}?{query}#{name}"
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(
-    ("run", "tag"), [("digits", "loss/train"), ("digits", "accuracy/dev"), ("two", "loss/dev")]
+    ("run", "tag"), [("two", "loss/dev"), ("digits", "loss/train"), ("digits", "accuracy/dev")]
 )
 def test_both_curves_in_the_time_series(
     browser: Browser, boards: dict[str, str], root: Path, run: str, tag: str
