@@ -12,9 +12,12 @@ from tests.command import parity
 from torch_parity import Case
 from torch_parity.compare.data import load
 from torch_parity.compare.judge.differences import Difference
+from torch_parity.compare.judge.judge import Judgement
+from torch_parity.compare.judge.replayed import Replayed
+from torch_parity.compare.judge.verdict import Names
 from torch_parity.compare.models import describe, model_names
 from torch_parity.compare.show.fitted import Column, broken, fitted
-from torch_parity.compare.show.step_table import SMALLEST_FAULT, zero_in_theory
+from torch_parity.compare.show.step_table import SMALLEST_FAULT, step_table, zero_in_theory
 from torch_parity.compare.sources import pair
 
 SMALL = ("--data", "moons", "--samples", "40", "--hidden", "4", "--steps", "2")
@@ -48,6 +51,27 @@ def test_diff(files: list[str], width: int, monkeypatch: pytest.MonkeyPatch) -> 
     else:
         parts = {part for word in words for part in (*word.split("."), word)}
         assert {cells[0].rstrip(".").split(".")[-1] for cells in values} <= parts
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_long_names_of_sides_and_a_wrong_one(width: int) -> None:
+    """The side's name stands in a header and in the verdict; neither cuts another verdict."""
+    side = "my_very_long_export_from_elsewhere"
+    wrong = Replayed("dW2", "penalty", "wrong", 1e10)
+    right = Replayed("dW2", "penalty", "right", 0.1)
+    judged = Judgement(
+        tuple(Difference(n, v, 0.0, 0.0, 0.5) for n, v in (("z1", "match"), ("dW2", "differs"))),
+        {"manual": (right,), "torch": (wrong,)},
+    )
+    console = Console(width=width, record=True, file=io.StringIO())
+    called: Names = {"manual": "mine", "torch": side}
+    console.print(step_table(judged, False, called, width))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    assert [line.split()[-1] for line in lines if line.split()[:1] == ["z1"]] == ["match"]
+    shown = " ".join(lines).split()
+    assert {"my_very_", "elsewhere"} <= set(shown)
+    assert "wrong" in shown
 
 
 def test_the_legend_explains_the_columns_that_are_shown() -> None:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-SHORTEST = 16  # characters of a name that stay in one line on any terminal
+SHORTEST = 12  # characters of a name that stay in one line on any terminal
 GAP = 2  # between two columns, and for both edges together
 
 

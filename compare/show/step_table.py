@@ -30,10 +30,10 @@ def step_table(j: Judgement, wrong_only: bool, called: Names, width: int) -> Tab
         Column("\ntensor", name=True),
         Column("\nmade by", left_out=2, breaks=14, name=True),
         Column("\ndifference"),
-        Column(f"of bound:\n{called['manual']}", breaks=12, legend=OF_BOUND),
-        Column(f"\n{called['torch']}", breaks=12),
+        Column(f"of bound:\n{called['manual']}", breaks=10, legend=OF_BOUND),
+        Column(f"\n{called['torch']}", breaks=10),
         Column("smallest\nfault", left_out=1, legend=SMALLEST_FAULT),
-        Column("\nverdict"),
+        Column("\nverdict", breaks=11),
     )
     chosen = _worth_a_row(j.differences)
     note = zero_in_theory((d.name, d) for d in chosen)
