@@ -70,6 +70,15 @@ def usual_choices(name: str) -> Mapping[str, Any]:
     return usual
 
 
+def describe(model: Any) -> str:
+    """What a model is, for a reader: its own `description`, or its sizes, and its activation if it
+    takes one."""
+    if own := getattr(model, "description", ""):
+        return str(own)
+    activation = getattr(model, "activation", "")
+    return f"network {'-'.join(map(str, model.sizes))}" + (f" ({activation})" if activation else "")
+
+
 def _by_hand(name: str) -> type:
     """The class that is by hand, in the file of this name in manual/models/."""
     module = import_module(f"torch_parity.manual.models.{name}")

@@ -1,5 +1,4 @@
-"""Attention: every position takes a mean of the values, weighted by how well its
-key fits the query.
+"""Attention: each query takes a mean of the values, weighted by how well their keys fit it.
 
   q = x @ Wq.T + bq,  k = x @ Wk.T + bk,  v = x @ Wv.T + bv
   s = q @ k.T / sqrt(d)          t positions: x (t, n), q, k, v (t, d), s (t, t)

@@ -79,6 +79,10 @@ class TestAtEveryWidth:
             assert names <= first, command
 
 
+def test_each_lesson_is_listed_with_a_whole_sentence() -> None:
+    assert [line for _, line, _ in contents() if not line.endswith(".")] == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 class TestEachHelp:
     def test_own_options_come_first_then_groups_then_examples(self, name: str) -> None:

@@ -178,7 +178,12 @@ def test_no_entries_and_unknown_names_never_pass(start: Given) -> None:
     assert not check({"z1": np.zeros((0, 6))}, start).passed
     report = check({"z1": t["z1"], "dw1": t["dW1"]}, start)
     assert not report.passed
-    assert any("did you mean 'dW1'" in note for note in report.notes)
+    assert ["did you mean 'dW1'" in line for line in report.unknown] == [True]
+    assert report.unknown[0] in report.verdict
+    assert report.unknown[0] in str(report)
+    wrong = check({"z1": t["z1"], "dw1": t["dW1"], "dW2": 2 * t["dW2"]}, start)
+    assert wrong.judgement.root is not None
+    assert wrong.unknown[0] in wrong.verdict, "beside another mistake, too"
     assert check({"z1": t["z1"], "dw1": t["dW1"]}, start, ignore=["dw*"]).passed
     with pytest.raises(InputError, match=r"dw\*"):
         check({"z1": t["z1"]}, start, ignore=["dw*"])

@@ -465,7 +465,9 @@ def test_the_docs_list_every_operation_with_what_it_takes() -> None:
         assert row in text, row
 
 
-def test_a_file_without_nodes_is_judged_by_those_of_the_other(pair: tuple[Path, Path]) -> None:
+def test_a_file_without_nodes_is_judged_by_those_of_the_other(
+    pair: tuple[Path, Path], golden: Golden
+) -> None:
     made = {n: np.asarray(a) for n, a in trace("torch").made.items()}
     save(pair[1], replace(trace("torch"), nodes=()), {})
     assert diff(*pair).passed
@@ -476,6 +478,11 @@ def test_a_file_without_nodes_is_judged_by_those_of_the_other(pair: tuple[Path, 
     assert report.judgement.root is not None
     assert (report.judgement.root.side, report.judgement.root.found.name) == ("torch", "z1")
     assert len(report.notes) == 1
+    pair[1].write_bytes(as_safetensors(named(trace("torch"))))  # and without metadata
+    report = diff(*pair)
+    assert report.passed
+    assert len(report.judgement.replays["torch"]) > 10
+    golden.section("trace-files", "\n".join(report.notes))
 
 
 def test_an_older_file_has_a_softmax_without_an_axis(tmp_path: Path) -> None:

@@ -100,9 +100,7 @@ def _judged(
         notes = ["Nothing was replayed, so only equal tensors match."] if empty else [_NO_NODES]
         return Judgement(compare_stored(*stored, called)), notes
     _refuse_too_large([e for s in stored for e in s.entries.values()], gigabytes)
-    notes = [
-        f"{name} names no operations; it was judged by those of the other." for name in without
-    ]
+    notes = [f"{name} was judged by the operations that the other file names." for name in without]
     in_memory = [Trace(dict(t.given), dict(t.made), t.nodes or a.nodes or b.nodes) for t in (a, b)]
     try:
         with np.errstate(all="ignore"):

@@ -27,6 +27,7 @@ class Report(Required):
     not mistakes, and are converted before judging. notes say what was not judged, and why.
     explanations are causes that follow from the sides' settings rather than from the arrays.
     hidden names known mistakes with which every tensor handed over would have been the same.
+    unknown says which tensors this step does not compute, and what they may have been meant to be.
     """
 
     judgement: Judgement
@@ -35,6 +36,7 @@ class Report(Required):
     notes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Answer:
@@ -74,7 +76,8 @@ class Report(Required):
             j = self.judgement
             zeros = (*unused(j.given_zeros), *powerless(j.zeros))
             return "\n".join([self.short, *zeros, *unseen(self.hidden)])
-        return "\n".join([self.outcome, *sentences(self.judgement, self.names), *self._causes])
+        found = sentences(self.judgement, self.names)
+        return "\n".join([self.outcome, *found, *self._causes, *self.unknown])
 
     @property
     def _causes(self) -> list[str]:
@@ -85,7 +88,7 @@ class Report(Required):
         for line in self.conventions:
             console.print(f"[bold cyan]CONVENTION[/] {escape(line)}", highlight=False)
         show_judgement(console, self.judgement, called=self.names)
-        for line in (*self._causes, *unseen(self.hidden), *self.notes):
+        for line in (*self._causes, *self.unknown, *unseen(self.hidden), *self.notes):
             console.print(escape(line), highlight=False, soft_wrap=True)
 
     def __str__(self) -> str:

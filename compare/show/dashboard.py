@@ -51,7 +51,11 @@ def write_report(folder: Path, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text, j = str(report), report.judgement
     (folder / "report.txt").write_text(text, "utf-8")
-    more = {"called": report.called, "conventions": report.conventions, "notes": report.notes}
+    more = {
+        "called": report.called,
+        "conventions": report.conventions,
+        "notes": (*report.unknown, *report.notes),
+    }
     (folder / "report.json").write_text(to_json(j, **more) + "\n", "utf-8")
     with SummaryWriter(str(folder)) as writer:
         writer.add_text("report", f"```\n{text}\n```")

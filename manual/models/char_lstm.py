@@ -52,6 +52,15 @@ class CharLSTM:
                 "hidden widths"
             )
 
+    @property
+    def description(self) -> str:
+        """What it is, for a reader."""
+        t, embedding, units, symbols = self.sizes
+        return (
+            f"LSTM of {units} units: sequences of {t} characters, {symbols} different ones, "
+            f"embedding of width {embedding}"
+        )
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """embedding.weight: (symbols, e), lstm.weight_ih_l0: (4n, e), ..., head.bias: (symbols,)"""
         _, e, n, symbols = self.sizes

@@ -65,6 +65,17 @@ class ConvNet:
             )
 
     @property
+    def description(self) -> str:
+        """What it is, for a reader."""
+        _, first, second, *widths, n_out = self.sizes
+        image = "x".join(map(str, self.sample_shape))
+        layers = f"layers of width {', '.join(map(str, widths))}, " if widths else ""
+        return (
+            f"convolutional network: images of {image}, {first} and {second} channels, "
+            f"{layers}{n_out} outputs ({self.activation}, {self.output} output)"
+        )
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """What each ordinary layer reads and returns: the numbers that the second pooling leaves,
         then the widths."""

@@ -68,6 +68,15 @@ class GPT:
             raise ValueError(f"GPT: {wrong[0]} heads do not divide the width {self.sizes[1]}")
 
     @property
+    def description(self) -> str:
+        """What it is, for a reader."""
+        t, c, *heads, v = self.sizes
+        return (
+            f"GPT: sequences of {t} characters, {v} different ones, width {c}, heads of each block "
+            f"{', '.join(map(str, heads))} (gelu)"
+        )
+
+    @property
     def blocks(self) -> dict[str, int]:
         """The number of heads of blocks.0, blocks.1..."""
         return {f"blocks.{i}": heads for i, heads in enumerate(self.sizes[2:-1])}

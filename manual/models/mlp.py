@@ -49,6 +49,12 @@ class MLP:
     names: ClassVar[Names] = COURSE
 
     @property
+    def description(self) -> str:
+        """What it is, for a reader."""
+        sizes = "-".join(map(str, self.sizes))
+        return f"network {sizes} ({self.activation}, {self.output} output)"
+
+    @property
     def depth(self) -> int:
         """The number of layers with weights."""
         return len(self.sizes) - 1

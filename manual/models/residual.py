@@ -59,6 +59,16 @@ class Residual:
             )
 
     @property
+    def description(self) -> str:
+        """What it is, for a reader."""
+        n_in, width, *inner, n_out = self.sizes
+        return (
+            f"residual network: {n_in} inputs, width {width}, blocks of inner width "
+            f"{', '.join(map(str, inner))}, {n_out} outputs ({self.activation}, {self.output} "
+            "output)"
+        )
+
+    @property
     def blocks(self) -> list[str]:
         """The blocks' names: blocks.0, blocks.1..."""
         return [f"blocks.{i}" for i in range(len(self.sizes) - 3)]

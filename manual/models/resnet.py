@@ -75,6 +75,16 @@ class ResNet:
             )
         require_image("ResNet", self.sample_shape, least=2)
 
+    @property
+    def description(self) -> str:
+        """What it is, for a reader."""
+        _, channels, *blocks, n_out = self.sizes
+        return (
+            f"residual network of convolutions: images of {'x'.join(map(str, self.sample_shape))}, "
+            f"{channels} channels, blocks of {', '.join(map(str, blocks))} channels, {n_out} "
+            f"outputs ({self.activation}, {self.output} output)"
+        )
+
     def _blocks(self) -> Iterator[tuple[str, int, int]]:
         """(name, channels that it reads, channels that it returns) of each block."""
         for i, (read, made) in enumerate(zip(self.sizes[1:-2], self.sizes[2:-1], strict=True)):

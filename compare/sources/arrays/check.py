@@ -105,7 +105,12 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
     )
     notes = (*_notes(side.made, trace), *_left_out(len(ours), wrong))
     return Report(
-        judgement, CALLED, conventions, notes, hidden=unshown(side) if judgement.passed else ()
+        judgement,
+        CALLED,
+        conventions,
+        notes,
+        hidden=unshown(side) if judgement.passed else (),
+        unknown=tuple(_unknown(side.made, trace)),
     )
 
 
@@ -208,6 +213,9 @@ def _notes(mine: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]) -> I
             f"Judged {len(trace) - len(absent)} of the step's {len(trace)} tensors. You did not "
             f"give these, so they were computed from the others: {shown}."
         )
+
+
+def _unknown(mine: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]) -> Iterator[str]:
     for name in mine:
         if name not in trace:
             yield f"No tensor of this step is called {name}: {suggest(name, trace)}"

@@ -102,8 +102,7 @@ def _load(path: Path) -> TraceFile:
     said = _said(path, metadata)
     if said is None:
         notes.append(
-            f"{path.name} has no metadata with the format {FORMAT!r}, so its tensors were only "
-            "compared by name"
+            f"{path.name} has no metadata with the format {FORMAT!r}, so it names no operations"
         )
         return TraceFile(Stored(given), Stored(made), notes=tuple(notes))
     made = _ordered(path, made, said.order)
