@@ -1,4 +1,4 @@
-"""Attention: each query takes a mean of the values, weighted by how well their keys fit it.
+"""Attention: a mean of the values, weighted by how well their keys fit the query.
 
   q = x @ Wq.T + bq,  k = x @ Wk.T + bk,  v = x @ Wv.T + bv
   s = q @ k.T / sqrt(d)          t positions: x (t, n), q, k, v (t, d), s (t, t)

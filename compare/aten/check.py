@@ -138,10 +138,12 @@ def check_steps(
     ignore: Sequence[str] = (),
     share_draws: bool = True,
     watch: Watch = unwatched,
+    more_follow: bool = False,
 ) -> ModulesReport:
-    """check_modules, of two steps that may have inputs and losses of their own."""
+    """check_modules, of two steps that may have inputs and losses of their own. Where more_follow,
+    these will show what an optimizer is set to."""
     with believed(a, b):
-        return _modules_report(a, b, names, ignore, share_draws, watch)
+        return _modules_report(a, b, names, ignore, share_draws, watch, more_follow)
 
 
 def _modules_report(
@@ -151,6 +153,7 @@ def _modules_report(
     ignore: Sequence[str],
     share_draws: bool,
     watch: Watch,
+    more_follow: bool,
 ) -> ModulesReport:
     called = a.called, b.called
     notes: list[str] = []
@@ -172,7 +175,7 @@ def _modules_report(
             there, pair = here, own
             precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
     settings = settings_of(a), settings_of(b)
-    if not there.doubt:  # else the step itself shows what differs
+    if not (there.doubt or more_follow):  # else the step itself shows what differs
         differing += tuple(settings_differ(*settings, pairs, called))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
     back, causes = why(there, pair, names, ignore, called, settings, bits)

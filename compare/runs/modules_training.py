@@ -127,7 +127,7 @@ class ModulesTraining:
         start = b.state if step == 1 else self._carrier.carried(a.state, b.state)
         a.begin(a.state)
         b.begin(start)
-        report = check_steps(*steps, self._names, self._ignore, self._share_draws)
+        report = check_steps(*steps, self._names, self._ignore, self._share_draws, more_follow=True)
         self._carrier.settle(report)
         return report
 
