@@ -40,7 +40,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    zh: Mapping[str, str] = field(default_factory=dict)
+    zh: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def chinese(self) -> "Table":
         """The table in Chinese: each text that zh or CHINESE has, whole or in parts."""

@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ def check(page: str) -> int:
             json.loads(block.text)
         elif block.language == "toml":
             tomllib.loads(block.text)
+        elif block.language == "ini":
+            ConfigParser().read_string(block.text)
         elif block.language == "yaml":
             yaml.safe_load(block.text)
         else:
