@@ -42,7 +42,7 @@ def folder() -> Path:
 
 
 def kept(name: str, compute: Callable[[], Any]) -> Any:
-    """What was computed under this name from these sources; now, if it was not."""
+    """What was computed under this name from these sources; it is computed now if it was not."""
     file = folder() / f"{name}.json"
     if not file.exists():
         made = file.with_suffix(f".{os.getpid()}")  # others may be reading

@@ -1,4 +1,4 @@
-"""Where each statement of the course's notes runs: docs/course.toml, as records."""
+"""The code for each statement of the course's notes: docs/course.toml, as records."""
 
 import tomllib
 from dataclasses import dataclass

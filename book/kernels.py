@@ -1,4 +1,4 @@
-"""Runs the cells of many notebooks in a few kernels: to start one with torch takes seconds."""
+"""Runs the cells of many notebooks in a few kernels: starting one with torch takes seconds."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 KERNELS = min(2, os.cpu_count() or 1)
 ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-FRESH = "%reset -f"  # no name is left of the notebook before
+FRESH = "%reset -f"  # deletes the names of the notebook before
 LONGEST = 600  # seconds that one cell may take
 
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -175,7 +175,7 @@ def lessons(here: Here, arguments: str) -> str:
 
 
 def course(here: Here, arguments: str) -> str:
-    """Every statement of the notes with what runs it, heading by heading."""
+    """Every statement of the notes with its code, lesson and tests, heading by heading."""
     columns = ("statement", "by hand", "in torch", "lesson", "test")
     head = "| | " + " | ".join(here.word(column) for column in columns) + " |"
     parts = []

@@ -71,8 +71,8 @@ def usual_choices(name: str) -> Mapping[str, Any]:
 
 
 def describe(model: Any) -> str:
-    """What a model is, for a reader: its own `description`, or its sizes, and its activation if it
-    takes one."""
+    """The model in words, for a reader: its own `description`, or its sizes, and its activation if
+    it takes one."""
     if own := getattr(model, "description", ""):
         return str(own)
     activation = getattr(model, "activation", "")

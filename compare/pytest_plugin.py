@@ -50,10 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse what the ini file says and cannot mean.
+    """Refuse settings of the ini file that have no meaning.
 
     Raises:
-        UsageError: parity_strict is no yes or no; the folder is written with quotes.
+        UsageError: parity_strict is neither yes nor no; the folder is written with quotes.
     """
     try:
         config.getini("parity_strict")

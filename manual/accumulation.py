@@ -1,8 +1,9 @@
 """One step on a batch cut into micro-batches: their gradients are added up, then one update.
 
 A micro-batch's loss is a mean over its own m_k rows, so it counts m_k / m in the loss of the whole
-batch: 1 / K where all K have the same size. A sum counts as it is. Then the gradients add up to
-that of the whole batch. The penalty is no sum over rows: it is added once, when they are complete.
+batch: 1 / K where all K have the same size. A loss that is a sum has no factor. Then the
+gradients add up to that of the whole batch. The penalty is not a sum over rows: it is added once,
+after the last micro-batch.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""One step with clipped gradients: if they are together too long, they are shortened first.
+"""One step with clipped gradients: if all of them together are too long, they are shortened first.
 
-What is clipped is what stands in .grad in torch. There a penalty in the loss is part of it; the
+The gradients that torch has in .grad are clipped. There a penalty in the loss is part of it; the
 optimizer's weight_decay is added later, after clipping.
 """
 

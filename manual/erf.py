@@ -1,8 +1,8 @@
 """The error function, erf(x) = 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x.
 
-NumPy has none, and SciPy's takes one number at a time, which was a third of a GPT's step. Close to
-tanh(2 / sqrt(pi) x), it is tanh(x P(x^2) / Q(x^2)) to the last digit, with polynomials P and Q that
-were fitted to the exact function. tanh flattens out, and so do the errors of P and Q with it.
+NumPy has none, and SciPy's takes one number at a time, which was a third of a GPT's step. It is
+close to tanh(2 / sqrt(pi) x). Here it is tanh(x P(x^2) / Q(x^2)), right to the last digit, with
+polynomials P and Q that were fitted to the exact function. tanh flattens out, and so do the errors of P and Q with it.
 """
 
 from collections.abc import Sequence

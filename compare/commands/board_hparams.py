@@ -25,7 +25,7 @@ class VaryingHParams(HParamsPlugin):  # type: ignore[misc]  # has no types
 
 class _FewColumns(Context):  # type: ignore[misc]
     def experiment_from_metadata(self, *args: Any, **options: Any) -> Experiment:
-        """TensorBoard's answer, less the options that are the same everywhere and most curves."""
+        """TensorBoard's answer, without most curves and the options that never differ."""
         whole: Experiment = super().experiment_from_metadata(*args, **options)
         vary = any(info.differs for info in whole.hparam_infos)
         return Experiment(

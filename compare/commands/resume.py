@@ -88,7 +88,7 @@ def _longer(case: Case, asked: Case) -> Case:
     if not can_be_longer(case):
         raise InputError(
             f"--steps: the learning rate of {case.schedule} falls until the last of {case.steps} "
-            "steps, so a longer training has other first steps: start a new run under another "
+            "steps, so a longer training has different first steps: start a new run under another "
             "--name"
         )
     return case.model_copy(update={"steps": asked.steps})

@@ -11,7 +11,7 @@ from torch_parity.manual.models.step import Model, buffers_of
 def require_unclipped(case: Case) -> None:
     """
     Raises:
-        InputError: the case clips its gradients, which then are no derivative of the cost.
+        InputError: the case clips its gradients, which are then not the derivative of the cost.
     """
     if case.clip_norm is not None:
         raise InputError(

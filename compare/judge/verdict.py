@@ -162,7 +162,7 @@ def free_running(drift: float, envelope: float) -> str:
     """How far the sides drift when each trains on its own, beside what rounding alone does."""
     if not (math.isfinite(drift) and math.isfinite(envelope)):
         return (
-            "Trained on their own, they did not stay finite to the end, so it is not known how far "
+            "At least one side diverged when trained on its own, so it is not known how far "
             "apart their parameters are."
         )
     return (

@@ -149,7 +149,7 @@ class StoredKind(Stored):
 
 
 class StoredResult(Stored):
-    """A result of a model, held to the other model's, as EndVerdict."""
+    """A result of a model, compared with the other model's, as EndVerdict."""
 
     name: str
     outcome: str

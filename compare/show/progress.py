@@ -25,7 +25,7 @@ number of steps is not known."""
 
 @contextmanager
 def progress(quiet: bool = False) -> Iterator[Tell]:
-    """Inside, what is told is shown; with quiet nothing is."""
+    """Shows the progress that is reported inside this block; with quiet it shows nothing."""
     console = Console(stderr=True)
     if quiet:
         yield lambda what, done, total, detail: None
@@ -51,8 +51,10 @@ def watched(quiet: bool = False) -> Iterator[Watch]:
 
 @contextmanager
 def in_notebook() -> Iterator[Tell]:
-    """Inside, what is told is shown below the notebook's cell; rich needs ipywidgets for it, which
-    most notebooks have. Elsewhere nothing is shown: a function called in a script prints nothing.
+    """Shows the progress that is reported inside this block, below the notebook's cell.
+
+    For this, rich needs ipywidgets, which most notebooks have. Elsewhere nothing is shown: a
+    function called in a script prints nothing.
     """
     console = Console()
     if console.is_jupyter and find_spec("ipywidgets"):

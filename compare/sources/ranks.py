@@ -143,7 +143,7 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
     if isinstance(net, KeepsStatistics):
         raise InputError(
             f"--model {case.model}: on many ranks, batch norm takes the mean and the variance of "
-            "each rank's own rows, so that the step is another one for each number of ranks"
+            "each rank's own rows, so the step depends on the number of ranks"
         )
     if case.model in models.ADDED:
         raise InputError(f"--model {case.model}: ranks train the models of this package only")

@@ -33,7 +33,7 @@ CONSTANTS = (np.zeros_like, np.ones_like, np.empty_like)
 
 
 class Followed(NDArrayOperatorsMixin):
-    """What stands in for an array while its function is followed; it holds the step that made it.
+    """Replaces an array while a function of it is followed; it holds the step that made it.
     A write into it is a step too."""
 
     def __init__(self, step: Step) -> None:
@@ -83,7 +83,7 @@ class Followed(NDArrayOperatorsMixin):
         return self._arranged(lambda a: a.transpose(*axes))
 
     def copy(self) -> "Followed":
-        """The same numbers; a write into the one is none into the other."""
+        """The same numbers; a write into one does not change the other."""
         return Followed(self.step)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> "Followed":
@@ -100,10 +100,10 @@ class Followed(NDArrayOperatorsMixin):
         return len(self.step.value)
 
     def __bool__(self) -> bool:
-        raise TypeError("it asks for the truth value of what it is given")
+        raise TypeError("it uses the truth value of its input")
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise TypeError("it makes a plain array of what it is given")
+        raise TypeError("it converts its input to a plain array")
 
     def __getitem__(self, index: Any) -> "Followed":
         return self._arranged(lambda a: a[index])
@@ -195,4 +195,4 @@ def _require_same(step: Step, right: np.ndarray) -> None:
     """A write that was not seen, through a view, shows here: another number comes out."""
     reach = DEVIATIONS * np.sqrt(step.variance) + SMALLEST
     if not np.all((step.value == right) | (np.abs(step.value - right) <= reach)):
-        raise ValueError("following its steps in NumPy gives other numbers than it gives")
+        raise ValueError("its steps in NumPy, followed one by one, give different numbers")

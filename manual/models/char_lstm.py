@@ -54,7 +54,7 @@ class CharLSTM:
 
     @property
     def description(self) -> str:
-        """What it is, for a reader."""
+        """The model in words, for the first line of a report."""
         t, embedding, units, symbols = self.sizes
         return (
             f"LSTM of {units} units: sequences of {t} characters, {symbols} different ones, "

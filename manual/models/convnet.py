@@ -66,7 +66,7 @@ class ConvNet:
 
     @property
     def description(self) -> str:
-        """What it is, for a reader."""
+        """The model in words, for the first line of a report."""
         _, first, second, *widths, n_out = self.sizes
         image = "x".join(map(str, self.sample_shape))
         layers = f"layers of width {', '.join(map(str, widths))}, " if widths else ""

@@ -69,7 +69,7 @@ class GPT:
 
     @property
     def description(self) -> str:
-        """What it is, for a reader."""
+        """The model in words, for the first line of a report."""
         t, c, *heads, v = self.sizes
         return (
             f"GPT: sequences of {t} characters, {v} different ones, width {c}, heads of each block "

@@ -50,7 +50,7 @@ class MLP:
 
     @property
     def description(self) -> str:
-        """What it is, for a reader."""
+        """The model in words, for the first line of a report."""
         sizes = "-".join(map(str, self.sizes))
         return f"network {sizes} ({self.activation}, {self.output} output)"
 

@@ -60,7 +60,7 @@ class Residual:
 
     @property
     def description(self) -> str:
-        """What it is, for a reader."""
+        """The model in words, for the first line of a report."""
         n_in, width, *inner, n_out = self.sizes
         return (
             f"residual network: {n_in} inputs, width {width}, blocks of inner width "

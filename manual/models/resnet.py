@@ -77,7 +77,7 @@ class ResNet:
 
     @property
     def description(self) -> str:
-        """What it is, for a reader."""
+        """The model in words, for the first line of a report."""
         _, channels, *blocks, n_out = self.sizes
         return (
             f"residual network of convolutions: images of {'x'.join(map(str, self.sample_shape))}, "

@@ -90,7 +90,7 @@ def given(
     momentum and Adam's t, or 1 if you give params.
 
     Raises:
-        InputError: case is no Case, or arrays do not fit it or one another.
+        InputError: case is not a Case, or arrays do not fit it or one another.
     """
     if not isinstance(case, Case):
         raise InputError(f"case is {shown(case)}; expected a Case, as  Case(data='moons')")
