@@ -3,8 +3,8 @@
 Every optimizer of torch imports it, which takes a second, only to mark two of its own functions as
 never to be compiled. A stand-in keeps a list of these functions. At the first use of anything else
 the compiler itself is imported, replaces the stand-in and marks the functions of the list. A user's
-own code runs without the stand-in. This is a private interface of torch, as those in
-torch_private.py; it stands in a file of its own because it must run before torch is imported.
+own code runs without the stand-in. This uses a private interface of torch, as
+torch_private.py does; it is in a file of its own because it must run before torch is imported.
 """
 
 import sys
@@ -19,7 +19,7 @@ CALLER = "torch._compile"  # for functions of torch, whose counterpart it keeps 
 
 
 class LateCompiler(ModuleType):
-    """Has what torch's optimizers call in every step; anything else brings the compiler in."""
+    """Has what torch's optimizers call in every step. Anything else imports the compiler."""
 
     def __init__(self) -> None:
         super().__init__(COMPILER)
@@ -35,7 +35,7 @@ class LateCompiler(ModuleType):
         return fn
 
     def graph_break(self, *args: Any, **options: Any) -> None:
-        """Nothing, as long as there is no graph."""
+        """Does nothing while nothing is compiled."""
         if self._replaced():
             self._compiler().graph_break(*args, **options)
 

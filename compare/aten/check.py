@@ -140,8 +140,8 @@ def check_steps(
     watch: Watch = unwatched,
     more_follow: bool = False,
 ) -> ModulesReport:
-    """check_modules, of two steps that may have inputs and losses of their own. Where more_follow,
-    these will show what an optimizer is set to."""
+    """check_modules, of two steps that may have inputs and losses of their own. more_follow says
+    that later steps are judged too, and these show how the settings of the optimizers differ."""
     with believed(a, b):
         return _modules_report(a, b, names, ignore, share_draws, watch, more_follow)
 

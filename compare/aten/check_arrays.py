@@ -89,8 +89,8 @@ def _require_one_each(mine: Mapping[str, Any], theirs: Mapping[str, str]) -> Non
     for name, of in theirs.items():
         if name != of and name in mine and of in mine:
             raise InputError(
-                f"check_module: mine holds {name!r} and {of!r}, which names= says are one "
-                "tensor; leave one out"
+                f"check_module: mine holds {name!r} and {of!r}, but names= gives both to "
+                "one tensor; leave one out"
             )
 
 

@@ -1,5 +1,5 @@
-"""Settings of two optimizers that differ, although the step does not show it: a momentum, from the
-second step on."""
+"""Settings in which two optimizers differ, although this step does not show it. A momentum, for
+example, has an effect from the second step on."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 def settings_differ(
     a: Settings, b: Settings, pairs: Mapping[str, Pairing], called: tuple[str, str]
 ) -> Iterator[str]:
-    """In words: what the optimizers of both, of one class, are set to differently for weights that
+    """A sentence for each setting in which two optimizers of one class differ, for weights that
     belong together. a and b are the settings of each parameter."""
     found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for name, here in b.items():

@@ -106,8 +106,8 @@ def _refuse_foreign(host: str) -> None:
 
 
 def _dashboards(address: str, logs: int) -> set[str]:
-    """The dashboards that have something to show, once all logs have been read: as many as that
-    are listed with what they hold, and two answers agree.
+    """The dashboards that have something to show, once TensorBoard has read all logs. This is so
+    when it lists as many logs as there are, and its last two answers are equal.
 
     TensorBoard answers at once but reads the runs in the background; a page opened before it has
     finished says that there is no data.

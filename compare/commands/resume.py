@@ -26,8 +26,8 @@ def resume_run(name: str, root: Path, asked: Case, gradcheck: int | None, output
     """Resume the run root/name -> the exit status, as for train_case (train.py). Of a finished run
     it is that of its verdict.
 
-    asked holds the options of the command line, which may only repeat those the run began with,
-    except that more steps make it longer.
+    asked holds the options of the command line. They must be those that the run began with;
+    only the number of steps may be larger.
 
     Raises:
         InputError: there is no such run, it is being trained, the options differ, or every

@@ -74,7 +74,7 @@ def write_case(lock: RunLock, case: Case) -> None:
 @dataclass
 class TrainingRun:
     """A run in progress, new or resumed; start, seconds, notes and logs come from the process that
-    was stopped. lengthened: it had fewer steps to take then."""
+    was stopped. lengthened says that more steps are planned now than when it was stopped."""
 
     case: Case
     data: Data

@@ -50,7 +50,7 @@ class CheckedGradient:
 
     @property
     def outcome(self) -> Answer:
-        """PASS, FAIL, or UNJUDGED where a difference may be rounding as well as a mistake."""
+        """PASS, FAIL, or UNJUDGED where a difference may be rounding or a mistake."""
         return "FAIL" if self.wrong else "UNJUDGED" if self.unjudged else "PASS"
 
     @property

@@ -1,5 +1,5 @@
-"""A user's forward and backward: their numbers, the exact derivative, and what of a difference
-between the two is rounding."""
+"""A user's forward and backward: their numbers, the exact derivative, and how much of the
+difference between gradient and derivative is rounding."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class Pair:
         return np.asarray(out if self.upstream is None else (self.upstream * out).sum())
 
     def rounding(self, inputs: Arrays) -> float:
-        """How far rounding may move the cost: of its sum, and of forward where that can be
-        followed."""
+        """How far rounding may move the cost: the rounding of its sum, and that of forward where
+        forward can be followed."""
         upstream = np.asarray(1.0 if self.upstream is None else self.upstream)
         of_sum = ROUNDOFF * np.abs(upstream * self.made(inputs)).sum()
         run = self._followed(inputs)
@@ -72,8 +72,8 @@ class Pair:
     def explain(
         self, inputs: Arrays, off: Arrays, over: Arrays
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Which inputs have a wrong gradient, and which have one that cannot be judged; off is by
-        how much the gradients differ from the derivative, over where that is too much.
+        """Which inputs have a wrong gradient, and which have one that cannot be judged; off says
+        how far the gradients are from the derivative, over says in which entries this is too far.
 
         A difference is rounding if it is within the bound that follows from every step of forward,
         and if it falls in long double as rounding does. Where only one of the two holds, it is not

@@ -1,4 +1,4 @@
-"""Which given tensors are 0 in every entry, so that nothing shows how a step uses them.
+"""Finds the given tensors that are 0 in every entry, so that nothing shows how a step uses them.
 
 A bias of zeros may be forgotten, or subtracted, and every tensor is the same.
 """

@@ -79,8 +79,9 @@ class Bands:
         return found
 
     def _width(self, tag: str, now: float) -> float:
-        """Above a loss a share of the first one, in the log's precision so that a resumed run has
-        it, or nothing if that is infinite; below a score."""
+        """How far the band's edge is from the curve. Above a loss it is a share of the first loss,
+        in the precision of the log, so that a resumed run has the same; it is 0 if the first loss
+        is infinite. Below a score it is negative."""
         if not tag.startswith("loss"):
             return -SHARE
         with np.errstate(over="ignore"):

@@ -15,9 +15,9 @@ GAP = 2  # between two columns, and for both edges together
 
 @dataclass(frozen=True)
 class Column:
-    """left_out: 1 for the column that a narrow terminal loses first, then 2...; 0 for one that it
-    keeps. breaks: entries may be broken, between the words of a name, at this width. legend
-    explains the column below the table."""
+    """left_out is 1 for the column that a narrow terminal leaves out first, then 2...; it is 0 for
+    a column that is always shown. breaks is the width at which entries may be broken, between the
+    words of a name. legend explains the column below the table."""
 
     header: str
     left_out: int = 0

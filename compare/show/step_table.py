@@ -25,7 +25,7 @@ MOST_ROWS = 500  # of a table: a terminal shows some thousand rows a second
 
 def step_table(j: Judgement, wrong_only: bool, called: Names, width: int) -> Table:
     """Every tensor of a step, its difference and both replays, for a terminal of this width. A
-    narrow one shows no smallest faults, and then no operations, so that the names have a place."""
+    narrow one leaves out the smallest faults, and then the operations, to have room for names."""
     columns = (
         Column("\ntensor", name=True),
         Column("\nmade by", left_out=2, breaks=14, name=True),
@@ -41,7 +41,7 @@ def step_table(j: Judgement, wrong_only: bool, called: Names, width: int) -> Tab
 
 
 def zero_in_theory(differences: Iterable[tuple[str, Difference]]) -> str:
-    """Why tensors match whose difference is of their own size, for a legend: empty if none is."""
+    """Why tensors match although their difference is as large as they are; empty if none does."""
     names = [name for name, d in differences if d.passed and d.relative > LARGE]
     if not names:
         return ""

@@ -1,5 +1,5 @@
-"""The steps that a forward in NumPy is made of: each with the rounding of what it makes, and the
-way back from the gradient of what it makes to those of what it reads.
+"""The steps that a forward in NumPy is made of. Each has the rounding of its result, and computes
+the gradients of its inputs from the gradient of its result.
 
 The slopes of functions come from a complex step (tangents.py); those of sums, of products and of
 numbers that only change places come from calculus.
@@ -27,9 +27,9 @@ ANALYTIC = ("erf", "expm1", "log", "log1p", "reciprocal", "sin", "cos", "sqrt", 
 
 @dataclass(eq=False)
 class Step:
-    """What a step made, with the variance of its rounding, and what it read that is to be derived,
-    each with the way back. Steps are numbered as they run. arrived is the gradient of what it made,
-    as far as it is known."""
+    """The result of a step, with the variance of its rounding. reads holds the inputs to derive by,
+    each with the function that computes its gradient. Steps are numbered in the order in which they
+    run. arrived is the gradient of the result, as far as it is known."""
 
     value: np.ndarray
     variance: np.ndarray
@@ -49,7 +49,7 @@ class Step:
 
 
 def go_back(ends: Sequence[Step]) -> None:
-    """From what has arrived at these steps to what arrives at every step before them."""
+    """Carry the gradients of these steps back to every step before them."""
     behind, found = list(ends), {id(s): s for s in ends}
     while behind:
         for read, _ in behind.pop().reads:

@@ -46,40 +46,40 @@ class Followed(NDArrayOperatorsMixin):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As an array's."""
+        """The same as of an array."""
         return self.step.value.shape
 
     @property
     def ndim(self) -> int:
-        """As an array's."""
+        """The same as of an array."""
         return self.step.value.ndim
 
     @property
     def size(self) -> int:
-        """As an array's."""
+        """The same as of an array."""
         return self.step.value.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """As an array's."""
+        """The same as of an array."""
         return self.step.value.dtype
 
     @property
     def T(self) -> "Followed":
-        """As an array's."""
+        """The same as of an array."""
         return self._arranged(lambda a: a.T)
 
     @property
     def mT(self) -> "Followed":
-        """As an array's."""
+        """The same as of an array."""
         return self._arranged(lambda a: a.mT)
 
     def reshape(self, *shape: Any) -> "Followed":
-        """As an array's."""
+        """The same as of an array."""
         return self._arranged(lambda a: a.reshape(*shape))
 
     def transpose(self, *axes: Any) -> "Followed":
-        """As an array's."""
+        """The same as of an array."""
         return self._arranged(lambda a: a.transpose(*axes))
 
     def copy(self) -> "Followed":
@@ -87,11 +87,11 @@ class Followed(NDArrayOperatorsMixin):
         return Followed(self.step)
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> "Followed":
-        """As an array's."""
+        """The same as of an array."""
         return Followed(summed(self.step, axis, keepdims))
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> "Followed":
-        """As an array's."""
+        """The same as of an array."""
         total = self.sum(axis, keepdims)
         found: Followed = total / (self.size // max(total.size, 1))
         return found

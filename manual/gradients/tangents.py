@@ -130,9 +130,9 @@ def is_elementwise(f: Rows, z: np.ndarray) -> bool:
 
 
 def is_of_rows(f: Rows, z: np.ndarray) -> bool:
-    """Whether f makes a row, or a number, of each row alone: it then makes the same of the first
-    row where there are no others, and of the last, which a row that reads the one before it does
-    not."""
+    """Whether f makes a row, or a number, of each row alone. To test this, f is given the first
+    row without the others, and the last row without the others: both results must be the same as
+    with all rows."""
     if z.ndim != 2 or not len(z):
         return False
     made = np.asarray(f(z))
