@@ -47,11 +47,11 @@ def erf(x: np.ndarray) -> np.ndarray:
     found = np.empty_like(given)
     for start in range(0, x.size, BLOCK):
         block = slice(start, start + BLOCK)
-        np.tanh(inner(given[block]), out=found[block])
+        np.tanh(argument_of_tanh(given[block]), out=found[block])
     return found.reshape(x.shape)
 
 
-def inner(x: np.ndarray) -> np.ndarray:
+def argument_of_tanh(x: np.ndarray) -> np.ndarray:
     """x P(x^2) / Q(x^2), whose tanh is erf(x)."""
     p, q = POLYNOMIALS[x.dtype]
     x = np.clip(x, -LARGEST, LARGEST)

@@ -50,13 +50,14 @@ Processor time of one thread. `batch_norm` is forward and backward of the operat
 layers, 64 numbers a position) 16 of them.
 
 `char_lstm`: the backward of an LSTM is a function of what its forward was given and of its output.
-So it computes the gates of all steps again, a sixth of its time, where torch has kept them. What is
-left is 16 steps one after the other, each some ten NumPy calls on 64 x 64 numbers that take a few
-microseconds; in float32, where torch's products are twice as fast, these calls weigh twice as much.
+So it computes the gates of all steps again, which takes a sixth of its time; torch keeps them. The
+rest is 16 steps one after the other. Each makes about ten NumPy calls on 64 x 64 numbers, and each
+call takes a few microseconds. In float32 torch's products are twice as fast, so these calls weigh
+twice as much.
 
 `batch_norm` in float64 goes over 6 MB 14 times, each time in one NumPy call, and the speed of
 memory decides: between runs its ratio was 1.0 to 1.4. `gpt` computes erf by a formula of its own
-(manual/erf.py): SciPy's, number by number, was a third of a step.
+(manual/erf.py): SciPy's erf computes one number at a time, and took a third of a step.
 """,
     "Processor time of short commands": """\
 `parity check` imports neither torch's compiler, which every optimizer of torch imports, nor

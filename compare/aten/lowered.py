@@ -27,10 +27,19 @@ def lowers(record: Record, call: Call, bits: int) -> bool:
 
 
 def casts_to_float32(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """It makes a float32 tensor of a tensor of another type, and draws no random numbers."""
+    """It makes a float32 tensor of a float64 one, and draws no random numbers. (What is made of
+    whole numbers has the digits of float32 in any precision, as a stored buffer has.)"""
     if kwargs.get("dtype") is not torch.float32 or operation_of(func) in RANDOM:
         return False
-    return bool(args) and isinstance(args[0], Tensor) and args[0].dtype != torch.float32
+    return bool(args) and isinstance(args[0], Tensor) and args[0].dtype == torch.float64
+
+
+def casts_back(record: Record) -> bool:
+    """Whether a step in float64 casts to float32."""
+    casts = (c for c in record.calls if c.operation == "_to_copy")
+    return any(
+        (c.inputs[0].dtype, c.outputs[0].dtype) == (torch.float64, torch.float32) for c in casts
+    )
 
 
 def is_lowered(ref: TensorRef, call: Call | None) -> bool:

@@ -14,6 +14,7 @@ from torch_parity.compare.aten.draws import Draws, draws_differ
 from torch_parity.compare.aten.files.load import load_records
 from torch_parity.compare.aten.files.save import save_records
 from torch_parity.compare.aten.lazy import initialised
+from torch_parity.compare.aten.lowered import casts_back
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step, options_of, record_step
 from torch_parity.compare.aten.unchanged import fresh, unchanged
@@ -219,12 +220,21 @@ def records_of(
 def pair_in_float64(
     a: Source, b: Source, own: list[Record], share_draws: bool, notes: list[str]
 ) -> tuple[list[Record], str]:
-    """Both records in float64, or as they are."""
+    """Both records in float64, or as they are; and the precision whose rounding is allowed for."""
     kinds = precisions(own[0]) | precisions(own[1])
     if kinds <= {"float64"}:
         return own, "float64"
     try:
-        return records_of(a, b, share_draws, _float64_record), "float64"
+        pair = records_of(a, b, share_draws, _float64_record)
+        if "float64" in kinds:  # a cast to float32 loses digits in the model's own precision too
+            return pair, "float64"
+        casting = [s.called for s, r in zip((a, b), pair, strict=True) if casts_back(r)]
+        notes += [
+            f"{called} casts to float32 in float64 too, because it makes float32 tensors of its "
+            "own. What the rounding of float32 explains is not seen."
+            for called in casting
+        ]
+        return pair, "float32" if casting else "float64"
     except InputError as error:
         precision = " and ".join(sorted(kinds)) or "float64"
         notes.append(f"Compared in {precision}: in float64 {error}.")
