@@ -2,8 +2,8 @@
 
 NumPy has none, and SciPy's takes one number at a time, which was a third of a GPT's step. It is
 close to tanh(2 / sqrt(pi) x). Here it is tanh(x P(x^2) / Q(x^2)), right to the last digit, with
-polynomials P and Q that were fitted to the exact function. Where tanh is flat,
-errors of P and Q hardly change it.
+polynomials P and Q that were fitted to the exact function. Where tanh is flat, errors
+of P and Q hardly change it.
 """
 
 from collections.abc import Sequence

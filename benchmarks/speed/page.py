@@ -47,7 +47,7 @@ into one program. It has no calls between operations and keeps only the paramete
     "One step of each model, ms": """\
 Processor time of one thread. `batch_norm` is forward and backward of the operation alone, on
 (64, 16, 28, 28); the convnets read 64 digits, `char_lstm` 64 sequences of 16 characters, `gpt` (4
-layers, 64 numbers a position) 16 of them.
+layers, 64 numbers for each position) 16 such sequences.
 
 `char_lstm`: the backward of an LSTM is a function of what its forward was given and of its output.
 So it computes the gates of all steps again, which takes a sixth of its time; torch keeps them. The
