@@ -162,8 +162,8 @@ def free_running(drift: float, envelope: float) -> str:
     """How far the sides drift when each trains on its own, beside what rounding alone does."""
     if not (math.isfinite(drift) and math.isfinite(envelope)):
         return (
-            "At least one side diverged when trained on its own, so it is not known how far "
-            "apart their parameters are."
+            "At least one side, or the perturbed copy of one, diverged when trained on its own, so "
+            "it is not known how far apart the sides' parameters are."
         )
     return (
         f"Trained on their own, the two sides' parameters end {drift:.1e} apart; for comparison, a "
