@@ -142,7 +142,7 @@ def test_a_write_through_a_view_is_seen_by_its_numbers() -> None:
         row[1] = 7.0
         return out
 
-    with pytest.raises(ValueError, match="other numbers"):
+    with pytest.raises(ValueError, match="different numbers"):
         FollowedRun(through_a_view, [A], {0: np.zeros(A.shape)})
 
 
