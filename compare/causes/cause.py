@@ -86,10 +86,15 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a mistake does to the operations that `on` accepts; any of the changes will do."""
+    """What a mistake does to the operations that `on` accepts; any of the changes will do.
+
+    rounds_alone: it changes numbers by rounding, and shows in their last digits or their type. Any
+    other mistake is named only where it makes the right numbers wrong.
+    """
 
     on: Where
     change: Change
+    rounds_alone: bool = False
 
 
 @dataclass(frozen=True)

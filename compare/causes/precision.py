@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from torch_parity.compare.bounds.precision import LOWER, TF32, precision, rounded
-from torch_parity.compare.causes.cause import Cause, Change, Evidence, Where, one
+from torch_parity.compare.causes.cause import Cause, Change, Effect, Evidence, Where, one
 from torch_parity.compare.causes.layers import BIAS_GRADIENT, BIASED, LINEAR, PARAMETERS
 from torch_parity.compare.causes.optimizer import UPDATE
 from torch_parity.compare.flow.nodes import Node
@@ -140,21 +140,21 @@ CAUSES = (
         "One side computes in float32 where the case asks for float64.",
         "x.astype(np.float64)",
         "net.double(); x.double()",
-        (one(_computed_in("float32"), _ANY),),
+        ((Effect(_ANY, _computed_in("float32"), rounds_alone=True),),),
     ),
     Cause(
         "bfloat16",
         "One side computes in bfloat16: three digits.",
         "x.astype(np.float64)",
         "with torch.autocast(device, enabled=False): ...",
-        (one(_computed_in("bfloat16"), _ANY),),
+        ((Effect(_ANY, _computed_in("bfloat16"), rounds_alone=True),),),
     ),
     Cause(
         "float16",
         "One side computes in float16: four digits, and nothing beyond 65504.",
         "x.astype(np.float64)",
         "net.double(); x.double()  # not net.half(), nor autocast(dtype=torch.float16)",
-        (one(_computed_in("float16"), _ANY),),
+        ((Effect(_ANY, _computed_in("float16"), rounds_alone=True),),),
         yields_to="bfloat16",  # whose numbers float16 has as well, as far as it reaches
     ),
     Cause(
@@ -170,14 +170,14 @@ CAUSES = (
         "One of the operation's inputs went through a lower precision on its way there.",
         "z = x @ W.T + b  # not W.astype(np.float16), a step before or in a file",
         "W.to(x.dtype)  # too late for the digits that W.half() has dropped",
-        (one(_cast_on_the_way, _ANY),),
+        ((Effect(_ANY, _cast_on_the_way, rounds_alone=True),),),
     ),
     Cause(
         "wider_precision",
         "One side leaves a tensor in a wider precision than the case asks for.",
         "W = W - np.float32(lr) * dW  # a float64 scalar or constant makes all of it float64",
         "p.to(dtype)  # float32 master weights and what autocast computes in float32 are cast back",
-        (one(_left_wider, _ANY),),
+        ((Effect(_ANY, _left_wider, rounds_alone=True),),),
         dtype="float32",
     ),
 )
