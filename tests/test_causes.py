@@ -15,7 +15,8 @@ from tests.golden_text import Golden, masked
 from torch_parity import manual
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.cause import Evidence, common_factor
+from torch_parity.compare.causes.cause import Evidence
+from torch_parity.compare.causes.factor import common_factor
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.commands.faults import demonstrate
 from torch_parity.compare.data import Data

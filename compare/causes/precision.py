@@ -27,24 +27,41 @@ def _computed_in(to: str) -> Change:
     def change(node: Node, e: Evidence) -> Iterable[Node]:
         if not _applies(node, to, e):
             return []
-        if e.rng is None and not all(_looks_like(e.trace.get(n), to) for n in node.outputs):
+        if e.rng is None and not all(_leads_to_its_digits(n, to, e) for n in node.outputs):
             return []
-        return [_rounded_to(node, to, "cut"), _rounded_to(node, to, "lower")]
+        return [
+            _rounded_to(node, to, "cut", "cut"),
+            _rounded_to(node, to, "cut", "lower"),
+            _rounded_to(node, to, "lower", "lower"),
+        ]
 
     return change
 
 
-def _rounded_to(node: Node, to: str, inputs_by: str) -> Node:
-    """An input that is cut is known exactly; one that is lowered has all that follows computed in
-    the lower precision."""
+def _rounded_to(node: Node, to: str, inputs_by: str, results_by: str) -> Node:
+    """What is cut is known exactly; what is lowered is rounded somehow, and all that follows from
+    it is computed in the lower precision."""
     inner = _own_formula(node)
 
     def formula(f: Any, *inputs: Any, **options: Any) -> Any:
         result = inner(f, *(f[inputs_by](x, to) for x in inputs), **options)
         many = result if isinstance(result, tuple) else (result,)
-        return tuple(f["lower"](r, to) for r in many)
+        return tuple(f[results_by](r, to) for r in many)
 
     return replace(node, formula=formula)
+
+
+def _leads_to_its_digits(name: str, to: str, e: Evidence) -> bool:
+    """Whether a tensor has no more digits than that; of one that is not recorded, whether all that
+    is made of it has."""
+    if name in e.trace:
+        return _looks_like(e.trace[name], to)
+    key = "digits", name, to
+    if key not in e.memo:
+        e.memo[key] = False  # what a step updates is read before it is made
+        made = [n for reader in e.graph.readers(name) for n in reader.outputs]
+        e.memo[key] = bool(made) and all(_leads_to_its_digits(n, to, e) for n in made)
+    return bool(e.memo[key])
 
 
 def _looks_like(made: np.ndarray | None, to: str) -> bool:
