@@ -108,6 +108,8 @@ def _labels(node: Node, e: Evidence) -> Iterable[Node]:
         used = e.drawn[key]
     else:
         used = _labels_of(name, e)
+    if used is not None and np.array_equal(used, y):  # one micro-batch alone may keep its order
+        return [node] if _permuted_elsewhere(e) else []
     if used is None or not _permuted(used, y):
         return []
     return [
@@ -117,6 +119,13 @@ def _labels(node: Node, e: Evidence) -> Iterable[Node]:
             formula=lambda f, a, **options: f[node.operation](a, f["like"](used, a), **options),
         )
     ]
+
+
+def _permuted_elsewhere(e: Evidence) -> bool:
+    """Whether any loss shows labels in another order."""
+    names = [n.inputs[1] for n in e.graph.losses]
+    shown = ((_labels_of(name, e), e.known.get(name)) for name in names)
+    return any(u is not None and y is not None and _permuted(u, y) for u, y in shown)
 
 
 def _labels_of(name: str, e: Evidence) -> np.ndarray | None:
