@@ -204,8 +204,10 @@ def _recorded(changed: Flow, r: Recorded) -> list[str]:
 def _any_number_explains(name: str, at: list[str], faulty: Tensors, right: Tensors) -> bool:
     """Whether a mistake with a number in it changes one number alone, in one entry or wherever it
     stands: nothing can name that."""
+    if not CATALOGUE[name].tuned or any(right[n].shape != faulty[n].shape for n in at):
+        return False
     pairs = {p for n in at for p in zip(right[n].flat, faulty[n].flat, strict=True) if p[0] != p[1]}
-    return CATALOGUE[name].tuned and len(pairs) == 1
+    return len(pairs) == 1
 
 
 def _said(d: Diagnosis | None) -> str:
