@@ -3,8 +3,7 @@
 Every array is held to the bound that follows from the arrays before it, and from the weights.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torch_parity.compare.aten.align import align
-from torch_parity.compare.aten.alignment import Alignment
+from torch_parity.compare.aten.array_causes import scaled_gradients, transposed
 from torch_parity.compare.aten.check import model_report
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
@@ -74,11 +73,14 @@ def check_module(
     alignment = align(Record(Snapshots()), record, ends, {})
     wrong = next((e for e in alignment.ends if e.outcome == "wrong"), None)
     parted = None if wrong is None else Parting(wrong, (), _made_by(record, wrong.end.ref))
+    layouts = tuple(transposed(alignment, names or {}, called))
+    causes = () if layouts else tuple(scaled_gradients(alignment, names or {}, called))
     return ModulesReport(
         alignment,
         parted,
         (report,),
-        explanations=tuple(_transposed(alignment, names or {}, called)),
+        causes=tuple(c.name for c in causes),
+        explanations=(*layouts, *(c.sentence for c in causes)),
         called=called,
         precision=" and ".join(sorted(precisions(record))),
     )
@@ -92,32 +94,6 @@ def _require_one_each(mine: Mapping[str, Any], theirs: Mapping[str, str]) -> Non
                 f"check_module: mine holds {name!r} and {of!r}, but names= gives both to "
                 "one tensor; leave one out"
             )
-
-
-def _transposed(
-    alignment: Alignment, names: Mapping[str, str], called: tuple[str, str]
-) -> Iterator[str]:
-    """Which of the wrong arrays are right when they are turned: a layout, not wrong numbers."""
-    turned = {
-        v.end.name: v.end.wanted[0].T
-        for v in alignment.ends
-        if v.outcome == "wrong" and v.end.wanted[0].T.shape == v.end.ref.shape
-        if v.end.wanted[0].ndim == 2
-    }
-    if not turned:
-        return
-    ends = [v.end for v in alignment.ends]
-    again = align(
-        alignment.a,
-        alignment.b,
-        [replace(e, wanted=(turned.get(e.name, e.wanted[0]),)) for e in ends],
-        {},
-    )
-    for v in again.ends:
-        if v.end.name in turned and v.outcome == "right":
-            name = names.get(v.end.name, v.end.name)
-            shapes = f"{v.end.wanted[0].T.shape} in {called[0]}, {v.end.ref.shape} in {called[1]}"
-            yield f"The transpose of {name} agrees: it is {shapes}; hand over {name}.T."
 
 
 def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:
