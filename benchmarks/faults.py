@@ -159,6 +159,8 @@ def _judge(
     at = [_changes(alone, r, made, right) for alone, made in each]
     if not moved or not all(at):
         return "changes nothing beyond rounding"
+    if len(each) > 1 and not all(_changes(changed, r, faulty, made) for _, made in each):
+        return "one of two hides the other"
     made_alone = (made for _, made in each)
     if any(map(_any_number_explains, names, at, made_alone, [right] * len(each))):
         return "changes one number alone, by another number"
