@@ -37,9 +37,15 @@ def _mask(node: Node, e: Evidence) -> np.ndarray | None:
 
 
 def _scale_of(node: Node, e: Evidence) -> float | None:
-    """1 / (1 - p) as the mask shows it; None where nothing is dropped."""
+    """1 / (1 - p) as the mask shows it, or, if it drops all units of a micro-batch, as another mask
+    of the layer does; None where nothing is dropped."""
     mask = _mask(node, e)
-    scale = float(mask.max()) if mask is not None else 0.0
+    if mask is None:
+        return None
+    masks = [mask]
+    if not mask.any():
+        masks += [m for n in e.nodes if n.layer == node.layer and (m := _mask(n, e)) is not None]
+    scale = max(float(m.max()) for m in masks)
     return scale if scale > 1 else None
 
 
