@@ -8,6 +8,7 @@ import torch
 
 from torch_parity.compare.aten.causes import told
 from torch_parity.compare.aten.chosen import chosen_by
+from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.comparison import compared, why
 from torch_parity.compare.aten.covered import zeros_of
 from torch_parity.compare.aten.doubled import precisions
@@ -168,6 +169,7 @@ def _modules_report(
     )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
+    unjudged_by_rounding(there.alignment, called)
     if any(r.compiled for r in own) and pair is not own:
         # its kernels for the models' own type are others than those for float64
         here = compared(own, names, ignore)

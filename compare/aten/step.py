@@ -30,7 +30,7 @@ class Step:
     model is an nn.Module or any callable. loss returns one number, or several (a list, a dict):
     backward is taken from each in turn. called is the model's name in messages. keep is a folder
     for the recorded tensors; None keeps them in memory. doubled says that it is a step in float64
-    of a program in a lower precision, whose casts to float32 make float64.
+    of a program in a lower precision, which makes float64 where the program says float32.
     """
 
     model: Any
