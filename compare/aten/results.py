@@ -16,7 +16,7 @@ from torch_parity.compare.aten.end_verdicts import (
     verdict_without_bound,
 )
 from torch_parity.compare.aten.ends import End
-from torch_parity.compare.aten.lowered import half_lost, is_lowered
+from torch_parity.compare.aten.lowered import half_lost, is_lowered, lowers
 from torch_parity.compare.aten.memory import Place, numpy_dtype
 from torch_parity.compare.aten.replay import largest, proves_nothing, real
 from torch_parity.compare.aten.writers import stretch
@@ -163,6 +163,9 @@ class Results:
         if end.ref.place not in common.lowered or end.a_ref is None:
             return False
         if is_lowered(end.a_ref, common.index.made_by.get(end.a_ref)):
+            return False
+        a, known = common.alignment.a, common.alignment.known_of_a - {end.a_ref.place}
+        if any(lowers(a, call, common.bits) for call in stretch(a, end.a_ref, known)):
             return False
         return use > 0 or half_lost(to_numpy(common.alignment.b.value(end.ref)), numbers)
 
