@@ -178,8 +178,7 @@ def _modules_report(
             precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
     settings = settings_of(a), settings_of(b)
     if not (there.doubt or more_follow):  # else the step itself shows what differs
-        trained = {n: s for n, s in settings[1].items() if f"{n}.grad" in own[1].results}
-        differing += tuple(settings_differ(settings[0], trained, pairs, called))
+        differing += tuple(settings_differ(*settings, own[1], pairs, called))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
     back, causes = why(there, pair, names, ignore, called, settings, bits)
     return ModulesReport(
