@@ -391,6 +391,32 @@ def test_float32_tensors_of_a_models_own_hide_nothing(name: str) -> None:
         assert not report.notes
 
 
+TENTH = torch.tensor(0.1)
+# The number 0.1 as a float32 model may write it; the tensor is 0.100000001 in float64.
+TENTHS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "torch.tensor": lambda m, h: h * torch.tensor(0.1),
+    "a tensor of a closure": lambda m, h: h * TENTH,
+    "a buffer": lambda m, h: h * m.tenth,
+    "torch.full": lambda m, h: h * torch.full((3,), 0.1),
+}
+
+
+def tenth(f: Callable[[nn.Module, Tensor], Tensor]) -> nn.Module:
+    made = Applied(lambda m, x: f(m, m.fc(x)))
+    made.register_buffer("tenth", torch.tensor(0.1), persistent=False)
+    return made
+
+
+@pytest.mark.parametrize("name", TENTHS)
+def test_a_constant_may_be_a_float32_tensor_or_a_python_number(name: str) -> None:
+    """What is the same number in float32 is the same model; the next float32 number is another."""
+    f = TENTHS[name]
+    for number, outcome in ((0.1, "PASS"), (0.10000001, "FAIL")):
+        a, b = tenth(f), tenth(lambda m, h, c=number: h * c)
+        assert check_modules(a, b, x_of(), loss=squares).outcome == outcome, f"{name} {number}"
+        assert check_modules(b, a, x_of(), loss=squares).outcome == outcome, f"{name} {number}"
+
+
 def only_float32(h: Tensor) -> Tensor:
     assert h.dtype == torch.float32
     return h * 2

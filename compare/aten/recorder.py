@@ -15,6 +15,7 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 
+from torch_parity.compare.aten.constants import in_double, is_shared
 from torch_parity.compare.aten.custom_functions import functions_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
@@ -54,7 +55,7 @@ class Recorder(TorchDispatchMode):
     """While open, records the ATen calls of a step into `record`.
 
     draws are the random numbers of another record, to be drawn again here. With doubled, what the
-    program makes in float32 is made in float64 (see Step).
+    program makes in float32 is made in float64, and constants have more digits there (see Step).
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class Recorder(TorchDispatchMode):
         draws: Draws | None = None,
         snapshots: Snapshots | None = None,
         doubled: bool = False,
+        constants: Mapping[float, float] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.snapshots = snapshots or Snapshots()
         self.record = Record(self.snapshots)
         self._draws = draws
-        self._doubled = doubled
+        self._doubled, self._constants = doubled, constants or {}
         self._phase: Phase = "forward"
         named = module.named_modules() if isinstance(module, nn.Module) else ()
         self._paths = {m: path for path, m in named}
@@ -140,8 +142,6 @@ class Recorder(TorchDispatchMode):
         # one storage may be written through several arguments, but only once by one call
         memory = {snapshots.before_writing(t) for t in written}
         out = func(*args, **kwargs)
-        if self._doubled and makes_float32_memory(func, out):
-            out = out.double()
         if self._draws is not None:
             module = self._stack[-1][0] if self._stack else ""
             again = self._phase != "forward"
@@ -157,12 +157,17 @@ class Recorder(TorchDispatchMode):
             return args, {**kwargs, "dtype": torch.float64}
         if self._phase == "update":  # its counters are float32 in any precision
             return args, kwargs
+        if makes_float32_memory(func, args, kwargs):
+            return args, {**kwargs, "dtype": torch.float64}
         narrow = beside_float64(args, kwargs, written)
-        cast = torch.ops.aten._to_copy.default
-        wide = {
-            id(x): self.__torch_dispatch__(cast, (), (x,), {"dtype": torch.float64}) for x in narrow
-        }
+        wide = {id(x): self._in_double(x) for x in narrow}
         return mapped(lambda x: wide.get(id(x), x), (args, kwargs)) if wide else (args, kwargs)
+
+    def _in_double(self, tensor: Tensor) -> Any:
+        if is_shared(tensor, self._constants):
+            return in_double(tensor, self._constants)
+        cast = torch.ops.aten._to_copy.default
+        return self.__torch_dispatch__(cast, (), (tensor,), {"dtype": torch.float64})
 
     def _keep(
         self, func: Any, args: Any, kwargs: dict[str, Any], out: Any, written: list[Tensor]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from torch_parity.compare.aten.constants import shared_constants
 from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.draws import Draws, draws_differ
 from torch_parity.compare.aten.files.load import load_records
@@ -222,6 +223,8 @@ def pair_in_float64(
     kinds = precisions(own[0]) | precisions(own[1])
     if kinds <= {"float64"}:
         return own, "float64"
+    constants = shared_constants(own)
+    a, b = (s if isinstance(s, Recording) else replace(s, constants=constants) for s in (a, b))
     try:
         return records_of(a, b, share_draws, _float64_record), "float64"
     except InputError as error:

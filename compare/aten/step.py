@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ class Step:
     model is an nn.Module or any callable. loss returns one number, or several (a list, a dict):
     backward is taken from each in turn. called is the model's name in messages. keep is a folder
     for the recorded tensors; None keeps them in memory. doubled says that it is a step in float64
-    of a program in a lower precision, which makes float64 where the program says float32.
+    of a program in a lower precision, which makes float64 where the program says float32; constants
+    are the numbers that float32 tensors stand for there (constants.py).
     """
 
     model: Any
@@ -42,6 +43,7 @@ class Step:
     called: str = "the model"
     keep: Path | None = None
     doubled: bool = False
+    constants: Mapping[float, float] = field(default_factory=dict)
 
 
 def record_step(step: Step, draws: Draws | None = None) -> Record:
@@ -53,7 +55,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     """
     _require_whole(step)
     snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
-    recorder = Recorder(step.model, draws, snapshots, step.doubled)
+    recorder = Recorder(step.model, draws, snapshots, step.doubled, step.constants)
     record = recorder.record
     record.given |= {n: recorder.ref(t) for n, t in _given(step)}
     sums = sums_of(record, snapshots)

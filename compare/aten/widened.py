@@ -24,10 +24,12 @@ def casts_to_float32(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     return bool(args) and isinstance(args[0], Tensor) and args[0].dtype == torch.float64
 
 
-def makes_float32_memory(func: Any, out: Any) -> bool:
+def makes_float32_memory(func: Any, args: Any, kwargs: Mapping[str, Any]) -> bool:
     """torch.zeros and the like: what is written into it later would be rounded."""
-    memory = operation_of(func) in SHAPED - RANGES
-    return memory and isinstance(out, Tensor) and out.dtype == torch.float32
+    if operation_of(func) not in SHAPED - RANGES:
+        return False
+    out = func(*args, **kwargs)
+    return isinstance(out, Tensor) and out.dtype == torch.float32
 
 
 def beside_float64(args: Any, kwargs: Any, written: Iterable[Tensor]) -> list[Tensor]:
