@@ -14,6 +14,7 @@ from torch_parity.compare.aten.constants import in_double
 from torch_parity.compare.aten.leaves import leaves_of, with_tensors
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step
+from torch_parity.compare.aten.unchanged import named_buffers, tensor_attributes
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -27,7 +28,7 @@ def in_float64(step: Step) -> Iterator[Step]:
     """
     module = step.model if isinstance(step.model, nn.Module) else nn.Module()
     params: list[tuple[Any, Tensor, Any]] = [(p, p.data, p.grad) for p in module.parameters()]
-    buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
+    buffers = [(m, n, b) for _, m, n, b in (*named_buffers(module), *tensor_attributes(module))]
     state = {} if step.optimizer is None else step.optimizer.state
     states = {p: dict(own) for p, own in state.items()}
     given = leaves_of("", (step.inputs, step.keywords, step.target))

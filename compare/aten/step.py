@@ -1,6 +1,6 @@
 """One step of any module or function under the recorder: forward, loss, backward, update."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,8 +17,9 @@ from torch_parity.compare.aten.memory_sums import require_unchanged, sums_of
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recorder import Recorder
 from torch_parity.compare.aten.returned import copied, is_number, source_of
-from torch_parity.compare.aten.snapshots import Snapshots
+from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
 from torch_parity.compare.aten.spool import SpooledSnapshots
+from torch_parity.compare.aten.unchanged import tensor_attributes
 from torch_parity.compare.errors import InputError
 
 
@@ -57,7 +58,8 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
     recorder = Recorder(step.model, draws, snapshots, step.doubled, step.constants)
     record = recorder.record
-    record.given |= {n: recorder.ref(t) for n, t in _given(step)}
+    kept = {n: recorder.ref(t) for n, t in _attributes(step)}
+    record.given |= kept | {n: recorder.ref(t) for n, t in _given(step)}
     sums = sums_of(record, snapshots)
     with compiled_seen(recorder, step.model) as model, recorder:
         output = run_forward(replace(step, model=model))
@@ -85,8 +87,18 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
                 _run(step, "the optimizer's step", step.optimizer.step)
     record.undrawn = bool(record.compiled) and draws is not None and not draws.all_drawn
     require_unchanged(record, snapshots, sums, step.called)
-    _updated(recorder, step)
+    _updated(recorder, step, _read_of(record, kept))
     return record
+
+
+def _read_of(record: Record, kept: Mapping[str, TensorRef]) -> set[str]:
+    """The plain attributes that the step reads as they were; the others (caches, which it only
+    writes) say nothing of what it computes, and are no longer among what was given."""
+    read = {ref.place for call in record.calls for ref in call.inputs}
+    names = {name for name, ref in kept.items() if ref.place in read}
+    for name in kept.keys() - names:
+        del record.given[name]
+    return names
 
 
 def run_forward(step: Step) -> Any:
@@ -214,10 +226,17 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
             recorder.record.others[at] = leaf
 
 
-def _updated(recorder: Recorder, step: Step) -> None:
-    """What the step has changed: parameters, buffers, the optimizer's state."""
+def _attributes(step: Step) -> Iterator[tuple[str, Tensor]]:
+    """Tensors that are plain attributes of the model."""
+    if isinstance(step.model, nn.Module):
+        yield from ((name, tensor) for name, _, _, tensor in tensor_attributes(step.model))
+
+
+def _updated(recorder: Recorder, step: Step, attributes: Container[str]) -> None:
+    """What the step has changed: parameters, buffers, these attributes, the optimizer's state."""
     record = recorder.record
     named = [*_state(step), *_inputs(step)]
+    named += [(name, tensor) for name, tensor in _attributes(step) if name in attributes]
     if isinstance(step.model, nn.Module):
         named += [*step.model.named_parameters(), *step.model.named_buffers()]
     for name, tensor in named:

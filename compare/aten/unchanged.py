@@ -16,8 +16,9 @@ PLAIN = (bool, int, float, str, type(None))
 def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Iterator[None]:
     """Parameters, buffers, gradients, modes, plain attributes (a counter), optimizer state and
     generators as they were, also when the body raises."""
-    values = [(t, t.detach().clone()) for t in (*module.parameters(), *module.buffers())]
-    buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
+    buffers = [(m, n, b) for _, m, n, b in (*named_buffers(module), *tensor_attributes(module))]
+    kept = (*module.parameters(), *(b for _, _, b in buffers))
+    values = [(t, t.detach().clone()) for t in kept]
     attributes = [(m, plain_attributes(m)) for m in module.modules()]
     gradients = [(p, p.grad) for p in module.parameters()]
     state = None if optimizer is None else {p: _copied(s) for p, s in optimizer.state.items()}
@@ -42,6 +43,25 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
             optimizer.state.clear()
             optimizer.state.update(state)
         set_generators(*drawn)
+
+
+Held = tuple[str, nn.Module, str, Tensor]  # name in the model, the module, name there, tensor
+
+
+def named_buffers(model: nn.Module) -> Iterator[Held]:
+    """Every buffer; tied ones have several names."""
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, buffer in module.named_buffers(recurse=False):
+            yield f"{path}.{name}".lstrip("."), module, name, buffer
+
+
+def tensor_attributes(model: nn.Module) -> Iterator[Held]:
+    """Tensors that modules keep as plain attributes: a state that is no buffer, a table, a
+    cache."""
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, value in vars(module).items():
+            if type(value) is Tensor:
+                yield f"{path}.{name}".lstrip("."), module, name, value
 
 
 def plain_attributes(module: nn.Module) -> dict[str, Any]:
