@@ -417,6 +417,50 @@ def test_a_constant_may_be_a_float32_tensor_or_a_python_number(name: str) -> Non
         assert check_modules(b, a, x_of(), loss=squares).outcome == outcome, f"{name} {number}"
 
 
+# --- what a step returns and leaves behind
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b"),
+    [
+        (lambda out: out > 0, lambda out: (out > 0).float()),
+        (lambda out: out.argmax(-1), lambda out: out.argmax(-1).int()),
+        (lambda out: out.argmax(-1), lambda out: out.argmax(-1).float()),
+        (lambda out: out, lambda out: out.double()),
+    ],
+)
+def test_outputs_of_another_type_fail(of_a: Any, of_b: Any) -> None:
+    a, b = (Applied(lambda m, x, f=f: f(m.fc(x))) for f in (of_a, of_b))
+    report = check_modules(a, b, x_of())
+    assert report.outcome == "FAIL"
+    assert len(report.differing) == 1
+    assert twins(a, x_of()).outcome == "PASS"
+
+
+def counting(by: float, reads: bool = True) -> nn.Module:
+    """Keeps a tensor as a plain attribute, and changes it."""
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        m.total = m.total + by if reads else torch.full((3,), by)
+        return m.fc(x)
+
+    made: Any = Applied(forward)
+    made.total = torch.ones(3)
+    return made
+
+
+def test_a_tensor_that_is_a_plain_attribute_is_state() -> None:
+    """A cache, which is only written, is none."""
+    a, b = counting(1.0), counting(2.0)
+    report = check_modules(a, b, x_of())
+    assert [e.end.name for e in report.wrong] == ["new total"]
+    for m in (a, b):
+        assert torch.equal(m.total, torch.ones(3)), "put back"  # type: ignore[arg-type]
+        assert m.total.dtype == torch.float32
+    assert check_modules(a, counting(1.0), x_of()).outcome == "PASS"
+    assert check_modules(counting(1.0, False), counting(2.0, False), x_of()).outcome == "PASS"
+
+
 def only_float32(h: Tensor) -> Tensor:
     assert h.dtype == torch.float32
     return h * 2

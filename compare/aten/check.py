@@ -17,6 +17,7 @@ from torch_parity.compare.aten.given import given_differ, given_pairs
 from torch_parity.compare.aten.halves import halves_differ
 from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.others import others_of
+from torch_parity.compare.aten.output_types import output_types_differ
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import (
     Recording,
@@ -166,6 +167,7 @@ def _modules_report(
     differing = (
         *given_differ(own[0], own[1], pairs, called),
         *halves_differ(own, pair, pairs, called),
+        *output_types_differ(own, called),
     )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
