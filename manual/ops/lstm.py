@@ -102,9 +102,7 @@ def states(
 ) -> tuple[np.ndarray, Gates, np.ndarray]:
     """Of every step: the h before it, its gates, and its c, which alone needs a loop."""
     before = states_before(h_0, output)
-    z = at_all_steps(input, weight_ih, bias_ih)
-    z += at_all_steps(before, weight_hh, bias_hh)
-    of = gates(z)
+    of = gates(at_all_steps(input, weight_ih, bias_ih) + at_all_steps(before, weight_hh, bias_hh))
     i, f, g, _ = of
     new, c, cs = i * g, c_0, []
     for t in range(input.shape[1]):
