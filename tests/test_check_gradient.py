@@ -56,7 +56,7 @@ def pair_of(op: Operation, options: dict[str, Any], seed: int) -> Any:
     )
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize(("op", "options"), ROWS, ids=IDS)
 def test_every_operation_of_the_register(op: Operation, options: dict[str, Any]) -> None:
     for seed in range(20):
@@ -80,7 +80,7 @@ def spoilt(backward: Any, which: int) -> Any:
     return wrong
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize(("op", "options"), ROWS, ids=IDS)
 def test_an_error_of_1e_9_in_one_entry_is_found(op: Operation, options: dict[str, Any]) -> None:
     for seed in range(8):

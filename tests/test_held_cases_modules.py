@@ -82,6 +82,7 @@ def stepped(of_a: Callable[[Any], Any], of_b: Callable[[Any], Any]) -> ModulesRe
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.every(2)
 def test_optimizers_that_differ_fail_and_equal_ones_pass(name: str) -> None:
     first, second, cause = OPTIMIZERS[name]
     report = stepped(first, second)

@@ -80,6 +80,7 @@ def server() -> ForkServerContext:
 
 
 @pytest.mark.parametrize("chosen", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in (1, 2))])
+@pytest.mark.slow
 def test_killed_at_random_moments(server: ForkServerContext, tmp_path: Path, chosen: int) -> None:
     """Killed and gone on with, again and again, until it was killed KILLS times and has got to its
     end; each time that it does, it is held to a run that nobody killed."""

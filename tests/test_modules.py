@@ -625,6 +625,7 @@ class Reversed(nn.Module):
 
 
 @pytest.mark.parametrize("seed", slow.after(25, range(60)))
+@pytest.mark.every(3)
 def test_a_random_right_pair_never_fails(seed: int) -> None:
     torch.manual_seed(seed)
     rng = np.random.default_rng([71, seed])

@@ -55,6 +55,7 @@ LAYOUTS = [
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.every(2)
 def test_every_layout_is_recognised_and_is_no_mistake(layout: Layout, start: Given) -> None:
     mine = written(layout, right(start), start.m)
     assert recognise(mine, start.recorded.torch, start.m, Layout()) == layout
