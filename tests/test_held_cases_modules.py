@@ -438,6 +438,40 @@ def test_outputs_of_another_type_fail(of_a: Any, of_b: Any) -> None:
     assert twins(a, x_of()).outcome == "PASS"
 
 
+# The second model draws the numbers of the first, so only what they are drawn from differs.
+DRAWN: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "uniform": lambda out, c: out * torch.empty(3).uniform_(0, c),
+    "normal": lambda out, c: out + torch.empty(3).normal_(0, c),
+    "normal around": lambda out, c: out + torch.normal(out.detach() * c, 1.0),
+    "a mask": lambda out, c: out * torch.empty(3).bernoulli_(c / 2),
+    "a mask of probabilities": lambda out, c: (
+        out * torch.bernoulli((out.sigmoid() * c / 2).detach())
+    ),
+    "choices": lambda out, c: out[torch.multinomial(torch.tensor([1.0, 2.0, 3.0 * c]), 1)],
+    "integers": lambda out, c: out[torch.randint(0, int(2 * c), (2,))],
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_random_numbers_of_another_distribution_fail(name: str) -> None:
+    a, b, c = (Applied(lambda m, x, c=c: DRAWN[name](m.fc(x), c)) for c in (1.0, 1.0, 1.5))
+    assert check_modules(a, b, x_of(), loss=squares).outcome == "PASS"
+    report = check_modules(a, c, x_of(), loss=squares)
+    assert report.outcome == "FAIL"
+    assert len(report.differing) == 1
+
+
+def test_a_dropout_in_another_form_draws_the_same() -> None:
+    a = Applied(lambda m, x: F.dropout(m.fc(x), 0.3))
+    forms: list[Callable[[Tensor], Tensor]] = [
+        lambda out: out * torch.empty(4, 3).bernoulli_(0.7) / 0.7,
+        lambda out: out * torch.bernoulli(torch.full((4, 3), 0.7)) / 0.7,
+    ]
+    for form in forms:
+        b = Applied(lambda m, x, f=form: f(m.fc(x)))
+        assert check_modules(a, b, x_of(), loss=squares).outcome == "PASS"
+
+
 def counting(by: float, reads: bool = True) -> nn.Module:
     """Keeps a tensor as a plain attribute, and changes it."""
 

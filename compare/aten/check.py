@@ -12,6 +12,7 @@ from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.comparison import compared, why
 from torch_parity.compare.aten.covered import zeros_of
 from torch_parity.compare.aten.doubled import precisions
+from torch_parity.compare.aten.drawn_from import drawn_otherwise
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given import given_differ, given_pairs
 from torch_parity.compare.aten.halves import halves_differ
@@ -168,6 +169,7 @@ def _modules_report(
         *given_differ(own[0], own[1], pairs, called),
         *halves_differ(own, pair, pairs, called),
         *output_types_differ(own, called),
+        *drawn_otherwise(*pair, called),
     )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)

@@ -90,13 +90,16 @@ def _written(call: Call) -> str:
 
 def _same_numbers(one: Record, call: Call, other: Record, like: Call) -> bool:
     return all(
-        _agree(one.value(r), other.value(s))
+        agree(one.value(r), other.value(s))
         for r, s in zip(call.inputs, like.inputs, strict=True)
         if not (r.unjudged or s.unjudged)
     )
 
 
-def _agree(x: torch.Tensor, y: torch.Tensor) -> bool:
+def agree(x: torch.Tensor, y: torch.Tensor) -> bool:
+    """The same numbers, up to what float64 may round; of any other type bit by bit."""
+    if x.shape != y.shape:
+        return False
     if x.dtype != y.dtype or x.dtype != torch.float64:
         return x.dtype == y.dtype and torch.equal(x, y)
     gap = (x - y).abs().nan_to_num(0.0, 0.0)
