@@ -496,6 +496,26 @@ def test_a_tensor_that_is_a_plain_attribute_is_state() -> None:
     assert check_modules(counting(1.0, False), counting(2.0, False), x_of()).outcome == "PASS"
 
 
+@pytest.mark.parametrize(
+    ("of_b", "outcome"), [(0.9, "PASS"), (0.8, "FAIL"), (0.9 + 1e-9, "UNJUDGED"), (None, "PASS")]
+)
+def test_a_number_that_both_models_keep_is_compared(of_b: float | None, outcome: str) -> None:
+    """A counter that only one of them has is not."""
+
+    def keeping(factor: float | None) -> nn.Module:
+        def forward(m: Any, x: Tensor) -> Tensor:
+            m.scale = m.scale * factor if factor else m.scale
+            return m.fc(x)
+
+        made: Any = Applied(forward)
+        made.scale = 1.5
+        return made
+
+    a, b = keeping(0.9), keeping(of_b)
+    assert check_modules(a, b, x_of()).outcome == outcome
+    assert a.scale == b.scale == 1.5, "put back"
+
+
 def only_float32(h: Tensor) -> Tensor:
     assert h.dtype == torch.float32
     return h * 2

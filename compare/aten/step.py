@@ -19,7 +19,7 @@ from torch_parity.compare.aten.recorder import Recorder
 from torch_parity.compare.aten.returned import copied, is_number, source_of
 from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
 from torch_parity.compare.aten.spool import SpooledSnapshots
-from torch_parity.compare.aten.unchanged import tensor_attributes
+from torch_parity.compare.aten.unchanged import plain_attributes, tensor_attributes
 from torch_parity.compare.errors import InputError
 
 
@@ -58,6 +58,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
     recorder = Recorder(step.model, draws, snapshots, step.doubled, step.constants)
     record = recorder.record
+    plain = _plain(step)
     kept = {n: recorder.ref(t) for n, t in _attributes(step)}
     record.given |= kept | {n: recorder.ref(t) for n, t in _given(step)}
     sums = sums_of(record, snapshots)
@@ -88,6 +89,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     record.undrawn = bool(record.compiled) and draws is not None and not draws.all_drawn
     require_unchanged(record, snapshots, sums, step.called)
     _updated(recorder, step, _read_of(record, kept))
+    record.others |= {f"new {n}": v for n, v in _plain(step).items() if plain.get(n, v) != v}
     return record
 
 
@@ -224,6 +226,16 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
             recorder.record.results[at] = source
         elif leaf is not None:
             recorder.record.others[at] = leaf
+
+
+def _plain(step: Step) -> dict[str, Any]:
+    """Numbers and texts that are plain attributes of the model."""
+    modules = step.model.named_modules() if isinstance(step.model, nn.Module) else ()
+    return {
+        f"{path}.{name}".lstrip("."): value
+        for path, module in modules
+        for name, value in plain_attributes(module).items()
+    }
 
 
 def _attributes(step: Step) -> Iterator[tuple[str, Tensor]]:
