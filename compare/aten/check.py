@@ -169,7 +169,7 @@ def _modules_report(
         *given_differ(own[0], own[1], pairs, called),
         *halves_differ(own, pair, pairs, called),
         *output_types_differ(own, called),
-        *drawn_otherwise(*pair, called),
+        *drawn_otherwise(pair[0], pair[1], called),
     )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
