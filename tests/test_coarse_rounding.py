@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tests.small_models import SEED, Applied, squares, x_of
 from torch_parity.compare.aten.check import check_modules
+from torch_parity.compare.aten.check_arrays import check_module
 from torch_parity.compare.aten.reports import ModulesReport
 
 
@@ -134,3 +135,12 @@ def test_a_factor_next_to_1_that_rounding_explains_as_well_is_not_named() -> Non
     for eps in (5e-7, 2e-7):
         causes = against(only_float32, eps).causes
         assert not {"output_scaled", "gradient_scaled"} & set(causes), f"{eps}: {causes}"
+
+
+def test_arrays_in_float64_are_not_held_to_a_coarser_rounding_of_the_module() -> None:
+    """An error of 1e-4 is less than bfloat16 may round."""
+    module = normed(in_bfloat16, 1e-6)
+    out = module(x_of(4, 16)).detach().double().numpy()
+    for mine in (out, out * 1.0001):
+        assert check_module(module, {"output": mine}, x_of(4, 16)).outcome == "UNJUDGED"
+    assert check_module(module, {"output": out * 1.1}, x_of(4, 16)).outcome == "FAIL"

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_parity.compare.aten.align import align
 from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.check import model_report
+from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
 from torch_parity.compare.aten.lazy import initialised
@@ -68,10 +69,13 @@ def check_module(
     record = recorded(step)
     report = model_report(record, called[1])
     real = [x for x in arrays.values() if x.dtype.kind == "f"]
-    if real and all(x.dtype == np.float64 for x in real):
+    in_float64 = bool(real) and all(x.dtype == np.float64 for x in real)
+    if in_float64:
         record = _in_float64(step, record)
     ends = [_end(name, array, record, names or {}) for name, array in arrays.items()]
     alignment = align(Record(Snapshots()), record, ends, {})
+    if in_float64:
+        unjudged_by_rounding(alignment, called)
     wrong = next((e for e in alignment.ends if e.outcome == "wrong"), None)
     parted = None if wrong is None else Parting(wrong, (), _made_by(record, wrong.end.ref))
     return ModulesReport(

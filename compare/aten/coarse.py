@@ -50,8 +50,8 @@ def unjudged_by_rounding(alignment: Alignment, called: tuple[str, str]) -> None:
 def _reason(called: str, call: Call) -> str:
     kind = str(min((r.dtype for r in call.outputs), key=digits)).removeprefix("torch.")
     return (
-        f"{called} rounds to {kind} in {call.operation} ({where(call)}), a call that the other "
-        "model does not make of the same numbers, and this may hide a difference"
+        f"{called} rounds to {kind} in {call.operation} ({where(call)}), which the other "
+        "side does not do with the same numbers; this may hide a difference"
     )
 
 
