@@ -88,6 +88,17 @@ def test_a_tensor_that_is_a_plain_attribute_is_state() -> None:
     assert check_modules(counting(1.0, False), counting(2.0, False), x_of()).outcome == "PASS"
 
 
+def test_a_cache_that_the_step_makes_is_taken_away_again() -> None:
+    def caching(m: Any, x: Tensor) -> Tensor:
+        if not hasattr(m, "table"):
+            m.table = torch.arange(3).float() / 7
+        return m.fc(x) * m.table
+
+    a, b = Applied(caching), Applied(caching)
+    assert check_modules(a, b, x_of(), loss=squares).outcome == "PASS"
+    assert not hasattr(a, "table")
+
+
 @pytest.mark.parametrize(
     ("of_b", "outcome"), [(0.9, "PASS"), (0.8, "FAIL"), (0.9 + 1e-9, "UNJUDGED"), (None, "PASS")]
 )

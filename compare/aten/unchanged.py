@@ -14,8 +14,8 @@ PLAIN = (bool, int, float, str, type(None))
 
 @contextmanager
 def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Iterator[None]:
-    """Parameters, buffers, gradients, modes, plain attributes (a counter), optimizer state and
-    generators as they were, also when the body raises."""
+    """Parameters, buffers, gradients, modes, plain attributes (a counter, a tensor), optimizer
+    state and generators as they were, also when the body raises."""
     buffers = [(m, n, b) for _, m, n, b in (*named_buffers(module), *tensor_attributes(module))]
     kept = (*module.parameters(), *(b for _, _, b in buffers))
     values = [(t, t.detach().clone()) for t in kept]
@@ -28,6 +28,10 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     try:
         yield
     finally:
+        known = {(m, name) for m, name, _ in buffers}
+        for m, name in [(m, name) for _, m, name, _ in tensor_attributes(module)]:
+            if (m, name) not in known:  # a cache that the step has made
+                del vars(m)[name]
         for m, name, buffer in buffers:
             setattr(m, name, buffer)
         with torch.no_grad():
