@@ -128,7 +128,8 @@ def test_the_installed_command(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert "resuming after step" in ended.stdout
-    assert ended.stderr.strip() == ""
+    told = ended.stderr.splitlines()  # a slow machine says how far it is
+    assert all(line.startswith("training both sides: ") for line in told), told
     from tests.command import parity
 
     runs = tmp_path / "whole"
