@@ -216,3 +216,16 @@ def test_without_long_double_what_may_be_rounding_is_unjudged(
 
 def no_numbers(*_: Any) -> dict[str, np.ndarray]:
     return {}
+
+
+def test_a_wrong_entry_beside_a_much_larger_one() -> None:
+    """Rounding in sums of 1e8 is more than the error; but nothing of that size is added up here."""
+    scale = np.array([1e8, 1e-8])
+
+    def forward(a: Any) -> Any:
+        return (scale * a).sum()
+
+    a = np.array([1.0, 2.0])
+    assert check_gradient(forward, lambda a: scale, {"a": a}).outcome == "PASS"
+    c = check_gradient(forward, lambda a: scale * np.array([1, 1.001]), {"a": a})
+    assert (c.outcome, c.wrong) == ("FAIL", ("a",))

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_parity.compare.aten.align import align
 from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.check import model_report
+from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
 from torch_parity.compare.aten.lazy import initialised
@@ -42,8 +43,8 @@ def check_module(
 ) -> ModulesReport:
     """Judge arrays written by hand against one step of a module, which is left as it was.
 
-    mine holds any part of what the module's step makes, in the module's shapes, by these names, or
-    with names={"fc1.weight.grad": "dW1"} by others:
+    mine holds any part of what the module's step makes, in the module's shapes (another shape is a
+    FAIL), by these names, or with names={"fc1.weight.grad": "dW1"} by others:
 
     | tensor | name |
     | --- | --- |
@@ -68,17 +69,20 @@ def check_module(
     record = recorded(step)
     report = model_report(record, called[1])
     real = [x for x in arrays.values() if x.dtype.kind == "f"]
-    if real and all(x.dtype == np.float64 for x in real):
+    in_float64 = bool(real) and all(x.dtype == np.float64 for x in real)
+    if in_float64:
         record = _in_float64(step, record)
     ends = [_end(name, array, record, names or {}) for name, array in arrays.items()]
     alignment = align(Record(Snapshots()), record, ends, {})
+    if in_float64:
+        unjudged_by_rounding(alignment, called)
     wrong = next((e for e in alignment.ends if e.outcome == "wrong"), None)
     parted = None if wrong is None else Parting(wrong, (), _made_by(record, wrong.end.ref))
     return ModulesReport(
         alignment,
         parted,
         (report,),
-        explanations=tuple(_transposed(alignment, names or {}, called)),
+        explanations=tuple(_in_another_layout(alignment, names or {}, called)),
         called=called,
         precision=" and ".join(sorted(precisions(record))),
     )
@@ -94,30 +98,51 @@ def _require_one_each(mine: Mapping[str, Any], theirs: Mapping[str, str]) -> Non
             )
 
 
-def _transposed(
+def _in_another_layout(
     alignment: Alignment, names: Mapping[str, str], called: tuple[str, str]
 ) -> Iterator[str]:
-    """Which of the wrong arrays are right when they are turned: a layout, not wrong numbers."""
-    turned = {
-        v.end.name: v.end.wanted[0].T
-        for v in alignment.ends
-        if v.outcome == "wrong" and v.end.wanted[0].T.shape == v.end.ref.shape
-        if v.end.wanted[0].ndim == 2
-    }
-    if not turned:
-        return
-    ends = [v.end for v in alignment.ends]
-    again = align(
-        alignment.a,
-        alignment.b,
-        [replace(e, wanted=(turned.get(e.name, e.wanted[0]),)) for e in ends],
-        {},
-    )
-    for v in again.ends:
-        if v.end.name in turned and v.outcome == "right":
-            name = names.get(v.end.name, v.end.name)
-            shapes = f"{v.end.wanted[0].T.shape} in {called[0]}, {v.end.ref.shape} in {called[1]}"
-            yield f"The transpose of {name} agrees: it is {shapes}; hand over {name}.T."
+    """Which of the wrong arrays are right when they are turned or reshaped: a layout, not wrong
+    numbers."""
+    told: set[str] = set()
+    for remedy in ("T", "reshape"):
+        changed = {
+            v.end.name: x
+            for v in alignment.ends
+            if v.outcome == "wrong" and v.end.name not in told
+            if (x := _changed(v.end.wanted[0], v.end.ref.shape, remedy)) is not None
+        }
+        if not changed:
+            continue
+        ends = [v.end for v in alignment.ends]
+        ends = [replace(e, wanted=(changed.get(e.name, e.wanted[0]),)) for e in ends]
+        for v in align(alignment.a, alignment.b, ends, {}).ends:
+            if v.end.name in changed and v.outcome == "right":
+                told.add(v.end.name)
+                yield _remedy(v.end, alignment, names, called, remedy)
+
+
+def _changed(array: np.ndarray, shape: tuple[int, ...], remedy: str) -> np.ndarray | None:
+    """The array turned, or reshaped where turning does not give the shape; None if it is no other
+    array."""
+    turned = array.ndim == 2 and array.T.shape == shape
+    if remedy == "T":
+        return array.T if turned else None
+    return array.reshape(shape) if array.shape != shape and array.size == np.prod(shape) else None
+
+
+def _remedy(
+    end: End,
+    alignment: Alignment,
+    names: Mapping[str, str],
+    called: tuple[str, str],
+    remedy: str,
+) -> str:
+    name = names.get(end.name, end.name)
+    mine = next(v.end.wanted[0].shape for v in alignment.ends if v.end.name == end.name)
+    shapes = f"it is {mine} in {called[0]}, {end.ref.shape} in {called[1]}"
+    if remedy == "T":
+        return f"The transpose of {name} agrees: {shapes}; hand over {name}.T."
+    return f"The numbers of {name} agree: {shapes}; hand over {name}.reshape{end.ref.shape}."
 
 
 def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:
