@@ -169,6 +169,7 @@ def named(cause: Cause, side: Side, r: Recorded, way: int) -> Judgement | None:
 @pytest.mark.parametrize(
     "cause", [*CAUSES, *clipping.CAUSES, CATALOGUE["stale_gradients"]], ids=lambda c: c.name
 )
+@pytest.mark.every(2)
 def test_each_mistake_is_named(cause: Cause, side: Side) -> None:
     """With uneven micro-batches, or gradients clipped before the penalty or after it."""
     seen = set()

@@ -453,7 +453,7 @@ def _curves(folder: Path) -> dict[str, dict[int, float]]:
 
 class TestGoodRun:
     def test_leaves_case_summary_and_events(self, parity: Parity) -> None:
-        ended = parity(*MOONS)
+        ended = parity(*MOONS, "--quiet")
         assert ended.status == 0
         assert "PASS" in ended.out
         assert "FAIL" not in ended.out
@@ -635,7 +635,7 @@ class TestInstalledCommand:
         assert [p.name for p in tmp_path.iterdir()] == ["mine.csv"]
 
     def test_good_run(self, tmp_path: Path) -> None:
-        ended = self.run(tmp_path, *MOONS)
+        ended = self.run(tmp_path, *MOONS, "--quiet")
         assert ended.status == 0
         assert "PASS" in ended.out
         assert ended.err.strip() == ""

@@ -68,7 +68,7 @@ def test_the_catalogue_is_complete() -> None:
         assert cause.ways
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_mistake_is_named_on_either_side(name: str, side: Side) -> None:

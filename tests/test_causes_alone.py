@@ -53,7 +53,7 @@ def planted(cause: Cause, way: int, step: Both, side: Side, seed: int) -> Judgem
         return None  # it does not run with these shapes
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize(("side", "dtype", "thorough"), THOROUGH)
 @pytest.mark.parametrize("cause", CAUSES)
 def test_it_is_named_wherever_it_shows(

@@ -50,6 +50,8 @@ WRONG = {
     "penalty_in_every_loss": (UNEVEN, SUMMED),
 }
 
+pytestmark = pytest.mark.slow  # they wait for processes
+
 
 def case_of(**fixed: Any) -> Case:
     choices = {"data": "moons", "samples": 75, "hidden": (5, 4), "batch": 30, "steps": 3, "p": 0.3}
@@ -174,7 +176,6 @@ def test_a_mistake_in_the_real_program_is_named(name: str, runs: Path) -> None:
     assert judgement.diagnoses["torch"].names == (frozenset({cause}),), last.by_hand.verdict
 
 
-@pytest.mark.slow
 def test_a_killed_rank_changes_nothing(runs: Path, tmp_path: Path) -> None:
     """SIGKILL in step 25, after the checkpoint of step 20: torchrun starts the ranks again."""
     folder = tmp_path / "killed"

@@ -41,6 +41,7 @@ def gap(d: Drawn, gradients: Tensors) -> float:
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("output_loss", [(o, loss) for loss in losses() for o in ACTIVATIONS])
+@pytest.mark.every(2)
 def test_every_activation_output_and_loss(
     activation: str, output_loss: tuple[str, str], reduction: str
 ) -> None:

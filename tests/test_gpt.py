@@ -184,6 +184,7 @@ SHOWN = (
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("name", after(3, SHOWN))
+@pytest.mark.every(3)
 def test_mistakes_in_a_block_are_named(name: str, side: Side) -> None:
     """In one block of a whole step, on a side that records no heads."""
     shown = 0

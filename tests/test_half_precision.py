@@ -85,6 +85,7 @@ def test_both_sides_hold_the_very_same_numbers(dtype: str) -> None:
 @pytest.mark.parametrize(
     "name", ["z2", "a1", "h1", "da3", "dh2", "dz1", "dW2_loss", "dW1", "db1", "vW2", "W1", "cost"]
 )
+@pytest.mark.every(2)
 def test_an_entry_some_units_in_the_last_place_off_is_seen(name: str, dtype: str) -> None:
     """Without always_replay: a half is never decided by a comparison alone. exp and the sums of a
     loss have larger bounds, so they are left out."""
@@ -113,6 +114,7 @@ def test_an_entry_some_units_in_the_last_place_off_is_seen(name: str, dtype: str
         "stale_gradients",
     ],
 )
+@pytest.mark.every(3)
 def test_mistakes_planted_in_a_half_are_named(name: str, dtype: str) -> None:
     r = third_step(dtype)
     known = r.known_to("torch", 60)

@@ -98,6 +98,7 @@ class TestTransposed:
 
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("hidden", [(5, 5), (5, 5, 5), (3, 4, 4)])
+    @pytest.mark.every(3)
     def test_a_square_gradient_transposed_by_mistake(self, hidden: Any, seed: int) -> None:
         at = given(moons(seed, hidden=hidden))
         mine = mlp_step(at, len(hidden) + 1)
@@ -224,6 +225,7 @@ class TestMomentum:
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("optimizer", ["momentum", "momentum_course"])
     @pytest.mark.parametrize(("form", "sign"), [("steps", -1), ("negative_steps", 1)])
+    @pytest.mark.every(3)
     def test_a_velocity_is_a_convention(
         self, form: Any, sign: int, optimizer: str, dtype: str, seed: int
     ) -> None:
@@ -451,6 +453,7 @@ class TestNames:
 
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("name", ADAM)
+    @pytest.mark.every(3)
     def test_adam(self, name: str, seed: int) -> None:
         at = given(moons(seed, optimizer="adam", lr=0.01))
         mine = mlp_step(at, 2)
@@ -501,6 +504,7 @@ class TestNames:
         }.items(),
         ids=lambda value: value if isinstance(value, str) else "",
     )
+    @pytest.mark.every(3)
     def test_gradients(self, name: str, spoil: Any, handed: str, seed: int) -> None:
         at = given(moons(seed))
         right = mlp_step(at, 2)
@@ -513,6 +517,7 @@ class TestNames:
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("handed", [("dz2", "db2"), ("dz2", "db2", "dW2"), ("a2", "db2")])
     @pytest.mark.parametrize("layout", [Layout(), COURSE], ids=["torch's", "course's"])
+    @pytest.mark.every(3)
     def test_a_mean_in_the_last_db_is_no_layout(
         self, layout: Layout, handed: Any, seed: int
     ) -> None:
@@ -611,6 +616,7 @@ class TestCases:
         ],
     )
     @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.every(3)
     def test_several_outputs(self, loss: str, output: str, bias: bool, seed: int) -> None:
         rng = np.random.default_rng([seed, 1])
         x = rng.normal(size=(9, 3))

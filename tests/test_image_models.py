@@ -250,6 +250,7 @@ OTHERS = [(m, name) for m in MODELS for name in CATALOGUE if name not in NAMED[m
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("planted", after(len(QUICK), QUICK + OTHERS))
+@pytest.mark.every(3)
 def test_planted_mistakes_are_named_on_either_side(side: Side, planted: tuple[str, str]) -> None:
     model, name = planted
     fixed = {"activation": "tanh", "optimizer": "momentum", "loss": "cross_entropy"}

@@ -23,6 +23,7 @@ SEED = 3
 @pytest.mark.parametrize(
     "name", ["lstm", "gpt_dropout", "checkpointed", "in_place", "hooks", "vae"]
 )
+@pytest.mark.every(2)
 def test_the_verdicts_are_those_of_tensors_in_memory(name: str, tmp_path: Path) -> None:
     reports = []
     for keep in (None, tmp_path):

@@ -80,6 +80,7 @@ def server() -> ForkServerContext:
 
 
 @pytest.mark.parametrize("chosen", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in (1, 2))])
+@pytest.mark.slow
 def test_killed_at_random_moments(server: ForkServerContext, tmp_path: Path, chosen: int) -> None:
     """Killed and gone on with, again and again, until it was killed KILLS times and has got to its
     end; each time that it does, it is held to a run that nobody killed."""
@@ -127,7 +128,8 @@ def test_the_installed_command(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert "resuming after step" in ended.stdout
-    assert ended.stderr.strip() == ""
+    told = ended.stderr.splitlines()  # a slow machine says how far it is
+    assert all(line.startswith("training both sides: ") for line in told), told
     from tests.command import parity
 
     runs = tmp_path / "whole"

@@ -84,6 +84,7 @@ def test_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not agreed.holds
 
 
+@pytest.mark.slow
 def test_activations() -> None:
     n = concluded("activations")
     assert n["sigmoid/slope at 10/manual"] == pytest.approx(4.54e-5, rel=1e-3)
@@ -101,6 +102,7 @@ def test_activations() -> None:
         denied("activations", **{f"relu/loss/{side}": 0.9})
 
 
+@pytest.mark.slow
 def test_why_nonlinear(monkeypatch: pytest.MonkeyPatch) -> None:
     n = concluded("why-nonlinear")
     assert max(n["identity/gap/manual"], n["identity/gap/torch"]) < 1e-13
@@ -126,6 +128,7 @@ def test_backprop(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.allclose(step.torch["dz1"], backprop.exact_derivative(step, "torch", "dz1"))
 
 
+@pytest.mark.slow
 def test_initialization() -> None:
     n = concluded("initialization")
     for side in ("manual", "torch"):
@@ -183,6 +186,7 @@ def test_regularization() -> None:
     denied("regularization", routes=0.1)
 
 
+@pytest.mark.slow
 def test_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
     n = concluded("dropout")
     for side in ("manual", "torch"):
@@ -256,6 +260,7 @@ def test_batch_norm() -> None:
     denied("batch-norm", **{"scaled/out": 0.1})
 
 
+@pytest.mark.slow
 def test_residual() -> None:
     n = concluded("residual")
     for side in ("manual", "torch"):
@@ -293,6 +298,7 @@ def test_attention() -> None:
         assert n[f"{what}/64/manual"] == pytest.approx(n[f"{what}/64/torch"], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_transformer() -> None:
     n = concluded("transformer")
     assert n["least"] == pytest.approx(np.log(2500) / 8.578)  # characters of a line, on average

@@ -44,6 +44,7 @@ def judged(report: ModelReport) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", ZOO)
+@pytest.mark.every(2)
 def test_a_file_gets_the_verdicts_of_the_live_record(name: str, tmp_path: Path) -> None:
     recording = recording_of(zoo_step(name))
     read = tp.load_recording(recording.save(tmp_path / "t.safetensors"))

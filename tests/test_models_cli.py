@@ -24,6 +24,7 @@ def fails(): return nn.Linear(3, 2), torch.randn(4, 5)
 def nothing(): return (lambda x: None), torch.randn(2)
 def vector(): return nn.Linear(3, 2), torch.randn(4, 3), lambda out: out
 def raises(): raise KeyError("here")
+made = nn.Sequential(nn.Linear(3, 2))
 def spectrum(): return (lambda x: torch.fft.rfft(x).abs()), torch.randn(2, 8)
 """
 
@@ -68,6 +69,7 @@ def test_the_exit_status_is_the_answer(
         (":nothing", "nothing returned nothing"),
         (":vector", "the loss is (4, 2), expected one number"),
         (":raises", "raised KeyError"),
+        (":made", "made is a Sequential that exists already; expected a function that makes it"),
         (":exat", "has no function 'exat'; did you mean 'exact'?"),
         ("", "expected FILE.py:NAME"),
         ("x:exact", "there is no such file"),

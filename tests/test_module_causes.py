@@ -44,6 +44,7 @@ def names_of(kind: str, seed: int, architecture: str | None, turned: bool) -> tu
     [pytest.param(False, id="in b"), pytest.param(True, id="in a", marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize("kind", QUICK)
+@pytest.mark.every(3)
 def test_a_known_mistake_is_named_whichever_model_has_it(kind: str, turned: bool) -> None:
     found = names_of(kind, SEED, mistakes.architectures(kind)[0], turned)
     assert found == (KINDS[kind],), f"{kind}, seed {SEED}"
@@ -117,6 +118,7 @@ def compared(a: nn.Module, b: nn.Module, turned: bool) -> ModulesReport:
 
 @pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
 @pytest.mark.parametrize("inner", INNER)
+@pytest.mark.every(2)
 def test_a_residual_that_is_missing_or_doubled(inner: str, turned: bool) -> None:
     right = model(INNER[inner])
     for skips, cause in ((0, "residual_missing"), (2, "residual_doubled")):
@@ -157,6 +159,7 @@ def test_weights_that_were_not_copied(inner: str, turned: bool) -> None:
 
 @pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
 @pytest.mark.parametrize("inner", INNER)
+@pytest.mark.every(2)
 def test_layers_in_another_order(inner: str, turned: bool) -> None:
     torch.manual_seed(SEED)
     first = nn.Linear(5, 6)

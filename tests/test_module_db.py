@@ -26,6 +26,7 @@ def right(outcomes: Iterator[Outcome]) -> list[Outcome]:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_identical_copies_of_torchs_samples_never_fail() -> None:
     found = right(survey(TYPES, most=2))
     answers: dict[str, set[str]] = defaultdict(set)

@@ -18,6 +18,7 @@ from tests import slow
 from torch_parity import manual
 from torch_parity.compare.aten.check import check_modules
 from torch_parity.compare.aten.check_arrays import check_module
+from torch_parity.compare.aten.recording import record_model
 from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.errors import InputError, ParityError
 
@@ -557,6 +558,34 @@ def test_gradients_that_are_off_by_a_factor_say_which(
     assert report({**wrong, "0.bias.grad": 1.3 * grads["0.bias.grad"]}).causes == ()
 
 
+OTHER_SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "flat": lambda x: x.reshape(-1),
+    "a column": lambda x: x.reshape(-1, 1),
+    "one more dimension": lambda x: x[None],
+    "sides swapped": lambda x: x.reshape(x.shape[::-1]),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_SHAPES)
+def test_an_array_of_another_shape_fails_though_its_numbers_agree(name: str) -> None:
+    """Outputs, loss, gradients, new parameters, running statistics, optimizer state."""
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.ReLU()), torch.randn(5, 3)
+    step = {
+        "loss": lambda out: out.square().mean(),
+        "optimizer": torch.optim.SGD(net.parameters(), 0.1, 0.9),
+    }
+    known = record_model(net, x.requires_grad_(), **step).record  # type: ignore[arg-type]
+    made = known.results | {n: r for n, r in known.named.items() if n.startswith("0")}
+    arrays = {n: known.value(ref).numpy() for n, ref in made.items()}
+    assert {"output", "loss", "0", "0.grad", "0.weight.grad", "input.grad"} < set(arrays)
+    reshaped = {n: OTHER_SHAPES[name](x) for n, x in arrays.items()}
+    reshaped = {n: x for n, x in reshaped.items() if x.shape != arrays[n].shape}
+    report = check_module(net, arrays | reshaped, x, **step)  # type: ignore[arg-type]
+    assert {e.end.name for e in report.wrong} == set(reshaped)
+    assert len(report.explanations) == len(reshaped), "which layout is expected"
+
+
 def test_arrays_are_held_to_what_follows_from_the_weights() -> None:
     net = nn.Sequential(nn.Conv1d(2, 3, 2), nn.ReLU())
     x = torch.randn(4, 2, 6)
@@ -627,6 +656,7 @@ class Reversed(nn.Module):
 
 
 @pytest.mark.parametrize("seed", slow.after(25, range(60)))
+@pytest.mark.every(3)
 def test_a_random_right_pair_never_fails(seed: int) -> None:
     torch.manual_seed(seed)
     rng = np.random.default_rng([71, seed])

@@ -130,6 +130,7 @@ def spoiled(monkeypatch: pytest.MonkeyPatch, who: str, at: int, name: str, bad: 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["z2", "loss", "db1", "vW2", "W3"])
 @pytest.mark.parametrize("who", FREE)
+@pytest.mark.every(3)
 def test_training_stops_where_one_that_runs_free_breaks(
     monkeypatch: pytest.MonkeyPatch, who: str, name: str, bad: float
 ) -> None:

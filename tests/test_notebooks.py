@@ -79,6 +79,7 @@ def forward(tmp_path_factory: pytest.TempPathFactory) -> dict[str, NotebookNode]
     return nodes
 
 
+@pytest.mark.slow
 def test_a_lesson_runs(forward: dict[str, NotebookNode]) -> None:
     for language in notebooks.LANGUAGES:
         cells = code(forward[language])

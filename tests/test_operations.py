@@ -1,5 +1,6 @@
 """Every row of the register: by hand, in torch, and by the exact derivative of the forward."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def check(op: Operation, options: dict[str, Any], seed: int, dtype: str, scale: 
             assert over <= 0, f"{where}: over its bound by {over:.3g}"
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @every_row
 @both_dtypes
 @given(seed=seeds, exponent=st.integers(-3, 3))
@@ -107,6 +108,7 @@ def test_both_sides_stay_within_the_derived_bound(
 
 @every_row
 @given(seed=seeds)
+@pytest.mark.every(2)
 def test_backward_is_the_exact_derivative_of_forward(
     op: Operation, options: dict[str, Any], seed: int
 ) -> None:
@@ -153,3 +155,27 @@ def test_no_argument_is_written_to_or_handed_back(op: Operation, options: dict[s
     assert all(np.array_equal(before[name], inputs[name]) for name in inputs)
     given = [*inputs.values(), *upstream]
     assert not any(np.shares_memory(r, a) for r in map(np.asarray, results) for a in given)
+
+
+def defaults(function: Any) -> dict[str, Any]:
+    """Of the parameters that have one; none where Python cannot tell."""
+    try:
+        known = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    return {p.name: p.default for p in known if p.default is not p.empty}
+
+
+@pytest.mark.parametrize("op", OPERATIONS.values(), ids=lambda op: op.name)
+def test_the_defaults_are_torchs_in_forward_and_backward(op: Operation) -> None:
+    own = defaults(op.forward)
+    classes = (op.module,) if isinstance(op.module, str) else ()
+    torchs = (
+        getattr(torch.nn.functional, op.name, None),
+        *(getattr(torch.nn, name, None) for name in classes),
+    )
+    twins = [op.twin, op.backward, *filter(None, torchs)]
+    for twin in twins:
+        for name, value in defaults(twin).items():
+            if value is not None and name in own:  # pad's value and softmax's dim are None in torch
+                assert own[name] == value, f"{op.name}, {twin}: {name}"

@@ -55,6 +55,7 @@ LAYOUTS = [
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.every(2)
 def test_every_layout_is_recognised_and_is_no_mistake(layout: Layout, start: Given) -> None:
     mine = written(layout, right(start), start.m)
     assert recognise(mine, start.recorded.torch, start.m, Layout()) == layout
@@ -93,6 +94,38 @@ def test_a_gradient_that_is_not_averaged_is_no_convention(start: Given) -> None:
     report = check({n: mine[n] for n in ("dz2", "dW2_loss", "db2")}, start)
     assert not report.passed
     assert report.conventions == ()
+
+
+def summed(start: Given, *names: str) -> dict[str, np.ndarray]:
+    """These tensors, with dz, da and dh m times torch's, as dZ = A - Y is."""
+    made = right(start)
+    return {n: made[n] * (start.m if n[:2] in ("dz", "da", "dh") else 1) for n in names}
+
+
+def test_dz_alone_does_not_show_where_its_mean_is(start: Given) -> None:
+    """The 1/m may be in dW, as the course has it, or forgotten: neither a FAIL nor a PASS."""
+    for names in (("dz2",), ("z2", "dz2"), ("dz2", "dh1", "dz1")):
+        report = check(summed(start, *names), start)
+        assert report.outcome == "UNJUDGED", str(report)
+        doubtful = [d.name for d in report.judgement.unjudged]
+        assert doubtful == [n for n in names if n[0] == "d"]
+        assert "Layout(mean='dW')" in report.verdict
+    assert check(summed(start, "dz2"), start, layout=Layout(mean="dW")).outcome == "PASS"
+    assert check(summed(start, "dz2"), start, layout=Layout()).outcome == "FAIL"
+
+
+@pytest.mark.parametrize("shown", ["dW1_loss", "db1", "W1", "b2", "vW1"])
+def test_what_is_computed_from_dz_shows_where_its_mean_is(shown: str, start: Given) -> None:
+    mine = summed(start, "z2", "dz2", shown)
+    report = check(mine, start)
+    assert report.outcome == "PASS", str(report)
+    assert len(report.conventions) == 1
+
+
+def test_a_wrong_dz_is_no_convention(start: Given) -> None:
+    mine = summed(start, "dz2", "db1")
+    assert check(mine | {"dz2": mine["dz2"] * 1.001}, start).outcome == "FAIL"
+    assert check(mine | {"db1": mine["db1"] * start.m}, start).outcome == "FAIL"
 
 
 def test_the_courses_names_and_nested_dicts(start: Given) -> None:

@@ -54,6 +54,7 @@ LONG = {
     "path",
     [pytest.param(path, marks=pytest.mark.slow) if path in LONG else path for path in WITH_CODE],
 )
+@pytest.mark.every(2)
 def test_every_block_runs_and_prints_what_the_page_says(path: str) -> None:
     check((ROOT / path).read_text("utf-8"))
 

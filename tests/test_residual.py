@@ -82,7 +82,7 @@ def test_any_part_of_a_right_step_is_right(seed: int) -> None:
     assert j.passed, (seed, j.root)
 
 
-@pytest.mark.every(2)
+@pytest.mark.every(4)
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("name", [cause.name for cause in sums.CAUSES])
 def test_its_own_mistakes_are_named_on_either_side(name: str, side: Side) -> None:

@@ -343,6 +343,45 @@ def test_a_dropout_that_is_not_scaled() -> None:
     assert report.causes == ("dropout_unscaled",)
 
 
+def with_momentum(momentum: float) -> MakeOptimizer:
+    return lambda params: SGD(params, 0.1, momentum=momentum)
+
+
+@pytest.mark.parametrize(("n", "wrong", "every"), [(1, 1, 1), (2, 2, 1), (3, 3, 3)])
+def test_a_momentum_that_the_first_step_does_not_show(n: int, wrong: int, every: int) -> None:
+    a = nn.Linear(5, 3)
+    data = batches(n)
+    optimizers = with_momentum(0.9), with_momentum(0.8)
+    report = train(a, copy.deepcopy(a), data, optimizers, every=every)
+    assert (report.outcome, report.wrong_step) == ("FAIL", wrong), str(report)
+    assert report.causes == (("momentum",) if n > 1 else ())
+    if n == 1:
+        assert train(a, copy.deepcopy(a), data, with_momentum(0.9)).outcome == "PASS"
+
+
+LR = torch.optim.lr_scheduler
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "outcome"),
+    [
+        (lambda o: LR.StepLR(o, 2, 0.5), lambda o: LR.StepLR(o, 2, 0.1), "FAIL"),
+        (lambda o: LR.StepLR(o, 9, 0.5), lambda o: LR.StepLR(o, 9, 0.1), "FAIL"),
+        (lambda o: LR.ExponentialLR(o, 0.9), None, "FAIL"),
+        (lambda o: LR.ExponentialLR(o, 0.9), lambda o: LR.LambdaLR(o, lambda k: 0.9**k), "PASS"),
+    ],
+)
+def test_schedules_that_change_only_what_comes_later(of_a: Any, of_b: Any, outcome: str) -> None:
+    """After the last step, or after steps that are not taken."""
+    a = nn.Linear(5, 3)
+    b = copy.deepcopy(a)
+    both = SGD(a.parameters(), 0.1), SGD(b.parameters(), 0.1)
+    schedules = of_a(both[0]), of_b(both[1]) if of_b else None
+    n = 2 if outcome == "PASS" or of_b else 1
+    report = train_modules(a, b, batches(n), loss=CLASSES, optimizers=both, schedulers=schedules)
+    assert report.outcome == outcome, str(report)
+
+
 def test_an_optimizer_that_forgets_its_momentum() -> None:
     """A mistake in what b keeps, not in what it is given."""
 

@@ -12,27 +12,47 @@ from torch_parity.compare.aten.align import align
 from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.causes.registry import Cause
 from torch_parity.compare.aten.end_verdicts import EndVerdict
+from torch_parity.compare.aten.ends import End
 from torch_parity.compare.tensors import to_numpy
 
 NEAR = 1e-4  # which factor to try; whether it is one, the bounds decide
 
 
-def transposed(
+def in_another_layout(
     alignment: Alignment, names: Mapping[str, str], called: tuple[str, str]
 ) -> Iterator[str]:
-    """Which of the wrong arrays are right when they are turned: a layout, not wrong numbers."""
-    turned = {
-        v.end.name: v.end.wanted[0].T
-        for v in alignment.ends
-        if v.outcome == "wrong" and v.end.wanted[0].T.shape == v.end.ref.shape
-        if v.end.wanted[0].ndim == 2
-    }
-    right = _right_instead(alignment, turned)
-    for v in alignment.ends:
-        if v.end.name in right:
-            name = names.get(v.end.name, v.end.name)
-            shapes = f"{v.end.wanted[0].shape} in {called[0]}, {v.end.ref.shape} in {called[1]}"
-            yield f"The transpose of {name} agrees: it is {shapes}; hand over {name}.T."
+    """Which of the wrong arrays are right when they are turned or reshaped: a layout, not wrong
+    numbers."""
+    told: set[str] = set()
+    for remedy in ("T", "reshape"):
+        changed = {
+            v.end.name: x
+            for v in alignment.ends
+            if v.outcome == "wrong" and v.end.name not in told
+            if (x := _changed(v.end.wanted[0], v.end.ref.shape, remedy)) is not None
+        }
+        right = _right_instead(alignment, changed)
+        told |= right
+        for v in alignment.ends:
+            if v.end.name in right:
+                yield _remedy(v.end, names, called, remedy)
+
+
+def _changed(array: np.ndarray, shape: tuple[int, ...], remedy: str) -> np.ndarray | None:
+    """The array turned, or reshaped where turning does not give the shape; None if it is no other
+    array."""
+    turned = array.ndim == 2 and array.T.shape == shape
+    if remedy == "T":
+        return array.T if turned else None
+    return array.reshape(shape) if array.shape != shape and array.size == np.prod(shape) else None
+
+
+def _remedy(end: End, names: Mapping[str, str], called: tuple[str, str], remedy: str) -> str:
+    name = names.get(end.name, end.name)
+    shapes = f"it is {end.wanted[0].shape} in {called[0]}, {end.ref.shape} in {called[1]}"
+    if remedy == "T":
+        return f"The transpose of {name} agrees: {shapes}; hand over {name}.T."
+    return f"The numbers of {name} agree: {shapes}; hand over {name}.reshape{end.ref.shape}."
 
 
 def scaled_gradients(

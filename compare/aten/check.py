@@ -8,14 +8,17 @@ import torch
 
 from torch_parity.compare.aten.causes import told
 from torch_parity.compare.aten.chosen import chosen_by
+from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.comparison import compared, why
 from torch_parity.compare.aten.covered import zeros_of
 from torch_parity.compare.aten.doubled import precisions
+from torch_parity.compare.aten.drawn_from import drawn_otherwise
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given import given_differ, given_pairs
 from torch_parity.compare.aten.halves import halves_differ
 from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.others import others_of
+from torch_parity.compare.aten.output_types import output_types_differ
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import (
     Recording,
@@ -165,9 +168,12 @@ def _modules_report(
     differing = (
         *given_differ(own[0], own[1], pairs, called),
         *halves_differ(own, pair, pairs, called),
+        *output_types_differ(own, called),
+        *drawn_otherwise(pair[0], pair[1], called),
     )
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
+    unjudged_by_rounding(there.alignment, called)
     if any(r.compiled for r in own) and pair is not own:
         # its kernels for the models' own type are others than those for float64
         here = compared(own, names, ignore)
@@ -176,8 +182,7 @@ def _modules_report(
             precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
     settings = settings_of(a), settings_of(b)
     if not (there.doubt or more_follow):  # else the step itself shows what differs
-        trained = {n: s for n, s in settings[1].items() if f"{n}.grad" in own[1].results}
-        differing += tuple(settings_differ(settings[0], trained, pairs, called))
+        differing += tuple(settings_differ(*settings, own[1], pairs, called))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
     back, causes = why(there, pair, names, ignore, called, settings, bits)
     return ModulesReport(

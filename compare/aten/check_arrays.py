@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from torch_parity.compare.aten.align import align
-from torch_parity.compare.aten.array_causes import scaled_gradients, transposed
+from torch_parity.compare.aten.array_causes import in_another_layout, scaled_gradients
 from torch_parity.compare.aten.check import model_report
+from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
 from torch_parity.compare.aten.lazy import initialised
@@ -41,8 +42,8 @@ def check_module(
 ) -> ModulesReport:
     """Judge arrays written by hand against one step of a module, which is left as it was.
 
-    mine holds any part of what the module's step makes, in the module's shapes, by these names, or
-    with names={"fc1.weight.grad": "dW1"} by others:
+    mine holds any part of what the module's step makes, in the module's shapes (another shape is a
+    FAIL), by these names, or with names={"fc1.weight.grad": "dW1"} by others:
 
     | tensor | name |
     | --- | --- |
@@ -67,13 +68,16 @@ def check_module(
     record = recorded(step)
     report = model_report(record, called[1])
     real = [x for x in arrays.values() if x.dtype.kind == "f"]
-    if real and all(x.dtype == np.float64 for x in real):
+    in_float64 = bool(real) and all(x.dtype == np.float64 for x in real)
+    if in_float64:
         record = _in_float64(step, record)
     ends = [_end(name, array, record, names or {}) for name, array in arrays.items()]
     alignment = align(Record(Snapshots()), record, ends, {})
+    if in_float64:
+        unjudged_by_rounding(alignment, called)
     wrong = next((e for e in alignment.ends if e.outcome == "wrong"), None)
     parted = None if wrong is None else Parting(wrong, (), _made_by(record, wrong.end.ref))
-    layouts = tuple(transposed(alignment, names or {}, called))
+    layouts = tuple(in_another_layout(alignment, names or {}, called))
     causes = () if layouts else tuple(scaled_gradients(alignment, names or {}, called))
     return ModulesReport(
         alignment,

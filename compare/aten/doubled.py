@@ -1,7 +1,7 @@
 """The same step in float64: two models that compute the same differ by 1e-15 there, and a mistake
 that float32's rounding hides is plain to see."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from torch_parity.compare.aten.constants import in_double
 from torch_parity.compare.aten.leaves import leaves_of, with_tensors
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step
+from torch_parity.compare.aten.unchanged import named_buffers, tensor_attributes
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -26,7 +28,7 @@ def in_float64(step: Step) -> Iterator[Step]:
     """
     module = step.model if isinstance(step.model, nn.Module) else nn.Module()
     params: list[tuple[Any, Tensor, Any]] = [(p, p.data, p.grad) for p in module.parameters()]
-    buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
+    buffers = [(m, n, b) for _, m, n, b in (*named_buffers(module), *tensor_attributes(module))]
     state = {} if step.optimizer is None else step.optimizer.state
     states = {p: dict(own) for p, own in state.items()}
     given = leaves_of("", (step.inputs, step.keywords, step.target))
@@ -38,7 +40,7 @@ def in_float64(step: Step) -> Iterator[Step]:
             p.data = _double(data)
             p.grad = None if gradient is None else _double(gradient)
         for m, name, buffer in buffers:
-            setattr(m, name, _double(buffer))
+            setattr(m, name, _double(buffer, step.constants))
         for p, own in states.items():
             state[p] = {key: _state(value, p) for key, value in own.items()}
         yield replace(
@@ -74,10 +76,11 @@ def _state(value: Any, p: Any) -> Any:
     return _double(value) if value.shape == p.shape else value.clone()
 
 
-def _double(tensor: Tensor) -> Tensor:
+def _double(tensor: Tensor, constants: Mapping[float, float] | None = None) -> Tensor:
     if not tensor.is_floating_point() or tensor.layout != torch.strided:
         return tensor.detach().clone()
-    return tensor.detach().double().clone().requires_grad_(tensor.requires_grad)
+    made = in_double(tensor.detach(), constants or {})
+    return made.clone().requires_grad_(tensor.requires_grad)
 
 
 def doubled(value: Any) -> Any:

@@ -35,9 +35,9 @@ class Draws:
     def __init__(self, record: Record) -> None:
         self._left: dict[Key, list[tuple[str, Tensor]]] = defaultdict(list)
         self._replaced: dict[tuple[Key, bytes], Tensor] = {}
-        for call in _drawing(record):
+        for call in drawing(record):
             drawn = record.value(call.outputs[-1]).clone()
-            self._left[_key(call.operation, drawn)].append((call.module, drawn))
+            self._left[key_of(call.operation, drawn)].append((call.module, drawn))
 
     @property
     def all_drawn(self) -> bool:
@@ -57,7 +57,7 @@ class Draws:
         if operation not in RANDOM and operation != DROPOUT:
             return out
         tensors = [t for t in flattened(out) if isinstance(t, Tensor)]
-        key = _key(operation, tensors[-1])
+        key = key_of(operation, tensors[-1])
         left, own = self._left[key], to_numpy(tensors[-1]).tobytes()
         if again:
             replacement = self._replaced.get((key, own))
@@ -89,13 +89,13 @@ def draws_differ(a: Record, b: Record) -> str:
 def _drawn(record: Record) -> dict[Key, Counter[bytes]]:
     """The numbers that the forward drew, and how often."""
     found: dict[Key, Counter[bytes]] = defaultdict(Counter)
-    for call in _drawing(record):
+    for call in drawing(record):
         drawn = record.value(call.outputs[-1])
-        found[_key(call.operation, drawn)][to_numpy(drawn).tobytes()] += 1
+        found[key_of(call.operation, drawn)][to_numpy(drawn).tobytes()] += 1
     return found
 
 
-def _drawing(record: Record) -> Iterator[Call]:
+def drawing(record: Record) -> Iterator[Call]:
     """The calls of the forward that draw random numbers."""
     for call in record.of_phase("forward"):
         drawing = call.operation in RANDOM or call.operation == DROPOUT
@@ -103,8 +103,9 @@ def _drawing(record: Record) -> Iterator[Call]:
             yield call
 
 
-def _key(operation: str, drawn: Tensor) -> Key:
-    """A dropout's mask is drawn by bernoulli on the CPU, and by native_dropout elsewhere."""
+def key_of(operation: str, drawn: Tensor) -> Key:
+    """Numbers of which kind and shape are drawn again. A dropout's mask is drawn by bernoulli on
+    the CPU, and by native_dropout elsewhere."""
     if operation in ("bernoulli", DROPOUT):
         return "mask", tuple(drawn.shape), None
     return operation, tuple(drawn.shape), drawn.dtype

@@ -105,18 +105,19 @@ class Index:
         return self._by_content.get(self._contents.get(ref, ()), [ref])
 
     def tables(self, tensor: torch.Tensor) -> list[TensorRef] | None:
-        """The tables (tables_of) that have all numbers of this one, bit by bit; None if there are
-        none."""
+        """The tables (tables_of) that have all numbers of this one, bit by bit: those that have all
+        of them each, or else several together; None if there are none."""
         if not self._tables:
             self._tables = _numbers_of_tables(self._record)
         known = self._tables.get(tensor.dtype, {})
-        found: list[TensorRef] = []
+        found: list[list[TensorRef]] = []
         for number in np.unique(to_numpy(tensor)):
             refs = known.get(number.tobytes())
             if refs is None:
                 return None
-            found += refs
-        return list(dict.fromkeys(found))
+            found.append(refs)
+        alone = [ref for ref in found[0] if all(ref in refs for refs in found)] if found else []
+        return alone or list(dict.fromkeys(ref for refs in found for ref in refs))
 
     def _add(self, ref: TensorRef, call: Call | None, seen: set[TensorRef]) -> None:
         if ref in seen or ref.unjudged or ref.dtype.is_complex or ref.place in self._unwritten:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 # Never taken apart. Sets have no order; modules and functions are no data.
 WHOLE = (
     Tensor, np.ndarray, np.generic, bool, int, float, complex, str, bytes, bytearray, type(None),
-    range, set, frozenset, type, Enum, nn.Module, torch.dtype, torch.device,
+    memoryview, range, set, frozenset, type, Enum, nn.Module, torch.dtype, torch.device,
 )  # fmt: skip
 Parts = Iterable[tuple[Any, Any]]
 

@@ -1,15 +1,11 @@
 """Casts to a lower precision, and the digits that they lose."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 import torch
-from torch import Tensor
 
-from torch_parity.compare.aten.draws import RANDOM
+from torch_parity.compare.aten.factories import SHAPED
 from torch_parity.compare.aten.memory import digits
-from torch_parity.compare.aten.record import Call, Record, operation_of
+from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 
 
@@ -26,20 +22,14 @@ def lowers(record: Record, call: Call, bits: int) -> bool:
     return not torch.equal(after.to(source.dtype), before.expand(made.shape))
 
 
-def casts_to_float32(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """It makes a float32 tensor of a float64 one, and draws no random numbers. (What is made of
-    whole numbers has the digits of float32 in any precision, as a stored buffer has.)"""
-    if kwargs.get("dtype") is not torch.float32 or operation_of(func) in RANDOM:
+def rounds(record: Record, call: Call) -> bool:
+    """It is given numbers of some precision and makes numbers of a lower one: a cast that loses
+    digits, or a result that is written into memory of a lower precision."""
+    given = max((digits(r.dtype) for r in call.inputs if r.dtype.is_floating_point), default=0)
+    made = min((digits(r.dtype) for r in call.outputs), default=99)
+    if made >= given or call.operation in SHAPED:
         return False
-    return bool(args) and isinstance(args[0], Tensor) and args[0].dtype == torch.float64
-
-
-def casts_back(record: Record) -> bool:
-    """Whether a step in float64 casts to float32."""
-    casts = (c for c in record.calls if c.operation == "_to_copy")
-    return any(
-        (c.inputs[0].dtype, c.outputs[0].dtype) == (torch.float64, torch.float32) for c in casts
-    )
+    return call.operation not in ("_to_copy", "copy") or lowers(record, call, 99)
 
 
 def is_lowered(ref: TensorRef, call: Call | None) -> bool:

@@ -13,19 +13,23 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from torch_parity.compare.aten.unchanged import plain_attributes
+from torch_parity.compare.aten.unchanged import (
+    named_buffers,
+    plain_attributes,
+    tensor_attributes,
+)
 from torch_parity.compare.errors import InputError
 
-# Where a tensor of a model is: a parameter is itself, a buffer is what its module has by this name.
+# Where a tensor of a model is: a parameter is itself, a buffer (or a tensor that is a plain
+# attribute) is what its module has by this name.
 Key = nn.Parameter | tuple[nn.Module, str]
 
 
 def keys_of(model: nn.Module) -> dict[str, Key]:
-    """Of every parameter and buffer, by name; tied ones have several names."""
+    """Of every parameter, buffer and plain tensor, by name; tied ones have several names."""
     found: dict[str, Key] = dict(model.named_parameters(remove_duplicate=False))
-    for path, module in model.named_modules(remove_duplicate=False):
-        for name, _ in module.named_buffers(recurse=False):
-            found[f"{path}.{name}".lstrip(".")] = module, name
+    for name, module, own, _ in (*named_buffers(model), *tensor_attributes(model)):
+        found[name] = module, own
     return found
 
 

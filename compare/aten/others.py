@@ -1,5 +1,6 @@
 """What models return besides tensors: strings, whole numbers, arrays, objects."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -26,9 +27,12 @@ class Other:
 
 
 def others_of(a: Record, b: Record, called: tuple[str, str]) -> Iterator[Other]:
-    """Each compared with that of the same name."""
+    """Each compared with that of the same name. A number that only one of the two changes in
+    itself is not compared."""
     for name in dict.fromkeys([*a.others, *b.others]):
         if name not in a.others or name not in b.others:
+            if name.startswith("new "):  # a counter that one of the two keeps
+                continue
             side = called[0] if name in a.others else called[1]
             yield Other(name, "differs", f"Only {side} returns {name}.")
             continue
@@ -45,6 +49,9 @@ def others_of(a: Record, b: Record, called: tuple[str, str]) -> Iterator[Other]:
             yield Other(name, "unjudged", said)
         elif alike:
             yield Other(name, "same")
+        elif name.startswith("new ") and _share_digits(first, second):
+            said = f"Not judged: {name}: {first} and {second} share half of their digits."
+            yield Other(name, "unjudged", said)
         else:
             said = f"{name} is {_brief(first)} in {called[0]} and {_brief(second)} in {called[1]}."
             yield Other(name, "differs", said)
@@ -66,6 +73,12 @@ def same(first: Any, second: Any) -> bool | None:
         return bool(first == second) or bool(first != first and second != second)
     except Exception:  # the user's own __eq__, or that of another library
         return None
+
+
+def _share_digits(first: Any, second: Any) -> bool:
+    """Two numbers that rounding in float32 may have made of one."""
+    floats = isinstance(first, float) and isinstance(second, float)
+    return floats and math.isclose(first, second, rel_tol=2.0**-12)
 
 
 def _is_set(value: Any) -> bool:

@@ -7,20 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from torch_parity.compare.aten.alignment import Alignment
-from torch_parity.compare.aten.draws import UNINITIALISED
 from torch_parity.compare.aten.end_verdicts import EndVerdict
+from torch_parity.compare.aten.factories import SHAPED
 from torch_parity.compare.aten.memory import Place
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.writers import is_view, stretch, writers_of
 
-# Calls that make tensors out of no tensor: where a stretch begins, but never what is wrong first.
-CONSTANTS = {
-    "arange", "eye", "full", "full_like", "linspace", "new_full", "new_ones", "new_zeros", "ones",
-    "ones_like", "scalar_tensor", "zeros", "zeros_like",
-}  # fmt: skip
-# Calls that read nothing but a shape.
-SHAPED = CONSTANTS | UNINITIALISED
 PHASES = ("forward", "backward", "update")
 
 

@@ -15,12 +15,17 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 
+from torch_parity.compare.aten.constants import in_double, is_shared
 from torch_parity.compare.aten.custom_functions import functions_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
-from torch_parity.compare.aten.lowered import casts_to_float32
 from torch_parity.compare.aten.record import Call, Phase, Record
 from torch_parity.compare.aten.snapshots import Snapshots, unreadable
+from torch_parity.compare.aten.widened import (
+    beside_float64,
+    casts_to_float32,
+    makes_float32_memory,
+)
 from torch_parity.compare.torch_private import (
     TorchDispatchMode,
     current_node,
@@ -49,8 +54,8 @@ NOT_THE_USERS = (
 class Recorder(TorchDispatchMode):
     """While open, records the ATen calls of a step into `record`.
 
-    draws are the random numbers of another record, to be drawn again here. With doubled, a cast to
-    float32 makes float64 (see Step).
+    draws are the random numbers of another record, to be drawn again here. With doubled, what the
+    program makes in float32 is made in float64, and constants have more digits there (see Step).
     """
 
     def __init__(
@@ -59,12 +64,13 @@ class Recorder(TorchDispatchMode):
         draws: Draws | None = None,
         snapshots: Snapshots | None = None,
         doubled: bool = False,
+        constants: Mapping[float, float] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.snapshots = snapshots or Snapshots()
         self.record = Record(self.snapshots)
         self._draws = draws
-        self._doubled = doubled
+        self._doubled, self._constants = doubled, constants or {}
         self._phase: Phase = "forward"
         named = module.named_modules() if isinstance(module, nn.Module) else ()
         self._paths = {m: path for path, m in named}
@@ -128,10 +134,10 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if func.namespace == "profiler":
             return func(*args, **kwargs)
-        if self._doubled and casts_to_float32(func, args, kwargs):
-            kwargs = {**kwargs, "dtype": torch.float64}
-        snapshots = self.snapshots
         written = written_by(func, args, kwargs)
+        if self._doubled:
+            args, kwargs = self._widened(func, args, kwargs, written)
+        snapshots = self.snapshots
         seen_args, seen_kwargs = mapped(self.ref, args), mapped(self.ref, kwargs)
         # one storage may be written through several arguments, but only once by one call
         memory = {snapshots.before_writing(t) for t in written}
@@ -144,6 +150,24 @@ class Recorder(TorchDispatchMode):
             snapshots.after_writing(number)
         self._keep(func, seen_args, dict(seen_kwargs), out, written)
         return out
+
+    def _widened(self, func: Any, args: Any, kwargs: Any, written: list[Tensor]) -> tuple[Any, Any]:
+        """The arguments with which the call makes float64."""
+        if casts_to_float32(func, args, kwargs):
+            return args, {**kwargs, "dtype": torch.float64}
+        if self._phase == "update":  # its counters are float32 in any precision
+            return args, kwargs
+        if makes_float32_memory(func, args, kwargs):
+            return args, {**kwargs, "dtype": torch.float64}
+        narrow = beside_float64(args, kwargs, written)
+        wide = {id(x): self._in_double(x) for x in narrow}
+        return mapped(lambda x: wide.get(id(x), x), (args, kwargs)) if wide else (args, kwargs)
+
+    def _in_double(self, tensor: Tensor) -> Any:
+        if is_shared(tensor, self._constants):
+            return in_double(tensor, self._constants)
+        cast = torch.ops.aten._to_copy.default
+        return self.__torch_dispatch__(cast, (), (tensor,), {"dtype": torch.float64})
 
     def _keep(
         self, func: Any, args: Any, kwargs: dict[str, Any], out: Any, written: list[Tensor]

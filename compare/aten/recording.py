@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from torch_parity.compare.aten.constants import shared_constants
 from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.draws import Draws, draws_differ
 from torch_parity.compare.aten.files.load import load_records
 from torch_parity.compare.aten.files.save import save_records
 from torch_parity.compare.aten.lazy import initialised
-from torch_parity.compare.aten.lowered import casts_back
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step, options_of, record_step
 from torch_parity.compare.aten.unchanged import fresh, unchanged
@@ -176,8 +176,7 @@ def with_own_inputs(step: Step) -> Step:
 def recorded_in_float64(step: Step, draws_of: Record | None = None) -> Record:
     """The record of the step in float64.
 
-    Its casts to float32 make float64 too, unless the program makes other float32 tensors of its own
-    that do not go together with them.
+    What it makes in float32 is made in float64 too, unless the program does not run that way.
     """
     with in_float64(step) as double:
         try:
@@ -224,17 +223,10 @@ def pair_in_float64(
     kinds = precisions(own[0]) | precisions(own[1])
     if kinds <= {"float64"}:
         return own, "float64"
+    constants = shared_constants(own)
+    a, b = (s if isinstance(s, Recording) else replace(s, constants=constants) for s in (a, b))
     try:
-        pair = records_of(a, b, share_draws, _float64_record)
-        if "float64" in kinds:  # a cast to float32 loses digits in the model's own precision too
-            return pair, "float64"
-        casting = [s.called for s, r in zip((a, b), pair, strict=True) if casts_back(r)]
-        notes += [
-            f"{called} casts to float32 in float64 too, because it makes float32 tensors of its "
-            "own. What the rounding of float32 explains is not seen."
-            for called in casting
-        ]
-        return pair, "float32" if casting else "float64"
+        return records_of(a, b, share_draws, _float64_record), "float64"
     except InputError as error:
         precision = " and ".join(sorted(kinds)) or "float64"
         notes.append(f"Compared in {precision}: in float64 {error}.")

@@ -1,30 +1,40 @@
 """Settings in which two optimizers differ, although this step does not show it. A momentum, for
 example, has an effect from the second step on."""
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
 from torch_parity.compare.aten.given_pairs import Pairing
+from torch_parity.compare.aten.record import Record
 
 # How a step is computed, not what it computes; initial_lr is a schedule's memory.
 HOW = {"class", "foreach", "fused", "capturable", "differentiable", "initial_lr"}
 # What nothing reads where momentum is 0.
 OF_MOMENTUM = {"dampening", "nesterov"}
 SHOWN = 4
+# The rounding of a formula in Python, of a few operations.
+ROUNDED = 2.0**-48
 
 Settings = Mapping[str, Mapping[str, Any]]
 
 
 def settings_differ(
-    a: Settings, b: Settings, pairs: Mapping[str, Pairing], called: tuple[str, str]
+    a: Settings,
+    b: Settings,
+    step_of_b: Record,
+    pairs: Mapping[str, Pairing],
+    called: tuple[str, str],
 ) -> Iterator[str]:
     """A sentence for each setting in which two optimizers of one class differ, for weights that
-    belong together. a and b are the settings of each parameter."""
+    belong together and that the step trains. a and b are the settings of each parameter."""
     found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for name, here in b.items():
+        if f"{name}.grad" not in step_of_b.results:
+            continue
         pairing = pairs.get(name)
         places = () if pairing is None else (pairing, *pairing.rivals)
         theirs = [a[n] for p in places for n in p.names if n in a]
@@ -41,12 +51,35 @@ def settings_differ(
         )
 
 
+def schedules_differ(a: Any, b: Any, called: tuple[str, str]) -> Iterator[str]:
+    """A sentence for each number in which two schedulers of one class differ: a factor that is
+    multiplied with after the last step, for example."""
+    if a is None or type(a) is not type(b):
+        return
+    plain = {k: v for k, v in b.state_dict().items() if isinstance(v, int | float | str | Counter)}
+    for key, here in plain.items():
+        there = a.state_dict().get(key)
+        if not (key.startswith("_") or _same(there, here)):
+            yield (
+                f"The scheduler's {key} is {there} in {called[0]} and {here} in {called[1]}. These "
+                "steps alone do not show it."
+            )
+
+
 def _changed(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Name and both values of each setting that differs."""
     unread = HOW | (OF_MOMENTUM if not a.get("momentum") and not b.get("momentum") else set())
     shared = [key for key in a if key in b and key not in unread]
     pairs = ((key, _plain(a[key]), _plain(b[key])) for key in shared)
-    return [(key, str(x), str(y)) for key, x, y in pairs if x != y]
+    return [(key, str(x), str(y)) for key, x, y in pairs if not _same(x, y)]
+
+
+def _same(x: Any, y: Any) -> bool:
+    """Two schedules may compute one learning rate by other formulas."""
+    if isinstance(x, tuple) and isinstance(y, tuple):
+        return len(x) == len(y) and all(map(_same, x, y))
+    floats = isinstance(x, float) and isinstance(y, float)
+    return x == y or (floats and math.isclose(x, y, rel_tol=ROUNDED))
 
 
 def _plain(value: Any) -> Any:

@@ -1,8 +1,8 @@
 """One step of any module or function under the recorder: forward, loss, backward, update."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from torch_parity.compare.aten.memory_sums import require_unchanged, sums_of
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recorder import Recorder
 from torch_parity.compare.aten.returned import copied, is_number, source_of
-from torch_parity.compare.aten.snapshots import Snapshots
+from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
 from torch_parity.compare.aten.spool import SpooledSnapshots
+from torch_parity.compare.aten.unchanged import plain_attributes, tensor_attributes
 from torch_parity.compare.errors import InputError
 
 
@@ -30,7 +31,8 @@ class Step:
     model is an nn.Module or any callable. loss returns one number, or several (a list, a dict):
     backward is taken from each in turn. called is the model's name in messages. keep is a folder
     for the recorded tensors; None keeps them in memory. doubled says that it is a step in float64
-    of a program in a lower precision, whose casts to float32 make float64.
+    of a program in a lower precision, which makes float64 where the program says float32; constants
+    are the numbers that float32 tensors stand for there (constants.py).
     """
 
     model: Any
@@ -42,6 +44,7 @@ class Step:
     called: str = "the model"
     keep: Path | None = None
     doubled: bool = False
+    constants: Mapping[float, float] = field(default_factory=dict)
 
 
 def record_step(step: Step, draws: Draws | None = None) -> Record:
@@ -53,9 +56,11 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     """
     _require_whole(step)
     snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
-    recorder = Recorder(step.model, draws, snapshots, step.doubled)
+    recorder = Recorder(step.model, draws, snapshots, step.doubled, step.constants)
     record = recorder.record
-    record.given |= {n: recorder.ref(t) for n, t in _given(step)}
+    plain = _plain(step)
+    kept = {n: recorder.ref(t) for n, t in _attributes(step)}
+    record.given |= kept | {n: recorder.ref(t) for n, t in _given(step)}
     sums = sums_of(record, snapshots)
     with compiled_seen(recorder, step.model) as model, recorder:
         output = run_forward(replace(step, model=model))
@@ -83,8 +88,19 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
                 _run(step, "the optimizer's step", step.optimizer.step)
     record.undrawn = bool(record.compiled) and draws is not None and not draws.all_drawn
     require_unchanged(record, snapshots, sums, step.called)
-    _updated(recorder, step)
+    _updated(recorder, step, _read_of(record, kept))
+    record.others |= {f"new {n}": v for n, v in _plain(step).items() if plain.get(n, v) != v}
     return record
+
+
+def _read_of(record: Record, kept: Mapping[str, TensorRef]) -> set[str]:
+    """The plain attributes that the step reads as they were; the others (caches, which it only
+    writes) say nothing of what it computes, and are no longer among what was given."""
+    read = {ref.place for call in record.calls for ref in call.inputs}
+    names = {name for name, ref in kept.items() if ref.place in read}
+    for name in kept.keys() - names:
+        del record.given[name]
+    return names
 
 
 def run_forward(step: Step) -> Any:
@@ -212,10 +228,27 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
             recorder.record.others[at] = leaf
 
 
-def _updated(recorder: Recorder, step: Step) -> None:
-    """What the step has changed: parameters, buffers, the optimizer's state."""
+def _plain(step: Step) -> dict[str, Any]:
+    """Numbers and texts that are plain attributes of the model."""
+    modules = step.model.named_modules() if isinstance(step.model, nn.Module) else ()
+    return {
+        f"{path}.{name}".lstrip("."): value
+        for path, module in modules
+        for name, value in plain_attributes(module).items()
+    }
+
+
+def _attributes(step: Step) -> Iterator[tuple[str, Tensor]]:
+    """Tensors that are plain attributes of the model."""
+    if isinstance(step.model, nn.Module):
+        yield from ((name, tensor) for name, _, _, tensor in tensor_attributes(step.model))
+
+
+def _updated(recorder: Recorder, step: Step, attributes: Container[str]) -> None:
+    """What the step has changed: parameters, buffers, these attributes, the optimizer's state."""
     record = recorder.record
     named = [*_state(step), *_inputs(step)]
+    named += [(name, tensor) for name, tensor in _attributes(step) if name in attributes]
     if isinstance(step.model, nn.Module):
         named += [*step.model.named_parameters(), *step.model.named_buffers()]
     for name, tensor in named:

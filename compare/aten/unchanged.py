@@ -14,10 +14,11 @@ PLAIN = (bool, int, float, str, type(None))
 
 @contextmanager
 def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Iterator[None]:
-    """Parameters, buffers, gradients, modes, plain attributes (a counter), optimizer state and
-    generators as they were, also when the body raises."""
-    values = [(t, t.detach().clone()) for t in (*module.parameters(), *module.buffers())]
-    buffers = [(m, n, b) for m in module.modules() for n, b in m.named_buffers(recurse=False)]
+    """Parameters, buffers, gradients, modes, plain attributes (a counter, a tensor), optimizer
+    state and generators as they were, also when the body raises."""
+    buffers = [(m, n, b) for _, m, n, b in (*named_buffers(module), *tensor_attributes(module))]
+    kept = (*module.parameters(), *(b for _, _, b in buffers))
+    values = [(t, t.detach().clone()) for t in kept]
     attributes = [(m, plain_attributes(m)) for m in module.modules()]
     gradients = [(p, p.grad) for p in module.parameters()]
     state = None if optimizer is None else {p: _copied(s) for p, s in optimizer.state.items()}
@@ -27,6 +28,10 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     try:
         yield
     finally:
+        known = {(m, name) for m, name, _ in buffers}
+        for m, name in [(m, name) for _, m, name, _ in tensor_attributes(module)]:
+            if (m, name) not in known:  # a cache that the step has made
+                del vars(m)[name]
         for m, name, buffer in buffers:
             setattr(m, name, buffer)
         with torch.no_grad():
@@ -42,6 +47,25 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
             optimizer.state.clear()
             optimizer.state.update(state)
         set_generators(*drawn)
+
+
+Held = tuple[str, nn.Module, str, Tensor]  # name in the model, the module, name there, tensor
+
+
+def named_buffers(model: nn.Module) -> Iterator[Held]:
+    """Every buffer; tied ones have several names."""
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, buffer in module.named_buffers(recurse=False):
+            yield f"{path}.{name}".lstrip("."), module, name, buffer
+
+
+def tensor_attributes(model: nn.Module) -> Iterator[Held]:
+    """Tensors that modules keep as plain attributes: a state that is no buffer, a table, a
+    cache."""
+    for path, module in model.named_modules(remove_duplicate=False):
+        for name, value in vars(module).items():
+            if type(value) is Tensor:
+                yield f"{path}.{name}".lstrip("."), module, name, value
 
 
 def plain_attributes(module: nn.Module) -> dict[str, Any]:

@@ -14,7 +14,7 @@ def made_by(where: str, seed: int) -> tuple[Any, ...]:
     """What the function FILE.py:NAME returns after torch.manual_seed(seed); one value as a tuple.
 
     Raises:
-        InputError: there is no such file or function, or it raises.
+        InputError: there is no such file or function, it is a model itself, or it raises.
     """
     import torch
 
@@ -22,6 +22,11 @@ def made_by(where: str, seed: int) -> tuple[Any, ...]:
     if not colon or not path or not name:
         raise InputError(f"{where}: expected FILE.py:NAME, a function in a Python file")
     function = _function(_loaded(Path(path)), path, name)
+    if isinstance(function, torch.nn.Module):
+        raise InputError(
+            f"{where} is a {type(function).__name__} that exists already; expected a function that "
+            "makes it, so that it is the same after the same seed"
+        )
     torch.manual_seed(seed)
     try:
         made = function()

@@ -18,6 +18,8 @@ from torch_parity.manual.gradients.gradient_check import (
 from torch_parity.manual.gradients.tangents import DEVIATIONS, ROUNDOFF, STEP
 
 EPSILON = 1e-5
+# Beyond it not even half of the digits of an entry are right: what cancels has to be shown.
+HALF = 2.0**-26
 NOT_ANALYTIC = (
     "the forward does not accept complex numbers, so this check used two-sided differences; for "
     "the exact check, write the forward so that it only compares x.real and otherwise keeps x"
@@ -85,8 +87,9 @@ def check_gradient(
     entry by entry (np.var, np.std and np.linalg.norm as of real numbers). The bound of an entry is
     what its derivative changes by when every input moves by one unit in the last place, up
     or down by chance (which covers kinks, where either slope is right), and DEVIATIONS times the
-    rounding of a sum of its size. Where numbers cancel that are larger than that, own_pair.py
-    tells rounding from a mistake, or the input is unjudged. Any other forward gets two-sided
+    rounding of a sum of its size, or of the largest entry's while half of its digits are right.
+    Where numbers cancel that are larger than that, own_pair.py tells rounding from a mistake, or
+    the input is unjudged. Any other forward gets two-sided
     differences, and passes where that of each input is below 1e-7.
 
     Raises:
@@ -100,8 +103,11 @@ def check_gradient(
     if exact is None or not _analytic(pair, at):
         return _two_sided(given, pair, at)
     off = {n: np.abs(g - exact[n]) for n, g in given.items()}
-    bounds = _bounds(pair, at, exact)
-    over = {n: ~(off[n] <= bounds[n]) for n in given}
+    sharp, wide = _bounds(pair, at, exact)
+    over = {
+        n: ~(off[n] <= wide[n]) | (off[n] > np.maximum(sharp[n], HALF * np.abs(exact[n])))
+        for n in given
+    }
     wrong, unjudged = pair.explain(at, off, over)
     verdict = "right to rounding"
     if wrong or unjudged:
@@ -169,21 +175,22 @@ def _agrees(pair: Pair, inputs: Arrays, name: str, at: np.ndarray, v: np.ndarray
     return bool(off <= 1e-3 * np.linalg.norm(slope) + rounding)
 
 
-def _bounds(pair: Pair, inputs: Arrays, exact: Arrays) -> Arrays:
+def _bounds(pair: Pair, inputs: Arrays, exact: Arrays) -> tuple[Arrays, Arrays]:
+    """For sums of an entry's own size, and for sums of the size of the largest entry."""
     rng = np.random.default_rng(0)
     ways = {n: np.where(rng.random(a.shape) < 0.5, -np.inf, np.inf) for n, a in inputs.items()}
     nudged = [
         pair.derivative({n: np.nextafter(a, side * ways[n]) for n, a in inputs.items()})
         for side in (1, -1)
     ]
-    terms = 3 + sum(a.size for a in inputs.values())
-    bounds = {}
+    rounding = DEVIATIONS * (3 + sum(a.size for a in inputs.values())) ** 0.5 * ROUNDOFF
+    sharp, wide = {}, {}
     for n, slope in exact.items():
         change = np.max([np.abs(other[n] - slope) for other in nudged if other], axis=0)
         size = np.abs(slope) + change
-        size = size + size.max(initial=0)
-        bounds[n] = change + DEVIATIONS * terms**0.5 * ROUNDOFF * size
-    return bounds
+        sharp[n] = change + rounding * size
+        wide[n] = change + rounding * (size + size.max(initial=0))
+    return sharp, wide
 
 
 def _two_sided(given: Arrays, pair: Pair, inputs: Arrays) -> CheckedGradient:

@@ -7,7 +7,7 @@ curves from each module trained on its own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,14 @@ from torch_parity.compare.aten.carrying import Carrier, NotCarried
 from torch_parity.compare.aten.check import check_steps
 from torch_parity.compare.aten.comparison import is_ignored
 from torch_parity.compare.aten.ends import phase_of
+from torch_parity.compare.aten.given import given_pairs
 from torch_parity.compare.aten.model_state import ModelState
 from torch_parity.compare.aten.not_finite import first_not_finite
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import with_own_inputs
 from torch_parity.compare.aten.reports import ModulesReport
-from torch_parity.compare.aten.step import Step
+from torch_parity.compare.aten.settings import schedules_differ, settings_differ
+from torch_parity.compare.aten.step import Step, options_of
 from torch_parity.compare.aten.unchanged import generators, set_generators
 from torch_parity.compare.bounds.precision import widened
 from torch_parity.compare.errors import InputError
@@ -104,10 +106,12 @@ class ModulesTraining:
         report = None
         if not why_not:
             try:
-                report = self._judged(step, steps)
+                report = self._judged(step, steps, last)
             except NotCarried as error:
                 why_not = str(error)
         curves, lost = self._run_free(steps)
+        if report is not None and last and report.outcome != "FAIL":
+            report = self._with_settings(steps, report)
         if report is not None:
             self._failed = report.outcome == "FAIL"
             curves["parity"] |= _of_bound(report)
@@ -121,15 +125,31 @@ class ModulesTraining:
         due = last or step == 1 or step % self._every == 0
         return "" if due else f"of every {self._every} steps one is judged"
 
-    def _judged(self, step: int, steps: tuple[Step, Step]) -> ModulesReport:
-        """Both from a's state; the first step from the state that each was given in."""
+    def _judged(self, step: int, steps: tuple[Step, Step], last: bool) -> ModulesReport:
+        """Both from a's state; the first step from the state that each was given in. A setting that
+        one step does not show (a momentum) shows in the next, or is compared in the last."""
         a, b = self._a, self._b
         start = b.state if step == 1 else self._carrier.carried(a.state, b.state)
         a.begin(a.state)
         b.begin(start)
-        report = check_steps(*steps, self._names, self._ignore, self._share_draws, more_follow=True)
+        report = check_steps(
+            *steps, self._names, self._ignore, self._share_draws, more_follow=not last
+        )
         self._carrier.settle(report)
         return report
+
+    def _with_settings(self, steps: tuple[Step, Step], report: ModulesReport) -> ModulesReport:
+        """The report on the last step, and how the settings after the schedulers' steps differ."""
+        for side in (self._a, self._b):
+            side.state.put_into(side.optimizer)
+        options = options_of(steps[0]), options_of(steps[1])
+        records = report.models[0].record, report.models[1].record
+        pairs = given_pairs(*records, self._names)
+        differing = (
+            *settings_differ(*options, records[1], pairs, report.called),
+            *schedules_differ(self._a.scheduler, self._b.scheduler, report.called),
+        )
+        return replace(report, differing=(*report.differing, *differing))
 
     def _run_free(self, steps: tuple[Step, Step]) -> tuple[dict[str, Numbers], dict[str, str]]:
         """One step of a, of the perturbed copy and of b, each from its own state and with the same

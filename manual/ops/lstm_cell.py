@@ -72,12 +72,13 @@ def gates(z: np.ndarray) -> Gates:
     """i, f, g, o                                              # [..., 4n] -> four times [..., n]"""
     n = z.shape[-1] // 4
     new = slice(2 * n, 3 * n)
-    half = 0.5 * z
-    half[..., new] = z[..., new]
-    t = np.tanh(half, out=half)  # of all at once: sigmoid(z) = (1 + tanh(z / 2)) / 2
-    s = 0.5 * t
-    s += 0.5
-    return s[..., :n], s[..., n : 2 * n], t[..., new], s[..., 3 * n :]
+    t = 0.5 * z
+    t[..., new] = z[..., new]
+    np.tanh(t, out=t)  # of all at once: sigmoid(z) = (1 + tanh(z / 2)) / 2
+    g = t[..., new].copy()
+    t *= 0.5  # in place: new memory costs more than the product
+    t += 0.5
+    return t[..., :n], t[..., n : 2 * n], g, t[..., 3 * n :]
 
 
 def next_state(z: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

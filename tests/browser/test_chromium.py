@@ -7,7 +7,7 @@ import pytest
 from tests.browser import chromium
 from tests.browser.chromium import Browser
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_a_request_an_error_and_a_shadow_root_are_seen(window: Browser, tmp_path: Path) -> None:

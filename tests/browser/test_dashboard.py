@@ -16,7 +16,7 @@ from torch_parity.compare.runs import events
 from torch_parity.compare.show.bands import COPY
 from torch_parity.compare.show.scalars_layout import training
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 # run -> [what its row says, the path drawn in its colour], of the one card that is shown
 SERIES = """

@@ -9,7 +9,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.browser.chromium import Browser
 from tests.browser.conftest import parity
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

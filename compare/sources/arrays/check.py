@@ -22,7 +22,16 @@ from torch_parity.compare.sources.arrays.forms import (
     with_cancelling_forms,
     with_velocity,
 )
-from torch_parity.compare.sources.arrays.layout import SAMPLES, Layout, explain, recognise
+from torch_parity.compare.sources.arrays.layout import (
+    BIASES,
+    SAMPLES,
+    SCALED,
+    WEIGHTS,
+    Layout,
+    explain,
+    recognise,
+    with_other_mean,
+)
 from torch_parity.compare.sources.arrays.names import Named, named
 from torch_parity.compare.sources.arrays.start import Given, given
 from torch_parity.compare.sources.arrays.steps import in_step, of_all_steps
@@ -81,11 +90,59 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
     declared = layout or at.layout
     expected = _asked_for(Expected.of(at), steps)
     first = steps[0].arrays
-    recognised = declared if layout else recognise(first, expected.torch, at.m, declared)
+    if layout:
+        return _judged(steps, at, expected, declared, declared)
+    recognised = recognise(first, expected.torch, at.m, declared)
+    ours = {n: recognised.to_ours(n, a, at.m) for n, a in first.items()}
+    momentum = momentum_of(ours, expected.torch, at.case.lr, declared)
+    recognised = recognised.model_copy(update={"momentum": momentum})
+    report = _judged(steps, at, expected, declared, recognised)
+    other = with_other_mean(recognised, first, expected.torch, at.m)
+    if other is None or report.outcome != "FAIL":
+        return report
+    again = _judged(steps, at, expected, declared, other)
+    if again.outcome == "FAIL":
+        return report
+    return again if _shows_the_mean(first) else _of_either_mean(report, again, other, at.m)
+
+
+def _shows_the_mean(mine: Mapping[str, np.ndarray]) -> bool:
+    """Gradients, new values and optimizer state show whether their 1/m is there."""
+    return any(WEIGHTS.fullmatch(n) or BIASES.fullmatch(n) for n in mine)
+
+
+def _of_either_mean(report: Report, again: Report, other: Layout, m: int) -> Report:
+    """dz alone does not tell whether its 1/m is elsewhere or forgotten. report is by the layout,
+    again by the other one, which fits."""
+    place, factor = ("in dW and db", m) if other.mean == "dW" else ("in dz already", f"1/{m}")
+    detail = (
+        f"right if 1/m is {place}, and wrong by the factor {factor} if not; hand over dW or db as "
+        f"well, or declare it: Layout(mean={other.mean!r})"
+    )
+    j = again.judgement
+    apart = {d.name: d for d in report.judgement.differences if SCALED.fullmatch(d.name)}
+    differences = [
+        replace(apart[d.name], verdict="unjudged") if d.name in apart else d for d in j.differences
+    ]
+    mine = [
+        replace(r, outcome="not judged", detail=detail) if r.name in apart else r
+        for r in j.replays["manual"]
+    ]
+    replays = {**j.replays, "manual": tuple(mine)}
+    return replace(
+        again,
+        judgement=replace(j, differences=tuple(differences), replays=replays),
+        conventions=report.conventions,
+        hidden=(),
+    )
+
+
+def _judged(
+    steps: Sequence[Named], at: Given, expected: Expected, declared: Layout, recognised: Layout
+) -> Report:
+    """The report on arrays in the recognised layout."""
+    first = steps[0].arrays
     ours = [{n: recognised.to_ours(n, a, at.m) for n, a in s.arrays.items()} for s in steps]
-    if not layout:
-        momentum = momentum_of(ours[0], expected.torch, at.case.lr, declared)
-        recognised = recognised.model_copy(update={"momentum": momentum})
     expected = with_velocity(expected, recognised.velocity(at.case.lr))
     by_samples = averaged_over_samples(expected, ours[0], recognised)
     expected = by_samples or expected

@@ -151,6 +151,21 @@ def _mean(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], m: int, declared: 
     return declared.mean
 
 
+def with_other_mean(
+    layout: Layout, theirs: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray], m: int
+) -> Layout | None:
+    """The layout with 1/m in the other place, if some dz, da or dh is larger or smaller by m."""
+    factors = (
+        _factor(layout.to_ours(n, a, m), ours[n])
+        for n, a in theirs.items()
+        if SCALED.fullmatch(n) and n in ours
+    )
+    expected = m if layout.mean == "dz" else 1 / m
+    if m < 2 or not any(f is not None and _near(f, expected) for f in factors):
+        return None
+    return layout.model_copy(update={"mean": "dW" if layout.mean == "dz" else "dz"})
+
+
 def _near(factor: float, expected: float) -> bool:
     return abs(factor / expected - 1) < 0.01
 

@@ -1,0 +1,42 @@
+"""What makes float64 in the step in float64 of a program in a lower precision, although the program
+says float32: casts, memory that it makes, and what it computes with float64.
+
+What is made of whole numbers alone (angles, positions) stays in float32: it has the digits of
+float32 in any precision, as a stored buffer has.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_parity.compare.aten.draws import RANDOM
+from torch_parity.compare.aten.factories import RANGES, SHAPED
+from torch_parity.compare.aten.record import operation_of
+from torch_parity.compare.torch_private import flattened
+
+
+def casts_to_float32(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """It makes a float32 tensor of a float64 one, and draws no random numbers."""
+    if kwargs.get("dtype") is not torch.float32 or operation_of(func) in RANDOM:
+        return False
+    return bool(args) and isinstance(args[0], Tensor) and args[0].dtype == torch.float64
+
+
+def makes_float32_memory(func: Any, args: Any, kwargs: Mapping[str, Any]) -> bool:
+    """torch.zeros and the like: what is written into it later would be rounded."""
+    if operation_of(func) not in SHAPED - RANGES:
+        return False
+    out = func(*args, **kwargs)
+    return isinstance(out, Tensor) and out.dtype == torch.float32
+
+
+def beside_float64(args: Any, kwargs: Any, written: Iterable[Tensor]) -> list[Tensor]:
+    """The float32 tensors that a call is given beside float64 ones, less those that it writes into.
+    torch refuses to multiply the two, or rounds one to the other."""
+    given = [x for x in flattened((args, kwargs)) if isinstance(x, Tensor)]
+    if not any(x.dtype == torch.float64 for x in given):
+        return []
+    kept = {id(x) for x in written}
+    return [x for x in given if x.dtype == torch.float32 and id(x) not in kept]
