@@ -53,7 +53,9 @@ def diagnosed(r: Recorded, mine: dict[str, np.ndarray]) -> Diagnosis:
 
 
 @pytest.mark.parametrize("kept", KEPT)
-@pytest.mark.parametrize("seed", [18400006, 18400025, 18400041])
+@pytest.mark.parametrize(
+    "seed", [18400041, *(pytest.param(s, marks=pytest.mark.slow) for s in (18400006, 18400025))]
+)
 def test_noise_has_no_name(seed: int, kept: str) -> None:
     """Each entry is off by a factor of its own, which no mistake does."""
     torch.manual_seed(seed)
