@@ -150,21 +150,25 @@ def _judge(
     known = r.known_to(side, _batch(r))
     try:
         faulty, right = execute(changed, known, side), execute(r.nodes, known, side)
-        each = [_changes(alone, r, execute(alone, known, side), right) for alone in apart]
+        each = [(alone, execute(alone, known, side)) for alone in apart]
     except (ValueError, RuntimeError):
         return "does not run"
     if not all(np.isfinite(a).all() for a in faulty.values()):
         return "diverges"
     moved = _changes(changed, r, faulty, right)
-    if not moved or not all(each):
+    at = [_changes(alone, r, made, right) for alone, made in each]
+    if not moved or not all(at):
         return "changes nothing beyond rounding"
-    if any(_any_number_explains(n, at, right) for n, at in zip(names, each, strict=True)):
+    if len(each) > 1 and not all(_changes(changed, r, faulty, made) for _, made in each):
+        return "one of two hides the other"
+    made_alone = (made for _, made in each)
+    if any(map(_any_number_explains, names, at, made_alone, [right] * len(each))):
         return "changes one number alone, by another number"
     j = r.judge_instead(side, faulty, _batch(r))
     diagnosis = j.diagnoses.get(side)
     order = [name for n in r.nodes for name in n.outputs]
     first = min(moved, key=order.index)
-    made = _recorded(changed, r)
+    own = _recorded(changed, r)
     return Outcome(
         kind,
         names,
@@ -173,7 +177,7 @@ def _judge(
         detected=not j.passed,
         first_right=j.root is not None
         and j.root.side == side
-        and j.root.found.name in made
+        and j.root.found.name in own
         and order.index(j.root.found.name) <= order.index(first),  # the judge may see more
         verdict=diagnosis.verdict if diagnosis else "none",
         named=_named(diagnosis, names),
@@ -199,9 +203,13 @@ def _recorded(changed: Flow, r: Recorded) -> list[str]:
     return [name for of in names for name in of if not is_private(name)]
 
 
-def _any_number_explains(name: str, at: list[str], right: Tensors) -> bool:
-    """Whether a mistake with a number in it changes one entry alone: nothing can name that."""
-    return CATALOGUE[name].tuned and sum(right[n].size for n in at) == 1
+def _any_number_explains(name: str, at: list[str], faulty: Tensors, right: Tensors) -> bool:
+    """Whether a mistake with a number in it changes one number alone, in one entry or wherever it
+    stands: nothing can name that."""
+    if not CATALOGUE[name].tuned or any(right[n].shape != faulty[n].shape for n in at):
+        return False
+    pairs = {p for n in at for p in zip(right[n].flat, faulty[n].flat, strict=True) if p[0] != p[1]}
+    return len(pairs) == 1
 
 
 def _said(d: Diagnosis | None) -> str:

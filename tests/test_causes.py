@@ -15,7 +15,8 @@ from tests.golden_text import Golden, masked
 from torch_parity import manual
 from torch_parity.compare.case import Case
 from torch_parity.compare.causes import CATALOGUE
-from torch_parity.compare.causes.cause import Evidence, common_factor
+from torch_parity.compare.causes.cause import Evidence
+from torch_parity.compare.causes.factor import common_factor
 from torch_parity.compare.causes.plant import execute, plant
 from torch_parity.compare.commands.faults import demonstrate
 from torch_parity.compare.data import Data
@@ -290,8 +291,26 @@ def test_an_infinite_bound_passes_nothing() -> None:
 def test_one_entry_does_not_make_a_cause() -> None:
     """Any change of a single number is some learning rate: that explains nothing."""
     one, two = np.array([1.5]), np.array([1.5, 3.0])
-    assert common_factor(one, 0.0, np.array([1.0]), np.zeros(1)) is None
-    assert common_factor(two, 0.0, np.array([1.0, 2.0]), np.zeros(2)) == 1.5
+    alone = common_factor(one, 0.0, np.array([1.0]), np.zeros(1))
+    shown = common_factor(two, 0.0, np.array([1.0, 2.0]), np.zeros(2))
+    assert alone is not None
+    assert shown is not None
+    assert (alone.alone, shown.alone, shown.value) == (True, False, 1.5)
+    reading = Evidence((), {})
+    assert reading.number("factor", lambda: alone, lambda rng: 0.0) == []
+    assert reading.number("factor", lambda: alone, lambda rng: 0.0) == []  # the same entry again
+    assert reading.number("factor", lambda: shown, lambda rng: 0.0) == [1.5]
+
+
+@pytest.mark.parametrize(("second", "found"), [(4.5, [1.5]), (4.6, [])])
+def test_two_tensors_of_one_entry_make_a_cause_if_they_agree(
+    second: float, found: list[float]
+) -> None:
+    reading = Evidence((), {})
+    for made, direction, numbers in ((1.5, 1.0, []), (second, 3.0, found)):
+        a, b, error = np.array([made]), np.array([direction]), np.zeros(1)
+        shown = common_factor(a, 0.0, b, error)
+        assert reading.number("factor", lambda of=shown: of, lambda rng: 0.0) == numbers
 
 
 def test_a_number_is_drawn_once_and_read_by_all() -> None:
@@ -399,10 +418,14 @@ def test_an_offset_that_later_layers_show_explains_the_one_entry_before_them(sid
 def test_entries_that_are_alike_show_no_factor() -> None:
     """An L1 penalty of a dead unit adds the same number everywhere, whatever the mistake."""
     step = np.full(3, 0.0125)
-    assert common_factor(1.1 * step, np.zeros(3), step, 1e-16 * step) is None
+    alike = common_factor(1.1 * step, np.zeros(3), step, 1e-16 * step)
+    assert alike is not None
+    assert alike.alone
     base = np.array([0.0, 0.3, -0.2])
     found = common_factor(base + 1.1 * step, base, step, np.full(3, 1e-16))
-    assert found == pytest.approx(1.1, rel=1e-13)
+    assert found is not None
+    assert not found.alone
+    assert found.value == pytest.approx(1.1, rel=1e-13)
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -422,3 +445,26 @@ def test_labels_are_read_where_the_gradient_is_rounded_to_0() -> None:
     assert nodes is not None
     j = judge(r.nodes, scaled, execute(nodes, scaled, "manual"), right)
     assert frozenset({"shuffled_labels"}) in j.diagnoses["manual"].names
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", ["learning_rate", "bias_gradient_offset"])
+def test_layers_of_one_unit_show_a_number_together(side: Side, name: str) -> None:
+    """Each parameter has one entry; the same factor, or constant, fits them all."""
+    torch.manual_seed(4)
+    case = Case(hidden=(1,), activation="tanh", optimizer="sgd", p=0.0, l2=0.0)
+    x, labels = np.random.default_rng(3).normal(size=(7, 1)), np.arange(7) % 2
+    r = steps(case, Data("drawn", x, labels, x, labels, 2))[-1]
+    found = with_mistake(r, side, planted(name, r, side)).diagnoses[side]
+    assert found.names == (frozenset({name}),), found
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", ["shuffled_labels", "another_mask", "bfloat16", "float16"])
+def test_mistakes_in_micro_batches_are_named(side: Side, name: str) -> None:
+    """Some micro-batches may come out as if nothing were wrong, and of the gradient of the loss
+    each one's share alone is recorded."""
+    r = third_step(accumulate=3, batch=16, loss="mse_loss", optimizer="rmsprop", l2=0.0)
+    found = with_mistake(r, side, planted(name, r, side)).diagnoses[side]
+    assert found.names == (frozenset({name}),), found
+    assert found.unexplained == ()

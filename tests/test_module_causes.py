@@ -50,6 +50,12 @@ def test_a_known_mistake_is_named_whichever_model_has_it(kind: str, turned: bool
     assert found == (KINDS[kind],), f"{kind}, seed {SEED}"
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
+def test_half_a_gradient_is_no_branch_that_is_cut_off(turned: bool) -> None:
+    """Of a tower that two inputs share, the gradients add up: g + g is 2 g, and no sum of two."""
+    assert names_of("gradient_halved", 4242, "siamese", turned) == ("gradient_scaled",)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("turned", [False, True], ids=["in b", "in a"])
 @pytest.mark.parametrize("kind", sorted(KINDS))

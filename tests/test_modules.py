@@ -524,7 +524,38 @@ def test_an_array_whose_transpose_agrees_says_so(wide: int) -> None:
     assert "transpose of dW agrees" in turned.explanations[0]
     assert "transpose of output agrees" in report(output=out.T).explanations[0]
     assert report(output=out, dW=1.001 * dw.T).explanations == ()
-    assert report(output=out, dW=-dw).explanations == ()
+    assert report(output=out, dW=-dw).causes == ("wrong_sign",)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("factor", "causes"),
+    [
+        (7.0, ("gradient_scaled",)),  # 7 samples
+        (1 / 7, ("gradient_scaled",)),
+        (0.5, ("gradient_scaled",)),
+        (-1.0, ("wrong_sign",)),
+        (7.0001, ()),
+        (1.5, ()),
+    ],
+)
+def test_gradients_that_are_off_by_a_factor_say_which(
+    factor: float, causes: tuple[str, ...], dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)).to(dtype)
+    x, y = torch.randn(7, 5, dtype=dtype), torch.randint(3, (7,))
+    loss = nn.CrossEntropyLoss()
+    loss(net(x), y).backward()
+    grads = {f"{n}.grad": p.grad.numpy() for n, p in net.named_parameters() if p.grad is not None}
+    net.zero_grad()
+
+    def report(mine: dict[str, np.ndarray]) -> ModulesReport:
+        return check_module(net, mine, x, loss=loss, target=y)
+
+    wrong = {name: (factor * g).astype(g.dtype) for name, g in grads.items()}
+    assert report(wrong).causes == causes
+    assert report({**wrong, "0.bias.grad": 1.3 * grads["0.bias.grad"]}).causes == ()
 
 
 OTHER_SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {

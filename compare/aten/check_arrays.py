@@ -3,8 +3,7 @@
 Every array is held to the bound that follows from the arrays before it, and from the weights.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torch_parity.compare.aten.align import align
-from torch_parity.compare.aten.alignment import Alignment
+from torch_parity.compare.aten.array_causes import in_another_layout, scaled_gradients
 from torch_parity.compare.aten.check import model_report
 from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.doubled import precisions
@@ -78,11 +77,14 @@ def check_module(
         unjudged_by_rounding(alignment, called)
     wrong = next((e for e in alignment.ends if e.outcome == "wrong"), None)
     parted = None if wrong is None else Parting(wrong, (), _made_by(record, wrong.end.ref))
+    layouts = tuple(in_another_layout(alignment, names or {}, called))
+    causes = () if layouts else tuple(scaled_gradients(alignment, names or {}, called))
     return ModulesReport(
         alignment,
         parted,
         (report,),
-        explanations=tuple(_in_another_layout(alignment, names or {}, called)),
+        causes=tuple(c.name for c in causes),
+        explanations=(*layouts, *(c.sentence for c in causes)),
         called=called,
         precision=" and ".join(sorted(precisions(record))),
     )
@@ -96,53 +98,6 @@ def _require_one_each(mine: Mapping[str, Any], theirs: Mapping[str, str]) -> Non
                 f"check_module: mine holds {name!r} and {of!r}, but names= gives both to "
                 "one tensor; leave one out"
             )
-
-
-def _in_another_layout(
-    alignment: Alignment, names: Mapping[str, str], called: tuple[str, str]
-) -> Iterator[str]:
-    """Which of the wrong arrays are right when they are turned or reshaped: a layout, not wrong
-    numbers."""
-    told: set[str] = set()
-    for remedy in ("T", "reshape"):
-        changed = {
-            v.end.name: x
-            for v in alignment.ends
-            if v.outcome == "wrong" and v.end.name not in told
-            if (x := _changed(v.end.wanted[0], v.end.ref.shape, remedy)) is not None
-        }
-        if not changed:
-            continue
-        ends = [v.end for v in alignment.ends]
-        ends = [replace(e, wanted=(changed.get(e.name, e.wanted[0]),)) for e in ends]
-        for v in align(alignment.a, alignment.b, ends, {}).ends:
-            if v.end.name in changed and v.outcome == "right":
-                told.add(v.end.name)
-                yield _remedy(v.end, alignment, names, called, remedy)
-
-
-def _changed(array: np.ndarray, shape: tuple[int, ...], remedy: str) -> np.ndarray | None:
-    """The array turned, or reshaped where turning does not give the shape; None if it is no other
-    array."""
-    turned = array.ndim == 2 and array.T.shape == shape
-    if remedy == "T":
-        return array.T if turned else None
-    return array.reshape(shape) if array.shape != shape and array.size == np.prod(shape) else None
-
-
-def _remedy(
-    end: End,
-    alignment: Alignment,
-    names: Mapping[str, str],
-    called: tuple[str, str],
-    remedy: str,
-) -> str:
-    name = names.get(end.name, end.name)
-    mine = next(v.end.wanted[0].shape for v in alignment.ends if v.end.name == end.name)
-    shapes = f"it is {mine} in {called[0]}, {end.ref.shape} in {called[1]}"
-    if remedy == "T":
-        return f"The transpose of {name} agrees: {shapes}; hand over {name}.T."
-    return f"The numbers of {name} agree: {shapes}; hand over {name}.reshape{end.ref.shape}."
 
 
 def _made_by(record: Record, ref: TensorRef) -> tuple[Call, ...]:

@@ -5,7 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from torch_parity.compare.causes.cause import Cause, Effect, Evidence, common_factor, on, one
+from torch_parity.compare.causes.cause import (
+    Cause,
+    Effect,
+    Evidence,
+    on,
+    one,
+)
+from torch_parity.compare.causes.factor import Factor, common_factor
 from torch_parity.compare.causes.remedies import of_activation
 from torch_parity.compare.flow.nodes import Node
 
@@ -13,7 +20,7 @@ from torch_parity.compare.flow.nodes import Node
 def _leaky(node: Node, e: Evidence) -> Iterable[Node]:
     """The slope is what a (or dz) is to z (or da) where z < 0."""
 
-    def estimate() -> float | None:
+    def estimate() -> Factor | None:
         of, z = (e.known.get(n) for n in (node.inputs[0], node.inputs[-1]))
         made = e.trace.get(node.outputs[0])
         if of is None or z is None or made is None or made.shape != z.shape:
@@ -38,7 +45,7 @@ def _leaky(node: Node, e: Evidence) -> Iterable[Node]:
 def _bent(node: Node, e: Evidence) -> Iterable[Node]:
     """alpha is what a (or dz) is to e^z - 1 (or to da e^z) where z < 0."""
 
-    def estimate() -> float | None:
+    def estimate() -> Factor | None:
         z, made = e.known.get(node.inputs[-1]), e.trace.get(node.outputs[0])
         of = z if len(node.inputs) == 1 else e.known.get(node.inputs[0])
         if of is None or z is None or made is None or not made.shape == z.shape == of.shape:

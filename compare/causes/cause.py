@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from torch_parity.compare.bounds.precision import precision
+from torch_parity.compare.causes.factor import Factor
 from torch_parity.compare.flow.graph import Graph
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.register import OPERATIONS
@@ -43,12 +44,13 @@ class Evidence:
     drawn: dict[str, Any] = field(default_factory=dict)
     read: dict[str, list[float]] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)  # asked for before any tensor had shown it
+    alone: dict[str, list[Factor]] = field(default_factory=dict)  # each shown by one entry
     memo: dict[Any, Any] = field(default_factory=dict)  # what the diagnosis has computed already
 
     def number(
         self,
         name: str,
-        estimate: Callable[[], float | None],
+        estimate: Callable[[], Factor | float | None],
         draw: Callable[[np.random.Generator], float],
     ) -> list[float]:
         """The value to try; where this tensor does not show it, those that others have shown."""
@@ -56,13 +58,23 @@ class Evidence:
             if name not in self.drawn:
                 self.drawn[name] = draw(self.rng)
             return [self.drawn[name]]
-        value = estimate()
-        if value is None or not np.isfinite(value):
+        found = estimate()
+        if isinstance(found, Factor):
+            found = self._together(name, found) if found.alone else found.value
+        if found is None or not np.isfinite(found):
             if name not in self.read:
                 self.unread.add(name)
             return self.read.get(name, [])
-        self.read.setdefault(name, []).append(value)
-        return [value]
+        self.read.setdefault(name, []).append(found)
+        return [found]
+
+    def _together(self, name: str, factor: Factor) -> float | None:
+        """The number that this entry and another one both show; one entry alone shows nothing."""
+        others = self.alone.setdefault(name, [])
+        shared = (factor.shared_with(other) for other in others)
+        found = next((value for value in shared if value is not None), None)
+        others.append(factor)
+        return found
 
     @property
     def eps(self) -> float:
@@ -86,10 +98,15 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a mistake does to the operations that `on` accepts; any of the changes will do."""
+    """What a mistake does to the operations that `on` accepts; any of the changes will do.
+
+    rounds_alone: it changes numbers by rounding, and shows in their last digits or their type. Any
+    other mistake is named only where it makes the right numbers wrong.
+    """
 
     on: Where
     change: Change
+    rounds_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,30 +173,3 @@ def read_also(node: Node, formula: Callable[..., Any], *names: str, **options: A
 def one(change: Change, where: Where) -> tuple[Effect, ...]:
     """A way with a single effect."""
     return (Effect(where, change),)
-
-
-def common_factor(
-    made: np.ndarray, base: np.ndarray | float, direction: np.ndarray, error: np.ndarray
-) -> float | None:
-    """The f with made = base + f * direction, each entry to within its error.
-
-    Every entry allows an interval of f; the middle of what all of them allow is the answer, so a
-    factor that explains the record is found if there is one. None if fewer than two entries show
-    it, or all that do are alike: one entry is explained by any formula with a free number.
-    """
-    at = direction != 0
-    if made.shape != direction.shape or np.count_nonzero(at) < 2:
-        return None
-    wide = direction[at].astype(np.longdouble)  # a quotient rounded once more would be off by that
-    of, reach = (np.broadcast_to(np.asarray(a), made.shape)[at] for a in (base, error))
-    moved = made[at].astype(np.longdouble) - of
-    show = np.abs(moved) > reach
-    if all(_alike(a[show], reach[show]) for a in (np.abs(wide), of)):
-        return None
-    low, high = (moved - reach) / wide, (moved + reach) / wide
-    return float((np.minimum(low, high).max() + np.maximum(low, high).min()) / 2)
-
-
-def _alike(entries: np.ndarray, error: np.ndarray) -> bool:
-    """Whether they are one number, or none, up to their rounding."""
-    return entries.size < 2 or bool(np.ptp(entries) <= error.max())

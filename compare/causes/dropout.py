@@ -11,10 +11,10 @@ from torch_parity.compare.causes.cause import (
     Change,
     Effect,
     Evidence,
-    common_factor,
     on,
     one,
 )
+from torch_parity.compare.causes.factor import Factor, common_factor
 from torch_parity.compare.flow.nodes import Node
 
 FORWARD, BACKWARD = on("dropout"), on("dropout_backward")
@@ -37,9 +37,15 @@ def _mask(node: Node, e: Evidence) -> np.ndarray | None:
 
 
 def _scale_of(node: Node, e: Evidence) -> float | None:
-    """1 / (1 - p) as the mask shows it; None where nothing is dropped."""
+    """1 / (1 - p) as the mask shows it, or, if it drops all units of a micro-batch, as another mask
+    of the layer does; None where nothing is dropped."""
     mask = _mask(node, e)
-    scale = float(mask.max()) if mask is not None else 0.0
+    if mask is None:
+        return None
+    masks = [mask]
+    if not mask.any():
+        masks += [m for n in e.nodes if n.layer == node.layer and (m := _mask(n, e)) is not None]
+    scale = max(float(m.max()) for m in masks)
     return scale if scale > 1 else None
 
 
@@ -77,11 +83,11 @@ def _another_mask(node: Node, e: Evidence) -> Iterable[Node]:
     if e.rng is not None:
         return [_fixed_mask(node, _drawn_mask(node, e, mask.shape, was))]
     shown = _shown_mask(node, e, was)
-    if shown is None or (FORWARD(node, e) and np.array_equal(shown, mask)):
+    if shown is None:
         return []
-    if shown.all() and not _drops_elsewhere(node, e):
-        return []  # a draw that keeps every unit of every layer is no draw
-    return [_fixed_mask(node, shown)]
+    # a draw that keeps every unit, or comes out as the given mask, is one where others show it
+    no_draw = shown.all() or (FORWARD(node, e) and np.array_equal(shown, mask))
+    return [] if no_draw and not _drops_elsewhere(node, e) else [_fixed_mask(node, shown)]
 
 
 def _another_mask_kept(node: Node, e: Evidence) -> Iterable[Node]:
@@ -137,10 +143,10 @@ def _shown_mask(node: Node, e: Evidence, scale: float | None) -> np.ndarray | No
     if scale is None:
         kept, dropped = (of != 0) & (made != 0), (of != 0) & (made == 0)
 
-        def estimate() -> float | None:
+        def estimate() -> Factor | None:
             error = e.eps * np.abs(made)
             found = common_factor(made, 0.0, np.where(kept, of, 0), error)
-            return found if found is not None and found > 1 and dropped.any() else None
+            return found if found and found.value > 1 and dropped.any() else None
 
         scales = e.number("mask", estimate, lambda rng: 0.0)
         if not scales:

@@ -10,11 +10,11 @@ from torch_parity.compare.causes.cause import (
     Cause,
     Change,
     Evidence,
-    common_factor,
     is_loss,
     one,
     read_also,
 )
+from torch_parity.compare.causes.factor import Factor, common_factor
 from torch_parity.compare.causes.layers import BIAS_GRADIENT, PARAMETERS, on_parameters
 from torch_parity.compare.flow.nodes import Node
 
@@ -46,7 +46,7 @@ def _offset(node: Node, e: Evidence) -> Iterable[Node]:
     """db + c: the same constant in every entry of every layer."""
     name = node.outputs[-1]
 
-    def estimate() -> float | None:
+    def estimate() -> Factor | None:
         dz, made = e.known.get(node.inputs[0]), e.trace.get(name)
         if dz is None or made is None or made.shape != dz.shape[1:]:
             return None

@@ -1,12 +1,22 @@
 """One known mistake made in a stretch of operations: whether it gives what was recorded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from torch_parity.compare.causes.cause import Effect, Evidence
 from torch_parity.compare.flow.nodes import Node, result
-from torch_parity.compare.judge.replay import carried_through, replay_stretch
+from torch_parity.compare.judge.replay import (
+    Carried,
+    carried_through,
+    computed,
+    replay_stretch,
+)
+from torch_parity.compare.judge.replayed import Replayed
+
+# What a record of the wrong shape or type raises.
+UNFIT = (ValueError, IndexError, TypeError, KeyError, NotImplementedError)
 
 Stretches = Mapping[Node, tuple[Node, ...]]
 Changed = tuple[Node, Node]  # an operation, and what the mistake makes of it
@@ -30,12 +40,12 @@ def shown_by(
         for end, stretch in leading.items():
             if node not in stretch:
                 continue
-            explains = {name for name in end.outputs if name in wrong}
+            explains = [name for name in end.outputs if name in wrong]
             if explains or len(way) > 1:
-                new = _holds(stretch, node, way, effect, evidence)
+                new, shown = _holds(stretch, node, way, effect, evidence, explains)
                 found = status.get(node)
                 if new is not None:
-                    found = (found or {}) | dict.fromkeys(explains, (node, new))
+                    found = (found or {}) | dict.fromkeys(explains if shown else (), (node, new))
                 status[node] = found
     return status if touched else None
 
@@ -46,29 +56,55 @@ def _holds(
     way: tuple[Effect, ...],
     effect: Effect,
     evidence: Evidence,
-) -> Node | None:
-    """The changed node with which the stretch gives what was recorded at its end.
+    wrong: Sequence[str],
+) -> tuple[Node | None, bool]:
+    """The changed node with which the stretch gives what was recorded at its end, and whether the
+    wrong tensors there show the mistake.
 
     Within a stretch the mistake may have been made in this node alone, or wherever it can be made.
     """
-    for new in _tries(effect, node, evidence):
-        if _right(stretch, tuple(new if n is node else n for n in stretch), evidence):
-            return new
-    everywhere = _holds_everywhere(stretch, way, evidence)
-    return everywhere[stretch.index(node)] if everywhere else None
+    alone = (
+        tuple(new if n is node else n for n in stretch) for new in _tries(effect, node, evidence)
+    )
+    found, shown = _first(alone, stretch, effect, evidence, wrong)
+    if not shown:
+        everywhere, shown = _holds_everywhere(stretch, way, effect, evidence, wrong)
+        found = everywhere if shown else found or everywhere
+    return (found[stretch.index(node)] if found else None), shown
 
 
 def _holds_everywhere(
-    stretch: tuple[Node, ...], way: tuple[Effect, ...], evidence: Evidence
-) -> tuple[Node, ...]:
-    """The stretch with the mistake made wherever it can be, if that holds; else nothing."""
+    stretch: tuple[Node, ...],
+    way: tuple[Effect, ...],
+    effect: Effect,
+    evidence: Evidence,
+    wrong: Sequence[str],
+) -> tuple[tuple[Node, ...], bool]:
+    """The stretch with the mistake made wherever it can be, if that holds, and whether it shows."""
     key = (id(way), stretch[-1])
     if key not in evidence.memo:
         changed = _changed_everywhere(stretch, way, evidence)
-        held = (nodes for nodes in changed if _right(stretch, nodes, evidence))
-        evidence.memo[key] = next(held, ())
-    found: tuple[Node, ...] = evidence.memo[key]
+        evidence.memo[key] = _first(changed, stretch, effect, evidence, wrong)
+    found: tuple[tuple[Node, ...], bool] = evidence.memo[key]
     return found
+
+
+def _first(
+    tries: Iterable[tuple[Node, ...]],
+    stretch: tuple[Node, ...],
+    effect: Effect,
+    evidence: Evidence,
+    wrong: Sequence[str],
+) -> tuple[tuple[Node, ...], bool]:
+    """The first that gives what was recorded and shows in what is wrong, or else the first that
+    gives it; nothing where none does."""
+    held: tuple[Node, ...] = ()
+    for changed in tries:
+        if _right(stretch, changed, evidence):
+            if effect.rounds_alone or not wrong or _shows(stretch, changed, evidence, wrong):
+                return changed, True
+            held = held or changed
+    return held, False
 
 
 def _changed_everywhere(
@@ -90,7 +126,7 @@ def _tries(effect: Effect, node: Node, evidence: Evidence) -> list[Node]:
     try:
         with np.errstate(all="ignore"):
             return list(effect.change(node, evidence))
-    except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
+    except UNFIT:
         return []
 
 
@@ -113,12 +149,58 @@ def _with_makers(changed: tuple[Node, ...], evidence: Evidence) -> tuple[Node, .
 
 def _right(stretch: tuple[Node, ...], changed: tuple[Node, ...], evidence: Evidence) -> bool:
     """Whether the changed nodes give what was recorded at the end."""
+    found = _replayed(stretch, changed, evidence, evidence.judged[1])
+    return bool(found) and all(r.right for r in found)
+
+
+def _shows(
+    stretch: tuple[Node, ...],
+    changed: tuple[Node, ...],
+    evidence: Evidence,
+    wrong: Sequence[str],
+) -> bool:
+    """Whether, with this mistake, the right numbers would be wrong: if they would pass as well, its
+    bound is so wide that it explains nothing."""
+    trace = evidence.judged[1]
+    right = _right_numbers(stretch, evidence)
+    if not right:
+        return True
+    instead = {name: right[name].astype(a.dtype) for name, a in trace.items() if name in right}
+    found = _replayed(stretch, changed, evidence, {**trace, **instead})
+    return any(not r.right for r in found if r.name in wrong)
+
+
+def _right_numbers(stretch: tuple[Node, ...], evidence: Evidence) -> dict[str, np.ndarray]:
+    """What should have been recorded at the end of a stretch; nothing where the right operation
+    does not run on what it was given."""
+    key = "right", stretch[-1]
+    if key not in evidence.memo:
+        evidence.memo[key] = {}
+        with suppress(*UNFIT), np.errstate(all="ignore"):
+            carried = _carried(stretch, evidence)
+            evidence.memo[key] = computed(stretch[-1], evidence.judged[0], carried)
+    found: dict[str, np.ndarray] = evidence.memo[key]
+    return found
+
+
+def _carried(stretch: tuple[Node, ...], evidence: Evidence) -> Carried:
+    if stretch[-1] not in evidence.memo:
+        evidence.memo[stretch[-1]] = carried_through(stretch, *evidence.judged)
+    found: Carried = evidence.memo[stretch[-1]]
+    return found
+
+
+def _replayed(
+    stretch: tuple[Node, ...],
+    changed: tuple[Node, ...],
+    evidence: Evidence,
+    trace: Mapping[str, np.ndarray],
+) -> list[Replayed]:
+    """What a trace has at the end, judged by the changed nodes; nothing where they do not run."""
     try:
         with np.errstate(all="ignore"):
-            if stretch[-1] not in evidence.memo:
-                evidence.memo[stretch[-1]] = carried_through(stretch, *evidence.judged)
-            right = stretch, evidence.memo[stretch[-1]]
+            right = stretch, _carried(stretch, evidence)
             nodes = _with_makers(changed, evidence)
-            return all(r.right for r in replay_stretch(nodes, *evidence.judged, right))
-    except (ValueError, IndexError, TypeError, KeyError, NotImplementedError):
-        return False
+            return replay_stretch(nodes, evidence.judged[0], trace, right)
+    except UNFIT:
+        return []

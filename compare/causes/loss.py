@@ -97,15 +97,19 @@ CLIPPED = ("l1_loss_backward", "smooth_l1_loss_backward", "huber_loss_backward")
 
 def _labels(node: Node, e: Evidence) -> Iterable[Node]:
     """The labels that the gradient was computed with, if they are the given ones in other order."""
-    y = e.labels
+    name = node.inputs[1]
+    y = e.known[name]
     if any(n.operation in CLIPPED for n in e.nodes):
         return []
     if e.rng is not None:
-        if "labels" not in e.drawn:
-            e.drawn["labels"] = y[e.rng.permutation(len(y))]
-        used = e.drawn["labels"]
+        key = f"labels in the place of {name}"
+        if key not in e.drawn:
+            e.drawn[key] = y[e.rng.permutation(len(y))]
+        used = e.drawn[key]
     else:
-        used = _labels_of(e)
+        used = _labels_of(name, e)
+    if used is not None and np.array_equal(used, y):  # one micro-batch alone may keep its order
+        return [node] if _permuted_elsewhere(e) else []
     if used is None or not _permuted(used, y):
         return []
     return [
@@ -117,14 +121,21 @@ def _labels(node: Node, e: Evidence) -> Iterable[Node]:
     ]
 
 
-def _labels_of(e: Evidence) -> np.ndarray | None:
+def _permuted_elsewhere(e: Evidence) -> bool:
+    """Whether any loss shows labels in another order."""
+    names = [n.inputs[1] for n in e.graph.losses]
+    shown = ((_labels_of(name, e), e.known.get(name)) for name in names)
+    return any(u is not None and y is not None and _permuted(u, y) for u, y in shown)
+
+
+def _labels_of(name: str, e: Evidence) -> np.ndarray | None:
     """Read off da: the loss of each possible label has a gradient of its own; where it is rounded
     to 0, the prediction is as good as the label."""
-    backward = next((n for n in e.nodes if is_loss_backward(n, e)), None)
+    backward = next((n for n in e.graph.readers(name) if is_loss_backward(n, e)), None)
     if backward is None:
         return None
     a, y = (e.known.get(n) for n in backward.inputs)
-    da = e.trace.get(backward.outputs[0])
+    da = _recorded_gradient(backward, e)
     if a is None or y is None or da is None or da.shape != a.shape:
         return None
     if backward.operation in ("cross_entropy_backward", "multi_margin_loss_backward"):
@@ -135,6 +146,16 @@ def _labels_of(e: Evidence) -> np.ndarray | None:
         nearest = np.abs(used[:, None] - y[None]).reshape(len(y), len(y), -1).max(2).argmin(1)
         return np.asarray(y[nearest])
     return np.asarray(((da < 0) | ((da == 0) & (a > 0.5))).astype(y.dtype))
+
+
+def _recorded_gradient(loss_backward: Node, e: Evidence) -> np.ndarray | None:
+    """da; of a micro-batch its share of it is recorded."""
+    name = loss_backward.outputs[0]
+    share = next((n for n in e.graph.readers(name) if n.operation == "scale"), None)
+    if name in e.trace or share is None:
+        return e.trace.get(name)
+    scaled = e.trace.get(share.outputs[0])
+    return None if scaled is None else scaled / share.options["factor"]
 
 
 def _permuted(used: np.ndarray, y: np.ndarray) -> bool:

@@ -14,10 +14,10 @@ from torch_parity.compare.causes.cause import (
     Effect,
     Evidence,
     by,
-    common_factor,
     on,
     one,
 )
+from torch_parity.compare.causes.factor import Factor, common_factor
 from torch_parity.compare.causes.remedies import of_step
 from torch_parity.compare.flow.functions import FUNCTIONS
 from torch_parity.compare.flow.nodes import Node
@@ -39,23 +39,22 @@ def _other_convention(node: Node, e: Evidence) -> Iterable[Node]:
 
 
 def _dampened(node: Node, e: Evidence) -> Iterable[Node]:
-    """v' = decay * v + (1 - dampening) * dW; the dampening is what v' keeps of dW."""
+    """v' = decay * v + keep * dW, with keep = 1 - dampening."""
     decay = _decay(node)
 
-    def estimate() -> float | None:
+    def estimate() -> Factor | None:
         dW, v = (e.known.get(n) for n in node.inputs[1:3])
         made = e.trace.get(node.outputs[0])
         if dW is None or v is None or made is None or made.shape != v.shape:
             return None
         error = e.eps * (np.abs(decay * v) + np.abs(made))
-        keep = common_factor(made, decay * v, dW, error)
-        return None if keep is None else 1 - keep
+        return common_factor(made, decay * v, dW, error)
 
-    found = e.number("dampening", estimate, lambda rng: float(rng.uniform(0.1, 0.8)))
+    found = e.number("keep", estimate, lambda rng: 1 - float(rng.uniform(0.1, 0.8)))
     return [
-        replace(node, formula=_momentum_step, options={**node.options, "keep": 1 - d})
-        for d in found
-        if 1e-6 < d < 1
+        replace(node, formula=_momentum_step, options={**node.options, "keep": keep})
+        for keep in found
+        if 0 < keep < 1 - 1e-6
     ]
 
 
@@ -90,7 +89,7 @@ def _step_scaled(draw: Callable[[np.random.Generator], float], sign: float) -> C
     return change
 
 
-def _step_ratio(node: Node, e: Evidence) -> float | None:
+def _step_ratio(node: Node, e: Evidence) -> Factor | None:
     made = e.trace.get(node.outputs[-1])
     if made is None or not all(name in e.known for name in node.inputs):
         return None

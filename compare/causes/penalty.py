@@ -12,11 +12,11 @@ from torch_parity.compare.causes.cause import (
     Effect,
     Evidence,
     by,
-    common_factor,
     on,
     one,
     read_also,
 )
+from torch_parity.compare.causes.factor import Factor, common_factor
 from torch_parity.compare.causes.layers import BIAS_GRADIENT
 from torch_parity.compare.causes.remedies import of_penalised_cost, of_penalty
 from torch_parity.compare.flow.nodes import Node
@@ -57,7 +57,7 @@ def _with_lambda(node: Node, factor: float) -> Node:
 def _another_lambda(node: Node, e: Evidence) -> Iterable[Node]:
     """The factor is what the penalty's share of dW is to the right share."""
 
-    def estimate() -> float | None:
+    def estimate() -> Factor | None:
         dW, W = (e.known.get(n) for n in node.inputs)
         made = e.trace.get(node.outputs[0])
         if dW is None or W is None or made is None or made.shape != W.shape:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from torch_parity.compare.bounds.precision import LOWER, TF32, precision, rounded
-from torch_parity.compare.causes.cause import Cause, Change, Evidence, Where, one
+from torch_parity.compare.causes.cause import Cause, Change, Effect, Evidence, Where, one
 from torch_parity.compare.causes.layers import BIAS_GRADIENT, BIASED, LINEAR, PARAMETERS
 from torch_parity.compare.causes.optimizer import UPDATE
 from torch_parity.compare.flow.nodes import Node
@@ -27,24 +27,41 @@ def _computed_in(to: str) -> Change:
     def change(node: Node, e: Evidence) -> Iterable[Node]:
         if not _applies(node, to, e):
             return []
-        if e.rng is None and not all(_looks_like(e.trace.get(n), to) for n in node.outputs):
+        if e.rng is None and not all(_leads_to_its_digits(n, to, e) for n in node.outputs):
             return []
-        return [_rounded_to(node, to, "cut"), _rounded_to(node, to, "lower")]
+        return [
+            _rounded_to(node, to, "cut", "cut"),
+            _rounded_to(node, to, "cut", "lower"),
+            _rounded_to(node, to, "lower", "lower"),
+        ]
 
     return change
 
 
-def _rounded_to(node: Node, to: str, inputs_by: str) -> Node:
-    """An input that is cut is known exactly; one that is lowered has all that follows computed in
-    the lower precision."""
+def _rounded_to(node: Node, to: str, inputs_by: str, results_by: str) -> Node:
+    """What is cut is known exactly; what is lowered is rounded somehow, and all that follows from
+    it is computed in the lower precision."""
     inner = _own_formula(node)
 
     def formula(f: Any, *inputs: Any, **options: Any) -> Any:
         result = inner(f, *(f[inputs_by](x, to) for x in inputs), **options)
         many = result if isinstance(result, tuple) else (result,)
-        return tuple(f["lower"](r, to) for r in many)
+        return tuple(f[results_by](r, to) for r in many)
 
     return replace(node, formula=formula)
+
+
+def _leads_to_its_digits(name: str, to: str, e: Evidence) -> bool:
+    """Whether a tensor has no more digits than that; of one that is not recorded, whether all that
+    is made of it has."""
+    if name in e.trace:
+        return _looks_like(e.trace[name], to)
+    key = "digits", name, to
+    if key not in e.memo:
+        e.memo[key] = False  # what a step updates is read before it is made
+        made = [n for reader in e.graph.readers(name) for n in reader.outputs]
+        e.memo[key] = bool(made) and all(_leads_to_its_digits(n, to, e) for n in made)
+    return bool(e.memo[key])
 
 
 def _looks_like(made: np.ndarray | None, to: str) -> bool:
@@ -140,21 +157,21 @@ CAUSES = (
         "One side computes in float32 where the case asks for float64.",
         "x.astype(np.float64)",
         "net.double(); x.double()",
-        (one(_computed_in("float32"), _ANY),),
+        ((Effect(_ANY, _computed_in("float32"), rounds_alone=True),),),
     ),
     Cause(
         "bfloat16",
         "One side computes in bfloat16: three digits.",
         "x.astype(np.float64)",
         "with torch.autocast(device, enabled=False): ...",
-        (one(_computed_in("bfloat16"), _ANY),),
+        ((Effect(_ANY, _computed_in("bfloat16"), rounds_alone=True),),),
     ),
     Cause(
         "float16",
         "One side computes in float16: four digits, and nothing beyond 65504.",
         "x.astype(np.float64)",
         "net.double(); x.double()  # not net.half(), nor autocast(dtype=torch.float16)",
-        (one(_computed_in("float16"), _ANY),),
+        ((Effect(_ANY, _computed_in("float16"), rounds_alone=True),),),
         yields_to="bfloat16",  # whose numbers float16 has as well, as far as it reaches
     ),
     Cause(
@@ -170,14 +187,14 @@ CAUSES = (
         "One of the operation's inputs went through a lower precision on its way there.",
         "z = x @ W.T + b  # not W.astype(np.float16), a step before or in a file",
         "W.to(x.dtype)  # too late for the digits that W.half() has dropped",
-        (one(_cast_on_the_way, _ANY),),
+        ((Effect(_ANY, _cast_on_the_way, rounds_alone=True),),),
     ),
     Cause(
         "wider_precision",
         "One side leaves a tensor in a wider precision than the case asks for.",
         "W = W - np.float32(lr) * dW  # a float64 scalar or constant makes all of it float64",
         "p.to(dtype)  # float32 master weights and what autocast computes in float32 are cast back",
-        (one(_left_wider, _ANY),),
+        ((Effect(_ANY, _left_wider, rounds_alone=True),),),
         dtype="float32",
     ),
 )

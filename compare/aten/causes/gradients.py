@@ -13,7 +13,7 @@ from torch_parity.compare.aten.causes.numbers import computed, fits_somehow
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.relations import factors, place
 from torch_parity.compare.aten.causes.side import Made, Side
-from torch_parity.compare.aten.causes.terms import terms
+from torch_parity.compare.aten.causes.terms import term_fits, terms
 from torch_parity.compare.aten.ends import result_of
 from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call
@@ -56,6 +56,8 @@ def branch_detached(case: Case) -> Iterator[str]:
         # called without a number
         added = t.with_it.call
         if t.term.common or added.operation != "add" or not added.node.endswith("Backward0"):
+            continue
+        if term_fits(t.term.tensor, t.without.tensor):  # g + g is 2 g: a factor, and no branch
             continue
         yield (
             f"{t.lacks.called} leaves out {t.has.names.of(t.term.ref)} ({where(t.term.call)}) in a "
