@@ -13,6 +13,11 @@ from torch.nn import functional as F
 
 from torch_parity import manual
 from torch_parity.manual.losses.reduction import reduce, scale
+from torch_parity.manual.models.char_lstm import CharLSTM
+from torch_parity.manual.models.convnet import ConvNet
+from torch_parity.manual.models.gpt import GPT
+from torch_parity.manual.models.residual import Residual
+from torch_parity.manual.models.resnet import ResNet
 from torch_parity.manual.models.step import example_labels, gradients_of_the_cost
 from torch_parity.manual.operations import find
 
@@ -310,3 +315,30 @@ def test_weights_of_ranks() -> None:
     assert np.array_equal(manual.all_reduce(parts[:1], [2.0]), [2.0, 4.0])
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         manual.all_reduce(parts, [1.0])
+
+
+DESCRIBED = {
+    manual.MLP((4, 3, 2)): "network 4-3-2 (relu, identity output)",
+    Residual((4, 3, 5, 2)): "residual network: 4 inputs, width 3, blocks of inner width 5, "
+    "2 outputs (relu, identity output)",
+    ConvNet((64, 2, 3, 7, 10), sample_shape=(1, 8, 8)): "convolutional network: images of 1x8x8, "
+    "2 and 3 channels, layers of width 7, 10 outputs (relu, identity output)",
+    ResNet((64, 2, 3, 4, 10), sample_shape=(1, 8, 8)): "residual network of convolutions: images "
+    "of 1x8x8, 2 channels, blocks of 3, 4 channels, 10 outputs (relu, identity output)",
+    CharLSTM((6, 3, 4, 9)): "LSTM of 4 units: sequences of 6 characters, 9 different ones, "
+    "embedding of width 3",
+    GPT((6, 8, 2, 4, 9)): "GPT: sequences of 6 characters, 9 different ones, width 8, heads of "
+    "each block 2, 4 (gelu)",
+}
+
+
+@pytest.mark.parametrize("model", DESCRIBED, ids=lambda model: type(model).__name__)
+def test_a_model_says_what_it_is(model: Any) -> None:
+    assert model.description == DESCRIBED[model]
+
+
+@pytest.mark.parametrize("outside", [-0.5, 1.5])
+def test_no_probability_lies_outside_of_0_and_1(outside: float) -> None:
+    a, y = np.array([[0.3], [outside]]), np.array([[1.0], [0.0]])
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
+        find("binary_cross_entropy")[0](a, y)

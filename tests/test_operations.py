@@ -174,7 +174,7 @@ def test_the_defaults_are_torchs_in_forward_and_backward(op: Operation) -> None:
         getattr(torch.nn.functional, op.name, None),
         *(getattr(torch.nn, name, None) for name in classes),
     )
-    twins = [op.twin, op.backward, *filter(None, torchs)]
+    twins = [op.twin, op.backward, *filter(None, (op.backward_parameters, *torchs))]
     for twin in twins:
         for name, value in defaults(twin).items():
             if value is not None and name in own:  # pad's value and softmax's dim are None in torch
