@@ -24,8 +24,9 @@ docs: .venv/installed-docs
 
 # The figures of the README; half an hour on two cores.
 survey: .venv/installed-dev
-	.venv/bin/python -m benchmarks.faults
-	.venv/bin/python -m benchmarks.false_alarms
+	.venv/bin/python -m benchmarks.faults --out benchmarks/faults.json
+	.venv/bin/python -m benchmarks.false_alarms --out benchmarks/false_alarms.json
+	.venv/bin/python -m benchmarks.survey_page
 	.venv/bin/python -m benchmarks.gradcheck
 
 # How fast it is; the JSON is kept in benchmarks/speed/results.json.

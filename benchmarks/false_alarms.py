@@ -67,13 +67,15 @@ class Planted:
 
 @dataclass(frozen=True)
 class Examined:
-    """One pair: the judges with a false alarm, and the result for each planted fault."""
+    """One pair: the judges with a false alarm, what ours does not judge (it neither passes nor
+    fails), and the result for each planted fault."""
 
     seed: int
     dtype: str
     redrawn: int
     case: str
     alarms: dict[str, list[str]]
+    unjudged: list[str]
     greatest_use: float
     planted: dict[str, Planted]
 
@@ -142,7 +144,11 @@ def examine(seed: int, faults: bool = True, of: Range = Range()) -> Examined:
     starts = {"manual": all_widened(r.start), "torch": r.start}
     replays = {side: replay(r.nodes, start, getattr(r, side)) for side, start in starts.items()}
     wrong = {side: [f for f in found if not f.right] for side, found in replays.items()}
-    alarms = {"ours": [f"{side} {f}" for side, found in wrong.items() for f in found]}
+    apart = {"alarm": list[str](), "unjudged": list[str]()}
+    for side, found in wrong.items():
+        for f in found:
+            apart["unjudged" if f.outcome == "not judged" else "alarm"].append(f"{side} {f}")
+    alarms = {"ours": apart["alarm"]}
     for judge, differs in DIFFERS.items():
         alarms[judge] = [n for n in r.manual if differs(r.manual[n], widened(r.torch[n]))]
     uses = [f.use for found in replays.values() for f in found if f.right]
@@ -153,7 +159,7 @@ def examine(seed: int, faults: bool = True, of: Range = Range()) -> Examined:
     x, _ = batch_of(r)
     chosen = case.model_dump_json(exclude_defaults=True)
     drawn = f"n_in {x.shape[1]}, batch {len(x)}, |x| <= {np.abs(x).max():.3g}, {chosen}"
-    return Examined(seed, case.dtype, redrawn, drawn, alarms, max(uses), planted)
+    return Examined(seed, case.dtype, redrawn, drawn, alarms, apart["unjudged"], max(uses), planted)
 
 
 def plant(r: Recorded, seed: int) -> Iterator[tuple[str, str, Tensors]]:
@@ -258,14 +264,19 @@ def report(examined: list[Examined], dtypes: Sequence[str] = DTYPES) -> dict[str
     names = (line.split(": ")[1] for line in lines if line.startswith("model name"))
     by_dtype = {dtype: [e for e in examined if e.dtype == dtype] for dtype in dtypes}
     planted = {f: [e for e in examined if f in e.planted] for f in FAULTS}
-    failures = {"false alarm": [replace(e, planted={}) for e in examined if e.alarms["ours"]]} | {
+    failures = {
+        "false alarm": [replace(e, planted={}) for e in examined if e.alarms["ours"]],
+        "unjudged": [replace(e, planted={}) for e in examined if e.unjudged],
+    } | {
         f"missed: {f}": [replace(e, planted={f: e.planted[f]}) for e in es if _missed(e, f, "ours")]
         for f, es in planted.items()
     }
     return {
         "machine": f"{next(names, platform.processor())}, {multiprocessing.cpu_count()} cores",
         "versions": f"numpy {np.__version__}, torch {torch.__version__}",
+        "pairs": len(examined),
         "seeds": f"{examined[0].seed} to {examined[-1].seed}",
+        "right pairs that ours does not judge": sum(bool(e.unjudged) for e in examined),
         "redrawn because not finite": sum(e.redrawn for e in examined),
         "greatest share of the bound": {
             d: max((e.greatest_use for e in es), default=0.0) for d, es in by_dtype.items()
@@ -318,7 +329,7 @@ def show(found: dict[str, Any], console: Console) -> None:
         console.print(f"{name}: {found[name]}", soft_wrap=True)
     for name, failures in found["failures"].items():
         for e in failures:
-            what = e["planted"] or e["alarms"]["ours"]
+            what = e["planted"] or e["alarms"]["ours"] or e["unjudged"]
             console.print(f"{name}, seed {e['seed']}: {e['case']}\n  {what}", soft_wrap=True)
 
 

@@ -1,8 +1,8 @@
 """How often does the judge name a planted mistake? python -m benchmarks.faults --help
 
 Known mistakes are planted on either side of random pairs, alone and in pairs, and so are mistakes
-that the catalogue does not have. Prints the table of the README. Each configuration
-depends only on its seed; seeds under 4,000,000 were used while the judge was built.
+that the catalogue does not have. benchmarks.survey_page writes the figures into the docs. Each
+configuration depends only on its seed; seeds under 4,000,000 were used while the judge was built.
 """
 
 import json
@@ -250,7 +250,9 @@ def summarise(outcomes: list[Outcome]) -> dict[str, dict[str, float]]:
                 "first operation right": sum(o.first_right for o in rows),
                 "unique and right": sum(o.named and o.verdict != "ambiguous" for o in rows),
                 "ambiguous, right among": sum(o.named and o.verdict == "ambiguous" for o in rows),
-                "wrong name": sum(not o.named and o.verdict != "unknown" for o in rows),
+                "wrong name": sum(
+                    o.detected and not o.named and o.verdict != "unknown" for o in rows
+                ),
             }
     return table
 
@@ -302,7 +304,9 @@ def main(configurations: int, seed: int, jobs: int, out: Path | None) -> None:
     worst = Counter(o.names for o in outcomes if o.kind == "single" and not o.named)
     console.print(f"least often named: {worst.most_common(8)}", highlight=False)
     if out:
-        out.write_text(json.dumps({"rows": summarise(outcomes), "skipped": skipped}, indent=1))
+        kept = {"configurations": configurations, "seed": seed, "causes": len(CATALOGUE)}
+        kept |= {"rows": summarise(outcomes), "skipped": skipped}
+        out.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":
