@@ -21,6 +21,7 @@ from torch_parity.compare.judge.judge import SIDES, Side, judge
 from torch_parity.compare.runs.training import State, Training
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.recorded import Recorded, record
+from torch_parity.manual.models.gpt import GPT
 
 HIDDEN = ((4, 2), (6, 3, 1), (8, 2, 4, 1), (4, 4, 4))
 
@@ -219,3 +220,21 @@ def test_what_does_not_fit_is_bad_input(fixed: dict[str, Any], message: str) -> 
     case = Case(**({"model": "gpt", "data": "sums"} | fixed))
     with pytest.raises(InputError, match=message):
         pair.build(case, data.load(case))
+
+
+def test_the_attention_to_look_at_is_that_of_the_forward() -> None:
+    """By torch's softmax; with more positions than heads, and heads wider than one number."""
+    model = GPT((7, 6, 2, 3, 5))
+    rng = np.random.default_rng(4)
+    params = {name: rng.normal(size=shape) for name, shape in model.shapes().items()}
+    t = model.forward(params, rng.integers(0, 5, (4, 7)), {})
+    found = model.attention_weights(t)
+    assert list(found) == ["blocks.0.attn", "blocks.1.attn"]
+    for (path, weights), heads in zip(found.items(), (2, 3), strict=True):
+        q, k = (
+            torch.tensor(t[f"{path}.{name}"]).unflatten(-1, (heads, -1)).transpose(1, 2)
+            for name in "qk"
+        )
+        scores = q @ k.mT / (6 / heads) ** 0.5
+        scores = scores.masked_fill(torch.ones(7, 7).triu(1).bool(), -torch.inf)
+        np.testing.assert_allclose(weights, scores.softmax(-1), rtol=1e-12, atol=1e-15)
