@@ -217,6 +217,14 @@ U, b = np.ones((20, 5)), np.ones(20)
         (lambda: manual.gru(x, h, W, U, b, b), r"gru: weight_hh has shape \(20, 5\)"),
         (lambda: manual.rnn(x, h[:, :1], W[:5], U[:5], b[:5], b[:5]), r"h_0 has shape \(2, 1\)"),
         (lambda: manual.lstm_cell(x[:, 0], h, h, W, U, b[:1], b), r"bias_ih has shape \(1,\)"),
+        (
+            lambda: manual.gru_cell(x[:, 0], h[:1], W[:15], U[:15], b[:15], b[:15]),
+            r"gru_cell: h has shape \(1, 5\)",
+        ),
+        (
+            lambda: manual.rnn_cell(x[:, 0], h[:1], W[:5], U[:5], b[:5], b[:5]),
+            r"rnn_cell: h has shape \(1, 5\)",
+        ),
         (lambda: manual.embedding(np.array([0.0]), W), "expected whole numbers"),
         (lambda: manual.embedding(np.array([20]), W), "symbols 20..20, expected 0..19"),
         (lambda: manual.embedding(np.array([-1]), W), "symbols -1..-1"),
