@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from tests.small_models import SEED, Applied, squares, x_of
 from torch_parity.compare.aten.check import check_modules
 from torch_parity.compare.aten.check_arrays import check_module
+from torch_parity.compare.aten.coarse import agree
 from torch_parity.compare.aten.reports import ModulesReport
 
 
@@ -144,3 +145,14 @@ def test_arrays_in_float64_are_not_held_to_a_coarser_rounding_of_the_module() ->
     for mine in (out, out * 1.0001):
         assert check_module(module, {"output": mine}, x_of(4, 16)).outcome == "UNJUDGED"
     assert check_module(module, {"output": out * 1.1}, x_of(4, 16)).outcome == "FAIL"
+
+
+@pytest.mark.parametrize("other", [torch.inf, -torch.inf, torch.nan])
+def test_what_is_not_finite_agrees_with_its_like_alone(other: float) -> None:
+    """An infinity, or nan, in one of two tensors is no rounding of a number in the other."""
+    x = torch.tensor([1.0, 2.0, other], dtype=torch.float64)
+    finite = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    assert agree(x, x.clone())
+    assert agree(finite, finite * (1 + 2**-50))
+    assert not agree(x, finite)
+    assert not agree(finite, x)

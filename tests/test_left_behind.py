@@ -117,3 +117,19 @@ def test_a_number_that_both_models_keep_is_compared(of_b: float | None, outcome:
     a, b = keeping(0.9), keeping(of_b)
     assert check_modules(a, b, x_of()).outcome == outcome
     assert a.scale == b.scale == 1.5, "put back"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_measured_time_is_not_judged(dtype: torch.dtype) -> None:
+    """No two runs take the same time."""
+    ticks = iter(2.0 ** torch.arange(20.0, dtype=torch.float64).numpy())
+
+    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
+        m.seconds = float(next(ticks))
+        return m.first(x)
+
+    a = Applied(forward, first=nn.Linear(5, 3)).to(dtype)
+    a.seconds = 0.0
+    report = check_modules(a, copy.deepcopy(a), x_of().to(dtype))
+    assert report.outcome == "UNJUDGED"
+    assert {o.name: o.outcome for o in report.others} == {"new seconds": "unjudged"}

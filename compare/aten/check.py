@@ -194,7 +194,7 @@ def _modules_report(
         tuple(c.name for c in causes) if len(causes) == 1 else (),
         told(causes),
         differing=differing,
-        others=tuple(others_of(own[0], own[1], called)),
+        others=tuple(others_of(own, pair, called)),
         notes=tuple(notes),
         called=called,
         precision=precision,

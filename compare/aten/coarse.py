@@ -90,9 +90,8 @@ def _written(call: Call) -> str:
 
 def _same_numbers(one: Record, call: Call, other: Record, like: Call) -> bool:
     return all(
-        agree(one.value(r), other.value(s))
+        not (r.unjudged or s.unjudged) and agree(one.value(r), other.value(s))
         for r, s in zip(call.inputs, like.inputs, strict=True)
-        if not (r.unjudged or s.unjudged)
     )
 
 
@@ -102,9 +101,9 @@ def agree(x: torch.Tensor, y: torch.Tensor) -> bool:
         return False
     if x.dtype != y.dtype or x.dtype != torch.float64:
         return x.dtype == y.dtype and torch.equal(x, y)
-    gap = (x - y).abs().nan_to_num(0.0, 0.0)
     largest = x.nan_to_num(0.0, 0.0, 0.0).abs().max() if x.numel() else 0.0
-    return bool((gap <= OF_FLOAT64 * largest).all())
+    near = (x - y).abs() <= OF_FLOAT64 * largest
+    return bool((near | (x == y) | (x.isnan() & y.isnan())).all())
 
 
 def _computed_from(record: Record, calls: set[int]) -> dict[Place, Call]:

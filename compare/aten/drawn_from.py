@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torch_parity.compare.aten.coarse import agree
+from torch_parity.compare.aten.coarse import OF_FLOAT64, agree
 from torch_parity.compare.aten.draws import DROPOUT, drawing, key_of
 from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.record import Call, Record
@@ -30,7 +30,6 @@ OF_A_TENSOR = {
     "aten::bernoulli", "aten::multinomial", "aten::poisson", "aten::_standard_gamma",
     "aten::_sample_dirichlet", "aten::binomial", "aten::normal",
 }  # fmt: skip
-ROUNDED = 2.0**-40
 
 
 def drawn_otherwise(a: Record, b: Record, called: tuple[str, str]) -> Iterator[str]:
@@ -65,7 +64,7 @@ def _same(a: Record, x: Any, b: Record, y: Any) -> bool:
         ref, record, number = (x, a, y) if isinstance(x, TensorRef) else (y, b, x)
         return bool(ref.unjudged) or bool((record.value(ref) == number).all())
     if isinstance(x, int | float) and isinstance(y, int | float):
-        return math.isclose(x, y, rel_tol=ROUNDED)
+        return math.isclose(x, y, rel_tol=OF_FLOAT64)
     return bool(x == y)
 
 

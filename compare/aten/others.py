@@ -26,9 +26,15 @@ class Other:
     sentence: str = ""
 
 
-def others_of(a: Record, b: Record, called: tuple[str, str]) -> Iterator[Other]:
+def others_of(
+    own: tuple[Record, Record], pair: tuple[Record, Record], called: tuple[str, str]
+) -> Iterator[Other]:
     """Each compared with that of the same name. A number that only one of the two changes in
-    itself is not compared."""
+    itself is not compared; nor is one that may come from a clock.
+
+    own are the records that are compared, pair those of the same steps in float64.
+    """
+    a, b = own
     for name in dict.fromkeys([*a.others, *b.others]):
         if name not in a.others or name not in b.others:
             if name.startswith("new "):  # a counter that one of the two keeps
@@ -51,6 +57,9 @@ def others_of(a: Record, b: Record, called: tuple[str, str]) -> Iterator[Other]:
             yield Other(name, "same")
         elif name.startswith("new ") and _share_digits(first, second):
             said = f"Not judged: {name}: {first} and {second} share half of their digits."
+            yield Other(name, "unjudged", said)
+        elif name.startswith("new ") and not _made_again(name, own, pair):
+            said = f"Not judged: {name}: another run of the same step may make another number."
             yield Other(name, "unjudged", said)
         else:
             said = f"{name} is {_brief(first)} in {called[0]} and {_brief(second)} in {called[1]}."
@@ -79,6 +88,16 @@ def _share_digits(first: Any, second: Any) -> bool:
     """Two numbers that rounding in float32 may have made of one."""
     floats = isinstance(first, float) and isinstance(second, float)
     return floats and math.isclose(first, second, rel_tol=2.0**-12)
+
+
+def _made_again(name: str, own: tuple[Record, Record], pair: tuple[Record, Record]) -> bool:
+    """Whether both models made this number a second time. Time that is measured is a float, and
+    not made again; one run alone does not tell."""
+    for one, other in zip(own, pair, strict=True):
+        first, second = one.others[name], other.others.get(name)
+        if isinstance(first, float) and (one is other or not _share_digits(first, second)):
+            return False
+    return True
 
 
 def _is_set(value: Any) -> bool:
