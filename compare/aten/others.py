@@ -1,7 +1,7 @@
 """What models return besides tensors: strings, whole numbers, arrays, objects."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -27,7 +27,7 @@ class Other:
 
 
 def others_of(
-    own: tuple[Record, Record], pair: tuple[Record, Record], called: tuple[str, str]
+    own: Sequence[Record], pair: Sequence[Record], called: tuple[str, str]
 ) -> Iterator[Other]:
     """Each compared with that of the same name. A number that only one of the two changes in
     itself is not compared; nor is one that may come from a clock.
@@ -90,7 +90,7 @@ def _share_digits(first: Any, second: Any) -> bool:
     return floats and math.isclose(first, second, rel_tol=2.0**-12)
 
 
-def _made_again(name: str, own: tuple[Record, Record], pair: tuple[Record, Record]) -> bool:
+def _made_again(name: str, own: Sequence[Record], pair: Sequence[Record]) -> bool:
     """Whether both models made this number a second time. Time that is measured is a float, and
     not made again; one run alone does not tell."""
     for one, other in zip(own, pair, strict=True):
