@@ -29,8 +29,9 @@ def run(
 ) -> tuple[list[int | None], str]:
     """Train the job in folder -> the exit status of each rank, and what they printed.
 
-    before(rank, *args) is called in each rank at first, to break something. Once a rank has failed,
-    the others are killed, as torchrun does.
+    before(rank, *args) is called in each rank at first, to break something. Once a rank was killed,
+    so are the others, as torchrun does; after one that ends with an error, the others have the time
+    of a run to end themselves, so that a test can tell whether they do.
     """
     said = folder.with_name(f"{folder.name}.said")
     store = folder.with_name(f"{folder.name}.store")
@@ -49,7 +50,7 @@ def run(
         multiprocessing.connection.wait([p.sentinel for p in waiting], SECONDS)
         ended = [p for p in waiting if not p.is_alive()]
         waiting = [p for p in waiting if p.is_alive()]
-        if not ended or any(p.exitcode for p in ended):
+        if not ended or any(p.exitcode is not None and p.exitcode < 0 for p in ended):
             for process in waiting:
                 process.kill()
     for process in processes:
