@@ -1,7 +1,9 @@
 """What a float32 model makes in float32 hides nothing in the comparison in float64; and what rounds
 more coarsely there all the same is no PASS unless both models make the same call."""
 
+import math
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
@@ -93,6 +95,37 @@ def test_a_constant_may_be_a_float32_tensor_or_a_python_number(name: str) -> Non
         a, b = tenth(f), tenth(lambda m, h, c=number: h * c)
         assert check_modules(a, b, x_of(), loss=squares).outcome == outcome, f"{name} {number}"
         assert check_modules(b, a, x_of(), loss=squares).outcome == outcome, f"{name} {number}"
+
+
+EIGHTH = torch.tensor(8**-0.5)
+# What divides by the root of 8, or multiplies by what that is in float32.
+ROOTS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "a number": lambda m, h: h / math.sqrt(8),
+    "a tensor": lambda m, h: h * torch.tensor(8**-0.5),
+    "a tensor of a closure": lambda m, h: h * EIGHTH,
+    "a divisor": lambda m, h: h / torch.tensor(math.sqrt(8)),
+}
+THIRDS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "a whole number": lambda m, h: h / 3,
+    "a tensor": lambda m, h: h * torch.tensor(1 / 3),
+    "a divisor": lambda m, h: h / torch.tensor(3.0),
+}
+
+
+@pytest.mark.parametrize("forms", [ROOTS, THIRDS], ids=["root", "third"])
+def test_a_float32_tensor_may_be_a_reciprocal(
+    forms: dict[str, Callable[[nn.Module, Tensor], Tensor]],
+) -> None:
+    """The float32 number beside it is another."""
+    for (one, f), (other, g) in product(forms.items(), repeat=2):
+        report = check_modules(tenth(f), tenth(g), x_of(), loss=squares)
+        assert report.outcome == "PASS", f"{one}, {other}\n{report}"
+    f = forms["a tensor"]
+    for up in (0.0, 1.0):
+        constant = f(nn.Module(), torch.ones(())).nextafter(torch.tensor(up))
+        beside = tenth(lambda m, h, c=constant: h * c)
+        for name, g in forms.items():
+            assert check_modules(tenth(g), beside, x_of(), loss=squares).outcome == "FAIL", name
 
 
 def only_float32(h: Tensor) -> Tensor:

@@ -122,6 +122,26 @@ def test_whatever_is_returned_is_compared(name: str) -> None:
     assert check_modules(returning(right), returning(wrong), x_of()).outcome == "FAIL"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (lambda z: (z, None), lambda z: (None, z), "output.1 of b with output.0 of a"),
+        (lambda z: {"y": z}, lambda z: {"out": z}, "output.out of b with output.y of a"),
+        (lambda z: {"y": z, "h": 2 * z}, lambda z: {"h": 2 * z, "y": z}, ""),
+        (lambda z: (z,), lambda z: z, ""),
+        (lambda z: (z, None), lambda z: (z,), ""),
+    ],
+    ids=["places", "keys", "same keys", "a tuple of one", "None"],
+)
+def test_outputs_with_other_names_are_compared_in_order_and_it_is_said(
+    first: Wrap, second: Wrap, said: str
+) -> None:
+    report = check_modules(returning(first), returning(second), x_of())
+    assert report.outcome == "PASS", str(report)
+    assert bool(report.notes) == bool(said)
+    assert said in "".join(report.notes)
+
+
 UNCOMPARED: dict[str, Wrap] = {
     "a set of tensors": lambda z: (z, {z}),
     "a function": lambda z: (z, lambda: z),

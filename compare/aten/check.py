@@ -13,6 +13,7 @@ from torch_parity.compare.aten.comparison import compared, why
 from torch_parity.compare.aten.covered import zeros_of
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.drawn_from import drawn_otherwise
+from torch_parity.compare.aten.ends import met_in_order
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given import given_differ, given_pairs
 from torch_parity.compare.aten.halves import halves_differ
@@ -174,6 +175,7 @@ def _modules_report(
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
     unjudged_by_rounding(there.alignment, called)
+    notes.extend(met_in_order((v.end for v in there.alignment.ends), called))
     if any(r.compiled for r in own) and pair is not own:
         # its kernels for the models' own type are others than those for float64
         here = compared(own, names, ignore)

@@ -3,9 +3,11 @@
 torch.tensor(0.1) is 0.100000001 in float32, and the number 0.1 becomes the same when it meets a
 float32 tensor: the two models compute the same. In float64 the tensor keeps the digits of float32
 and the number has its own. So a tensor whose entries are all what a Python number of the step is in
-float32 stands for that number there.
+float32 stands for that number there; one that is what its reciprocal is stands for the reciprocal
+(h * torch.tensor(8**-0.5) for h / math.sqrt(8)).
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -18,18 +20,28 @@ from torch_parity.compare.torch_private import flattened
 
 
 def shared_constants(records: Iterable[Record]) -> dict[float, float]:
-    """Python numbers of either step by what they are in float32, where a tensor of either holds
-    just that. Where two of them are the same in float32, neither stands for the other."""
+    """Numbers of either step, and their reciprocals, by what they are in float32, where a tensor of
+    either holds just that. A tensor stands for the reciprocal of another only where no Python
+    number is it. Where two numbers are the same in float32, neither stands for the other."""
     records = list(records)
-    found: dict[float, set[float]] = defaultdict(set)
-    for number in {n for record in records for n in _numbers(record)}:
-        found[_in_float32(number)].add(number)
+    numbers = {n for record in records for n in _numbers(record)}
     held = {value for record in records for value in _held(record)}
-    return {
-        rounded: number
-        for rounded, (number, *more) in found.items()
-        if not more and rounded in held and rounded != number
-    }
+    found: dict[float, float] = {}
+    fractions = {n for n in numbers if isinstance(n, float)}
+    for candidates in (fractions, _reciprocals(numbers), _reciprocals(n for n in held if n > 1)):
+        by_rounded: dict[float, set[float]] = defaultdict(set)
+        for number in candidates:
+            by_rounded[_in_float32(number)].add(number)
+        found |= {
+            rounded: number
+            for rounded, (number, *more) in by_rounded.items()
+            if not more and rounded in held and rounded not in found
+        }
+    return {rounded: number for rounded, number in found.items() if rounded != number}
+
+
+def _reciprocals(numbers: Iterable[float]) -> set[float]:
+    return {1 / n for n in numbers if n}
 
 
 def in_double(tensor: Tensor, constants: Mapping[float, float]) -> Tensor:
@@ -48,7 +60,7 @@ def is_shared(tensor: Tensor, constants: Mapping[float, float]) -> bool:
 def _numbers(record: Record) -> Iterator[float]:
     for call in record.calls:
         given = flattened((call.args, dict(call.kwargs)))
-        yield from (x for x in given if isinstance(x, float) and np.isfinite(x))
+        yield from (x for x in given if isinstance(x, float | int) and math.isfinite(x))
 
 
 def _held(record: Record) -> Iterator[float]:

@@ -1,6 +1,6 @@
 """What two records have to agree on: the results of b, each with the numbers that a has for it."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -126,6 +126,20 @@ def _by_position(a: Record, b: Record) -> dict[str, str]:
         left_b = [n for n in of_b if n not in same]
         found |= dict(zip(left_b, left_a, strict=False))
     return found
+
+
+def met_in_order(ends: Iterable[End], called: tuple[str, str]) -> Iterator[str]:
+    """A sentence on the outputs whose names the other model does not have, if there are any."""
+    pairs = [
+        f"{end.name} of {called[1]} with {end.partner} of {called[0]}"
+        for end in ends
+        if end.partner
+        and end.phase == "forward"
+        and end.name not in (end.partner, *OUTPUTS)
+        and end.partner not in OUTPUTS
+    ]
+    if pairs:
+        yield f"Compared in the order of the outputs, as their names differ: {', '.join(pairs)}."
 
 
 def _of_given(
