@@ -10,9 +10,8 @@ from torch import nn
 
 from tests.drawn import case_and_data, steps
 from torch_parity import Case, check, given
-from torch_parity.compare.causes.explanation import Diagnosis
 from torch_parity.compare.flow.trace import Trace
-from torch_parity.compare.judge.judge import judge_traces
+from torch_parity.compare.judge.judge import Judgement, judge_traces
 from torch_parity.compare.sources.recorded import Recorded
 
 NAMES = ("W1", "b1", "W2", "b2")
@@ -44,12 +43,11 @@ KEPT: dict[str, Callable[[str], bool]] = {
 }
 
 
-def diagnosed(r: Recorded, mine: dict[str, np.ndarray]) -> Diagnosis:
+def judge(r: Recorded, mine: dict[str, np.ndarray]) -> Judgement:
     known = r.known_to("manual", 24)
     rest = {name: r.torch[name] for name in mine}
     with np.errstate(all="ignore"):
-        j = judge_traces(Trace(known, mine, r.nodes), Trace(known, rest, r.nodes))
-    return j.diagnoses["manual"]
+        return judge_traces(Trace(known, mine, r.nodes), Trace(known, rest, r.nodes))
 
 
 @pytest.mark.parametrize("kept", KEPT)
@@ -67,5 +65,29 @@ def test_noise_has_no_name(seed: int, kept: str) -> None:
         mine = {name: a for name, a in r.manual.items() if KEPT[kept](name)}
         name = str(rng.choice([n for n, a in mine.items() if a.dtype.kind == "f" and a.size > 1]))
         mine[name] = mine[name] * (1 + size * rng.standard_normal(mine[name].shape))
-        found = diagnosed(r, mine)
+        found = judge(r, mine).diagnoses["manual"]
         assert not any(found.names), f"seed {seed}, {name} by {size}: {found.names}"
+
+
+@pytest.mark.parametrize(
+    ("seed", "kept", "name", "size"),
+    [
+        (18500020, "all", "vW2", 1e-6),
+        (18500023, "new parameters", "W2", 1e-5),
+        (18500034, "new parameters", "b2", 1e-6),
+    ],
+)
+def test_noise_next_to_rounding_has_no_name(seed: int, kept: str, name: str, size: float) -> None:
+    """In float32 some units in the last place: a mistake that changes as little fits by chance, in
+    one of several drawings."""
+    torch.manual_seed(seed)
+    case, data = case_and_data(seed, batch=8, dtype="float32", hidden=(3,))
+    r = steps(case, data)[-1]
+    for drawing in range(20):
+        rng = np.random.default_rng([seed, drawing])
+        mine = {n: a for n, a in r.manual.items() if KEPT[kept](n)}
+        factor = 1 + size * rng.standard_normal(mine[name].shape)
+        mine[name] = (mine[name] * factor).astype(np.float32)
+        found = judge(r, mine).diagnoses.get("manual")
+        named = found.names if found else ()
+        assert not any(named), f"seed {seed}, drawing {drawing}: {named}"

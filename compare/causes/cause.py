@@ -98,15 +98,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a mistake does to the operations that `on` accepts; any of the changes will do.
-
-    rounds_alone: it changes numbers by rounding, and shows in their last digits or their type. Any
-    other mistake is named only where it makes the right numbers wrong.
-    """
+    """What a mistake does to the operations that `on` accepts; any of the changes will do."""
 
     on: Where
     change: Change
-    rounds_alone: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ class Explanation:
         cause = self.cause
         if cause.remedy is None or self.changed is None:
             return cause.manual, cause.torch
-        return cause.remedy(self.changed[0])
+        return cause.remedy(self.changed.node)
 
     @property
     def numbers(self) -> str:
         """The numbers of the mistake beside the right ones, where it has any."""
-        return numbers_of(*self.changed) if self.changed else ""
+        return numbers_of(self.changed.node, self.changed.new) if self.changed else ""
 
 
 @dataclass(frozen=True)

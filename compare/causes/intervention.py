@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 
+from torch_parity.compare.bounds.precision import LOWER, fits_into
 from torch_parity.compare.causes.cause import Effect, Evidence
 from torch_parity.compare.flow.nodes import Node, result
 from torch_parity.compare.judge.replay import (
@@ -19,7 +21,14 @@ from torch_parity.compare.judge.replayed import Replayed
 UNFIT = (ValueError, IndexError, TypeError, KeyError, NotImplementedError)
 
 Stretches = Mapping[Node, tuple[Node, ...]]
-Changed = tuple[Node, Node]  # an operation, and what the mistake makes of it
+
+
+class Changed(NamedTuple):
+    """An operation, what the mistake makes of it, and how plainly that shows (Replayed.digits)."""
+
+    node: Node
+    new: Node
+    digits: float
 
 
 def shown_by(
@@ -42,10 +51,11 @@ def shown_by(
                 continue
             explains = [name for name in end.outputs if name in wrong]
             if explains or len(way) > 1:
-                new, shown = _holds(stretch, node, way, effect, evidence, explains)
+                new, digits = _holds(stretch, node, way, effect, evidence, explains)
                 found = status.get(node)
                 if new is not None:
-                    found = (found or {}) | dict.fromkeys(explains if shown else (), (node, new))
+                    shown = dict.fromkeys(explains if digits else (), Changed(node, new, digits))
+                    found = (found or {}) | shown
                 status[node] = found
     return status if touched else None
 
@@ -57,54 +67,53 @@ def _holds(
     effect: Effect,
     evidence: Evidence,
     wrong: Sequence[str],
-) -> tuple[Node | None, bool]:
-    """The changed node with which the stretch gives what was recorded at its end, and whether the
-    wrong tensors there show the mistake.
+) -> tuple[Node | None, float]:
+    """The changed node with which the stretch gives what was recorded at its end, and how plainly
+    the wrong tensors there show the mistake.
 
     Within a stretch the mistake may have been made in this node alone, or wherever it can be made.
     """
     alone = (
         tuple(new if n is node else n for n in stretch) for new in _tries(effect, node, evidence)
     )
-    found, shown = _first(alone, stretch, effect, evidence, wrong)
-    if not shown:
-        everywhere, shown = _holds_everywhere(stretch, way, effect, evidence, wrong)
-        found = everywhere if shown else found or everywhere
-    return (found[stretch.index(node)] if found else None), shown
+    found, digits = _first(alone, stretch, evidence, wrong)
+    if not digits:
+        everywhere, digits = _holds_everywhere(stretch, way, evidence, wrong)
+        found = everywhere if digits else found or everywhere
+    return (found[stretch.index(node)] if found else None), digits
 
 
 def _holds_everywhere(
     stretch: tuple[Node, ...],
     way: tuple[Effect, ...],
-    effect: Effect,
     evidence: Evidence,
     wrong: Sequence[str],
-) -> tuple[tuple[Node, ...], bool]:
-    """The stretch with the mistake made wherever it can be, if that holds, and whether it shows."""
+) -> tuple[tuple[Node, ...], float]:
+    """The stretch with the mistake made wherever it can be, if that holds, and how plainly."""
     key = (id(way), stretch[-1])
     if key not in evidence.memo:
         changed = _changed_everywhere(stretch, way, evidence)
-        evidence.memo[key] = _first(changed, stretch, effect, evidence, wrong)
-    found: tuple[tuple[Node, ...], bool] = evidence.memo[key]
+        evidence.memo[key] = _first(changed, stretch, evidence, wrong)
+    found: tuple[tuple[Node, ...], float] = evidence.memo[key]
     return found
 
 
 def _first(
     tries: Iterable[tuple[Node, ...]],
     stretch: tuple[Node, ...],
-    effect: Effect,
     evidence: Evidence,
     wrong: Sequence[str],
-) -> tuple[tuple[Node, ...], bool]:
+) -> tuple[tuple[Node, ...], float]:
     """The first that gives what was recorded and shows in what is wrong, or else the first that
     gives it; nothing where none does."""
     held: tuple[Node, ...] = ()
     for changed in tries:
         if _right(stretch, changed, evidence):
-            if effect.rounds_alone or not wrong or _shows(stretch, changed, evidence, wrong):
-                return changed, True
+            digits = _digits(stretch, changed, evidence, wrong)
+            if digits or not wrong:
+                return changed, digits
             held = held or changed
-    return held, False
+    return held, 0.0
 
 
 def _changed_everywhere(
@@ -153,21 +162,33 @@ def _right(stretch: tuple[Node, ...], changed: tuple[Node, ...], evidence: Evide
     return bool(found) and all(r.right for r in found)
 
 
-def _shows(
+def _digits(
     stretch: tuple[Node, ...],
     changed: tuple[Node, ...],
     evidence: Evidence,
     wrong: Sequence[str],
-) -> bool:
-    """Whether, with this mistake, the right numbers would be wrong: if they would pass as well, its
-    bound is so wide that it explains nothing."""
+) -> float:
+    """How plainly the wrong tensors show this mistake: how far beyond the bounds the right numbers
+    would be with it. 0 where they would pass as well; then its bound is so wide that it explains
+    nothing.
+
+    A mistake that only rounds shows in numbers that have too few digits, or too many.
+    """
+    if not wrong:
+        return 0.0
     trace = evidence.judged[1]
     right = _right_numbers(stretch, evidence)
-    if not right:
-        return True
+    if not right or not evidence.wider.isdisjoint(wrong):
+        return np.inf
     instead = {name: right[name].astype(a.dtype) for name, a in trace.items() if name in right}
+    if any(_has_fewer_digits(trace[name], instead[name]) for name in wrong if name in instead):
+        return np.inf
     found = _replayed(stretch, changed, evidence, {**trace, **instead})
-    return any(not r.right for r in found if r.name in wrong)
+    return sum(r.digits for r in found if r.name in wrong)
+
+
+def _has_fewer_digits(recorded: np.ndarray, right: np.ndarray) -> bool:
+    return any(fits_into(recorded, to) and not fits_into(right, to) for to in LOWER)
 
 
 def _right_numbers(stretch: tuple[Node, ...], evidence: Evidence) -> dict[str, np.ndarray]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from torch_parity.compare.bounds.precision import LOWER, TF32, precision, rounded
-from torch_parity.compare.causes.cause import Cause, Change, Effect, Evidence, Where, one
+from torch_parity.compare.bounds.precision import LOWER, TF32, fits_into, precision
+from torch_parity.compare.causes.cause import Cause, Change, Evidence, Where, one
 from torch_parity.compare.causes.layers import BIAS_GRADIENT, BIASED, LINEAR, PARAMETERS
 from torch_parity.compare.causes.optimizer import UPDATE
 from torch_parity.compare.flow.nodes import Node
@@ -55,17 +55,13 @@ def _leads_to_its_digits(name: str, to: str, e: Evidence) -> bool:
     """Whether a tensor has no more digits than that; of one that is not recorded, whether all that
     is made of it has."""
     if name in e.trace:
-        return _looks_like(e.trace[name], to)
+        return fits_into(e.trace[name], to)
     key = "digits", name, to
     if key not in e.memo:
         e.memo[key] = False  # what a step updates is read before it is made
         made = [n for reader in e.graph.readers(name) for n in reader.outputs]
         e.memo[key] = bool(made) and all(_leads_to_its_digits(n, to, e) for n in made)
     return bool(e.memo[key])
-
-
-def _looks_like(made: np.ndarray | None, to: str) -> bool:
-    return made is not None and bool(np.array_equal(rounded(made, to), made))
 
 
 def _own_formula(node: Node) -> Callable[..., Any]:
@@ -82,9 +78,9 @@ def _cast_on_the_way(node: Node, e: Evidence) -> Iterable[Node]:
             continue
         for i, name in enumerate(node.inputs):
             held = e.judged[0].get(name) if e.rng is None else e.known.get(name)
-            if held is None or held.dtype.kind != "f" or _looks_like(held, to):
+            if held is None or held.dtype.kind != "f" or fits_into(held, to):
                 continue
-            if not _looks_like(e.trace.get(node.outputs[0]), to):
+            if not fits_into(e.trace.get(node.outputs[0]), to):
                 yield _cut(node, to, i)
         if PARAMETERS(node, e):
             yield from _cast_both_ways(node, to, e)
@@ -94,7 +90,7 @@ def _cast_both_ways(node: Node, to: str, e: Evidence) -> Iterable[Node]:
     """autograd takes the gradient back through the cast: dx of an x, dW of a W (which the first
     layer's backward does not read)."""
     for of, gradient in ((1, 0), (2, 1)) if len(node.inputs) == 3 else ((None, 0),):
-        if _looks_like(e.trace.get(node.outputs[gradient]), to):
+        if fits_into(e.trace.get(node.outputs[gradient]), to):
             yield _cut(node, to, of, gradient)
 
 
@@ -157,21 +153,21 @@ CAUSES = (
         "One side computes in float32 where the case asks for float64.",
         "x.astype(np.float64)",
         "net.double(); x.double()",
-        ((Effect(_ANY, _computed_in("float32"), rounds_alone=True),),),
+        (one(_computed_in("float32"), _ANY),),
     ),
     Cause(
         "bfloat16",
         "One side computes in bfloat16: three digits.",
         "x.astype(np.float64)",
         "with torch.autocast(device, enabled=False): ...",
-        ((Effect(_ANY, _computed_in("bfloat16"), rounds_alone=True),),),
+        (one(_computed_in("bfloat16"), _ANY),),
     ),
     Cause(
         "float16",
         "One side computes in float16: four digits, and nothing beyond 65504.",
         "x.astype(np.float64)",
         "net.double(); x.double()  # not net.half(), nor autocast(dtype=torch.float16)",
-        ((Effect(_ANY, _computed_in("float16"), rounds_alone=True),),),
+        (one(_computed_in("float16"), _ANY),),
         yields_to="bfloat16",  # whose numbers float16 has as well, as far as it reaches
     ),
     Cause(
@@ -187,14 +183,14 @@ CAUSES = (
         "One of the operation's inputs went through a lower precision on its way there.",
         "z = x @ W.T + b  # not W.astype(np.float16), a step before or in a file",
         "W.to(x.dtype)  # too late for the digits that W.half() has dropped",
-        ((Effect(_ANY, _cast_on_the_way, rounds_alone=True),),),
+        (one(_cast_on_the_way, _ANY),),
     ),
     Cause(
         "wider_precision",
         "One side leaves a tensor in a wider precision than the case asks for.",
         "W = W - np.float32(lr) * dW  # a float64 scalar or constant makes all of it float64",
         "p.to(dtype)  # float32 master weights and what autocast computes in float32 are cast back",
-        ((Effect(_ANY, _left_wider, rounds_alone=True),),),
+        (one(_left_wider, _ANY),),
         dtype="float32",
     ),
 )

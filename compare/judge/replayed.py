@@ -19,7 +19,9 @@ class Replayed:
     use is the greatest |recorded - replayed| / bound over all entries, found at index, where the
     two stood as came and expected. power is the smallest fault that any entry would have shown,
     relative to the tensor's largest entry (the greatest bound that an entry has); infinite where
-    every entry is 0, for there no wrong factor shows.
+    every entry is 0, for there no wrong factor shows. digits says how far a tensor is beyond its
+    bounds, all entries together: one that is off by 100 bounds, which chance brings within them
+    about once in 100 times, counts 2.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Replayed:
     expected: float = float("nan")
     came: float = float("nan")
     detail: str = ""
+    digits: float = float("inf")
 
     @property
     def right(self) -> bool:
@@ -84,15 +87,17 @@ def within_bound(
     if unbounded.any():
         detail = "rounding alone could make it anything, so nothing about it can be judged"
         return Replayed(name, operation, "not judged", index=index, came=came, detail=detail)
+    wrong = bool(uses.flat[at] > 1)
     return Replayed(
         name,
         operation,
-        "right" if uses.flat[at] <= 1 else "wrong",
+        "wrong" if wrong else "right",
         use=float(uses.flat[at]),
         power=float(expected.error.max()) / largest if largest else float("inf"),
         index=index,
         expected=float(expected.value[index]),
         came=came,
+        digits=float(np.log10(uses[uses > 1]).sum()) if wrong else 0.0,
     )
 
 
