@@ -78,8 +78,8 @@ def survey(
         if mutant.name in same:
             tell(Outcome(mutant.file, mutant.line, mutant.name, "equivalent", same[mutant.name]))
     tried = [m for m in mutants if m.name not in same]
-    fresh = [m for m in tried if m.line in reach.at_import[m.file]]
-    inside = [m for m in tried if m.line not in reach.at_import[m.file]]
+    fresh = [m for m in tried if reach.is_run_at_import(m.file, m.function, m.line)]
+    inside = [m for m in tried if m not in fresh]
 
     def outcome(mutant: Mutant) -> Outcome:
         killer = runner.killer(mutant)

@@ -46,6 +46,11 @@ class Reach:
         found = [t for t, of in self.lines.items() if not of.get(file, set()).isdisjoint(lines)]
         return sorted(found, key=self.price)
 
+    def is_run_at_import(self, file: str, function: str, line: int) -> bool:
+        """Whether a line runs while its module is imported: all that no function holds does, also
+        the numbers in a table, of which Python tells no lines."""
+        return not function or function.endswith(".") or line in self.at_import[file]
+
     def price(self, test: str) -> float:
         """Seconds, times the lines of manual/ that it runs: a test of one thing is cheap."""
         return (0.01 + self.seconds.get(test, 0.0)) * sum(map(len, self.lines[test].values()))

@@ -46,7 +46,7 @@ class Runner:
     def tests_for(self, mutant: Mutant) -> list[str]:
         """The tests that reach it, as many as fit into SECONDS."""
         lines = range(mutant.line, mutant.line + 1)
-        if mutant.line in self.reach.at_import[mutant.file]:
+        if self.reach.is_run_at_import(mutant.file, mutant.function, mutant.line):
             lines = _lines_concerned(mutant)
         reach = self.reach.running(mutant.file, lines)
         if not mutant.function or mutant.function.endswith("."):
