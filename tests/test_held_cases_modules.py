@@ -104,6 +104,18 @@ def test_the_same_step_in_another_form_passes(of_a: Any, of_b: Any) -> None:
     assert stepped(of_a, of_b).outcome == "PASS"
 
 
+class Own(SGD):
+    """An optimizer of the user's."""
+
+
+def test_a_first_step_of_two_classes_shows_no_momentum_and_it_is_said() -> None:
+    for of_b, notes in ((Own, 1), (SGD, 0)):
+        report = stepped(
+            lambda p: SGD(p, 0.1, momentum=0.9), lambda p, f=of_b: f(p, 0.1, momentum=0.9)
+        )
+        assert (report.outcome, len(report.notes)) == ("PASS", notes)
+
+
 # --- given weights are equal or they are not
 
 

@@ -3,7 +3,7 @@ example, has an effect from the second step on."""
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,6 +48,25 @@ def settings_differ(
         yield (
             f"The optimizer's {key} is {of_a} in {called[0]} and {of_b} in {called[1]}, for "
             f"{', '.join(names[:SHOWN])}{more}. This step alone does not show it."
+        )
+
+
+def first_step_alone(
+    a: Settings, b: Settings, own: Sequence[Record], called: tuple[str, str]
+) -> Iterator[str]:
+    """A sentence where optimizers of two classes take their first step: what they will do with
+    what they have kept from it, their settings cannot say."""
+    kept = any(
+        n.startswith(f"{p}.")
+        for at, r in zip((a, b), own, strict=True)
+        for p in at
+        for n in r.given
+    )
+    classes = [" and ".join(sorted({at[p]["class"] for p in at})) for at in (a, b)]
+    if a and b and classes[0] != classes[1] and not kept:
+        yield (
+            f"The optimizer is {classes[0]} in {called[0]} and {classes[1]} in {called[1]}. Their "
+            "first step does not show a momentum; train_modules compares the next ones."
         )
 
 
