@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.zoo.cases import ZooCase, case
 from torch_parity.compare.aten.check import check_step, check_steps
-from torch_parity.compare.aten.reports import ModelReport
+from torch_parity.compare.aten.report import ModelReport
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.errors import InputError
 

@@ -16,7 +16,8 @@ from torch_parity.compare import pytest_summary as summary
 from torch_parity.compare.errors import InputError, ParityError
 
 if TYPE_CHECKING:
-    from torch_parity.compare.aten.reports import ModelReport, ModulesReport
+    from torch_parity.compare.aten.pair_report import ModulesReport
+    from torch_parity.compare.aten.report import ModelReport
     from torch_parity.compare.judge.outcome import Required
     from torch_parity.compare.judge.report import Report
 

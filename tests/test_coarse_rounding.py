@@ -14,7 +14,7 @@ from tests.small_models import SEED, Applied, squares, x_of
 from torch_parity.compare.aten.check import check_modules
 from torch_parity.compare.aten.check_arrays import check_module
 from torch_parity.compare.aten.coarse import agree
-from torch_parity.compare.aten.reports import ModulesReport
+from torch_parity.compare.aten.pair_report import ModulesReport
 
 
 def scaled_to_unit(h: Tensor, eps: float) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.small_models import SEED, squares, x_of
 from torch_parity.compare.aten.check import check_model, check_modules
-from torch_parity.compare.aten.reports import ModulesReport
+from torch_parity.compare.aten.pair_report import ModulesReport
 
 # Warnings of torch's own compiler about torch's own code.
 pytestmark = pytest.mark.filterwarnings(

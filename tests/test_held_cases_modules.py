@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tests.small_models import SEED, Applied, linear, squares, x_of
 from torch_parity.compare.aten.check import check_model, check_modules
 from torch_parity.compare.aten.check_arrays import check_module
-from torch_parity.compare.aten.reports import ModulesReport
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.errors import InputError
 
 SGD, Adam, AdamW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW

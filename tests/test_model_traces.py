@@ -18,8 +18,9 @@ from benchmarks.zoo import cases
 from tests.command import Ended, refusal
 from tests.damage import edit
 from torch_parity.compare.aten.check import check_step
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.recording import Recording, recording_of
-from torch_parity.compare.aten.reports import ModelReport, ModulesReport
+from torch_parity.compare.aten.report import ModelReport
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.errors import InputError
 

@@ -15,7 +15,7 @@ from benchmarks.modules import NAMED_AS_WELL, judged
 from benchmarks.zoo import mistakes, pairs
 from torch_parity.compare.aten.causes import CATALOGUE, told
 from torch_parity.compare.aten.check import check_modules
-from torch_parity.compare.aten.reports import ModulesReport
+from torch_parity.compare.aten.pair_report import ModulesReport
 
 SEED = 3
 # The zoo's kinds that the catalogue has a name for.

@@ -18,8 +18,8 @@ from tests import slow
 from torch_parity import manual
 from torch_parity.compare.aten.check import check_modules
 from torch_parity.compare.aten.check_arrays import check_module
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.recording import record_model
-from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.errors import InputError, ParityError
 
 SEED = 5

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tests.small_models import Applied, linear, returning, squares, x_of
 from torch_parity.compare.aten.check import check_model, check_modules
-from torch_parity.compare.aten.reports import ModulesReport
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.errors import InputError
 
 NAN, INF = float("nan"), float("inf")

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from tests.small_models import Applied, returning, squares, x_of
 from torch_parity.compare.aten.check import check_model, check_modules
 from torch_parity.compare.aten.leaves import leaves_of, with_tensors
-from torch_parity.compare.aten.reports import ModulesReport
+from torch_parity.compare.aten.pair_report import ModulesReport
 
 Wrap = Callable[[Tensor], Any]
 

@@ -25,7 +25,7 @@ from benchmarks.zoo import cases
 from torch_parity.compare.aten.check import check_step
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.replay import expected_of, tiers
-from torch_parity.compare.aten.reports import ModelReport
+from torch_parity.compare.aten.report import ModelReport
 from torch_parity.compare.aten.verdicts import CallVerdict, held
 from torch_parity.compare.aten.writers import is_view
 

@@ -24,7 +24,7 @@ from benchmarks.torch_models.results import keep, one_thread
 from benchmarks.zoo import cases
 from torch_parity.compare.aten.check import check_step
 from torch_parity.compare.aten.recorder import Recorder
-from torch_parity.compare.aten.reports import ModelReport
+from torch_parity.compare.aten.report import ModelReport
 from torch_parity.compare.aten.writers import is_view
 from torch_parity.compare.torch_private import flattened
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from benchmarks.torch_models.results import keep, one_thread
 from torch_parity.compare.aten.check import check_model
-from torch_parity.compare.aten.reports import ModelReport
+from torch_parity.compare.aten.report import ModelReport
 
 Gradients = tuple[Tensor, ...]
 Backward = Callable[..., Gradients]

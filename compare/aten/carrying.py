@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch_parity.compare.aten.ends import result_of, split
 from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired
 from torch_parity.compare.aten.model_state import Key, ModelState, keys_of
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.record import Record
-from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.snapshots import unreadable
 from torch_parity.compare.bounds.precision import widened
 from torch_parity.compare.tensors import to_numpy, to_torch

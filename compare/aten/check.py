@@ -20,6 +20,7 @@ from torch_parity.compare.aten.halves import halves_differ
 from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.output_types import output_types_differ
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import (
     Recording,
@@ -34,7 +35,7 @@ from torch_parity.compare.aten.recording import (
     sources_of,
 )
 from torch_parity.compare.aten.replay import replay
-from torch_parity.compare.aten.reports import ModelReport, ModulesReport
+from torch_parity.compare.aten.report import ModelReport
 from torch_parity.compare.aten.settings import first_step_alone, settings_differ
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.watch import Watch, unwatched

@@ -17,10 +17,10 @@ from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
 from torch_parity.compare.aten.lazy import initialised
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.parting import Parting
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.recording import recorded, recorded_in_float64
-from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.snapshots import Snapshots, TensorRef, unreadable
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.writers import writers_of

@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from torch_parity.compare.aten.check import check_step, check_steps
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.recording import sources_of
-from torch_parity.compare.aten.reports import ModelReport, ModulesReport
+from torch_parity.compare.aten.report import ModelReport
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.commands.user_file import described, made_by
 from torch_parity.compare.errors import InputError

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch_parity.compare.aten.reports import ModulesReport
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.judge.outcome import Answer, Required
 from torch_parity.compare.judge.verdict import free_running
 from torch_parity.compare.numbers import json_safe

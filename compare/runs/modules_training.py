@@ -21,9 +21,9 @@ from torch_parity.compare.aten.ends import phase_of
 from torch_parity.compare.aten.given import given_pairs
 from torch_parity.compare.aten.model_state import ModelState
 from torch_parity.compare.aten.not_finite import first_not_finite
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import with_own_inputs
-from torch_parity.compare.aten.reports import ModulesReport
 from torch_parity.compare.aten.settings import schedules_differ, settings_differ
 from torch_parity.compare.aten.step import Step, options_of
 from torch_parity.compare.aten.unchanged import generators, set_generators

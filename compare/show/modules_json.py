@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from torch_parity.compare.aten.naming import TensorNames, formula
+from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.record import Call, Record
-from torch_parity.compare.aten.reports import ModelReport, ModulesReport
+from torch_parity.compare.aten.report import ModelReport
 from torch_parity.compare.numbers import json_safe
 from torch_parity.compare.runs.modules_report import TrainingReport
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from torch_parity import check_modules
-from torch_parity.compare.aten.reports import ModulesReport
+from torch_parity.compare.aten.pair_report import ModulesReport
 
 
 class Original(nn.Module):
