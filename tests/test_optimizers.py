@@ -1,5 +1,7 @@
 """Optimizers against torch.optim over several steps: one step hides momentum and Adam's t."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +106,22 @@ def test_nesterov_is_the_published_form_at_the_point_ahead() -> None:
         v = decay * v - lr * (W + decay * v - target)
         W = W + v
         np.testing.assert_allclose(ours, W + decay * v, rtol=1e-14)
+
+
+# torch's own, by its names; of momentum, where torch's is 0, course 2 week 2's.
+DEFAULTS: dict[str, dict[str, float]] = {
+    "momentum": {"momentum": 0.9},
+    "momentum_course": {"beta": 0.9},
+    "nesterov": {"momentum": 0.9},
+    "rmsprop": {"alpha": 0.99, "eps": 1e-8},
+    "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
+    "adamw": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01},
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_defaults_are_torchs_or_the_courses(name: str) -> None:
+    """Of the formula, and of the optimizer that holds a network's state."""
+    for f in (getattr(manual, name), type(CASES[name][0])):
+        parameters = inspect.signature(f).parameters.items()
+        assert {n: p.default for n, p in parameters if p.default is not p.empty} == DEFAULTS[name]
