@@ -75,7 +75,8 @@ def test_through_rows_and_back() -> None:
 
 
 def test_what_is_followed_leaves_the_rounding_of_all_before() -> None:
-    """h = p has (8 p)^2, and the same after two permutations; their sum 2 p has u^2 of its own."""
+    """h = p has (8 p)^2, and the same after two permutations; their sum has (2 p)^2 of its own. The
+    gradient of h is the sum of two, 16^2 and 1^2 each."""
     p = np.array([[1.0, 2.0, 4.0], [8.0, -1.0, 0.5]])
 
     def forward(at: Any) -> np.ndarray:
@@ -88,6 +89,7 @@ def test_what_is_followed_leaves_the_rounding_of_all_before() -> None:
     np.testing.assert_allclose(turned, h.T, rtol=1e-12)
     np.testing.assert_allclose(back, h, rtol=1e-12)
     np.testing.assert_allclose(total, (64 + 64 + 4) * p**2, rtol=1e-12)
+    same(arrived(block, 0), -2, 256 + 256 + 2)
 
 
 def test_what_the_parameters_do_not_move_is_rounded_as_a_function() -> None:
