@@ -27,7 +27,7 @@ FILES = [
         "image_models", "initialization", "law", "losses", "manual_values", "network",
         "not_finite", "onnx_images", "operations", "optimizers", "plain_programs", "recording",
         "recurrent", "residual", "same_bits", "schedules", "second_formula", "sequences",
-        "sharded", "tangents", "training_state", "twins",
+        "sharded", "steps", "tangents", "training_state", "twins",
     )
 ]  # fmt: skip
 
