@@ -62,14 +62,14 @@ def test_a_weight_of_0_under_l1(l1: float) -> None:
 def test_a_few_samples_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each sample has as many slopes as the widest layer that reads whole rows has squares. Two at
     least: a sample alone does not show that samples are mixed."""
-    monkeypatch.setattr(MODULE, "NUMBERS_AT_ONCE", 36)
+    monkeypatch.setattr(MODULE, "NUMBERS_AT_ONCE", 48)
 
     def parts(widest: tuple[int, int] = (3, 4), **options: str) -> list[tuple[int, int]]:
         net = manual.MLP((9, *widest, 2), **options)  # type: ignore[arg-type]
         return [s.indices(20)[:2] for s in MODULE._parts(net, 20)]
 
-    assert parts() == [(0, 9), (9, 18), (18, 20)]
-    assert parts(activation="softmax") == [(k, k + 2) for k in range(0, 20, 2)]
+    assert parts() == [(0, 12), (12, 20)]
+    assert parts(activation="softmax") == [(k, min(k + 3, 20)) for k in range(0, 20, 3)]
     assert parts((4, 3), activation="softmax") == parts(activation="softmax")
     monkeypatch.setattr(MODULE, "NUMBERS_AT_ONCE", 3)
     assert parts() == [(k, k + 2) for k in range(0, 20, 2)]

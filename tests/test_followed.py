@@ -118,6 +118,8 @@ def test_what_is_given_by_position_is_followed() -> None:
     assert np.array_equal(g.value, [[0.5, 0.5], [-1.5, -1.5]])
     (g,) = back(lambda x: np.sum(x, 0, keepdims=True), A, upstream=np.array([[1.0, -3.0]]))
     assert np.array_equal(g.value, [[1, -3], [1, -3]])
+    kept = FollowedRun(lambda x: np.sum(x, 0, keepdims=True), [A], {0: np.zeros(A.shape)})
+    assert kept.outputs[0].value.shape == (1, 2)
     a, b = back(lambda a, b: np.concatenate([a, b], 1), A, A[:, :1], upstream=np.eye(2, 3, 1))
     assert np.array_equal(a.value, [[0, 1], [0, 0]])
     assert np.array_equal(b.value, [[0], [1]])

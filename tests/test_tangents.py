@@ -62,6 +62,8 @@ def test_a_product_of_two_that_are_rounded() -> None:
     other = uncertain([[[2.0], [-1.0]]], [[[1.0], [2.0]]], [[[1.0], [4.0]]])
     variance = (4 + 225) * 4 + 100 * 1 + 9 * 1 + 4 * 2
     same(one.product(other), [[[8.0]]], [[[variance]]], [[[1.25 + 3.5 + 9]]])
+    smooth = Uncertain(one.value, one.variance, np.zeros(()))
+    same(smooth.product(other), [[[8.0]]], [[[variance]]], [[[3 * 1 + 2 * 4]]])
 
 
 def test_behind_an_elementwise_function() -> None:

@@ -92,7 +92,7 @@ def arranged(arrange: Callable[..., Any], steps: Sequence[Step]) -> Any:
         ]
         return _made(values[at], variances[at], ways)
 
-    return [part(at) for at in found] if isinstance(found, list) else part(np.asarray(found))
+    return [part(at) for at in found] if isinstance(found, list) else part(found)
 
 
 def _put_back(places: np.ndarray, shape: tuple[int, ...]) -> Back:

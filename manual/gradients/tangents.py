@@ -114,7 +114,7 @@ def slopes_of(f: Rows, z: np.ndarray, elementwise: bool) -> np.ndarray:
     m, n = z.shape
     stacked = z[:, None] + 1j * STEP * np.eye(n)
     moved = np.imag(f(stacked.reshape(m * n, n))) / STEP
-    return np.asarray(moved.reshape(m, n, *moved.shape[1:]))
+    return moved.reshape(m, n, *moved.shape[1:])
 
 
 def is_elementwise(f: Rows, z: np.ndarray) -> bool:
