@@ -100,7 +100,7 @@ def _penalty(net: Model, W: np.ndarray) -> tuple[Uncertain, int]:
     """The slope of the penalties by complex step, and how many weights sit on the kink of |W|."""
     apart = (W + 1j * STEP).view(_Apart)
     total = l1_penalty([apart], net.l1, net.m) + l2_penalty([apart], net.l2, net.m)
-    value = np.imag(total) / STEP
+    value = np.asarray(np.imag(total)) / STEP
     at_kink = (W == 0) & (net.l1 != 0)
     jump = at_kink * abs(net.l1 / (2 * net.m))
     return Uncertain(value, (FUNCTION_ROUNDOFF * value) ** 2, jump), len(np.flatnonzero(at_kink))
