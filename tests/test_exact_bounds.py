@@ -60,17 +60,19 @@ def test_a_weight_of_0_under_l1(l1: float) -> None:
 
 
 def test_a_few_samples_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sample has as many slopes as the widest layer that reads whole rows has squares."""
-    monkeypatch.setattr(MODULE, "NUMBERS_AT_ONCE", 36)
+    """Each sample has as many slopes as the widest layer that reads whole rows has squares. Two at
+    least: a sample alone does not show that samples are mixed."""
+    monkeypatch.setattr(MODULE, "NUMBERS_AT_ONCE", 48)
 
-    def parts(**options: str) -> list[tuple[int, int]]:
-        net = manual.MLP((9, 3, 4, 2), **options)  # type: ignore[arg-type]
+    def parts(widest: tuple[int, int] = (3, 4), **options: str) -> list[tuple[int, int]]:
+        net = manual.MLP((9, *widest, 2), **options)  # type: ignore[arg-type]
         return [s.indices(20)[:2] for s in MODULE._parts(net, 20)]
 
-    assert parts() == [(0, 9), (9, 18), (18, 20)]
-    assert parts(activation="softmax") == [(k, k + 2) for k in range(0, 20, 2)]
+    assert parts() == [(0, 12), (12, 20)]
+    assert parts(activation="softmax") == [(k, min(k + 3, 20)) for k in range(0, 20, 3)]
+    assert parts((4, 3), activation="softmax") == parts(activation="softmax")
     monkeypatch.setattr(MODULE, "NUMBERS_AT_ONCE", 3)
-    assert parts() == [(k, k + 1) for k in range(20)]
+    assert parts() == [(k, k + 2) for k in range(0, 20, 2)]
 
 
 def test_many_samples_count_as_one_batch() -> None:
@@ -89,7 +91,7 @@ def test_many_samples_count_as_one_batch() -> None:
         "b2": dz2.sum(axis=0),
     }
     with pytest.MonkeyPatch.context() as patch:
-        for at_once in (2**20, 4):  # 4: one sample at a time
+        for at_once in (2**20, 4):  # 4: two samples at a time
             patch.setattr(MODULE, "NUMBERS_AT_ONCE", at_once)
             exact = manual.exact_gradient(net, params, x, y, masks)
             assert list(exact.gradients) == list(exact.bounds) == list(exact.jumps) == list(params)
@@ -167,7 +169,7 @@ class Direct(manual.MLP):
         self, params: Mapping[str, np.ndarray], x: np.ndarray, masks: Mapping[str, np.ndarray]
     ) -> Tensors:
         z = manual.linear(x, params["W1"], params["b1"])
-        return {"z1": z, "a1": manual.identity(z)}
+        return {"z1": z, self.result: manual.identity(z)}
 
 
 def test_what_is_given_is_exact() -> None:
@@ -186,3 +188,55 @@ def test_where_bce_loss_holds_its_slope_anything_from_0_to_a_minus_y_is_right() 
     found = [float(t[n].squeeze()) for n in ("b1", "W1") for t in (exact.gradients, exact.jumps)]
     assert found == pytest.approx([-1.0, 1.0, -1.5, 1.5], rel=1e-11)
     assert exact.kinks == 2
+
+
+class AcrossSamples(manual.MLP):
+    """Each unit's shares among the samples, which no block of samples alone has."""
+
+    def forward(
+        self, params: Mapping[str, np.ndarray], x: np.ndarray, masks: Mapping[str, np.ndarray]
+    ) -> Tensors:
+        z = manual.linear(x, params["W1"], params["b1"])
+        return {"z1": z, "a1": manual.identity(manual.softmax(z, dim=0))}
+
+
+@pytest.mark.parametrize(
+    ("model", "at_once", "blocks"),
+    [
+        (manual.MLP, 2**20, [3]),
+        (manual.MLP, 1, [2, 1]),
+        (AcrossSamples, 2**20, [3]),
+        (AcrossSamples, 1, [2, 1, 3]),
+    ],
+)
+def test_what_mixes_samples_is_followed_with_all_of_them(
+    monkeypatch: pytest.MonkeyPatch, model: type[manual.MLP], at_once: int, blocks: list[int]
+) -> None:
+    """For targets 0 the loss is the sum of z^2, z = x / 2, or of a^2, a their shares."""
+    net = model((1, 1), loss="mse_loss", reduction="sum")
+    x, params = np.array([[1.0], [-2.0], [3.0]]), {"W1": np.array([[0.5]]), "b1": np.zeros(1)}
+    made: list[int] = []
+    block = MODULE.BlockGradient
+
+    def counted(net: manual.MLP, params: Tensors, x: np.ndarray, *others: object) -> object:
+        made.append(len(x))
+        return block(net, params, x, *others)
+
+    monkeypatch.setattr(MODULE, "BlockGradient", counted)
+    monkeypatch.setattr(MODULE, "NUMBERS_AT_ONCE", at_once)
+    exact = manual.exact_gradient(net, params, x, np.zeros((3, 1)), {})
+    assert made == blocks
+    a = np.exp(x / 2) / np.exp(x / 2).sum()
+    dz = 2 * a * (a - (a * a).sum()) if model is AcrossSamples else x
+    expected = (dz * x).sum()
+    np.testing.assert_allclose(exact.gradients["W1"], expected, rtol=1e-13)
+
+
+def test_a_weight_that_nothing_reads_has_the_slope_of_its_penalty() -> None:
+    """3/4 * 4 = 3: (8 * 3)^2, and 3^2 for the sum with the loss's 0."""
+    net = Direct((1, 1, 1), loss="mse_loss", reduction="sum", l2=1.5, m=2)
+    params = {"W1": np.ones((1, 1)), "b1": np.ones(1), "W2": np.full((1, 1), 4.0), "b2": np.ones(1)}
+    values, found = variances(net, params, np.ones((1, 1)))
+    assert values[2:] == [3.0, 0.0]
+    assert found[2] == pytest.approx(65 * 9)
+    assert found[3] == pytest.approx(0, abs=1e-9)

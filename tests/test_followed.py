@@ -42,8 +42,14 @@ def test_rows_that_read_other_rows_are_no_rows_alone() -> None:
         lambda z: np.cumsum(z, axis=0),
         lambda z: np.cumsum(z[::-1], axis=0)[::-1],
         lambda z: z * np.concatenate([np.ones((1, 3)), z[:-1]]),
+        lambda z: np.concatenate([z[:1] + z[1:2].sum(axis=0), z[1:]]),  # only the first
+        lambda z: np.concatenate([z[:-1], z[-1:] + z[-2:-1].sum(axis=0)]),  # only the last
+        lambda z: np.ones((1, 3)),
+        lambda z: z[:, :, None],
     ):
         assert not is_of_rows(of_others, z)
+    assert not is_of_rows(lambda z: 2 * z, z[:, None])
+    assert not is_of_rows(lambda z: 2 * z, z[:0])
 
 
 def test_every_operation_has_the_slopes_of_the_complex_step() -> None:
@@ -107,6 +113,29 @@ def test_worked_examples() -> None:
     np.testing.assert_allclose(b.value, A.T @ U.T)
 
 
+def test_what_is_given_by_position_is_followed() -> None:
+    (g,) = back(lambda x: x.mean(axis=1), A, upstream=np.array([1.0, -3.0]))
+    assert np.array_equal(g.value, [[0.5, 0.5], [-1.5, -1.5]])
+    (g,) = back(lambda x: np.sum(x, 0, keepdims=True), A, upstream=np.array([[1.0, -3.0]]))
+    assert np.array_equal(g.value, [[1, -3], [1, -3]])
+    kept = FollowedRun(lambda x: np.sum(x, 0, keepdims=True), [A], {0: np.zeros(A.shape)})
+    assert kept.outputs[0].value.shape == (1, 2)
+    a, b = back(lambda a, b: np.concatenate([a, b], 1), A, A[:, :1], upstream=np.eye(2, 3, 1))
+    assert np.array_equal(a.value, [[0, 1], [0, 0]])
+    assert np.array_equal(b.value, [[0], [1]])
+    none = FollowedRun(lambda x: x.mean(axis=1), [A[:0]], {0: np.zeros((0, 2))})
+    assert none.outputs[0].value.shape == (0,)
+    ones = FollowedRun(lambda x: np.ones_like(x, np.int64), [A], {0: np.zeros(A.shape)})
+    assert ones.outputs[0].value.dtype == np.int64
+
+
+def test_an_input_that_nothing_reads_has_no_gradient() -> None:
+    run = FollowedRun(lambda a, b: 2 * a, [A, B], {0: np.zeros(A.shape), 1: np.zeros(B.shape)})
+    assert run.back([exactly(U)]).keys() == {0}
+    with pytest.raises(ValueError, match="zip"):
+        run.back([exactly(U), None])
+
+
 def test_the_rounding_of_what_comes_in_is_carried_on() -> None:
     """y = x^2 at 3 and 1e-8 off: y is 6e-8 off, and its slope 2e-8."""
     x = np.array([3.0])
@@ -121,6 +150,8 @@ def test_the_rounding_of_what_comes_in_is_carried_on() -> None:
     ("forward", "words"),
     [
         (lambda x: np.sort(x), "numpy.sort has no rule"),
+        (lambda x: np.clip(x, 0, 1), "numpy.clip has no rule"),
+        (lambda x: -x if x else x, "it uses the truth value of its input"),
         (lambda x: np.maximum(x, 0), "numpy.maximum has no rule"),
         (lambda x: np.add.reduce(x), "numpy.add.reduce"),
         (lambda x: np.asarray(x) * 2, "plain array"),

@@ -55,6 +55,17 @@ def test_a_product_with_exact_weights() -> None:
     same(uncertain([[3.0, -2.0]], [[4.0, 0.0]], 0.0).times(W), value, variance, [[0.0, 0.0, 0.0]])
 
 
+def test_a_product_of_two_that_are_rounded() -> None:
+    """Two stacks of one: 3 * 2 - 2 * (-1) and (5 u)^2 of each term, as below, but for the jumps:
+    (0.5 * 2 + 0.25) and (3.5 * 1 + 2.25 * 4)."""
+    one = uncertain([[[3.0, -2.0]]], [[[4.0, 0.0]]], [[[0.5, 0.25]]])
+    other = uncertain([[[2.0], [-1.0]]], [[[1.0], [2.0]]], [[[1.0], [4.0]]])
+    variance = (4 + 225) * 4 + 100 * 1 + 9 * 1 + 4 * 2
+    same(one.product(other), [[[8.0]]], [[[variance]]], [[[1.25 + 3.5 + 9]]])
+    smooth = Uncertain(one.value, one.variance, np.zeros(()))
+    same(smooth.product(other), [[[8.0]]], [[[variance]]], [[[3 * 1 + 2 * 4]]])
+
+
 def test_behind_an_elementwise_function() -> None:
     given = uncertain([3.0, -2.0, -1.0], [4.0, 1.0, 0.0], [0.5, 0.0, 0.5])
     slopes = uncertain([-2.0, 0.5, -2.0], [1.0, 16.0, 0.0], [0.0, 0.25, 0.25])
@@ -159,11 +170,47 @@ def test_a_smooth_function_near_0_has_no_kink() -> None:
     same(found, [[1.0]], [[16.0**2]], [[0.0]])
 
 
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("apart", "is_kink"), [(2.5e-6, True), (1.5e-6, False)])
 def test_slopes_that_differ_by_a_millionth_of_their_sum_are_a_kinks(
-    apart: float, is_kink: bool
+    apart: float, is_kink: bool, sign: int
 ) -> None:
+    exact = np.zeros((1, 1))
     found = uncertain_slopes(
-        lambda z: leaky_relu(z, negative_slope=1 - apart), np.zeros((1, 1)), np.zeros((1, 1)), True
+        lambda z: sign * leaky_relu(z, negative_slope=1 - apart), exact, exact, True
     )
     assert bool(found.jump.any()) is is_kink
+
+
+def test_at_the_end_of_its_reach_a_kink_is_still_one() -> None:
+    z = np.array([[1e-140, 2e-140]])
+    found = uncertain_slopes(
+        lambda z: leaky_relu(z, negative_slope=0.25), z, np.zeros((1, 2)), True
+    )
+    np.testing.assert_array_equal(found.jump, [[0.375, 0.0]])
+
+
+def test_far_from_0_a_slope_that_changes_is_no_kink() -> None:
+    """tanh at -1 and 1, known to 1e-3, beside a number near 0 that has a kink's reach."""
+    z = np.array([[-1.0, 1.0, 0.0]])
+    found = uncertain_slopes(np.tanh, z, np.array([[1e-6, 1e-6, 0.0]]), True)
+    assert not found.jump.any()
+    np.testing.assert_allclose(found.value, 1 - np.tanh(z) ** 2, rtol=1e-14)
+
+
+def test_the_slopes_of_a_kink_are_those_at_the_ends_of_its_reach() -> None:
+    """4 (e^z - 1) below 0 and 2 (e^z - 1) above, known to 1e-3."""
+
+    def bent(z: np.ndarray) -> np.ndarray:
+        return np.where(z.real > 0, 2.0, 4.0) * np.expm1(z)
+
+    found = uncertain_slopes(bent, np.zeros((1, 1)), np.full((1, 1), 1e-6), True)
+    low, high = 4 * np.exp(-8e-3), 2 * np.exp(8e-3)
+    np.testing.assert_allclose(found.value, (low + high) / 2, rtol=1e-12)
+    np.testing.assert_allclose(found.jump, (low - high) / 2, rtol=1e-12)
+
+
+def test_the_numbers_of_a_row_move_up_and_down() -> None:
+    """softmax does not see a row that moves as a whole."""
+    found = uncertain_slopes(softmax, np.zeros((20, 3)), np.full((20, 3), 1e-6), False)
+    assert found.variance.max() > 1e-10

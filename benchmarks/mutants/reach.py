@@ -20,14 +20,14 @@ KEPT = ROOT / "build" / "mutants"
 FILES = [
     f"tests/test_{name}.py"
     for name in (
-        "accumulation", "activations", "attention", "bias_variance", "char_lstm",
-        "check_gradient", "conventions", "conventions_images", "digits", "dropout",
+        "accumulation", "activations", "attention", "bias_variance", "block_gradient",
+        "char_lstm", "check_gradient", "conventions", "conventions_images", "digits", "dropout",
         "elementary", "erf", "exact_bounds", "exact_check", "exact_gradient", "exact_models",
-        "extend", "followed", "gpt", "gradcheck_command", "gradient_check", "image_models",
-        "initialization", "law", "losses", "manual_values", "network", "not_finite",
-        "onnx_images", "operations", "optimizers", "plain_programs", "recording", "recurrent",
-        "residual", "same_bits", "schedules", "second_formula", "sequences", "sharded",
-        "tangents", "training_state", "twins",
+        "extend", "followed", "gpt", "gradcheck_command", "gradient_check", "image_bounds",
+        "image_models", "initialization", "law", "losses", "manual_values", "network",
+        "not_finite", "onnx_images", "operations", "optimizers", "plain_programs", "recording",
+        "recurrent", "residual", "same_bits", "schedules", "second_formula", "sequences",
+        "sharded", "steps", "tangents", "training_state", "twins",
     )
 ]  # fmt: skip
 

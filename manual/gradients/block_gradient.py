@@ -67,13 +67,15 @@ class BlockGradient:
         for call in self.calls:
             if not moved.isdisjoint(map(id, call.inputs)):
                 moved |= {id(out) for out in call.outputs}
-        last = self.calls[-1]
-        ends = last.outputs[0] is output and len(last.inputs) == 1 and np.ndim(output) == 2
-        for call in self.calls[:-1] if ends else self.calls:
+        before, last, z = self.calls, None, output
+        match self.calls[-1]:
+            case Call(inputs=(read,), outputs=(made,)) if made is output and output.ndim == 2:
+                before, last, z = self.calls[:-1], self.calls[-1], read
+        for call in before:
             self._forward(call, moved)
         self.arriving: dict[int, Uncertain] = {}
-        self.losses = self._head(last if ends else None, last.inputs[0] if ends else output, y)
-        for call in reversed(self.calls[:-1] if ends else self.calls):
+        self.losses = self._head(last, z, y)
+        for call in reversed(before):
             self._backward(call)
         found = {name: self.arriving.get(id(at[name])) for name in params}
         self.gradients = {name: g for name, g in found.items() if g is not None}
@@ -83,64 +85,59 @@ class BlockGradient:
 
     def _forward(self, call: Call, moved: set[int]) -> None:
         """How far rounding may have moved the output, and the slopes for what may move."""
-        out, arranged = np.asarray(call.outputs[0]), self.arranged[id(call)]
+        arranged = self.arranged[id(call)]
         if call.operation in LINEAR:
-            W, *bias = map(np.asarray, call.inputs[1:])
-            b = bias[0] if bias else np.zeros(())
-            of_units = self._rows(call).times(W.reshape(len(W), -1)).variance
-            of_units = of_units + ((W[0].size + 1) * ROUNDOFF * b) ** 2
-            made = arranged.output(of_units) if arranged else of_units
-            self.variances[id(call.outputs[0])] = made
+            (out,), (W, *bias) = call.outputs, call.inputs[1:]
+            weights = _rows_of(W)
+            of_units = self._rows(call).times(weights).variance
+            for b in bias:
+                of_units = of_units + ((weights.shape[1] + 1) * ROUNDOFF * b) ** 2
+            self.variances[id(out)] = arranged.output(of_units) if arranged else of_units
             return
         if arranged is not None:
-            z, f = self._rows(call), of_each_row(call)
+            (out,), z, f = call.outputs, self._rows(call), of_each_row(call)
             slopes = self._slopes(f, z.value, z.variance, is_elementwise(f, z.value))
             if call.operation == "max_pool2d":
                 slopes = at_ties(slopes, z.value, DEVIATIONS * np.sqrt(z.variance))
             self.slopes[id(call), 0] = slopes
-            steep = (np.abs(slopes.value) + slopes.jump) ** 2
-            rows = (z.variance[:, None] @ steep)[:, 0] if steep.ndim > 2 else z.variance * steep
-            self.variances[id(call.outputs[0])] = (
-                arranged.output(rows) + (FUNCTION_ROUNDOFF * out) ** 2
-            )
+            of_out = arranged.output(_through(slopes, z.variance))
+            self.variances[id(out)] = of_out + (FUNCTION_ROUNDOFF * out) ** 2
             return
         moving = [i for i, x in enumerate(call.inputs) if id(x) in moved]
-        if len(moving) == 1 and len(call.outputs) == 1 and self._by_entry_or_row(call, moving[0]):
-            return
+        match moving, call.outputs:
+            case [i], (out,) if self._by_entry_or_row(call, i, out):
+                return
         if moving:
             of = {i: self._full_variance(call.inputs[i]) for i in moving}
             self.followed[id(call)] = run = _followed(call, of)
             variances = [step.variance for step in run.outputs]
         else:
-            variances = [(FUNCTION_ROUNDOFF * np.asarray(a)) ** 2 for a in call.outputs]
+            variances = [(FUNCTION_ROUNDOFF * a) ** 2 for a in call.outputs]
         self.variances |= {id(a): v for a, v in zip(call.outputs, variances, strict=True)}
 
-    def _by_entry_or_row(self, call: Call, i: int) -> bool:
-        """Whether the call treats each entry of its input i alone, or each row; then its slopes."""
-        f, z = _function(call, i), np.asarray(call.inputs[i])
-        own = self._full_variance(call.inputs[i])
+    def _by_entry_or_row(self, call: Call, i: int, out: np.ndarray) -> bool:
+        """Whether the call treats each entry of its input i alone, or makes a row of each row; then
+        its slopes."""
+        f, z = _function(call, i), call.inputs[i]
+        own = self._full_variance(z)
         elementwise = is_elementwise(f, z)
-        if not elementwise and not is_of_rows(f, z):
+        if not elementwise and not (out.ndim == 2 and is_of_rows(f, z)):
             return False
         self.slopes[id(call), i] = slopes = self._slopes(f, z, own, elementwise)
-        steep = (np.abs(slopes.value) + slopes.jump) ** 2
-        through_rows = slopes.value.ndim > own.ndim
-        variance = (own[:, None] @ steep)[:, 0] if through_rows else own * steep
-        out = np.asarray(call.outputs[0])
-        self.variances[id(call.outputs[0])] = (FUNCTION_ROUNDOFF * out) ** 2 + variance
+        self.variances[id(out)] = (FUNCTION_ROUNDOFF * out) ** 2 + _through(slopes, own)
         return True
 
     def _rows(self, call: Call) -> Uncertain:
         """What a call reads, as rows: its first input, or what its windows see of it."""
-        x, variance = np.asarray(call.inputs[0]), self._full_variance(call.inputs[0])
-        z, arranged = Uncertain(x, variance, np.zeros(())), self.arranged[id(call)]
+        x, *_ = call.inputs
+        z, arranged = Uncertain(x, self._full_variance(x), np.zeros(())), self.arranged[id(call)]
         return arranged.read(z) if arranged else z
 
     def _slopes(
         self, f: Function, z: np.ndarray, variance: np.ndarray, elementwise: bool
     ) -> Uncertain:
         slopes = uncertain_slopes(f, z, variance, elementwise)
-        self.kinks += int(np.count_nonzero(slopes.jump))
+        self.kinks += len(np.flatnonzero(slopes.jump))
         return slopes
 
     def _backward(self, call: Call) -> None:
@@ -150,15 +147,15 @@ class BlockGradient:
             for i, share in self.followed[id(call)].back(of_outputs).items():
                 self._arrive(call.inputs[i], share)
             return
-        arrived = self.arriving.get(id(call.outputs[0]))
+        out, *_ = call.outputs  # several were followed, or hold nothing that moves
+        arrived = self.arriving.get(id(out))
         if arrived is None:
             return
         arranged = self.arranged[id(call)]
         arrived = arranged.of_output(arrived) if arranged else arrived
         if call.operation in LINEAR:
             x, W, *bias = call.inputs
-            weights = np.asarray(W).reshape(len(W), -1)
-            read = arrived.times(weights.T)
+            read = arrived.times(_rows_of(W).T)
             self._arrive(x, arranged.spread(read) if arranged else read)
             dW = arrived.arranged(np.transpose).product(self._rows(call))
             self._arrive(W, dW.arranged(lambda a: a.reshape(W.shape)))
@@ -213,15 +210,15 @@ class BlockGradient:
             slopes = Uncertain(slopes.value, slopes.variance + more, slopes.jump)
         if on_probabilities:
             slopes = _on_probabilities(slopes, a, y, elementwise)
-        self.kinks += int(np.count_nonzero(slopes.jump))
+        self.kinks += len(np.flatnonzero(slopes.jump))
         parts = (slopes.value, slopes.variance, slopes.jump)
         self._arrive(z, Uncertain(*(np.asarray(t, np.float64) for t in parts)))
-        return int(loss(a, y, reduction="none").size)
+        return loss(a, y, reduction="none").size
 
 
 def _followed(call: Call, variances: Mapping[int, np.ndarray]) -> FollowedRun:
     forward, _ = find(call.operation)
-    inputs = [np.asarray(x) for x in call.inputs]
+    inputs = [*map(np.asarray, call.inputs)]
     try:
         return FollowedRun(partial(forward, **call.options), inputs, variances)
     except ValueError as error:
@@ -234,12 +231,24 @@ def _followed(call: Call, variances: Mapping[int, np.ndarray]) -> FollowedRun:
 def _function(call: Call, which: int) -> Function:
     """The call as a function of one of its inputs, the others held."""
     forward, _ = find(call.operation)
-    others = [np.asarray(t) for t in call.inputs]
+    others = [*map(np.asarray, call.inputs)]
 
     def of_one(z: np.ndarray) -> np.ndarray:
         return forward(*others[:which], z, *others[which + 1 :], **call.options)
 
     return of_one
+
+
+def _rows_of(W: np.ndarray) -> np.ndarray:
+    """All weights of a unit in one row                      # [out, c, kh, kw] -> [out, c kh kw]"""
+    return W.reshape(len(W), -1)
+
+
+def _through(slopes: Uncertain, variance: np.ndarray) -> np.ndarray:
+    """The variance of what a function with these slopes makes of numbers with this variance."""
+    steep = (np.abs(slopes.value) + slopes.jump) ** 2
+    through_rows = steep.ndim > variance.ndim
+    return np.einsum("si,sik->sk", variance, steep) if through_rows else variance * steep
 
 
 def _on_probabilities(
@@ -256,10 +265,10 @@ def _on_probabilities(
         # what a forward says of the slope there may itself be off by as much
         jump = slopes.jump + 2 * share.sum(axis=1, keepdims=True)
         return Uncertain(slopes.value, slopes.variance, jump)
-    lost = 8 * float(np.finfo(np.longdouble).eps) / np.where(held, 1, 1 - a)
+    lost = 8 * np.finfo(np.longdouble).eps / np.where(held, 1, 1 - a)
     return Uncertain(
         np.where(held, (a - y) / 2, slopes.value),
-        slopes.variance + (lost * np.abs(slopes.value)) ** 2,
+        slopes.variance + (lost * slopes.value) ** 2,
         share / 2,
     )
 

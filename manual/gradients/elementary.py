@@ -7,8 +7,8 @@ numbers that only change places come from calculus.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import count
+from functools import partial, reduce
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ Back = Callable[[Uncertain], Uncertain]
 ANALYTIC = ("erf", "expm1", "log", "log1p", "reciprocal", "sin", "cos", "sqrt", "tanh")
 
 
-@dataclass(eq=False)
+@dataclass
 class Step:
     """The result of a step, with the variance of its rounding. reads holds the inputs to derive by,
     each with the function that computes its gradient. Steps are numbered in the order in which they
@@ -70,7 +70,7 @@ def constant(value: Any) -> Step:
 
 def _made(value: np.ndarray, variance: np.ndarray, ways: Sequence[tuple[Step, Back]]) -> Step:
     reads = [(step, back) for step, back in ways if step.derived]
-    return Step(np.asarray(value), np.asarray(variance), reads, bool(reads))
+    return Step(np.asarray(value), np.asarray(variance), reads, len(reads) > 0)
 
 
 def arranged(arrange: Callable[..., Any], steps: Sequence[Step]) -> Any:
@@ -92,7 +92,7 @@ def arranged(arrange: Callable[..., Any], steps: Sequence[Step]) -> Any:
         ]
         return _made(values[at], variances[at], ways)
 
-    return [part(at) for at in found] if isinstance(found, list) else part(np.asarray(found))
+    return [part(at) for at in found] if isinstance(found, list) else part(found)
 
 
 def _put_back(places: np.ndarray, shape: tuple[int, ...]) -> Back:
@@ -121,7 +121,7 @@ def repeated(step: Step, shape: tuple[int, ...]) -> Step:
 
 def summed(step: Step, axis: Any, keepdims: bool) -> Step:
     """Their sum along some axes."""
-    value = np.asarray(step.value.sum(axis=axis, keepdims=keepdims))
+    value = step.value.sum(axis=axis, keepdims=keepdims)
     terms = step.value.size // max(value.size, 1)
     kept = step.value.sum(axis=axis, keepdims=True).shape
     variance = step.uncertain.rounded(terms).sum(axis=axis, keepdims=keepdims)
@@ -159,19 +159,19 @@ def einsum(subscripts: str, steps: Sequence[Step]) -> Step:
     """
     read, _, made = subscripts.replace(" ", "").partition("->")
     operands = read.split(",")
-    if "->" not in subscripts or "." in subscripts or any(len(set(o)) < len(o) for o in operands):
+    if "->" not in subscripts or any(len(set(o)) < len(o) for o in operands):
         raise TypeError(f"numpy.einsum of {subscripts} has no rule")
-    letters = made + "".join(sorted(set(read) - {",", *made}))
+    letters = [*dict.fromkeys(chain(made, *operands))]
 
     def spread(a: np.ndarray, operand: str) -> np.ndarray:
         a = a.transpose([operand.index(x) for x in letters if x in operand])
         return a[tuple(slice(None) if x in operand else None for x in letters)]
 
-    product: Step | None = None
-    for step, operand in zip(steps, operands, strict=True):
-        factor = arranged(partial(spread, operand=operand), [step])
-        product = factor if product is None else of_ufunc(np.multiply, [product, factor])
-    assert product is not None, "an einsum has an operand"
+    factors: list[Step] = [
+        arranged(partial(spread, operand=operand), [step])
+        for step, operand in zip(steps, operands, strict=True)
+    ]
+    product = reduce(lambda a, b: of_ufunc(np.multiply, [a, b]), factors)
     return summed(product, tuple(range(len(made), len(letters))), keepdims=False)
 
 
@@ -182,11 +182,11 @@ def of_ufunc(ufunc: np.ufunc, steps: Sequence[Step]) -> Step:
         TypeError: its slopes are not known here.
     """
     if ufunc is np.matmul:
-        return matmul(steps[0], steps[1])
+        return matmul(*steps)
     if ufunc is np.square:
-        ufunc, steps = np.multiply, [steps[0], steps[0]]
+        ufunc, steps = np.multiply, [*steps, *steps]
     if len(steps) == 1:
-        return _function(ufunc, steps[0])
+        return _function(ufunc, *steps)
     if ufunc is np.power and not steps[1].derived and steps[1].value.ndim == 0:
         exponent = steps[1].value
         return _of_one(lambda z: z**exponent, steps[0])

@@ -103,7 +103,7 @@ def _penalty(net: Model, W: np.ndarray) -> tuple[Uncertain, int]:
     value = np.asarray(np.imag(total)) / STEP
     at_kink = (W == 0) & (net.l1 != 0)
     jump = at_kink * abs(net.l1 / (2 * net.m))
-    return Uncertain(value, (FUNCTION_ROUNDOFF * value) ** 2, jump), int(at_kink.sum())
+    return Uncertain(value, (FUNCTION_ROUNDOFF * value) ** 2, jump), len(np.flatnonzero(at_kink))
 
 
 def _reduced(net: Model, count: int, samples: int) -> complex:
@@ -112,14 +112,15 @@ def _reduced(net: Model, count: int, samples: int) -> complex:
 
 
 def _parts(net: Model, m: int) -> Iterator[slice]:
-    """A few samples at a time; each row of a softmax has as many slopes as a square."""
-    step = max(1, NUMBERS_AT_ONCE // max(n * n for n in (*net.sizes[-1:], *_rowwise(net))))
+    """A few samples at a time; each row of a softmax has as many slopes as a square. A sample alone
+    does not show whether samples are mixed, so two at least."""
+    step = max(2, NUMBERS_AT_ONCE // max(n * n for n in _rowwise(net)))
     return (slice(at, at + step) for at in range(0, m, step))
 
 
 def _rowwise(net: Model) -> tuple[int, ...]:
-    """The widths of the hidden layers, where their activation reads whole rows."""
-    return net.sizes[1:-1] if "softmax" in getattr(net, "activation", "") else ()
+    """The widths of the layers whose activation reads whole rows, or may: the last one's may."""
+    return net.sizes[1:] if "softmax" in getattr(net, "activation", "") else net.sizes[-1:]
 
 
 def _rows(masks: Tensors, samples: slice) -> dict[str, np.ndarray]:
@@ -137,7 +138,9 @@ def _require_fixed(masks: Tensors) -> None:
 
 def _require_float64(arrays: Tensors) -> None:
     for name, a in arrays.items():
-        if a.dtype != np.float64 and not (name == "x" and a.dtype.kind in "iu"):  # symbols
+        if a.dtype != np.float64 and not (
+            name == "x" and np.issubdtype(a.dtype, np.integer)  # symbols
+        ):
             raise ValueError(
                 f"exact_gradient: {name} is {a.dtype}, expected float64; check the gradients "
                 "in float64, then compare float32 with it"

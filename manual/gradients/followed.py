@@ -129,8 +129,9 @@ class Followed(NDArrayOperatorsMixin):
         made = Followed(of_ufunc(ufunc, [_step(x) for x in inputs]))
         if out is None:
             return made
-        out[0].step = made.step  # written in place
-        return out[0]
+        (written,) = out  # in place
+        written.step = made.step
+        return written
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if function in CONSTANTS:

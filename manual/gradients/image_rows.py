@@ -35,7 +35,7 @@ class ImageRows:
 
     def read(self, image: Uncertain) -> Uncertain:
         """What each row reads of an image                          # [m, c, h, w] -> [rows, n]"""
-        return image.arranged(lambda a: np.append(a.ravel(), 0.0)[self.gathered])
+        return image.arranged(lambda a: np.append(a, 0.0)[self.gathered])
 
     def spread(self, rows: Uncertain) -> Uncertain:
         """Each number's gradient added up where it was gathered    # [rows, n] -> [m, c, h, w]"""
@@ -55,7 +55,7 @@ class ImageRows:
     def _added(self, rows: np.ndarray) -> np.ndarray:
         size = math.prod(self.shape)
         places = np.where(self.gathered < 0, size, self.gathered).ravel()
-        sums = np.bincount(places, weights=rows.ravel(), minlength=size + 1)
+        sums = np.bincount(places, weights=rows.ravel(), minlength=size)
         return sums[:size].reshape(self.shape)
 
 
@@ -63,10 +63,10 @@ def image_rows(call: Call) -> ImageRows | None:
     """How a call's first input is read, where the call is a convolution in one group, a pooling
     without padding, a mean of each channel, a change of shape or a linear layer of sequences; None
     for any other."""
-    x, out = (np.asarray(a) for a in (call.inputs[0], call.outputs[0]))
+    (x, *others), (out, *_) = call.inputs, call.outputs
     places, made = (np.arange(a.size).reshape(a.shape) for a in (x, out))
     options = call.options
-    if call.operation in ("linear", "linear_no_bias") and x.ndim > 2:
+    if call.operation == "linear" and x.ndim > 2:
         by_row = made.reshape(-1, out.shape[-1])
         return ImageRows(x.shape, places.reshape(-1, x.shape[-1]), by_row, out.shape)
     if call.operation == "reshape":
@@ -81,10 +81,10 @@ def image_rows(call: Call) -> ImageRows | None:
         gathered = seen.transpose(0, 1, 4, 5, 2, 3).reshape(-1, n)
         return ImageRows(x.shape, gathered, made.reshape(-1, 1), out.shape)
     if call.operation in CONVOLUTIONS and options["groups"] == 1:
-        kernel = np.asarray(call.inputs[1])
+        kernel = others[0]
         framed = padded(places, options["padding"], -1)
         seen = windows(framed, kernel.shape[2:], options["stride"], options["dilation"])
-        gathered = seen.transpose(0, 4, 5, 1, 2, 3).reshape(-1, kernel[0].size)
+        gathered = seen.transpose(0, 4, 5, 1, 2, 3).reshape(-1, math.prod(kernel.shape[1:]))
         by_place = made.transpose(0, 2, 3, 1).reshape(-1, len(kernel))
         return ImageRows(x.shape, gathered, by_place, out.shape)
     return None

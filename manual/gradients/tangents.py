@@ -89,7 +89,7 @@ class Uncertain:
         n = other.value.shape[1]
         jump = self.jump @ np.abs(column.value) + (np.abs(self.value) + self.jump) @ column.jump
         variance = self.rounded(n) @ column.value**2 + self.value**2 @ column.variance
-        return Uncertain(*(a[..., 0] for a in (self.value @ column.value, variance, jump)))
+        return Uncertain(*(a.squeeze(-1) for a in (self.value @ column.value, variance, jump)))
 
 
 def exactly(value: np.ndarray) -> Uncertain:
@@ -114,14 +114,14 @@ def slopes_of(f: Rows, z: np.ndarray, elementwise: bool) -> np.ndarray:
     m, n = z.shape
     stacked = z[:, None] + 1j * STEP * np.eye(n)
     moved = np.imag(f(stacked.reshape(m * n, n))) / STEP
-    return np.asarray(moved.reshape(m, n, *moved.shape[1:]))
+    return moved.reshape(m, n, *moved.shape[1:])
 
 
 def is_elementwise(f: Rows, z: np.ndarray) -> bool:
     """Whether each output of f depends on the input in its own place alone: steps of another size
     in each place then move each output in proportion. Powers of two, so the same digits come out;
     drawn, so that no order of the places is like another."""
-    everywhere = np.asarray(f(z + 1j * STEP))
+    everywhere = f(z + 1j * STEP)
     if everywhere.shape != z.shape:
         return False
     sizes = 2.0 ** np.random.default_rng(0).integers(0, 60, z.shape)
@@ -135,7 +135,7 @@ def is_of_rows(f: Rows, z: np.ndarray) -> bool:
     with all rows."""
     if z.ndim != 2 or not len(z):
         return False
-    made = np.asarray(f(z))
+    made = f(z)
     if made.ndim not in (1, 2) or len(made) != len(z):
         return False
     return all(np.array_equal(f(z[at]), made[at]) for at in (slice(1), slice(-1, None)))
@@ -159,9 +159,9 @@ def uncertain_slopes(f: Rows, z: np.ndarray, variance: np.ndarray, elementwise: 
             change.max(axis=tuple(range(1, change.ndim)), keepdims=True), change.shape
         )
     jump = np.zeros(value.shape)
-    near = np.abs(z) <= DEVIATIONS * deviation + SMALLEST
+    reach = DEVIATIONS * deviation + SMALLEST
+    near = np.abs(z) <= reach
     if elementwise and near.any():
-        reach = DEVIATIONS * deviation + SMALLEST
         low, high = (slopes_of(f, z + side * reach, elementwise) for side in (-1, 1))
         near &= np.abs(high - low) > KINK * (np.abs(high) + np.abs(low))
         value = np.where(near, (low + high) / 2, value)
