@@ -200,10 +200,22 @@ class AcrossSamples(manual.MLP):
         return {"z1": z, "a1": manual.identity(manual.softmax(z, dim=0))}
 
 
+class MixedAtTheEnd(manual.MLP):
+    """The same as the last operation."""
+
+    def forward(
+        self, params: Mapping[str, np.ndarray], x: np.ndarray, masks: Mapping[str, np.ndarray]
+    ) -> Tensors:
+        z = manual.linear(x, params["W1"], params["b1"])
+        return {"z1": z, "a1": manual.softmax(z, dim=0)}
+
+
 @pytest.mark.parametrize(
     ("model", "at_once", "blocks"),
     [
         (manual.MLP, 2**20, [3]),
+        (MixedAtTheEnd, 2**20, [3]),
+        (MixedAtTheEnd, 1, [2, 1, 3]),
         (manual.MLP, 1, [2, 1]),
         (AcrossSamples, 2**20, [3]),
         (AcrossSamples, 1, [2, 1, 3]),
@@ -227,7 +239,7 @@ def test_what_mixes_samples_is_followed_with_all_of_them(
     exact = manual.exact_gradient(net, params, x, np.zeros((3, 1)), {})
     assert made == blocks
     a = np.exp(x / 2) / np.exp(x / 2).sum()
-    dz = 2 * a * (a - (a * a).sum()) if model is AcrossSamples else x
+    dz = x if model is manual.MLP else 2 * a * (a - (a * a).sum())
     expected = (dz * x).sum()
     np.testing.assert_allclose(exact.gradients["W1"], expected, rtol=1e-13)
 

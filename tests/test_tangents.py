@@ -145,6 +145,19 @@ def test_where_a_row_is_shared_its_most_sensitive_entry_counts_for_all() -> None
     np.testing.assert_allclose(np.sqrt(found.variance), expected, rtol=2e-3)
 
 
+@pytest.mark.parametrize("pair", [(0, 1), (0, 2), (1, 3), (2, 4), (0, 4)])
+def test_any_two_numbers_of_a_row_move_against_each_other(pair: tuple[int, int]) -> None:
+    """A softmax depends on differences alone. Two have a = 1/2 and the others 0. The slope of a^2,
+    2 a^2 (1 - a), moves by 2 a^2 (1 - a) (2 - 3 a) = 1/8 of the difference of the two, which moves
+    by 2e-3 where each is known to 1e-3."""
+    z = np.full((3, 5), -800.0)
+    z[:, pair] = 3.0
+    f = lambda rows: softmax(rows) ** 2  # noqa: E731
+    found = uncertain_slopes(f, z, np.full(z.shape, 1e-6), False)
+    moved = np.sqrt(found.variance[:, pair[0], pair[0]])
+    np.testing.assert_allclose(moved, 2.5e-4, rtol=2e-2)
+
+
 @pytest.mark.parametrize(("deviations", "at_kink"), [(0.0, True), (7.9, True), (8.1, False)])
 @pytest.mark.parametrize("side", [-1, 1])
 def test_within_eight_deviations_of_a_kink_either_slope_is_right(

@@ -69,8 +69,10 @@ class BlockGradient:
                 moved |= {id(out) for out in call.outputs}
         before, last, z = self.calls, None, output
         match self.calls[-1]:
-            case Call(inputs=(read,), outputs=(made,)) if made is output and output.ndim == 2:
-                before, last, z = self.calls[:-1], self.calls[-1], read
+            case Call(inputs=(read,), outputs=(made,)) as call if made is output and _is_apart(
+                call
+            ):
+                before, last, z = self.calls[:-1], call, read
         for call in before:
             self._forward(call, moved)
         self.arriving: dict[int, Uncertain] = {}
@@ -237,6 +239,12 @@ def _function(call: Call, which: int) -> Function:
         return forward(*others[:which], z, *others[which + 1 :], **call.options)
 
     return of_one
+
+
+def _is_apart(call: Call) -> bool:
+    """Whether a call makes each row of its output of the same row of its only input."""
+    f, (z,), (out,) = _function(call, 0), call.inputs, call.outputs
+    return out.ndim == 2 and (is_elementwise(f, z) or is_of_rows(f, z))
 
 
 def _rows_of(W: np.ndarray) -> np.ndarray:
