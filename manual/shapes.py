@@ -31,12 +31,12 @@ def require_classes(function: str, z: np.ndarray, y: np.ndarray) -> None:
 def unbroadcast(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The gradient of an operand of this shape: the sum over the axes that it was repeated along.
 
-    In memory of its own, as a gradient is handed to several operands.
+    In memory of its own (a sum always is), as a gradient is handed to several operands.
     """
     new = gradient.ndim - len(shape)
     repeated = tuple(i for i, n in enumerate(shape, new) if n == 1 and gradient.shape[i] != 1)
     summed = gradient.sum(axis=(*range(new), *repeated), keepdims=True)
-    return summed.reshape(shape).copy()
+    return summed.reshape(shape)
 
 
 def kept(reduced: np.ndarray, shape: tuple[int, ...], dim: Dim, keepdim: bool) -> np.ndarray:

@@ -99,6 +99,8 @@ def test_ties_of_the_triplet_loss_are_torchs(negative: tuple[float, float], swap
         (lambda: manual.cross_entropy(Z, np.array([1, -5, 2])), "classes -5..2, expected 0..2"),
         (lambda: manual.cross_entropy(Z, Y * 1.0), "of an integer type"),
         (lambda: manual.multi_margin_loss(Z, Y + 1), "classes 1..3, expected 0..2"),
+        (lambda: manual.multi_margin_loss(Z[..., None], Y[:, None]), "y has shape"),
+        (lambda: manual.multi_margin_loss_backward(Z[..., None], Y[:, None]), "y has shape"),
         (lambda: manual.smooth_l1_loss(Z, Z, beta=0.0), "beta is 0.0"),
         (lambda: manual.huber_loss(Z, Z, delta=-1.0), "delta is -1.0"),
         (lambda: manual.triplet_margin_loss(Z, Z, Z[:1]), "negative has shape"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.register import OPERATIONS
 from torch_parity.compare.register.row import Operation
-from torch_parity.manual.recording import option_names
+from torch_parity.manual.recording import option_names, recording
 
 ROWS = [(op, options) for op in OPERATIONS.values() for options in op.options]
 IDS = [f"{op.name}-{'-'.join(map(str, options.values()))}".rstrip("-") for op, options in ROWS]
@@ -154,6 +154,15 @@ def test_a_wrong_backward_is_seen(op: Operation, options: dict[str, Any], dtype:
         wrong = result.value.copy()
         wrong[largest] *= 1 + 1e-4
         assert np.any(np.abs(wrong - result.value) > result.error)
+
+
+@pytest.mark.parametrize("op", OPERATIONS.values(), ids=OPERATIONS)
+def test_a_call_of_every_operation_is_recorded(op: Operation) -> None:
+    inputs, _ = draw(op, op.options[0], 3, "float64")
+    with recording() as tape:
+        given_to = tape.give(inputs)
+        op.forward(*given_to.values(), **op.options[0])
+    assert tape.calls[-1].operation == op.name
 
 
 @every_row

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from torch_parity import manual
+from torch_parity.manual import operations
 from torch_parity.manual.recording import (
     HOMES,
     Tape,
@@ -44,6 +45,13 @@ def test_a_call_keeps_its_tensors_and_all_of_its_options() -> None:
     assert np.array_equal(np.asarray(both), [[0.0, 0.5, 1.0]] * 2)
     assert one.line.startswith("test_recording.py:")
     assert int(two.line.partition(":")[2]) == int(one.line.partition(":")[2]) + 1
+
+
+def test_a_call_is_found_again_among_others_of_its_operation() -> None:
+    with recording() as tape:
+        x = tape.give({"x": np.arange(5.0)})["x"]
+        parted(parted(x)[1])
+    assert tape.calls.index(tape.calls[1]) == 1
 
 
 def test_what_is_given_is_a_copy_that_cannot_be_written_to() -> None:
@@ -138,6 +146,15 @@ def test_options_are_python_values(value: Any) -> None:
         for tensor in (np.ones(1), [1]):
             with pytest.raises(UnrecordedOperationError, match="the option name of parted is a"):
                 parted(x, name=tensor)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("folder", "name"), [("ops", "gru_cell"), ("losses", "l1_loss")])
+def test_an_operation_that_is_not_imported_yet_is_found_by_its_file(folder: str, name: str) -> None:
+    found = operations._imported.__wrapped__
+    assert found(name) == f"torch_parity.manual.{folder}.{name}"
+    for wrong in ("numpy", f"{name}.x", ""):
+        with pytest.raises(KeyError):
+            found(wrong)
 
 
 def test_the_signature_of_an_operation() -> None:
