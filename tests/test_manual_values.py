@@ -60,21 +60,6 @@ def test_optimizers_have_torchs_defaults(ours: Any, theirs: Any) -> None:
         np.testing.assert_allclose(at, p.detach().numpy(), rtol=1e-12)
 
 
-def test_the_functions_have_the_classes_defaults() -> None:
-    zeros = np.zeros_like(W)
-    by_class, *_ = manual.Adam(0.1).update(W, 1e-8 * DW, np.asarray(4), 0.3 * DW, DW**2)
-    assert np.array_equal(manual.adam(W, 1e-8 * DW, 0.3 * DW, DW**2, 5, 0.1)[0], by_class)
-    for function, made in (
-        (manual.momentum, manual.Momentum(0.1)),
-        (manual.momentum_course, manual.MomentumCourse(0.1)),
-    ):
-        expected = made.update(W, DW, 2 * DW)
-        assert all(map(np.array_equal, function(W, DW, 2 * DW, 0.1), expected))
-    moved, v = manual.momentum_course(W, DW, zeros, lr=1.0)
-    np.testing.assert_allclose(v, 0.1 * DW, rtol=1e-14)  # beta = 0.9
-    np.testing.assert_allclose(moved, W - v, rtol=1e-14)
-
-
 def test_small_weights_are_a_hundredth_by_default() -> None:
     a, b = (np.random.default_rng(3) for _ in range(2))
     assert np.array_equal(manual.normal(a, (2, 3)), 0.01 * b.standard_normal((2, 3)))
@@ -89,6 +74,30 @@ def test_activations_have_torchs_defaults() -> None:
         np.testing.assert_allclose(forward(z), theirs(t).detach().numpy(), rtol=1e-14)
         (slope,) = torch.autograd.grad(theirs(t).sum(), t)
         np.testing.assert_allclose(backward(np.ones_like(z), z), slope.numpy(), rtol=1e-14)
+
+
+@pytest.mark.parametrize("model", ["MLP", "Residual", "ConvNet", "ResNet", "GPT"])
+def test_models_have_torchs_defaults(model: str) -> None:
+    """Of the activations' options and of the loss; nothing is penalised unless it is asked for."""
+    kind = getattr(manual, model)
+    fields = {f.name: f.default for f in dataclasses.fields(kind)}
+    expected = {
+        "negative_slope": torch.nn.LeakyReLU().negative_slope,
+        "approximate": torch.nn.GELU().approximate,
+        "reduction": torch.nn.CrossEntropyLoss().reduction,
+        "loss": "cross_entropy",
+        "activation": "relu",
+        "output": "identity",
+        "l1": 0.0,
+        "l2": 0.0,
+        "m": 1,
+        "share": 1.0,
+        "branch_scale": 1.0,
+        "training": True,
+        "bias": True,
+    }
+    found = {name: value for name, value in fields.items() if value is not dataclasses.MISSING}
+    assert found == {name: expected[name] for name in found}
 
 
 def test_losses_are_means_by_default() -> None:
