@@ -76,7 +76,7 @@ def added_windows(
     seen: Iterable[np.ndarray],
     kernel: Pair,
     size: Sequence[int],
-    stride: Pair = 1,
+    stride: Pair,
     dilation: Pair = 1,
 ) -> np.ndarray:
     """The way back: every number is added where it was seen.

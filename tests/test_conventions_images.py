@@ -126,6 +126,10 @@ x4, w4 = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 3))
         (lambda: manual.group_norm(x4, np.ones(4), np.ones(4), num_groups=3), "num_groups=3"),
         (lambda: manual.group_norm(x4, np.ones(4), np.ones(5), num_groups=2), "bias has shape"),
         (
+            lambda: manual.batch_norm(np.ones((2, 0)), *np.ones((4, 0)), training=True),
+            r"expected more than one number",
+        ),
+        (
             lambda: manual.batch_norm(np.ones((1, 3)), *np.ones((4, 3)), training=True),
             "more than one number",
         ),

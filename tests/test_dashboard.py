@@ -157,8 +157,10 @@ def test_torch_is_drawn_beside_manual_and_within_rounding(runs: Path) -> None:
     for tag in ("apart/loss/batch", "apart/loss/dev", "apart/parameters"):
         band, distance = values(manual, edge(tag)), values(torch_, tag)
         assert set(values(manual, tag).values()) == {0.0}
-        assert 0 < max(distance.values()) < 1e-12
-        assert 0 < max(band.values()) < 1e-12
+        for numbers in (distance, band):
+            assert max(numbers.values()) < 1e-12
+            # of the five numbers on dev all may be 0, which depends on the processor
+            assert "dev" in tag or max(numbers.values()) > 0
     reach = list(values(manual, edge("apart/loss/batch")).values())
     assert reach == sorted(reach)
 
@@ -319,6 +321,7 @@ def test_the_case_and_the_verdict_are_texts(runs: Path) -> None:
     report = events.Tensors("report/text_summary")[0].tensor_proto.string_val[0].decode()
     assert re.match(r"PASS \d+ tensors x 40 steps match; ", report)
     assert re.search(r"\| dW1-3 \| \S+ \| dW\d \| \d+ \| \d+% \| \d+% \| match \|", report)
+    assert "in theory" not in report
     assert markdown(("a", "b"), [("1|2", "x")]) == "| a | b |\n| --- | --- |\n| 1\\|2 | x |"
 
 

@@ -238,3 +238,5 @@ def test_the_attention_to_look_at_is_that_of_the_forward() -> None:
         scores = q @ k.mT / (6 / heads) ** 0.5
         scores = scores.masked_fill(torch.ones(7, 7).triu(1).bool(), -torch.inf)
         np.testing.assert_allclose(weights, scores.softmax(-1), rtol=1e-12, atol=1e-15)
+    t = {name: a.astype(np.float32) for name, a in t.items()}
+    assert {a.dtype for a in model.attention_weights(t).values()} == {np.dtype(np.float32)}

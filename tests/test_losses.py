@@ -59,6 +59,19 @@ def test_the_hinge_of_several_classes() -> None:
     )
 
 
+def test_just_at_its_margin_a_class_has_no_slope() -> None:
+    """As in torch; so says the complex step of the forward as well."""
+    z, y = np.array([[0.0, 0.5, -0.5]]), np.array([1])  # 0.5 - 0.5 + 0 is the margin's
+    step = np.array([[1e-200j, 0, 0]])
+    assert np.imag(manual.multi_margin_loss(z + step, y, margin=0.5)) == 0
+    found = manual.multi_margin_loss_backward(z, y, margin=0.5)
+    t = torch.tensor(z, requires_grad=True)
+    F.multi_margin_loss(t, torch.tensor(y), margin=0.5).backward()
+    assert t.grad is not None
+    assert not found.any()
+    np.testing.assert_array_equal(found, t.grad.numpy())
+
+
 def test_smooth_l1_and_huber_where_they_bend() -> None:
     a, y = np.array([[0.5, -2.0]]), np.zeros((1, 2))
     assert manual.smooth_l1_loss(a, y, beta=0.5, reduction="sum") == 0.25 + 1.75

@@ -325,6 +325,8 @@ class TestTheWheel:
     def test_the_command(self, clean: Path, project: Path) -> None:
         assert "Usage: parity" in run([clean / "parity", "--help"], project)
         assert run([clean / "parity", "--version"], project).split()[-1] == VERSION
+        as_module = [clean / "python", "-m", "torch_parity", "--version"]
+        assert run(as_module, project).split()[-1] == VERSION
         small = ["--data", "moons", "--hidden", "5", "--steps", "3"]
         assert "PASS" in run([clean / "parity", "check", *small], project)
 

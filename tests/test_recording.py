@@ -30,6 +30,11 @@ def stacked(*rows: np.ndarray, scale: float) -> np.ndarray:
     return scale * np.stack(rows)
 
 
+@operation
+def shifted(by: np.ndarray, *rows: np.ndarray) -> np.ndarray:
+    return by + np.stack(rows)
+
+
 def test_a_call_keeps_its_tensors_and_all_of_its_options() -> None:
     with recording() as tape:
         x = tape.give({"x": np.arange(5.0)})["x"]
@@ -133,6 +138,8 @@ def test_unknown_tensors_are_named_even_among_many() -> None:
             stacked(x, x, np.ones(2), scale=1.0)
         with pytest.raises(UnrecordedOperationError, match="rows of stacked was made by no"):
             stacked(np.ones(2), x, scale=1.0)
+        with pytest.raises(UnrecordedOperationError, match=r"rows\[2\] of shifted was made by no"):
+            shifted(x, x, np.ones(2))
 
 
 @pytest.mark.parametrize("value", [True, 3, 0.5, "mean", (1, 2), None])

@@ -297,6 +297,17 @@ def test_what_the_files_say_is_never_markup(parity: Parity, page: Page) -> None:
     assert "&lt;b&gt;first" in html
 
 
+@pytest.mark.parametrize("relative", [1.9, 0.2])
+def test_a_match_that_looks_like_none_is_explained(bare: Path, page: Page, relative: float) -> None:
+    path = bare / "summary.json"
+    summary = json.loads(path.read_text())
+    name, worst = next(iter(summary["worst"].items()))
+    worst["difference"] |= {"verdict": "rounding", "relative": relative}
+    path.write_text(json.dumps(summary))
+    explained = re.search(rf"A match with a difference above 25% \({name}\)", page("moons"))
+    assert bool(explained) == (relative > 0.25)
+
+
 def test_the_pictures_of_a_run(moons: Path, page: Page) -> None:
     with SummaryWriter("runs/moons/manual") as writer:
         for step in (1, 12):

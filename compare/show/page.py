@@ -23,6 +23,7 @@ from torch_parity.compare.runs.stored import (
     StoredTable,
 )
 from torch_parity.compare.show import charts
+from torch_parity.compare.show.step_table import zero_in_theory
 from torch_parity.manual.bias_variance import Diagnosis
 
 
@@ -63,6 +64,11 @@ class Page:
     pictures: tuple[Picture, ...] = ()
     case: Mapping[str, Any] | None = None
     made_with: Mapping[str, str] | None = None
+
+    @property
+    def note(self) -> str:
+        """What a reader of the rows may wonder about; often nothing."""
+        return zero_in_theory((row.difference.name, row.difference) for row in self.rows)
 
 
 def of(folder: Path) -> Page:

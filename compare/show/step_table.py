@@ -9,6 +9,7 @@ from torch_parity.compare.judge.differences import Difference
 from torch_parity.compare.judge.judge import SIDES, Judgement
 from torch_parity.compare.judge.replayed import Replayed
 from torch_parity.compare.judge.verdict import Names
+from torch_parity.compare.runs.stored import StoredDifference
 from torch_parity.compare.show.fitted import Column, fitted
 
 OF_BOUND = (
@@ -40,7 +41,7 @@ def step_table(j: Judgement, wrong_only: bool, called: Names, width: int) -> Tab
     return fitted(columns, [*_rows(j, wrong_only, called)], width, note=note)
 
 
-def zero_in_theory(differences: Iterable[tuple[str, Difference]]) -> str:
+def zero_in_theory(differences: Iterable[tuple[str, Difference | StoredDifference]]) -> str:
     """Why tensors match although their difference is as large as they are; empty if none does."""
     names = [name for name, d in differences if d.passed and d.relative > LARGE]
     if not names:

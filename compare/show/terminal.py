@@ -139,11 +139,15 @@ def table(summary: Summary, width: int) -> Table:
         for passed, (*cells, said) in rows(summary)
     ]
     title = "manual against torch, each step from the same state"
+    return fitted(columns, found, width, title, note(summary))
+
+
+def note(summary: Summary) -> str:
+    """What a reader of the rows may wonder about; often nothing."""
     kinds = by_kind(summary.worst.values()).values()
-    note = zero_in_theory(
+    return zero_in_theory(
         (_span([w.difference.name for w in group]), worst_of(group).difference) for group in kinds
     )
-    return fitted(columns, found, width, title, note)
 
 
 def _use(uses: dict[str, float], names: list[str]) -> str:

@@ -27,7 +27,7 @@ from torch_parity.compare.show.feature_maps import feature_maps, kernels
 from torch_parity.compare.show.gate_activations import gate_activations
 from torch_parity.compare.show.graph import graph
 from torch_parity.compare.show.pictures import boundary, confusion, misclassified, plane
-from torch_parity.compare.show.terminal import rows, verdict
+from torch_parity.compare.show.terminal import note, rows, verdict
 from torch_parity.compare.sources.pair import Pair
 from torch_parity.manual.models.step import Attends, Tensors
 
@@ -93,7 +93,7 @@ class TrainDashboard(Dashboard):
         """
         table = markdown(COLUMNS, (cells for _, cells in rows(summary)))
         words = Text.from_markup(verdict(summary)).plain
-        self.text("report", f"{words}\n\n{table}", summary.steps)
+        self.text("report", f"{words}\n\n{table}\n\n{note(summary)}", summary.steps)
         d = self._data
         if d.images_dev is not None and self._pair.first_kernel:
             maps = {s: self._maps(s, params) for s in SIDES}
