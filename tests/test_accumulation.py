@@ -29,6 +29,7 @@ from torch_parity.compare.sources.files.trace_file import load, save
 from torch_parity.compare.sources.ranks import job_of
 from torch_parity.compare.sources.recorded import Recorded, record
 from torch_parity.torch_ref.models.step import accumulated_step
+from torch_parity.torch_ref.ops.clip_grads_with_norm import clip_grads_with_norm
 
 SMALL: dict[str, Any] = {
     "data": "moons",
@@ -297,3 +298,16 @@ def test_gradients_are_checked_over_all_micro_batches_and_never_clipped() -> Non
     assert "leave --clip-norm" in refusal(clipped)
     added = parity("gradcheck", *chosen, "--accumulate", "2")
     assert "leave --accumulate out" in refusal(added)
+
+
+def test_a_norm_at_its_limit_has_the_slope_of_torchs_clamp() -> None:
+    """There max_norm / (total_norm + 1e-6) is 1."""
+    rng = np.random.default_rng(2)
+    gradient, upstream = rng.normal(size=(2, 3, 4))
+    at = [torch.tensor(a, requires_grad=True) for a in (gradient, np.ones(()))]
+    limit = 1 + 1e-6
+    clip_grads_with_norm(limit)(*at).backward(torch.tensor(upstream))
+    found = manual.clip_grads_with_norm_backward(upstream, gradient, np.ones(()), max_norm=limit)
+    for ours, t in zip(found, at, strict=True):
+        assert t.grad is not None
+        np.testing.assert_allclose(ours, t.grad, rtol=1e-12)

@@ -127,6 +127,16 @@ def test_multi_head_attention_is_torchs_module() -> None:
     np.testing.assert_allclose(out, twin.detach(), rtol=1e-12, atol=1e-14)
 
 
+def test_projections_of_another_size_are_refused() -> None:
+    x, out = np.ones((2, 5, 6)), (np.ones((6, 6)), np.ones(6))
+    for weight, bias, said in (
+        (np.ones((18, 5)), np.ones(18), "in_proj_weight has shape"),
+        (np.ones((18, 6)), np.ones((18, 1)), "in_proj_bias has shape"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            manual.multi_head_attention(x, x, x, weight, bias, *out, None, num_heads=3)
+
+
 def test_products_of_rotated_vectors_depend_on_their_distance_alone() -> None:
     """The same query and key at every place: q_i . k_j is one number for each i - j."""
     rng = np.random.default_rng(1)

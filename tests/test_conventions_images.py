@@ -115,6 +115,12 @@ x4, w4 = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 3))
             ),
             "output_padding is",
         ),
+        (
+            lambda: manual.conv_transpose2d(
+                np.ones((2, 4, 2, 5)), np.ones((4, 3, 1, 1)), np.ones(3), padding=1
+            ),
+            "nothing of",
+        ),
         (lambda: manual.max_pool2d(x4, kernel_size=2, padding=2), "at most half"),
         (lambda: manual.avg_pool2d(x4, kernel_size=3, padding=2), "at most half"),
         (lambda: manual.adaptive_avg_pool2d(x4, output_size=0), "0 places"),
@@ -142,3 +148,20 @@ x4, w4 = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 3))
 def test_what_would_broadcast_or_has_no_value_is_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_single_group_is_a_layer_norm_of_each_sample() -> None:
+    rng = np.random.default_rng(6)
+    at = rng.normal(size=(3, 4, 2, 5)), rng.normal(size=4), rng.normal(size=4)
+    x, weight, bias = map(torch.tensor, at)
+    twin = F.group_norm(x, 1, weight, bias)
+    np.testing.assert_allclose(manual.group_norm(*at, num_groups=1), twin, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3, 4])
+def test_any_number_of_axes_is_padded(axes: int) -> None:
+    x, pad = (
+        np.random.default_rng(7).normal(size=(2, 3, 4, 5)),
+        (1, 2, 0, 3, 4, 0, 2, 1)[: 2 * axes],
+    )
+    np.testing.assert_array_equal(manual.pad(x, pad=pad), F.pad(torch.tensor(x), pad))

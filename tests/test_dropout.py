@@ -1,5 +1,7 @@
 """Inverted dropout: the mask, its scale, its recovery from torch's generator."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,17 @@ def test_mask_holds_zero_or_the_scale_and_keeps_the_expected_value(p: float, dty
     assert set(np.unique(mask)) <= {0.0, np.dtype(dtype).type(1) / np.dtype(dtype).type(1 - p)}
     standard_error = np.sqrt(p / (1 - p) / n)  # of the mean of masks with variance p / (1 - p)
     assert abs(mask.mean(dtype=np.float64) - 1) <= 5 * standard_error + 1e-6, f"p={p}, seed 1"
+
+
+def test_a_unit_is_dropped_where_the_number_drawn_is_below_p() -> None:
+    """So just the share p of [0, 1) drops."""
+
+    class Drawn:
+        def random(self, shape: tuple[int, ...]) -> np.ndarray:
+            return np.array([0.0, 0.25, 0.25 - 2**-54, 0.75]).reshape(shape)
+
+    mask = manual.dropout_mask(cast(np.random.Generator, Drawn()), (2, 2), 0.25)
+    np.testing.assert_array_equal(mask, np.array([[0, 1], [0, 1]]) / 0.75)
 
 
 @pytest.mark.parametrize("p", [1.0, 1.2, -0.1, float("nan")])

@@ -43,7 +43,9 @@ def sequence(x: np.ndarray) -> np.ndarray:
 
 def test_the_courses_rnn_cell() -> None:
     x, a, Waa, Wax, _, ba = drawn((3, 10), (5, 10), *RNN)
-    h = manual.rnn_cell(x.T, a.T, *manual.rnn_from_course(Wax, Waa, ba))
+    weights = manual.rnn_from_course(Wax, Waa, ba)
+    assert not any(np.shares_memory(ours, own) for ours in weights for own in (Wax, Waa, ba))
+    h = manual.rnn_cell(x.T, a.T, *weights)
     close(h[:, 4], [0.59584544, 0.18141802, 0.61311866, 0.99808218, 0.85016201, 0.99980978,
                     -0.18887155, 0.99815551, 0.6531151, 0.82872037])  # fmt: skip
 

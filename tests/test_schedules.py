@@ -157,3 +157,11 @@ def test_arrays_of_a_step_are_judged_by_its_learning_rate() -> None:
     assert not check({"W1": W - 0.02 * dW}, at).passed
     with pytest.raises(InputError, match="several steps in a row are judged with one lr"):
         check([mine, mine], at)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_learning_rate_keeps_its_type(dtype: str) -> None:
+    """A whole number of NumPy's as the exponent would make float64 of it."""
+    lr, t = np.asarray(0.1, dtype), np.asarray(7)
+    assert manual.step_lr(lr, t, step_size=3, gamma=0.5).dtype == dtype
+    assert manual.cosine_lr(lr, t, steps=20, warmup=3).dtype == dtype

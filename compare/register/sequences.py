@@ -8,7 +8,7 @@ from torch_parity.compare.bounds import recurrences
 from torch_parity.compare.register.row import Operation, Part
 from torch_parity.compare.register.samples import gradient_and_norm, normal, symbols_and_table
 
-M, T, N_IN, N = 2, 3, 3, 4
+M, T, N_IN, N = 2, 3, 5, 4
 
 
 def _again(name: str) -> Mapping[Part, Callable[..., Any]]:

@@ -35,7 +35,7 @@ def clip_grads_with_norm_backward(
     """
     short = total_norm + EPS
     factor = max_norm / short
-    clips = factor < 1
+    clips = factor <= 1  # as torch's clamp
     along = (dclipped * gradient).sum()
     return dclipped * np.minimum(factor, 1), -along * factor / short * clips
 
