@@ -1,5 +1,6 @@
 """check_gradient: a user's own pair of functions, every row of the register, and mistakes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -229,3 +230,51 @@ def test_a_wrong_entry_beside_a_much_larger_one() -> None:
     assert check_gradient(forward, lambda a: scale, {"a": a}).outcome == "PASS"
     c = check_gradient(forward, lambda a: scale * np.array([1, 1.001]), {"a": a})
     assert (c.outcome, c.wrong) == ("FAIL", ("a",))
+
+
+def in_place(change: Callable[..., object]) -> Callable[..., Any]:
+    """It writes into its first argument and returns it."""
+
+    def written(first: Any, *others: Any) -> Any:
+        change(first, *others)
+        return first
+
+    return written
+
+
+IN_PLACE: dict[str, tuple[Any, Any, Any]] = {
+    "a backward in its upstream": (
+        lambda z: np.where(z > 0, z, 0.01 * z),
+        in_place(lambda u, z: np.multiply(u, np.where(z > 0, 1, 0.01), out=u)),
+        in_place(lambda u, z: u.__setitem__(z < 0, 0)),
+    ),
+    "a backward divides it": (
+        lambda z: z * 1.0,
+        lambda u, z: u,
+        in_place(lambda u, z: np.divide(u, len(u), out=u)),
+    ),
+    "a backward in its input": (
+        np.tanh,
+        lambda u, z: u * (1 - np.tanh(z, out=z) ** 2),
+        lambda u, z: u * (1 - np.tanh(np.tanh(z, out=z)) ** 2),
+    ),
+    "a forward in its input": (
+        in_place(lambda z: z.__setitem__(z < 0, 0)),
+        lambda u, z: u * (z > 0),
+        lambda u, z: u,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_functions_that_write_into_their_arguments(name: str) -> None:
+    """They are given copies, so nothing that they write reaches what they are compared with."""
+    forward, right, wrong = IN_PLACE[name]
+    rng = np.random.default_rng(8)
+    z, u = rng.normal(size=(2, 3, 4))
+    for backward, outcome in ((right, "PASS"), (wrong, "FAIL")):
+        at, upstream = z.copy(), u.copy()
+        c = check_gradient(forward, backward, {"z": at}, upstream)
+        assert c.outcome == outcome, c
+        np.testing.assert_array_equal(at, z)
+        np.testing.assert_array_equal(upstream, u)

@@ -3,6 +3,7 @@ difference between gradient and derivative is rounding."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,10 @@ FEWER = 2.0**-8  # long double has 11 bits more: rounding falls by 2^-11, a mist
 
 @dataclass(frozen=True)
 class Pair:
-    """upstream is None where the forward is a loss, which makes one number."""
+    """upstream is None where the forward is a loss, which makes one number.
+
+    Both functions are given copies: one that writes into its arguments changes nothing else.
+    """
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
@@ -25,7 +29,7 @@ class Pair:
 
     def made(self, inputs: Arrays) -> np.ndarray:
         """forward(*inputs)"""
-        return np.asarray(self.forward(*(analytic(np.asarray(a)) for a in inputs.values())))
+        return np.asarray(self.forward(*(analytic(np.array(a)) for a in inputs.values())))
 
     def cost(self, inputs: Arrays) -> np.ndarray:
         """sum(upstream * forward(*inputs))                                              # -> []"""
@@ -45,7 +49,8 @@ class Pair:
         """backward(upstream, *inputs), one for each input."""
         upstream = () if self.upstream is None else (self.upstream,)
         dtype = next(iter(inputs.values())).dtype
-        made = self.backward(*(np.asarray(u, dtype) for u in upstream), *inputs.values())
+        copies = (np.array(u, dtype) for u in upstream), (a.copy() for a in inputs.values())
+        made = self.backward(*chain(*copies))
         return tuple(np.asarray(g) for g in (made if isinstance(made, tuple) else (made,)))
 
     def derivative(
@@ -94,7 +99,7 @@ class Pair:
         return tuple(wrong), tuple(unjudged)
 
     def _followed(self, inputs: Arrays) -> FollowedRun | None:
-        values = list(inputs.values())
+        values = [a.copy() for a in inputs.values()]
         variances = {i: np.zeros(a.shape) for i, a in enumerate(values)}
         try:
             return FollowedRun(self.forward, values, variances)
