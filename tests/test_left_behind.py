@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.small_models import Applied, squares, x_of
-from torch_parity.compare.aten.check import check_modules
+from tests.small_models import Applied, linear, squares, x_of
+from torch_parity import train_modules
+from torch_parity.compare.aten.check import check_model, check_modules
 
 
 @pytest.mark.parametrize(
@@ -133,3 +134,37 @@ def test_measured_time_is_not_judged(dtype: torch.dtype) -> None:
     report = check_modules(a, copy.deepcopy(a), x_of().to(dtype))
     assert report.outcome == "UNJUDGED"
     assert {o.name: o.outcome for o in report.others} == {"new seconds": "unjudged"}
+
+
+class Temperature(nn.Module):
+    """A loss that learns, and one that remembers what it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(0.3))
+        self.register_buffer("seen", torch.ones(()))
+
+    def forward(self, out: Tensor, target: Tensor) -> Tensor:
+        loss = F.cross_entropy(out * self.log_scale.exp(), target)
+        with torch.no_grad():
+            self.seen.mul_(0.9).add_(0.1 * loss.float())
+        return loss / self.seen
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_loss_with_a_state_of_its_own(dtype: torch.dtype) -> None:
+    """Both models begin with the same state of it, and it is left as it was."""
+    a, b = (linear().to(dtype) for _ in "ab")
+    x, y = x_of().to(dtype), torch.tensor([0, 2, 1, 1])
+    loss = Temperature().to(dtype)
+    before = copy.deepcopy(loss.state_dict())
+    assert check_modules(a, b, x, loss=loss, target=y).outcome == "PASS"
+    assert check_model(a, x, loss=loss, target=y).outcome == "PASS"
+    optimizers = tuple(torch.optim.SGD(m.parameters(), 0.1) for m in (a, b))
+    report = train_modules(a, b, [(x, y)] * 3, loss=loss, optimizers=optimizers)
+    assert report.outcome == "PASS", str(report)
+    assert loss.log_scale.grad is None
+    assert all(torch.equal(value, before[name]) for name, value in loss.state_dict().items())
+    with torch.no_grad():
+        b[0].weight[0, 0] *= 1.001
+    assert check_modules(a, b, x, loss=loss, target=y).outcome == "FAIL"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from torch_parity.compare.aten.constants import shared_constants
 from torch_parity.compare.aten.doubled import in_float64, precisions
@@ -17,7 +16,7 @@ from torch_parity.compare.aten.files.save import save_records
 from torch_parity.compare.aten.lazy import initialised
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step, options_of, record_step
-from torch_parity.compare.aten.unchanged import fresh, unchanged
+from torch_parity.compare.aten.unchanged import fresh, module_of, on_copies, unchanged
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.sources.files.stored import BROKEN
@@ -160,10 +159,11 @@ def _source(step: Step) -> Source:
 
 
 def recorded(step: Step, draws_of: Record | None = None) -> Record:
-    """The step's record; the model and the optimizer are left as they were."""
+    """The step's record; the model, the loss and the optimizer are left as they were."""
     draws = None if draws_of is None else Draws(draws_of)
     step = with_own_inputs(step)
-    with torch.enable_grad(), unchanged(_module(step), step.optimizer):
+    model = module_of(step.model)
+    with torch.enable_grad(), unchanged(model, step.optimizer), on_copies(module_of(step.loss)):
         return record_step(step, draws)
 
 
@@ -185,11 +185,6 @@ def recorded_in_float64(step: Step, draws_of: Record | None = None) -> Record:
             if not double.doubled:
                 raise
             return recorded(replace(double, doubled=False), draws_of)
-
-
-def _module(step: Step) -> nn.Module:
-    """Of a function nothing can be put back but the generators."""
-    return step.model if isinstance(step.model, nn.Module) else nn.Module()
 
 
 def own_record(source: Source, draws_of: Record | None = None) -> Record:

@@ -49,6 +49,31 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
         set_generators(*drawn)
 
 
+def module_of(function: Any) -> nn.Module:
+    """Of a plain function nothing can be put back but the generators."""
+    return function if isinstance(function, nn.Module) else nn.Module()
+
+
+@contextmanager
+def on_copies(module: nn.Module) -> Iterator[None]:
+    """The module has copies of its tensors meanwhile, so that a record of what a step wrote into
+    them outlasts the step; for modules that are no part of the model (a loss)."""
+    params = [(p, p.data) for p in module.parameters()]
+    buffers = [(m, n, b) for _, m, n, b in (*named_buffers(module), *tensor_attributes(module))]
+    with unchanged(module):
+        try:
+            for p, data in params:
+                p.data = data.clone()
+            for m, name, buffer in buffers:
+                setattr(m, name, buffer.detach().clone().requires_grad_(buffer.requires_grad))
+            yield
+        finally:
+            for p, data in params:
+                p.data = data
+            for m, name, buffer in buffers:
+                setattr(m, name, buffer)
+
+
 Held = tuple[str, nn.Module, str, Tensor]  # name in the model, the module, name there, tensor
 
 

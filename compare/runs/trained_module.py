@@ -14,6 +14,7 @@ from torch_parity.compare.aten.model_state import ModelState
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import with_own_inputs
 from torch_parity.compare.aten.step import Step, record_step
+from torch_parity.compare.aten.unchanged import module_of, on_copies
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs.perturbed_copy import perturbed
 from torch_parity.compare.tensors import to_numpy, to_torch
@@ -46,9 +47,10 @@ class TrainedModule:
         self.optimizer.zero_grad()
 
     def taken(self, step: Step, state: ModelState, draws_of: Record | None) -> Record:
-        """The record of a step from this state; the module is left as the step leaves it."""
+        """The record of a step from this state; the module is left as the step leaves it, and a
+        loss that is a module as it was."""
         self.begin(state)
-        with torch.enable_grad():
+        with torch.enable_grad(), on_copies(module_of(step.loss)):
             return record_step(step, None if draws_of is None else Draws(draws_of))
 
     def now(self) -> ModelState:
