@@ -189,3 +189,40 @@ def test_what_is_not_finite_agrees_with_its_like_alone(other: float) -> None:
     assert agree(finite, finite * (1 + 2**-50))
     assert not agree(x, finite)
     assert not agree(finite, x)
+
+
+def turned(h: Tensor, up: bool) -> Tensor:
+    """By the angle of its position: bfloat16 has no 257."""
+    t = torch.arange(h.shape[0], dtype=torch.float32 if up else h.dtype)
+    c, s = t.cos().to(h.dtype)[:, None], t.sin().to(h.dtype)[:, None]
+    one, two = h.chunk(2, -1)
+    return torch.cat([one * c - two * s, one * s + two * c], -1)
+
+
+def of_unit_size(h: Tensor, up: bool) -> Tensor:
+    """A square of 300 is more than float16 has."""
+    g = 3000 * (h.float() if up else h)
+    return (g * torch.rsqrt(g.pow(2).mean(-1, keepdim=True) + 1e-6)).to(h.dtype)
+
+
+@pytest.mark.parametrize(
+    ("f", "dtype"),
+    [(turned, torch.bfloat16), (turned, torch.float16), (of_unit_size, torch.float16)],
+)
+def test_a_half_that_only_one_model_computes_in(
+    f: Callable[[Tensor, bool], Tensor], dtype: torch.dtype
+) -> None:
+    """What is float32 in the other looks the same in float64. Positions up to 300 are whole numbers
+    in float16, so there the two are alike."""
+
+    def model(up: bool) -> nn.Module:
+        torch.manual_seed(SEED)
+        return Applied(lambda m, x: f(m.even(x), up), even=nn.Linear(5, 4)).to(dtype)
+
+    x = x_of(300, 5).to(dtype)
+    alike = f is turned and dtype is torch.float16
+    for a, b in ((True, False), (False, True)):
+        report = check_modules(model(a), model(b), x, loss=squares)
+        assert report.outcome == ("PASS" if alike else "UNJUDGED"), str(report)
+    for same in (True, False):
+        assert check_modules(model(same), model(same), x, loss=squares).outcome == "PASS"

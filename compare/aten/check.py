@@ -20,6 +20,7 @@ from torch_parity.compare.aten.halves import halves_differ
 from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.output_types import output_types_differ
+from torch_parity.compare.aten.own_errors import far_from_float64
 from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import (
@@ -198,7 +199,7 @@ def _modules_report(
         tuple(c.name for c in causes) if len(causes) == 1 else (),
         told(causes),
         differing=differing,
-        others=tuple(others_of(own, pair, called)),
+        others=(*others_of(own, pair, called), *far_from_float64(own, pair, called)),
         notes=tuple(notes),
         called=called,
         precision=precision,

@@ -1,0 +1,59 @@
+"""How far two models of a half precision are from what they compute in float64.
+
+In float64 a port that computes in x.dtype what the other computes in float32 looks the same. In
+float16 or bfloat16 its angles of distant positions, or a sum of squares that overflows, are nothing
+like it.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from torch_parity.compare.aten.doubled import HALVES
+from torch_parity.compare.aten.ends import phase_of
+from torch_parity.compare.aten.others import Other
+from torch_parity.compare.aten.record import Record
+from torch_parity.compare.tensors import to_numpy
+
+# Of the other model's error, or of the precision: two right models round about as much.
+MOST = 16
+
+
+def far_from_float64(
+    own: Sequence[Record], pair: Sequence[Record], called: tuple[str, str]
+) -> Iterator[Other]:
+    """Outputs and losses that one of two right models has in its own precision with an error many
+    times the other's. own are the records in the models' precision, pair those in float64."""
+    a, b = own
+    for name, ref in b.results.items():
+        of_a = a.results.get(name)
+        if phase_of(name) != "forward" or of_a is None or ref.dtype not in HALVES:
+            continue
+        errors = [_error(one, other, name) for one, other in zip(own, pair, strict=True)]
+        if any(e is None for e in errors):
+            continue
+        least, most = sorted(e for e in errors if e is not None)
+        if most > MOST * max(least, torch.finfo(ref.dtype).eps):
+            far, near = called if errors[0] == most else called[::-1]
+            kind = str(ref.dtype).removeprefix("torch.")
+            said = (
+                f"Not judged: {name}: in {kind} {far} is {most:.0%} of the largest entry away from "
+                f"what it computes in float64, {near} {least:.1g}; does {far} compute in {kind} "
+                "what the other computes in float32?"
+            )
+            yield Other(name, "unjudged", said)
+
+
+def _error(own: Record, double: Record, name: str) -> float | None:
+    """Of a result, relative to its largest entry; None where it cannot be had."""
+    other = double.results.get(name)
+    ref = own.results[name]
+    if other is None or ref.unjudged or other.unjudged or ref.shape != other.shape:
+        return None
+    x, y = to_numpy(own.value(ref)).astype(np.float64), to_numpy(double.value(other))
+    size = np.abs(y).max(initial=0.0)
+    if not np.isfinite(size) or not size:
+        return None
+    error = float(np.abs(x - y).max(initial=0.0) / size)
+    return error if error == error else float("inf")
