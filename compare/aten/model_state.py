@@ -5,7 +5,6 @@ A model is not copied: hooks, closures and whatever else points to it stay in pl
 the steps of several trainings in turn, each from a state of its own.
 """
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,8 +14,11 @@ from torch import Tensor, nn
 
 from torch_parity.compare.aten.unchanged import (
     named_buffers,
+    own_attributes,
     plain_attributes,
+    set_own_attributes,
     tensor_attributes,
+    with_parameters,
 )
 from torch_parity.compare.errors import InputError
 
@@ -37,7 +39,7 @@ def keys_of(model: nn.Module) -> dict[str, Key]:
 class ModelState:
     """tensors are copies of parameters and buffers, homes the tensors themselves; attributes are
     the plain ones of each module (its mode, a counter); optimizer is its state by parameter,
-    settings those of its groups. Nothing but the homes is ever written to.
+    settings those of its groups, own what else it keeps. Nothing but the homes is ever written to.
     """
 
     tensors: dict[Key, Tensor]
@@ -46,6 +48,7 @@ class ModelState:
     attributes: dict[nn.Module, dict[str, Any]]
     optimizer: dict[Any, Any]
     settings: list[dict[str, Any]]
+    own: dict[str, Any]
 
     @classmethod
     def of(cls, model: nn.Module, optimizer: torch.optim.Optimizer) -> Self:
@@ -64,6 +67,7 @@ class ModelState:
             {m: plain_attributes(m) for m in model.modules()},
             _copied(dict(optimizer.state), params),
             _copied(groups, params),
+            _copied(own_attributes(optimizer), params),
         )
 
     def put_into(self, optimizer: torch.optim.Optimizer) -> None:
@@ -82,6 +86,7 @@ class ModelState:
         optimizer.state.update(_copied(self.optimizer, params))
         for group, settings in zip(optimizer.param_groups, self.settings, strict=True):
             group.update(_copied(settings, params))
+        set_own_attributes(optimizer, _copied(self.own, params))
 
 
 def _home(key: Key) -> Tensor:
@@ -91,6 +96,6 @@ def _home(key: Key) -> Tensor:
 def _copied(value: Any, params: Iterable[nn.Parameter]) -> Any:
     """A deep copy, in which the parameters stay themselves."""
     try:
-        return copy.deepcopy(value, {id(p): p for p in params})
+        return with_parameters(value, params)
     except Exception as error:
         raise InputError(f"the optimizer keeps something that cannot be copied: {error}") from error

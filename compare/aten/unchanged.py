@@ -1,6 +1,7 @@
 """A look at a module must not move it: whatever a step changes is put back afterwards."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +23,10 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     attributes = [(m, plain_attributes(m)) for m in module.modules()]
     gradients = [(p, p.grad) for p in module.parameters()]
     state = None if optimizer is None else {p: _copied(s) for p, s in optimizer.state.items()}
+    own = {} if optimizer is None else own_attributes(optimizer)
     drawn = generators()
+    if optimizer is not None:
+        set_own_attributes(optimizer, with_parameters(own, module.parameters()))
     for p, gradient in gradients:
         p.grad = None if gradient is None else gradient.clone()  # backward adds to it in place
     try:
@@ -46,7 +50,34 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
         if optimizer is not None and state is not None:
             optimizer.state.clear()
             optimizer.state.update(state)
+            set_own_attributes(optimizer, own)
         set_generators(*drawn)
+
+
+def own_attributes(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Numbers and tensors that an optimizer keeps beside its state: a counter, slow weights."""
+    known = ("state", "param_groups", "defaults")
+    return {n: v for n, v in vars(optimizer).items() if n not in known and _is_data(v)}
+
+
+def with_parameters(value: Any, params: Iterable[nn.Parameter]) -> Any:
+    """A deep copy, in which the parameters stay themselves."""
+    return copy.deepcopy(value, {id(p): p for p in params})
+
+
+def set_own_attributes(optimizer: torch.optim.Optimizer, attributes: dict[str, Any]) -> None:
+    """Those, and no others."""
+    for name in own_attributes(optimizer).keys() - attributes.keys():
+        delattr(optimizer, name)
+    vars(optimizer).update(attributes)
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_data, value))
+    if isinstance(value, dict):
+        return all(map(_is_data, value.values()))
+    return isinstance(value, Tensor) or type(value) in PLAIN
 
 
 def module_of(function: Any) -> nn.Module:

@@ -14,6 +14,9 @@ from torch_parity.compare.runs.events import Curve
 from torch_parity.compare.runs.modules_training import RUNS, ModulesStep
 
 Curves = Mapping[str, Mapping[str, Curve]]
+# Two right trainings end about as far apart as one and its perturbed copy; so many times as far is
+# no rounding.
+FAR = 1000
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,16 @@ class TrainingReport(Required):
 
     @property
     def outcome(self) -> Answer:
-        """FAIL too where a run is no longer finite; UNJUDGED where a step was not judged whole."""
+        """FAIL too where a run is no longer finite; UNJUDGED where a step was not judged whole, or
+        where the two end too far apart although each step is right."""
         if self.wrong_step is not None or self.lost:
             return "FAIL"
-        return "PASS" if self.judged == self.steps > 0 else "UNJUDGED"
+        return "PASS" if self.judged == self.steps > 0 and not self.far_apart else "UNJUDGED"
+
+    @property
+    def far_apart(self) -> bool:
+        """Rounding does not explain how far the two ended apart."""
+        return self.drift > FAR * self.envelope > 0
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -88,6 +97,12 @@ class TrainingReport(Required):
                 yield from _of_step(self.partly[0], self.doubt)
         for reason, steps in self.not_judged.items():
             yield f"Not judged: {_listed(steps)}: {reason}."
+        if self.far_apart and self.outcome == "UNJUDGED":
+            yield (
+                "Not judged: what comes between the steps. Each step is right, but on their own "
+                f"the two end more than {FAR} times as far apart as rounding explains. Does an "
+                "optimizer or a hook keep something (a counter, slow weights) of its own?"
+            )
         if self.drift == self.drift:
             yield free_running(self.drift, self.envelope)
         elif not self.lost:
