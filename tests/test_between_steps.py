@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
 from tests.small_models import linear, x_of
 from torch_parity import train_modules
@@ -101,3 +101,15 @@ def test_right_steps_that_end_too_far_apart_are_unjudged() -> None:
     assert report.wrong_step is None, str(report)
     assert report.far_apart
     assert report.outcome == "UNJUDGED"
+
+
+@pytest.mark.parametrize("how", [{"foreach": True}, {"fused": True}], ids=["foreach", "fused"])
+def test_an_optimizer_counts_its_steps_without_rounding(how: dict[str, bool]) -> None:
+    """The count is float32 in any precision, and hides no other learning rate."""
+    x, y = x_of(), torch.tensor([0, 2, 1, 1])
+    for lr, outcome in ((1e-3, "PASS"), (1.0001e-3, "FAIL")):
+        a, b = linear(), linear()
+        optimizers = AdamW(a.parameters(), foreach=False), AdamW(b.parameters(), lr=lr, **how)
+        loss = nn.CrossEntropyLoss()
+        report = train_modules(a, b, [(x, y)] * 3, loss=loss, optimizers=optimizers)
+        assert report.outcome == outcome, str(report)

@@ -7,6 +7,7 @@ hidden. Where only one of them makes it, the bound allows for as much as that ro
 mistake of that size would pass.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -59,13 +60,24 @@ def _lower(record: Record) -> Iterator[Call]:
     """The calls that compute in a lower precision than float64 what the step was given."""
     low = {r.place for r in record.given.values() if digits(r.dtype) < digits(torch.float64)}
     for call in record.calls:
-        made = min((digits(r.dtype) for r in call.outputs), default=99)
+        numbers = [r for r in call.outputs if not _counts_steps(record, call, r)]
+        made = min((digits(r.dtype) for r in numbers), default=99)
         if made >= digits(torch.float64) or call.operation in SHAPED | RANDOM:
             continue
         if any(r.place in low for r in call.inputs) or rounds(record, call):
             low |= {r.place for r in call.outputs}
             if not is_view(call):
                 yield call
+
+
+def _counts_steps(record: Record, call: Call, ref: TensorRef) -> bool:
+    """An optimizer's count of its steps, which is float32 in any precision and loses no digit."""
+    if call.phase != "update" or ref.unjudged or ref.dtype != torch.float32:
+        return False
+    if math.prod(ref.shape) != 1:
+        return False
+    count = float(record.value(ref))
+    return abs(count) < 2**24 and count.is_integer()
 
 
 def _alone(
