@@ -33,8 +33,7 @@ def train_eval_mode(case: Case) -> Iterator[str]:
             if p is not None and draws is not None and not _masks(one, kept, dropped):
                 yield (
                     f"{other.called} drops out with p={p:.6g} ({where(dropped.call)}), and "
-                    f"{one.called} drops nothing there: {other.called} trains and {one.called} "
-                    "evaluates."
+                    f"{one.called} drops nothing there: it evaluates, or has no dropout there."
                 )
 
 
