@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from benchmarks.modules import NAMED_AS_WELL, judged
 from benchmarks.zoo import mistakes, pairs
@@ -212,3 +213,70 @@ def test_an_output_times_two_is_no_residual_connection() -> None:
     two.load_state_dict(one.state_dict())
     report = check_modules(one, two, torch.randn(4, 5), loss=lambda out: out.square().mean())
     assert (report.outcome, report.causes) == ("FAIL", ("output_scaled",))
+
+
+class Normed(nn.Module):
+    """f(self, x), with three linear layers and two norms whose weights are not 1."""
+
+    def __init__(self, f: Callable[..., Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(SEED)
+        self.q, self.k, self.v = (nn.Linear(8, 8) for _ in "qkv")
+        self.norm, self.rms, self.f = nn.LayerNorm(8), nn.RMSNorm(8, eps=1e-6), f
+        for p in (*self.norm.parameters(), *self.rms.parameters()):
+            nn.init.normal_(p, 1.0, 0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.f(self, x)
+
+
+def plain_norm(m: Normed, x: Tensor) -> Tensor:
+    return F.layer_norm(m.q(x), (8,))
+
+
+def attended(m: Normed, x: Tensor, of_keys: Callable[[Tensor], Tensor]) -> Tensor:
+    return F.scaled_dot_product_attention(m.rms(m.q(x)), of_keys(m.k(x)), m.v(x))
+
+
+# right, wrong, and the name; no name is better than a wrong one
+NORMED: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], tuple[str, ...]]] = {
+    "1 + w for w, RMS": (
+        lambda m, x: m.rms(m.q(x)),
+        lambda m, x: F.rms_norm(m.q(x), (8,), eps=1e-6) * (1 + m.rms.weight),
+        (),
+    ),
+    "1 + w for w": (
+        lambda m, x: m.norm(m.q(x)),
+        lambda m, x: plain_norm(m, x) * (1 + m.norm.weight) + m.norm.bias,
+        (),
+    ),
+    "the bias before the weight": (
+        lambda m, x: m.norm(m.q(x)),
+        lambda m, x: (plain_norm(m, x) + m.norm.bias) * m.norm.weight,
+        (),
+    ),
+    "no weight and bias": (
+        lambda m, x: m.norm(m.q(x)),
+        plain_norm,
+        ("norm_without_affine",),
+    ),
+    "twice": (
+        lambda m, x: m.k(m.norm(m.q(x))),
+        lambda m, x: m.k(m.norm(m.norm(m.q(x)))),
+        ("norm_missing",),
+    ),
+    "not of the keys": (
+        lambda m, x: attended(m, x, m.rms),
+        lambda m, x: attended(m, x, lambda k: k),
+        ("norm_missing",),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NORMED)
+def test_a_norm_that_is_used_elsewhere_as_well(name: str) -> None:
+    right, wrong, causes = NORMED[name]
+    x = torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(1))
+    report = check_modules(Normed(right), Normed(wrong), x, loss=lambda out: (out**3).mean())
+    assert (report.outcome, report.causes) == ("FAIL", causes), str(report)
+    assert check_modules(Normed(right), Normed(right), x).outcome == "PASS"

@@ -18,8 +18,8 @@ from torch_parity.compare.aten.record import Call
 def norm_before_or_after(case: Case) -> Iterator[str]:
     """x + f(norm(x)) against norm(x + f(x))"""
     for one, other, call in _unnormalized(case):
-        weight = _weight_of(other, call)
-        if weight is not None and _reads(one, weight):
+        weight = weight_of(other, call)
+        if weight is not None and uses(one, weight) >= uses(other, weight):
             yield (
                 f"{other.called} normalizes before {call.module or 'the layer'} "
                 f"({where(call)}), {one.called} reads the same numbers as they are there, and "
@@ -31,15 +31,15 @@ def norm_before_or_after(case: Case) -> Iterator[str]:
 def norm_missing(case: Case) -> Iterator[str]:
     """norm(x) against x"""
     for one, other, call in _unnormalized(case):
-        weight = _weight_of(other, call)
-        if weight is None or not _reads(one, weight):
+        weight = weight_of(other, call)
+        if weight is None or uses(one, weight) < uses(other, weight):
             yield (
                 f"{other.called} normalizes ({where(call)}), and {one.called} reads the same "
                 "numbers as they are."
             )
 
 
-def _weight_of(side: Side, call: Call) -> torch.Tensor | None:
+def weight_of(side: Side, call: Call) -> torch.Tensor | None:
     """The norm's weight, among what its last call reads."""
     found = (r for r in call.inputs if side.given_name(r).endswith("weight"))
     ref = next(found, None)
@@ -65,8 +65,8 @@ def _unnormalized(case: Case) -> Iterator[tuple[Side, Side, Call]]:
                         break
 
 
-def _reads(side: Side, weight: torch.Tensor) -> bool:
-    """Whether the model reads a given tensor with these numbers at all."""
+def uses(side: Side, weight: torch.Tensor) -> int:
+    """How many calls of the forward read a given tensor with these numbers."""
     record = side.record
     places = {
         ref.place
@@ -75,4 +75,4 @@ def _reads(side: Side, weight: torch.Tensor) -> bool:
         and ref.dtype == weight.dtype
         and torch.equal(record.value(ref), weight)
     }
-    return any(r.place in places for c in record.of_phase("forward") for r in c.inputs)
+    return sum(any(r.place in places for r in c.inputs) for c in record.of_phase("forward"))

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.registry import cause
-from torch_parity.compare.aten.causes.terms import Term, is_doubled, is_parameter, term_fits, terms
+from torch_parity.compare.aten.causes.terms import (
+    Term,
+    is_doubled,
+    is_parameter,
+    is_weighted,
+    term_fits,
+    terms,
+)
 from torch_parity.compare.aten.naming import where
 
 
@@ -34,7 +41,7 @@ def residual_doubled(case: Case) -> Iterator[str]:
 def _residuals(case: Case) -> Iterator[Term]:
     for t in terms(case):
         is_weight = any(is_parameter(s, t.term.ref) for s in (t.lacks, t.has))
-        if t.term.tensor.dim() > 1 and _is_residual(t) and not is_weight:
+        if t.term.tensor.dim() > 1 and _is_residual(t) and not (is_weight or is_weighted(t)):
             yield t
 
 

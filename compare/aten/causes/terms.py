@@ -82,6 +82,17 @@ def is_doubled(t: Term) -> bool:
     return any((x := t.lacks.number(r)) is not None and term_fits(x, _wide(t)) for r in added)
 
 
+def is_weighted(t: Term) -> bool:
+    """The side without the extra term multiplies just this term by a parameter, as x w for
+    x (1 + w)."""
+    call = t.lacks.maker(t.without.ref)
+    if call is None or call.operation != "mul":
+        return False
+    weights = [is_parameter(t.lacks, r) for r in call.inputs]
+    others = (t.lacks.number(r) for r, w in zip(call.inputs, weights, strict=True) if not w)
+    return any(weights) and any(x is not None and term_fits(x, _wide(t)) for x in others)
+
+
 def _wide(t: Term) -> BoundedTensor:
     gap = computed(lambda: t.with_it.tensor.reshape(t.without.tensor.shape) - t.without.tensor)
     assert gap is not None
