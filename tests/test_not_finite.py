@@ -200,3 +200,12 @@ def test_an_evaluation_that_overflows_draws_no_point(
     assert "loss/batch" in tags
     assert not {"loss/train", "loss/dev"} & tags
     assert {"accuracy/train", "accuracy/dev"} <= tags
+
+
+def test_a_training_in_micro_batches_with_dropout_that_diverges() -> None:
+    """The first micro-batch is not finite; the masks of the others are drawn all the same."""
+    small = ("--data", "moons", "--hidden", "5", "--activation", "identity", "--loss", "mse_loss")
+    far = ("--accumulate", "3", "--p", "0.3", "--optimizer", "sgd", "--lr", "1e160")
+    ended = parity("check", *small, *far, "--steps", "5")
+    assert ended.status == 1
+    assert "training diverged" in ended.out

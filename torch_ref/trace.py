@@ -192,7 +192,7 @@ def recorded_step(task: Task, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
     """One training step -> (every tensor by name, the dropout masks it drew).
 
     It is zero_grad, forward and backward of each micro-batch, optimizer step. A forward pass that
-    ends in NaN or infinity ends the step, and the trace, there: no loss has a meaning then. The
+    ends in NaN or infinity has no loss; then there is none of the step either, and no update. The
     penalty runs its backward after the loss, which adds up to the backward of their sum and shows
     the two shares apart.
     """
@@ -211,9 +211,10 @@ def recorded_step(task: Task, x: Tensor, y: Tensor) -> tuple[Tensors, Tensors]:
 
         t |= {called(name): a for name, a in made.items()}
         masks |= {called(name): a for name, a in drawn.items()}
-        if "loss" not in made:
-            return t, masks
-        losses.append(made.get("loss_share", made["loss"]))
+        if "loss" in made:
+            losses.append(made.get("loss_share", made["loss"]))
+    if len(losses) < count:
+        return t, masks
     t["loss"] = torch.stack(losses).sum() if count > 1 else losses[0]
     t |= _gradients(task, t["loss"])
     task.optimizer.step()

@@ -60,10 +60,10 @@ def record(pair: Pair, x: np.ndarray, y: np.ndarray, count: int) -> list[Recorde
     for done in range(count):
         lr = pair.torch.lr
         by_torch, masks = pair.torch.step(x, y)
-        with np.errstate(over="ignore", invalid="ignore"):
-            by_hand = pair.manual.step(*at, x, y, masks, done, lr)
         if "loss" not in by_torch or not all(np.isfinite(a).all() for a in by_torch.values()):
             raise ArithmeticError("the steps do not stay finite")
+        with np.errstate(over="ignore", invalid="ignore"):
+            by_hand = pair.manual.step(*at, x, y, masks, done, lr)
         start = {**pair.manual.batch(x, y), **at[0], **at[1], **masks, **before}
         if pair.schedule:
             start |= pair.schedule.given(done)
