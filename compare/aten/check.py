@@ -37,7 +37,7 @@ from torch_parity.compare.aten.recording import (
 )
 from torch_parity.compare.aten.replay import replay
 from torch_parity.compare.aten.report import ModelReport
-from torch_parity.compare.aten.settings import first_step_alone, settings_differ
+from torch_parity.compare.aten.settings import classes_differ, settings_differ
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError
@@ -187,7 +187,7 @@ def _modules_report(
     settings = settings_of(a), settings_of(b)
     if not (there.doubt or more_follow):  # else the step itself shows what differs
         differing += tuple(settings_differ(*settings, own[1], pairs, called))
-        notes.extend(first_step_alone(*settings, own, called))
+        notes.extend(classes_differ(*settings, own, called))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
     back, causes = why(there, pair, names, ignore, called, settings, bits)
     return ModulesReport(

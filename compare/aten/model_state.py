@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.unchanged import (
+    deep_copy,
     named_buffers,
     own_attributes,
     plain_attributes,
     set_own_attributes,
     tensor_attributes,
-    with_parameters,
 )
 from torch_parity.compare.errors import InputError
 
@@ -96,6 +96,6 @@ def _home(key: Key) -> Tensor:
 def _copied(value: Any, params: Iterable[nn.Parameter]) -> Any:
     """A deep copy, in which the parameters stay themselves."""
     try:
-        return with_parameters(value, params)
+        return deep_copy(value, params)
     except Exception as error:
         raise InputError(f"the optimizer keeps something that cannot be copied: {error}") from error

@@ -51,7 +51,7 @@ def settings_differ(
         )
 
 
-def first_step_alone(
+def classes_differ(
     a: Settings, b: Settings, own: Sequence[Record], called: tuple[str, str]
 ) -> Iterator[str]:
     """A sentence where optimizers of two classes take their first step: what they will do with

@@ -26,7 +26,7 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     own = {} if optimizer is None else own_attributes(optimizer)
     drawn = generators()
     if optimizer is not None:
-        set_own_attributes(optimizer, with_parameters(own, module.parameters()))
+        set_own_attributes(optimizer, deep_copy(own, module.parameters()))
     for p, gradient in gradients:
         p.grad = None if gradient is None else gradient.clone()  # backward adds to it in place
     try:
@@ -60,7 +60,7 @@ def own_attributes(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return {n: v for n, v in vars(optimizer).items() if n not in known and _is_data(v)}
 
 
-def with_parameters(value: Any, params: Iterable[nn.Parameter]) -> Any:
+def deep_copy(value: Any, params: Iterable[nn.Parameter]) -> Any:
     """A deep copy, in which the parameters stay themselves."""
     return copy.deepcopy(value, {id(p): p for p in params})
 

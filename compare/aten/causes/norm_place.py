@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-import torch
-
 from torch_parity.compare.aten.causes import numbers
 from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.norm_forms import quantities
+from torch_parity.compare.aten.causes.norm_weight import uses, weight_of
 from torch_parity.compare.aten.causes.normalized import floats_of, settings
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.side import Side
@@ -39,13 +38,6 @@ def norm_missing(case: Case) -> Iterator[str]:
             )
 
 
-def weight_of(side: Side, call: Call) -> torch.Tensor | None:
-    """The norm's weight, among what its last call reads."""
-    found = (r for r in call.inputs if side.given_name(r).endswith("weight"))
-    ref = next(found, None)
-    return None if ref is None else side.record.value(ref)
-
-
 def _unnormalized(case: Case) -> Iterator[tuple[Side, Side, Call]]:
     """(one, other, call): one reads what other's call normalizes."""
     if case.phase != "forward":
@@ -63,16 +55,3 @@ def _unnormalized(case: Case) -> Iterator[tuple[Side, Side, Call]]:
                     if quantity == "output" and numbers.fits_somehow(tensor, y.tensor):
                         yield one, other, y.call
                         break
-
-
-def uses(side: Side, weight: torch.Tensor) -> int:
-    """How many calls of the forward read a given tensor with these numbers."""
-    record = side.record
-    places = {
-        ref.place
-        for ref in record.given.values()
-        if ref.shape == tuple(weight.shape)
-        and ref.dtype == weight.dtype
-        and torch.equal(record.value(ref), weight)
-    }
-    return sum(any(r.place in places for r in c.inputs) for c in record.of_phase("forward"))

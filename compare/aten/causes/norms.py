@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch_parity.compare.aten.causes import numbers
 from torch_parity.compare.aten.causes.case import Case
 from torch_parity.compare.aten.causes.norm_forms import differing
-from torch_parity.compare.aten.causes.norm_place import uses, weight_of
+from torch_parity.compare.aten.causes.norm_weight import uses, weight_of
 from torch_parity.compare.aten.causes.normalized import parameters_of
 from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
@@ -55,9 +55,10 @@ def norm_without_affine(case: Case) -> Iterator[str]:
     for of_a, of_b in differing(case, "affine"):
         if min(of_a.form.affine, of_b.form.affine):
             continue
-        lacks, has = (case.b, case.a) if of_a.form.affine else (case.a, case.b)
-        of_has = of_a if has is case.a else of_b
-        weight = weight_of(has, of_has.made.call)
+        by_has, lacks, has = of_b, case.a, case.b
+        if of_a.form.affine:
+            by_has, lacks, has = of_a, case.b, case.a
+        weight = weight_of(has, by_has.made.call)
         if weight is not None and uses(lacks, weight):
             continue  # it applies the weight in another way
         what = "weight and bias" if max(of_a.form.affine, of_b.form.affine) == 2 else "weight"
