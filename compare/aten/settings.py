@@ -54,8 +54,8 @@ def settings_differ(
 def classes_differ(
     a: Settings, b: Settings, own: Sequence[Record], called: tuple[str, str]
 ) -> Iterator[str]:
-    """A sentence where optimizers of two classes take their first step: what they will do with
-    what they have kept from it, their settings cannot say."""
+    """A sentence if the two optimizers are of different classes and take their first step. Their
+    settings cannot be compared, and a momentum shows in the second step only."""
     kept = any(
         n.startswith(f"{p}.")
         for at, r in zip((a, b), own, strict=True)

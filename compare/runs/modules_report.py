@@ -99,9 +99,9 @@ class TrainingReport(Required):
             yield f"Not judged: {_listed(steps)}: {reason}."
         if self.far_apart and self.outcome == "UNJUDGED":
             yield (
-                "Not judged: what comes between the steps. Each step is right, but on their own "
-                f"the two end more than {FAR} times as far apart as rounding explains. Does an "
-                "optimizer or a hook keep something (a counter, slow weights) of its own?"
+                "Not judged: the training as a whole. Each step is right, but trained on their "
+                f"own the two end more than {FAR} times as far apart as rounding explains. Does a "
+                "hook or a closure keep a counter or weights of its own?"
             )
         if self.drift == self.drift:
             yield free_running(self.drift, self.envelope)
