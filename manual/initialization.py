@@ -31,7 +31,7 @@ def _fans(shape: Shape) -> tuple[int, int]:
 
 def xavier_normal(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """W ~ N(0, 2 / (n_in + n_out)), as in torch and in Glorot's paper    # -> [out, in]"""
-    return normal(rng, shape, scale=float(np.sqrt(2 / sum(_fans(shape)))))
+    return normal(rng, shape, scale=math.sqrt(2 / sum(_fans(shape))))
 
 
 def xavier_course(rng: np.random.Generator, shape: Shape) -> np.ndarray:
@@ -39,9 +39,9 @@ def xavier_course(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
     Elsewhere it is LeCun's; in torch it is kaiming_normal_ with nonlinearity="linear".
     """
-    return normal(rng, shape, scale=float(np.sqrt(1 / _fans(shape)[0])))
+    return normal(rng, shape, scale=math.sqrt(1 / _fans(shape)[0]))
 
 
 def kaiming_normal(rng: np.random.Generator, shape: Shape) -> np.ndarray:
     """W ~ N(0, 2 / n_in): He's, made for ReLU                  # -> [out, in]"""
-    return normal(rng, shape, scale=float(np.sqrt(2 / _fans(shape)[0])))
+    return normal(rng, shape, scale=math.sqrt(2 / _fans(shape)[0]))

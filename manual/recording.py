@@ -214,10 +214,9 @@ def by_name(function: Callable[..., Any], tensors: Sequence[Item]) -> dict[str, 
     """What each of a function's positional parameters is given: one tensor, or, for one that takes
     any number, all that are left."""
     names = input_names(function)
-    found: dict[str, tuple[Item, ...]] = {}
-    found |= {name: (x,) for name, x in zip(names, tensors, strict=False)}
+    found = {name: (x,) for name, x in zip(names, tensors, strict=False)}
     if takes_any_number(function):
-        found[names[-1]] = tuple(tensors[len(names) - 1 :])
+        return found | {names[-1]: tuple(tensors[len(names) - 1 :])}
     return found
 
 
@@ -228,7 +227,7 @@ def _input_name(function: Callable[..., Any], i: int) -> str:
 
 def _line() -> str:
     """file:line of the caller, outside this file and NumPy."""
-    frame = sys._getframe(1)
+    frame = sys._getframe()
     while frame.f_back and _is_a_wrapper(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"

@@ -95,6 +95,14 @@ def test_a_query_that_sees_no_key_takes_nothing() -> None:
     assert np.array_equal(dquery[0], [0, 0, 0])
 
 
+def test_queries_whose_scores_are_far_below_those_of_others() -> None:
+    """Each query is held to its own largest score: exp of the distance to another's would be 0."""
+    far = np.array([[2000.0], [1.0]])
+    out = manual.scaled_dot_product_attention(far, np.array([[1.0], [0.5]]), np.eye(2))
+    e = np.exp(-0.5)
+    np.testing.assert_allclose(out, [[1, 0], [1 / (1 + e), e / (1 + e)]], rtol=1e-14)
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (2, 7, 3), (2, 2, 4, 3)])
 @pytest.mark.parametrize("keys", [1, 6])
 def test_any_leading_axes_and_more_keys_than_queries(shape: tuple[int, ...], keys: int) -> None:

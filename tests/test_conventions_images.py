@@ -122,6 +122,8 @@ x4, w4 = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 3))
             "nothing of",
         ),
         (lambda: manual.max_pool2d(x4, kernel_size=2, padding=2), "at most half"),
+        (lambda: manual.max_pool2d(x4, kernel_size=3, padding=(2, 1)), "at most half"),
+        (lambda: manual.max_pool2d(x4, kernel_size=3, padding=(1, 2)), "at most half"),
         (lambda: manual.avg_pool2d(x4, kernel_size=3, padding=2), "at most half"),
         (lambda: manual.adaptive_avg_pool2d(x4, output_size=0), "0 places"),
         (lambda: manual.pad(x4, pad=(1, 2, 3)), "pad is"),

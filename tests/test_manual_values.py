@@ -18,7 +18,12 @@ from torch_parity.manual.models.convnet import ConvNet
 from torch_parity.manual.models.gpt import GPT
 from torch_parity.manual.models.residual import Residual
 from torch_parity.manual.models.resnet import ResNet
-from torch_parity.manual.models.step import example_labels, gradients_of_the_cost
+from torch_parity.manual.models.step import (
+    Attends,
+    KeepsStatistics,
+    example_labels,
+    gradients_of_the_cost,
+)
 from torch_parity.manual.operations import find
 
 rng = np.random.default_rng(21)
@@ -39,6 +44,14 @@ def test_values_cannot_be_changed() -> None:
     frozen = {c.__name__: c.__dataclass_params__.frozen for c in values()}  # type: ignore[attr-defined]
     assert {"MLP", "Residual", "Adam", "Diagnosis", "Uncertain", "Call", "Names"} <= set(frozen)
     assert all(frozen.values()), frozen
+
+
+def test_what_a_model_has_can_be_asked() -> None:
+    """isinstance tells attention and running statistics, which not all models have."""
+    images = ResNet((64, 2, 3, 4, 10), sample_shape=(1, 8, 8))
+    shown = [manual.MLP((2, 3, 1)), GPT((6, 8, 2, 4, 9)), images]
+    assert [isinstance(net, Attends) for net in shown] == [False, True, False]
+    assert [isinstance(net, KeepsStatistics) for net in shown] == [False, False, True]
 
 
 @pytest.mark.parametrize(

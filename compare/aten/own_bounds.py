@@ -1,5 +1,7 @@
 """What the first model's own calls may have rounded."""
 
+from collections.abc import Collection
+
 from torch_parity.compare.aten.lowered import lowers
 from torch_parity.compare.aten.memory import BoundedMemory, Place
 from torch_parity.compare.aten.record import Record
@@ -27,20 +29,34 @@ class OwnBounds:
 
     def _derived(self, ref: TensorRef, shared: set[Place]) -> float | None:
         memory = BoundedMemory(self._record)
-        memory.keep(ref)
-        calls = stretch(self._record, ref, shared - {ref.place})
-        if any(lowers(self._record, call, self._bits) for call in calls):
+        known = shared - {ref.place}
+        if loses_digits(self._record, ref, known, self._bits):
             return 0.0  # digits that a loses and b keeps are no rounding
-        try:
-            for call in calls:
-                if not is_view(call):
-                    made = expected_of(call, memory.read)
-                    for out, tensor in zip(call.outputs, made, strict=False):
-                        memory.write(out, self._record.value(out) if tensor is None else tensor)
-            found = memory.read(ref)
-        except Unbounded:
+        found = computed_from(self._record, ref, known, memory)
+        if found is None:
             return None
-        if not isinstance(found, BoundedTensor):
-            return None
-        self.computed[ref] = found.bounded
-        return float(found.bounded.error.max())
+        self.computed[ref] = found
+        return float(found.error.max())
+
+
+def loses_digits(record: Record, ref: TensorRef, known: Collection[Place], bits: int) -> bool:
+    """Whether a call between what is known and the tensor casts to a lower precision."""
+    return any(lowers(record, call, bits) for call in stretch(record, ref, known))
+
+
+def computed_from(
+    record: Record, ref: TensorRef, known: Collection[Place], memory: BoundedMemory
+) -> Bounded | None:
+    """The tensor, computed with bounds from what is known, which is exact; None if a call on the
+    way has no bound. memory holds the known numbers that are others than the recorded ones."""
+    memory.keep(ref)
+    try:
+        for call in stretch(record, ref, known):
+            if not is_view(call):
+                made = expected_of(call, memory.read)
+                for out, tensor in zip(call.outputs, made, strict=False):
+                    memory.write(out, record.value(out) if tensor is None else tensor)
+        found = memory.read(ref)
+    except Unbounded:
+        return None
+    return found.bounded if isinstance(found, BoundedTensor) else None

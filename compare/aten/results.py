@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal
 
 import numpy as np
 
@@ -17,12 +16,12 @@ from torch_parity.compare.aten.end_verdicts import (
 )
 from torch_parity.compare.aten.ends import End
 from torch_parity.compare.aten.lowered import half_lost, is_lowered, lowers
-from torch_parity.compare.aten.memory import Place, numpy_dtype
-from torch_parity.compare.aten.replay import largest, proves_nothing, real
+from torch_parity.compare.aten.memory import Place
+from torch_parity.compare.aten.replay import proves_nothing
+from torch_parity.compare.aten.second_look import second_look
 from torch_parity.compare.aten.writers import stretch
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precise import higher
-from torch_parity.compare.bounds.precision import precision
 from torch_parity.compare.bounds.tensors import BoundedTensor
 from torch_parity.compare.tensors import to_numpy
 
@@ -120,12 +119,12 @@ class Results:
         if verdict.outcome == "right" and self._lowered_in_b(end, use, numbers):
             reason = "it is computed in a lower precision"
             verdict = replace(verdict, outcome="wrong", reason=reason)
-        if vague and verdict.outcome == "wrong":
-            exactly = self._in_higher_precision(end, numbers, b)
-            if exactly == "":
+        elif verdict.outcome == "wrong" and use < self._common.worth_it:
+            seen = second_look(self._common, end, numbers, b, vague)
+            if seen == "unjudged":
                 reason = "the rounding of the other model's own calls may be as large"
                 return replace(verdict, outcome="unjudged", reason=reason)
-            if exactly == "same":
+            if seen == "right":
                 verdict = replace(verdict, outcome="right", use=1.0)
         unknown = end.ref.place in self._common.tainted or end.ref.storage in self._common.replaced
         if unknown and verdict.outcome == "wrong":
@@ -168,30 +167,6 @@ class Results:
         if any(lowers(a, call, common.bits) for call in stretch(a, end.a_ref, known)):
             return False
         return use > 0 or half_lost(to_numpy(common.alignment.b.value(end.ref)), numbers)
-
-    def _in_higher_precision(
-        self, end: End, numbers: np.ndarray, b: Bounded
-    ) -> Literal["same", "other", ""]:
-        """Whether the two are the same when both are computed from what they have in common in the
-        higher precision, where rounding is smaller by the digits that it has more."""
-        common = self._common
-        of_a = None if end.a_ref is None else common.own.computed.get(end.a_ref)
-        if end.a_ref is None or of_a is None or of_a.size != b.size:
-            return ""
-        value, error = of_a.value.reshape(b.shape), of_a.error.reshape(b.shape)
-        recorded = common.index.value(end.a_ref).reshape(b.shape)
-        finer = float(np.finfo(b.value.dtype).eps) / precision(numpy_dtype(end.ref.dtype)).eps
-        if not np.array_equal(recorded, numbers) or finer >= 1:
-            return ""
-        with np.errstate(all="ignore"):
-            allowed: Any = 2 * finer * (error + b.error)
-            if (np.abs(value - b.value) > allowed).any():
-                return "other"
-        a, known = common.alignment.a, common.alignment.known_of_a
-        calls = stretch(a, end.a_ref, known - {end.a_ref.place})
-        sizes = [largest(a.value(r)) for call in calls for r in call.inputs if real(r)]
-        most = 2.0 ** (-common.bits / 2) * max(sizes, default=0.0)
-        return "same" if float(allowed.max()) <= most else ""
 
 
 def _is_output(end: End) -> bool:
