@@ -126,6 +126,25 @@ def test_a_wrong_gradient_beside_a_much_larger_one_is_wrong() -> None:
         assert "a" not in (*c.wrong, *c.unjudged)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("back", [False, True], ids=["stays", "goes back"])
+def test_a_forward_in_a_lower_precision_is_unjudged_or_wrong(kind: Any, back: bool) -> None:
+    """Two-sided differences see mistakes that are larger than its rounding, and no others."""
+
+    def forward(z: Any) -> Any:
+        a = np.tanh(np.real(z).astype(kind))
+        return a.astype(np.float64) if back else a
+
+    def backward(da: Any, z: Any, factor: float) -> Any:
+        return factor * da * (1 - np.tanh(z) ** 2)
+
+    z, da = Z.reshape(-1)[:3], np.array([1.0, -2.0, 0.5])
+    for factor, outcome in ((1, "UNJUDGED"), (1.0001, "UNJUDGED"), (-1, "FAIL"), (0, "FAIL")):
+        c = check_gradient(forward, lambda u, z, f=factor: backward(u, z, f), {"z": z}, da)
+        assert (c.method, c.outcome) == ("two-sided", outcome), (factor, c)
+        assert ("lower precision" in c.note) == (outcome == "UNJUDGED")
+
+
 def test_either_slope_is_right_at_a_kink_and_no_other() -> None:
     z = np.zeros((2, 2))
     for slope, passes in ((0.0, True), (1.0, True), (1.5, False)):
@@ -195,8 +214,9 @@ def test_what_only_one_sign_calls_rounding_is_unjudged() -> None:
     u = np.array([0.3, 0.7])
     c = check_gradient(lambda x: x * 1.0, there_and_back, {"x": Z[0]}, u)
     assert (c.method, c.outcome) == ("exact", "UNJUDGED"), c
+    # a forward that does the same keeps 8 digits of x, and the step is as long as that asks for
     c = check_gradient(lambda x: x * (1 + 1e8) - x * 1e8, there_and_back, {"x": Z[0]}, u)
-    assert (c.method, c.outcome) == ("two-sided", "UNJUDGED"), c
+    assert (c.method, c.outcome) == ("two-sided", "PASS"), c
     c = check_gradient(lambda x: x * (1 + 1e8) - x * 1e8, lambda u, x: 2 * u, {"x": Z[0]}, u)
     assert c.outcome == "FAIL", c
 

@@ -59,9 +59,10 @@ def test_a_bias_of_zeros_that_one_model_does_not_have() -> None:
         (torch.zeros(8, 5), ("input.1",)),
         (torch.zeros(8, 5, dtype=torch.bool), ("input.1",)),
         (torch.ones(8, 5), ()),
+        (torch.ones(8, 5, dtype=torch.bool), ("input.1",)),
         (torch.zeros(8, 5, dtype=torch.long), ()),
     ],
-    ids=["zeros", "nothing masked", "ones", "indices"],
+    ids=["zeros", "nothing masked", "ones", "all masked", "indices"],
 )
 def test_inputs_of_zeros(value: torch.Tensor, named: tuple[str, ...]) -> None:
     """Class 0 and token 0 are numbers like others."""
@@ -72,8 +73,10 @@ def test_inputs_of_zeros(value: torch.Tensor, named: tuple[str, ...]) -> None:
 def test_a_norms_bias_is_one_short_note() -> None:
     a = nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4))
     report = check_module(a, {"output": a(X)}, X)
-    assert report.unshown == ("1.bias",)
+    assert report.unshown == ("1.bias", "1.weight")
     assert report.compared == ("outputs",)
+    with_gradients = check_modules(a, copy.deepcopy(a), X, loss=lambda y: y.pow(3).sum())
+    assert with_gradients.unshown == ("1.bias",), "the gradient of the weight shows its use"
 
 
 def both(optimizer: bool = False, x: torch.Tensor = X, **options: Any) -> Any:
@@ -116,3 +119,40 @@ def test_a_model_alone_says_what_was_not_run() -> None:
 def test_a_function_has_nothing_to_update() -> None:
     x = X.clone().requires_grad_()
     assert check_model(lambda x: x.tanh(), x, loss=lambda out: out.sum()).not_run == ()
+
+
+class Masked(nn.Module):
+    """Attention weights of a mask, which may be forgotten."""
+
+    def __init__(self, masks: bool) -> None:
+        super().__init__()
+        self.masks = masks
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        scores = x @ x.T
+        if self.masks and mask.dtype == torch.bool:
+            scores = scores.masked_fill(~mask, -1e9)
+        elif self.masks:
+            scores = scores + (1.0 - mask.to(x.dtype)) * -1e9
+        return scores.softmax(-1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.long, torch.float32])
+def test_a_mask_that_masks_nothing(dtype: torch.dtype) -> None:
+    """One model forgets it: the report says that this step does not show it; another mask does."""
+    mask = torch.ones(8, 8, dtype=dtype)
+    report = check_modules(Masked(True), Masked(False), X, mask)
+    assert report.outcome == "PASS"
+    assert report.unshown == ("input.1",)
+    assert "input.1 is 1 in every entry" in report.verdict
+    mask[:, 2] = 0
+    assert check_modules(Masked(True), Masked(False), X, mask).outcome == "FAIL"
+
+
+def test_a_factor_of_ones_that_one_model_forgets() -> None:
+    """Without a loss nothing tells the norm's weight from none; trained weights do."""
+    a, b = nn.LayerNorm(5), nn.LayerNorm(5, elementwise_affine=False)
+    report = check_modules(a, b, X)
+    assert (report.outcome, report.unshown) == ("PASS", ("bias", "weight"))
+    nn.init.normal_(a.weight)
+    assert check_modules(a, b, X).outcome == "FAIL"

@@ -318,9 +318,11 @@ def test_a_learning_rate_that_a_scheduler_doubles() -> None:
     assert len(report.curves["b"]["loss/batch"][0]) == 12, "the curves go on"
 
 
-def test_another_momentum_of_a_batch_norm() -> None:
+@pytest.mark.parametrize("momentum", [0.9, None])
+def test_another_momentum_of_a_batch_norm(momentum: float | None) -> None:
+    """None keeps the mean over all steps."""
     a = normed(nn.BatchNorm1d(6))
-    report = train(a, normed(nn.BatchNorm1d(6, momentum=0.9), a), batches(2))
+    report = train(a, normed(nn.BatchNorm1d(6, momentum=momentum), a), batches(2))
     assert (report.outcome, report.wrong_step) == ("FAIL", 1)
     assert report.causes == ("running_statistics_momentum",)
 

@@ -10,7 +10,7 @@ from torch_parity.compare.aten.causes import told
 from torch_parity.compare.aten.chosen import chosen_by
 from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.comparison import compared, why
-from torch_parity.compare.aten.covered import zeros_of
+from torch_parity.compare.aten.covered import ones_of, zeros_of
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.drawn_from import drawn_otherwise
 from torch_parity.compare.aten.ends import met_in_order
@@ -215,4 +215,5 @@ def model_report(
     tick = watch(f"replaying {called}", len(record.calls))
     verdicts = tuple(replay(record, tick, chosen))
     functions = tuple(judged_functions(record, chosen))
-    return ModelReport(record, verdicts, functions, called, tuple(zeros_of(record)))
+    unshown = tuple(zeros_of(record)), tuple(ones_of(record))
+    return ModelReport(record, verdicts, functions, called, *unshown)

@@ -1,11 +1,20 @@
 """What a step was able to show: which kinds of results it made, what was not run, and which given
-tensors are 0 in every entry, so that nothing shows how they are used."""
+tensors are 0 in every entry, so that nothing shows how they are used, or 1 in every entry, so that
+nothing shows whether they are multiplied by."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+import torch
+
 from torch_parity.compare.aten.ends import phase_of
+from torch_parity.compare.aten.memory import Place
 from torch_parity.compare.aten.record import Record
 
+# What is done with a factor or a mask of numbers.
+NORMS = ("native_layer_norm", "native_group_norm", "native_batch_norm", "_fused_rms_norm")
+OF_FACTORS = frozenset(("mul", "div", "rsub", *NORMS))
+OF_INTEGERS = frozenset(("mul", "rsub", "eq", "ne", "_to_copy"))  # those that are no indices
 KINDS = ("outputs", "loss", "gradients", "new values")
 
 
@@ -55,11 +64,37 @@ def zeros_of(record: Record) -> Iterator[str]:
             yield name
 
 
-def unused(zeros: Sequence[str]) -> Iterator[str]:
-    """What a report says of given tensors that are all 0."""
+def ones_of(record: Record) -> Iterator[str]:
+    """The given factors and masks that are 1 (or True) in every entry and have no gradient and no
+    new value to be seen by."""
+    readers: dict[Place, set[str]] = defaultdict(set)
+    for call in record.calls:
+        for ref in call.inputs:
+            readers[ref.place].add(call.operation)
+    for name, ref in record.given.items():
+        seen = {f"{name}.grad", f"new {name}"} & set(record.results)
+        if seen or ref.unjudged or not all(ref.shape):
+            continue
+        read = readers[ref.place]
+        if ref.dtype.is_floating_point:
+            used = bool(read & OF_FACTORS)
+        else:
+            used = bool(read if ref.dtype == torch.bool else read & OF_INTEGERS)
+        if used and bool((record.value(ref) == 1).all()):
+            yield name
+
+
+def unused(zeros: Sequence[str], ones: Sequence[str]) -> Iterator[str]:
+    """What a report says of given tensors that are all 0, or all 1."""
     if zeros:
         are, they = ("are", "they are") if zeros[1:] else ("is", "it is")
         yield f"{shortened(zeros)} {are} 0, so this step shows nothing of how {they} used."
+    if ones:
+        are, them = ("are", "them") if ones[1:] else ("is", "it")
+        yield (
+            f"{shortened(ones)} {are} 1 in every entry, so this step does not show whether "
+            f"anything is multiplied by {them} or masked."
+        )
 
 
 def shortened(names: Sequence[str]) -> str:

@@ -65,8 +65,16 @@ class ModulesReport(Required):
 
     @property
     def unshown(self) -> tuple[str, ...]:
-        """Given tensors of either that are 0 in every entry: nothing shows how they are used."""
-        return tuple(dict.fromkeys(name for m in self.models[::-1] for name in m.unshown))
+        """Given tensors of either of which this step shows nothing (ModelReport.unshown)."""
+        return self._zeros + self._ones
+
+    @property
+    def _zeros(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for m in self.models[::-1] for name in m.zeros))
+
+    @property
+    def _ones(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for m in self.models[::-1] for name in m.ones))
 
     @property
     def outcome(self) -> Answer:
@@ -155,7 +163,7 @@ class ModulesReport(Required):
                 yield from not_judged(model.unjudged, f" of {model.called}")
                 yield from compiled_code(model.record, model.called, compared=True)
         if self.outcome != "FAIL":
-            yield from (*unused(self.unshown), *self.not_run)
+            yield from (*unused(self._zeros, self._ones), *self.not_run)
         yield from self.notes
 
     def _first_difference(self, parting: Parting) -> str:

@@ -18,14 +18,16 @@ class ModelReport(Required):
 
     verdicts has an entry for each output of each call. functions are the custom autograd Functions
     whose backward is not the derivative of their forward, or that no bound was derived for.
-    unshown are the given tensors that are 0 in every entry: nothing shows how they are used.
+    zeros and ones are the given tensors that are 0 in every entry, and the factors and masks that
+    are 1: nothing shows how they are used.
     """
 
     record: Record
     verdicts: tuple[CallVerdict, ...]
     functions: tuple[FunctionVerdict, ...] = ()
     called: str = "the model"
-    unshown: tuple[str, ...] = ()
+    zeros: tuple[str, ...] = ()
+    ones: tuple[str, ...] = ()
 
     @cached_property
     def wrong(self) -> tuple[CallVerdict, ...]:
@@ -36,6 +38,11 @@ class ModelReport(Required):
     def unjudged(self) -> tuple[CallVerdict, ...]:
         """With the reason."""
         return tuple(v for v in self.verdicts if v.outcome == "unjudged")
+
+    @property
+    def unshown(self) -> tuple[str, ...]:
+        """The given tensors of which this step shows nothing: zeros and ones."""
+        return self.zeros + self.ones
 
     @property
     def not_run(self) -> tuple[str, ...]:
@@ -116,7 +123,7 @@ class ModelReport(Required):
                 "place; above 100% an operation is wrong."
             )
         if self.outcome != "FAIL":
-            yield from (*unused(self.unshown), *self.not_run)
+            yield from (*unused(self.zeros, self.ones), *self.not_run)
         yield from self.record.notes
 
     def __str__(self) -> str:

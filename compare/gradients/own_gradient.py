@@ -33,6 +33,10 @@ TOO_SMALL = (
     "they differ; check them at inputs where less cancels, or by themselves, or write the forward "
     "so that it accepts complex numbers"
 )
+COARSE = (
+    "the forward computes in a lower precision than float64, where rounding moves two-sided "
+    "differences as much as these gradients differ; check it with float64 throughout"
+)
 
 
 @dataclass(frozen=True)
@@ -195,19 +199,25 @@ def _bounds(pair: Pair, inputs: Arrays, exact: Arrays) -> tuple[Arrays, Arrays]:
 
 def _two_sided(given: Arrays, pair: Pair, inputs: Arrays) -> CheckedGradient:
     """Each input by itself: a wrong gradient is small beside a much larger one. A difference that
-    is no larger than the rounding of two costs may make it is unjudged."""
-    expected = numerical_gradient(lambda p: float(pair.cost(p)), inputs, EPSILON)
+    is no larger than the rounding of two costs may make it is unjudged; in a lower precision the
+    step is longer, and what twice the step changes counts as well."""
+    coarse = (u := pair.roundoff(inputs)) > ROUNDOFF
+    step = float(np.cbrt(u)) if coarse else EPSILON
+    expected = numerical_gradient(lambda p: float(pair.cost(p)), inputs, step)
+    noise = {n: np.full(a.shape, pair.rounding(inputs) / step) for n, a in inputs.items()}
+    if coarse:
+        twice = numerical_gradient(lambda p: float(pair.cost(p)), inputs, 2 * step)
+        noise = {n: a + np.abs(expected[n] - twice[n]) for n, a in noise.items()}
     difference = relative_norm(_flat(given), _flat(expected))
     each = {n: relative_norm(g, expected[n]) for n, g in given.items()}
     over = tuple(n for n, d in each.items() if not d < 1e-7)
-    noise = pair.rounding(inputs) / EPSILON
-    unjudged = tuple(n for n in over if np.all(np.abs(given[n] - expected[n]) <= noise))
+    unjudged = tuple(n for n in over if np.all(np.abs(given[n] - expected[n]) <= noise[n]))
     wrong = tuple(n for n in over if n not in unjudged)
     worst = tuple(c for n in over for c in contributions(n, given[n], expected[n]))
     verdict = f"unjudged: {', '.join(unjudged)}"
     if wrong or not over:
         verdict = band(float(np.max([*each.values()])))
-    note = TOO_SMALL if unjudged else NOT_ANALYTIC
+    note = (COARSE if coarse else TOO_SMALL) if unjudged else NOT_ANALYTIC
     return CheckedGradient("two-sided", difference, verdict, wrong, unjudged, worst, note)
 
 

@@ -22,6 +22,7 @@ def running_statistics_momentum(case: Case) -> Iterator[str]:
     if old is None:
         return
     momenta = [m for f in floats_of(case, 0.0, 1.0) for m in (f, 1 - f)]
+    momenta.append(1.0)  # the first step of momentum=None: a mean over all steps
     for s in settings(case):
         if 0 not in s.dims:
             continue
