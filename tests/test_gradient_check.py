@@ -183,6 +183,7 @@ def test_the_worst_entries_of_a_parameter() -> None:
     ]
     assert found[0].share == pytest.approx(9 / (1 + 4 + 0.25 + 9 + 0.0625))
     assert contributions("W", given, expected, total=18.0)[0].share == 0.5
+    assert contributions("W", given, expected, total=0.0)[0].share == 0.0
     given[0, 1] = np.nan
     first, second, *_ = contributions("W", given, expected)
     assert (first.index, first.share) == ((0, 1), 1.0)

@@ -126,6 +126,22 @@ def test_what_does_not_fit_is_refused(call: object, said: str) -> None:
         call()
 
 
+OF_TARGETS = [
+    "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_TARGETS)
+def test_a_target_that_would_be_broadcast_is_refused(name: str) -> None:
+    """NumPy would repeat it, and the loss would be that of other samples."""
+    a = np.full((2, 3), 0.25)
+    for y in (np.ones(3), np.ones((1, 3)), np.ones((2, 1)), np.ones((2, 1, 3)), np.ones(())):
+        for function in (getattr(manual, name), getattr(manual, f"{name}_backward")):
+            with pytest.raises(ValueError, match=f"{name}.*y has shape"):
+                function(a, y)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_networks_with_the_newer_losses_and_optimizers_pass(seed: int) -> None:
     chosen = {

@@ -89,7 +89,7 @@ def test_activations_have_torchs_defaults() -> None:
         np.testing.assert_allclose(backward(np.ones_like(z), z), slope.numpy(), rtol=1e-14)
 
 
-@pytest.mark.parametrize("model", ["MLP", "Residual", "ConvNet", "ResNet", "GPT"])
+@pytest.mark.parametrize("model", ["MLP", "Residual", "ConvNet", "ResNet", "GPT", "CharLSTM"])
 def test_models_have_torchs_defaults(model: str) -> None:
     """Of the activations' options and of the loss; nothing is penalised unless it is asked for."""
     kind = getattr(manual, model)

@@ -121,6 +121,9 @@ def _left_out(node: ast.AST, field: str, child: ast.AST) -> bool:
         names = [t.id for t in node.targets if isinstance(t, ast.Name)]
         alias = isinstance(node.value, ast.Subscript) and names[:1] and names[0][:1].isupper()
         return bool(alias) or "__all__" in names
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        # NumPy takes any negative length in reshape for the one to be found
+        return node.func.attr == "reshape" and _text(child) == "-1"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         function = node.func.id
         if function.lstrip("_").startswith(("require", "refuse")):

@@ -24,6 +24,7 @@ SECONDS = 40.0  # processor time of the tests of one mutant; what later ones fin
 OF_DEFINITIONS = (
     "tests/test_manual_values.py::test_values_cannot_be_changed",
     "tests/test_manual_values.py::test_what_a_model_has_can_be_asked",
+    "tests/test_manual_values.py::test_models_have_torchs_defaults",
     "tests/test_optimizers.py::test_the_defaults_are_torchs_or_the_courses",
     "tests/test_operations.py::test_the_defaults_are_torchs_in_forward_and_backward",
 )
