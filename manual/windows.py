@@ -49,7 +49,7 @@ def without_padding(x: np.ndarray, padding: Pair) -> np.ndarray:
     return x[:, :, ph : x.shape[2] - ph, pw : x.shape[3] - pw].copy() if ph or pw else x
 
 
-def windows(x: np.ndarray, kernel: Pair, stride: Pair = 1, dilation: Pair = 1) -> np.ndarray:
+def windows(x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair = 1) -> np.ndarray:
     """What each number of the kernel sees, as a view.    # [m, c, h, w] -> [m, c, kh, kw, h', w']
 
     h' = (h - (kh - 1) * dilation - 1) // stride + 1

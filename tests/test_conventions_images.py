@@ -145,11 +145,31 @@ x4, w4 = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 3))
             lambda: manual.batch_norm(np.ones((2, 3)), *np.ones((4, 2)), training=True),
             "running_mean has shape",
         ),
+        *(
+            (
+                lambda i=i: manual.batch_norm(
+                    np.ones((2, 3)), *(np.ones(4 if i == k else 3) for k in range(4)), training=True
+                ),
+                f"{name} has shape",
+            )
+            for i, name in enumerate(("running_mean", "running_var", "weight", "bias"))
+        ),
+        (
+            lambda: manual.layer_norm(np.ones((2, 3)), *np.ones((2, 4, 2, 5))),
+            r"expected \(4, 2, 5\)",
+        ),
     ],
 )
 def test_what_would_broadcast_or_has_no_value_is_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_frame_may_leave_a_single_number_of_a_transposed_convolution() -> None:
+    x, w, b = np.ones((2, 4, 1, 2)), np.ones((4, 3, 3, 2)), np.arange(3.0)
+    found = manual.conv_transpose2d(x, w, b, padding=1)
+    assert found.shape == (2, 3, 1, 1)
+    np.testing.assert_array_equal(found[0, :, 0, 0], 8 + b)  # of two places and four channels
 
 
 def test_a_single_group_is_a_layer_norm_of_each_sample() -> None:

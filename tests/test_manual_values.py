@@ -113,6 +113,23 @@ def test_models_have_torchs_defaults(model: str) -> None:
     assert found == {name: expected[name] for name in found}
 
 
+def test_a_network_without_biases_has_torchs_gradients() -> None:
+    net = manual.MLP((3, 4, 2, 5), bias=False)
+    drawn = np.random.default_rng(3)
+    params = {f"W{i}": drawn.normal(size=s) for i, s in enumerate(((4, 3), (2, 4), (5, 2)), 1)}
+    x, y = net.example(drawn, 6)
+    g = net.backward(params, net.forward(params, x, {}), y, {})
+    assert {"dh1", "dh2", "dW1", "dW2", "dW3"} <= set(g)
+    leaves = {n: torch.tensor(p, requires_grad=True) for n, p in params.items()}
+    h = torch.tensor(x)
+    for i in (1, 2):
+        h = (h @ leaves[f"W{i}"].T).relu()
+    F.cross_entropy(h @ leaves["W3"].T, torch.tensor(y)).backward()
+    for name, leaf in leaves.items():
+        assert leaf.grad is not None
+        np.testing.assert_allclose(g[f"d{name}"], leaf.grad, rtol=1e-12, atol=1e-15)
+
+
 def test_losses_are_means_by_default() -> None:
     a, y = (
         np.array([[0.2, 0.7, 0.9], [0.4, 0.1, 0.6]]),
