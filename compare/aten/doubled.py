@@ -77,6 +77,9 @@ def _state(value: Any, p: Any) -> Any:
 
 
 def _double(tensor: Tensor, constants: Mapping[float, float] | None = None) -> Tensor:
+    if tensor.is_complex():
+        wide = tensor.detach().to(torch.complex128, copy=True)
+        return wide.requires_grad_(tensor.requires_grad)
     if not tensor.is_floating_point() or tensor.layout != torch.strided:
         return tensor.detach().clone()
     made = in_double(tensor.detach(), constants or {})
@@ -91,4 +94,5 @@ def doubled(value: Any) -> Any:
 def _doubled(x: Any) -> Any:
     if isinstance(x, Tensor):
         return _double(x)
-    return x.astype(np.float64) if x.dtype.kind == "f" else x.copy()
+    wide = {"f": np.float64, "c": np.complex128}.get(x.dtype.kind, x.dtype)
+    return x.astype(wide)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.snapshots import TensorRef
 
 
 def output_types_differ(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str]:
@@ -17,6 +18,12 @@ def output_types_differ(own: Sequence[Record], called: tuple[str, str]) -> Itera
         other = a.results.get(name)
         if name.partition(".")[0] != "output" or name.endswith(".grad") or other is None:
             continue
-        if ref.dtype != other.dtype and ref.shape and name not in a.outside | b.outside:
-            types = [str(r.dtype).removeprefix("torch.") for r in (other, ref)]
+        types = [_called(r) for r in (other, ref)]
+        if types[0] != types[1] and ref.shape and name not in a.outside | b.outside:
             yield f"{name} is {types[0]} in {called[0]} and {types[1]} in {called[1]}."
+
+
+def _called(ref: TensorRef) -> str:
+    """float32, or complex64 of two of these."""
+    real = str(ref.dtype).removeprefix("torch.")
+    return {"float32": "complex64", "float64": "complex128"}.get(real, real) if ref.complex else real

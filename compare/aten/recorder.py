@@ -15,13 +15,20 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 
+from torch_parity.compare.aten.conjugates import (
+    any_conjugated,
+    in_memory,
+    is_conjugated,
+    reads_nothing,
+)
 from torch_parity.compare.aten.constants import in_double, is_shared
 from torch_parity.compare.aten.custom_functions import functions_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
-from torch_parity.compare.aten.record import Call, Phase, Record
+from torch_parity.compare.aten.record import Call, Phase, Record, operation_of
 from torch_parity.compare.aten.snapshots import Snapshots, unreadable
 from torch_parity.compare.aten.widened import (
+    WIDE,
     beside_float64,
     casts_to_float32,
     makes_float32_memory,
@@ -137,6 +144,13 @@ class Recorder(TorchDispatchMode):
         written = written_by(func, args, kwargs)
         if self._doubled:
             args, kwargs = self._widened(func, args, kwargs, written)
+        if operation_of(func) == "_conj" or any_conjugated((args, kwargs)):
+            return self._on_conjugates(func, types, args, kwargs)
+        return self._recorded(func, args, kwargs, written)
+
+    def _recorded(
+        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], written: list[Tensor]
+    ) -> Any:
         snapshots = self.snapshots
         seen_args, seen_kwargs = mapped(self.ref, args), mapped(self.ref, kwargs)
         # one storage may be written through several arguments, but only once by one call
@@ -151,10 +165,23 @@ class Recorder(TorchDispatchMode):
         self._keep(func, seen_args, dict(seen_kwargs), out, written)
         return out
 
+    def _on_conjugates(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """A call on conjugated views: one that only makes another view, or one that reads them."""
+        if reads_nothing(func):
+            out = func(*args, **kwargs)
+            seen, named = mapped(self.ref, in_memory((args, kwargs)))
+            self._keep(func, seen, dict(named), in_memory(out), [])
+            return out
+        if operation_of(func) == "clone":
+            physical = torch.ops.aten._conj_physical.default
+            return self._recorded(physical, (in_memory(args[0]),), {}, [])
+        read = mapped(lambda x: x.clone() if is_conjugated(x) else x, (args, kwargs))
+        return self.__torch_dispatch__(func, types, *read)
+
     def _widened(self, func: Any, args: Any, kwargs: Any, written: list[Tensor]) -> tuple[Any, Any]:
         """The arguments with which the call makes float64."""
         if casts_to_float32(func, args, kwargs):
-            return args, {**kwargs, "dtype": torch.float64}
+            return args, {**kwargs, "dtype": WIDE[kwargs["dtype"]]}
         if self._phase == "update":  # its counters are float32 in any precision
             return args, kwargs
         if makes_float32_memory(func, args, kwargs):

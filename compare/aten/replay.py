@@ -15,7 +15,7 @@ from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.unstored import require_available
 from torch_parity.compare.aten.verdicts import CallVerdict, held
 from torch_parity.compare.aten.watch import Tick
-from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded, replay_call
+from torch_parity.compare.bounds.tensors import BoundedTensor, Complex, Unbounded, replay_call
 from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import mapped
 
@@ -171,7 +171,7 @@ def expected_of(call: Call, find: Find, tier: str = "walk", accelerator: bool = 
     """
     require_available(call.overload, (call.args, call.kwargs))
     args, kwargs = mapped(
-        lambda x: find(x) if isinstance(x, TensorRef) else x, (call.args, call.kwargs)
+        lambda x: _found(x, find) if isinstance(x, TensorRef) else x, (call.args, call.kwargs)
     )
     try:
         if call.operation == "cudnn_batch_norm":
@@ -186,6 +186,10 @@ def expected_of(call: Call, find: Find, tier: str = "walk", accelerator: bool = 
     if len(outputs) < len(call.outputs):
         raise Unbounded(f"{call.operation}: not all of its outputs have a bound")
     return outputs
+
+
+def _found(ref: TensorRef, find: Find) -> Any:
+    return Complex(find(ref)) if ref.complex else find(ref)
 
 
 def _batch_norm_of_cudnn(args: Any, tier: str) -> list[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torch_parity.compare.bounds.tensors.complex_numbers import REAL_OF
 from torch_parity.compare.torch_private import is_zero_tensor
 
 # The types whose numbers NumPy (with ml_dtypes) can hold.
@@ -21,13 +22,12 @@ READ = {
     torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64,
 }  # fmt: skip
 
-
 @dataclass(frozen=True)
 class TensorRef:
     """A recorded tensor: which storage, how often that had been written, and where in it.
 
     unjudged says why its numbers cannot be read: a sparse tensor, one without memory. device is
-    where it was: "cpu", "cuda".
+    where it was: "cpu", "cuda". complex says that the last axis holds real and imaginary parts.
     """
 
     storage: int
@@ -38,6 +38,7 @@ class TensorRef:
     dtype: torch.dtype
     unjudged: str = ""
     device: str = "cpu"
+    complex: bool = False
 
     @property
     def place(self) -> tuple[int, int]:
@@ -91,14 +92,13 @@ class Snapshots:
             device = tensor.device.type
             return TensorRef(self._opaque, 0, shape, (), 0, tensor.dtype, reason, device)
         number = self._number(tensor)
+        shape, stride, offset = tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
+        dtype, is_complex = REAL_OF.get(tensor.dtype, tensor.dtype), tensor.is_complex()
+        if is_complex:
+            shape, stride, offset = (*shape, 2), (*(2 * s for s in stride), 1), 2 * offset
+        device, version = tensor.device.type, self._versions[number]
         return TensorRef(
-            number,
-            self._versions[number],
-            tuple(tensor.shape),
-            tensor.stride(),
-            int(tensor.storage_offset()),
-            tensor.dtype,
-            device=tensor.device.type,
+            number, version, shape, stride, offset, dtype, device=device, complex=is_complex
         )
 
     def before_writing(self, tensor: Tensor) -> int | None:
@@ -174,9 +174,11 @@ class Snapshots:
         # by NumPy, as what torch would call here might be recorded
         memory = np.zeros(tensor.numel() * tensor.dtype.itemsize, np.uint8)
         storage = torch.from_numpy(memory).untyped_storage()
-        shape = tuple(tensor.shape)
+        is_complex = tensor.is_complex()
+        shape = (*tensor.shape, 2) if is_complex else tuple(tensor.shape)
         stride = tuple(np.zeros(shape, np.uint8).strides)
-        return TensorRef(self._added(storage), 0, shape, stride, 0, tensor.dtype)
+        dtype = REAL_OF.get(tensor.dtype, tensor.dtype)
+        return TensorRef(self._added(storage), 0, shape, stride, 0, dtype, complex=is_complex)
 
     def _number(self, tensor: Tensor) -> int:
         return self._added(tensor.untyped_storage())
@@ -199,9 +201,11 @@ def unreadable(tensor: Tensor) -> str:
         return f"{str(tensor.layout).removeprefix('torch.').strip('_').replace('_', ' ')} tensor"
     if tensor.is_quantized:
         return "quantized tensor"
+    if tensor.is_conj():
+        return "tensor that is conjugated when it is read"
     if tensor.is_neg():
         return "tensor that is negated when it is read"
-    if tensor.dtype not in READ:
+    if tensor.dtype not in READ and tensor.dtype not in REAL_OF:
         kind = "complex" if tensor.is_complex() else str(tensor.dtype).removeprefix("torch.")
         return f"{kind} tensor"
     if tensor.device.type == "meta":

@@ -217,7 +217,7 @@ def _state(step: Step) -> Iterator[tuple[str, Tensor]]:
 def _results(recorder: Recorder, name: str, value: Any) -> None:
     for at, leaf in leaves_of(name, value):
         if isinstance(leaf, Tensor):
-            recorder.record.results[at] = recorder.ref(leaf)
+            recorder.record.results[at] = recorder.ref(leaf.resolve_conj())
         elif is_number(leaf):
             source = source_of(recorder.record, recorder.snapshots, leaf)
             if source is None:

@@ -16,12 +16,14 @@ from torch_parity.compare.aten.factories import RANGES, SHAPED
 from torch_parity.compare.aten.record import operation_of
 from torch_parity.compare.torch_private import flattened
 
+WIDE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+
 
 def casts_to_float32(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """It makes a float32 tensor of a float64 one, and draws no random numbers."""
-    if kwargs.get("dtype") is not torch.float32 or operation_of(func) in RANDOM:
+    if kwargs.get("dtype") not in WIDE or operation_of(func) in RANDOM:
         return False
-    return bool(args) and isinstance(args[0], Tensor) and args[0].dtype == torch.float64
+    return bool(args) and isinstance(args[0], Tensor) and args[0].dtype in WIDE.values()
 
 
 def makes_float32_memory(func: Any, args: Any, kwargs: Mapping[str, Any]) -> bool:

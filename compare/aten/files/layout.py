@@ -31,6 +31,7 @@ class TensorData(_Strict):
     dtype: Text
     unjudged: Text = ""
     device: Text = "cpu"
+    complex: bool = False
 
 
 class CallData(_Strict):

@@ -146,7 +146,9 @@ def _tensor(said: TensorData, entries: Mapping[Place, Entry], most: int) -> Tens
     unjudged = said.unjudged
     if not unjudged and is_too_large(shape, most):
         unjudged = "tensor with more numbers than a file of this size can hold"
-    ref = TensorRef(storage, version, shape, stride, said.offset, dtype, unjudged, said.device)
+    ref = TensorRef(
+        storage, version, shape, stride, said.offset, dtype, unjudged, said.device, said.complex
+    )
     if said.unjudged:
         if storage >= 0:
             raise ValueError("a tensor without numbers lies in a storage")

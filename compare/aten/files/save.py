@@ -219,6 +219,7 @@ def _tensor(ref: TensorRef) -> TensorData:
         dtype=str(ref.dtype).removeprefix("torch."),
         unjudged=ref.unjudged,
         device=ref.device,
+        complex=ref.complex,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from torch_parity.compare import torch_private
-from torch_parity.compare.bounds.tensors import dispatch
+from torch_parity.compare.bounds.tensors import complex_numbers, dispatch
 from torch_parity.compare.bounds.tensors.bounded_tensor import BoundedTensor
 from torch_parity.compare.bounds.tensors.conversions import HALVES, NUMPY_TYPES
 from torch_parity.compare.bounds.tensors.tiers import TIERS, judged_by
@@ -56,6 +56,9 @@ def replay_call(
             lifted_args, lifted_kwargs = torch_private.mapped(_lifted, (args, kwargs or {}))
             if dispatch.base_name(overload) == "as_strided":
                 lifted_args, lifted_kwargs = args, kwargs or {}
+            base = dispatch.base_name(overload)
+            if complex_numbers.concerns(base, lifted_args, lifted_kwargs):
+                return complex_numbers.computed(overload, base, lifted_args, lifted_kwargs)
             found = _without_rounding(overload, lifted_args, lifted_kwargs)
             if found is not None:
                 return found
@@ -93,6 +96,8 @@ def _is_rounded(x: Any) -> bool:
 def _lifted(x: Any) -> Any:
     if isinstance(x, torch.device):
         return torch.device("cpu")  # a call on another device is computed here
+    if isinstance(x, complex_numbers.Complex):
+        return complex_numbers.Complex(_lifted(x.pairs))
     if not isinstance(x, torch.Tensor) or isinstance(x, BoundedTensor):
         return x
     plain = x.dtype == torch.bool or not (x.is_floating_point() or x.is_complex())
