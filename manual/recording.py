@@ -214,9 +214,10 @@ def by_name(function: Callable[..., Any], tensors: Sequence[Item]) -> dict[str, 
     """What each of a function's positional parameters is given: one tensor, or, for one that takes
     any number, all that are left."""
     names = input_names(function)
+    found: dict[str, tuple[Item, ...]]
     found = {name: (x,) for name, x in zip(names, tensors, strict=False)}
     if takes_any_number(function):
-        return found | {names[-1]: tuple(tensors[len(names) - 1 :])}
+        found[names[-1]] = tuple(tensors[len(names) - 1 :])
     return found
 
 

@@ -79,6 +79,7 @@ class _Walk:
     def _read(self, call: Call) -> None:
         """What the call reads and no recorded call has made."""
         for ref in call.inputs:
+            self._counterparts.match_given(ref)
             if ref.place in self._unseen:
                 self._unseen.discard(ref.place)
                 self.results.judge(ref.place)  # of a result it is known what it has to be

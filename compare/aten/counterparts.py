@@ -11,13 +11,16 @@ from torch_parity.compare.aten.common_numbers import CommonNumbers
 from torch_parity.compare.aten.end_verdicts import greatest_use, half_of_the_digits
 from torch_parity.compare.aten.index import MOST_ENTRIES, Entry, ordered, tables_of
 from torch_parity.compare.aten.lowered import is_lowered
+from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.stored_tables import StoredTables, found_among
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
 # A tensor known to no more than this share of its largest entry is nobody's counterpart.
 KNOWN_ENOUGH = 1e-3
+FLOAT64 = digits(torch.float64)
 
 
 class Counterparts:
@@ -25,13 +28,18 @@ class Counterparts:
 
     def __init__(self, common: CommonNumbers) -> None:
         self._common = common
+        self._given: set[TensorRef] = set()
         self._tables = tables_of(common.alignment.b)
+        a, b = common.alignment.a, common.alignment.b
+        self._stored_in_a, self._stored_in_b = StoredTables(a), StoredTables(b)
 
     def match_made(self, call: Call, ref: TensorRef, made: object) -> None:
         """What a call of b made, bounded or not."""
         if isinstance(made, BoundedTensor):
             if not self._match_table(ref):
                 self._match(call, ref, made.bounded)
+            if ref.place not in self._common.alignment.known:
+                self._match_stored(ref)
         elif isinstance(made, torch.Tensor):
             self._match_exactly(ref, made)
 
@@ -62,6 +70,26 @@ class Counterparts:
         alignment.known.add(ref.place)
         alignment.known_of_a |= {r.place for r in of_a}
         return True
+
+    def _match_stored(self, ref: TensorRef) -> None:
+        """A table that a float32 model a stores."""
+        if self._common.bits < FLOAT64 and self._stored_in_b.is_computed(ref):
+            own = self._stored_in_b.in_float32(ref)
+            if own is not None:
+                self._take_table(ref, found_among(self._stored_in_a.all_given, own))
+
+    def match_given(self, ref: TensorRef) -> None:
+        """A table that a float32 model b stores and a computes."""
+        new = ref.place not in self._common.alignment.known and ref not in self._given
+        if new and self._common.bits < FLOAT64 and self._stored_in_b.is_given(ref):
+            self._given.add(ref)
+            stored = self._stored_in_b.stored(ref)
+            self._take_table(ref, found_among(self._stored_in_a.all_computed, stored))
+
+    def _take_table(self, ref: TensorRef, numbers: np.ndarray | None) -> None:
+        if numbers is not None:
+            self._common.write_exactly(ref, numbers.reshape(ref.shape))
+            self._common.lowered.discard(ref.place)
 
     def _match(self, call: Call, ref: TensorRef, b: Bounded) -> None:
         """a's tensor within the bound around b's, if there is one."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from torch_parity.compare.aten.draws import RANDOM, UNINITIALISED
-from torch_parity.compare.aten.memory import digits
+from torch_parity.compare.aten.memory import Place, digits
 from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.writers import uninitialised
@@ -137,14 +137,19 @@ class Index:
             self._by_size[size, ref.dtype].append(entry)
 
 
-def tables_of(record: Record) -> set[TensorRef]:
-    """Tensors of real numbers that are computed from no input and no weight: positions, angles."""
+def data_of(record: Record) -> set[Place]:
+    """The memory of inputs and of what the step has gradients or new values for."""
     changed = {n.removeprefix("new ").removesuffix(".grad") for n in record.results}
-    data = {
+    return {
         ref.place
         for name, ref in record.given.items()
         if name.startswith(("input", "target")) or name in changed
     }
+
+
+def tables_of(record: Record) -> set[TensorRef]:
+    """Tensors of real numbers that are computed from no input and no weight: positions, angles."""
+    data = data_of(record)
     found: set[TensorRef] = set()
     for call in record.calls:
         if call.operation in RANDOM or call.operation in UNINITIALISED:

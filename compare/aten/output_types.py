@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import torch
+
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.snapshots import TensorRef
@@ -25,5 +27,6 @@ def output_types_differ(own: Sequence[Record], called: tuple[str, str]) -> Itera
 
 def _called(ref: TensorRef) -> str:
     """float32, or complex64 of two of these."""
-    real = str(ref.dtype).removeprefix("torch.")
-    return {"float32": "complex64", "float64": "complex128"}.get(real, real) if ref.complex else real
+    if ref.complex:
+        return {torch.float32: "complex64", torch.float64: "complex128"}[ref.dtype]
+    return str(ref.dtype).removeprefix("torch.")

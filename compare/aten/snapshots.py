@@ -22,6 +22,7 @@ READ = {
     torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32, torch.int64,
 }  # fmt: skip
 
+
 @dataclass(frozen=True)
 class TensorRef:
     """A recorded tensor: which storage, how often that had been written, and where in it.

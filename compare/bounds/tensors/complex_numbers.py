@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -41,8 +41,8 @@ class Complex:
         return self.pairs.ndim - 1
 
 
-Rule = Callable[..., Complex | Tensor]
-RULES: dict[str, Rule] = {}
+Rule = TypeVar("Rule", bound=Callable[..., Complex | Tensor])
+RULES: dict[str, Callable[..., Complex | Tensor]] = {}
 MAKES_COMPLEX = {"polar", "complex", "_fft_r2c", "view_as_complex"}
 # Made of the real parts, and of the imaginary parts, by the same call.
 BY_PARTS = {
@@ -119,12 +119,13 @@ def _part_of_call(overload: Any, name: str, i: int, args: Any, kwargs: Any) -> T
 
     function = getattr(getattr(torch.ops.aten, name), overload._overloadname)
     args, kwargs = torch_private.mapped(part, (args, kwargs))
-    return function(*args, **kwargs)  # type: ignore[no-any-return]
+    return function(*args, **kwargs)
 
 
 def of(re: Tensor, im: Tensor) -> Complex:
     """re + i im"""
-    return Complex(torch.stack(torch.broadcast_tensors(re, im), -1))
+    shape = np.broadcast_shapes(re.shape, im.shape)
+    return Complex(torch.stack([re.expand(shape), im.expand(shape)], -1))
 
 
 def _is_real(x: Any) -> bool:
