@@ -133,6 +133,13 @@ x4, w4 = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 3))
         (lambda: manual.rms_norm(x4, np.ones((4, 5)), eps=1e-6), "input has shape"),
         (lambda: manual.group_norm(x4, np.ones(4), np.ones(4), num_groups=3), "num_groups=3"),
         (lambda: manual.group_norm(x4, np.ones(4), np.ones(5), num_groups=2), "bias has shape"),
+        (lambda: manual.group_norm(x4, np.ones(5), np.ones(4), num_groups=2), "weight has shape"),
+        (lambda: manual.max_pool2d(x4[..., :2], kernel_size=(1, 3)), "does not fit"),
+        (lambda: manual.max_pool2d(x4[:, :, :2], kernel_size=(3, 1)), "does not fit"),
+        (
+            lambda: manual.rms_norm(np.ones((2, 3)), np.ones((4, 2, 5)), eps=1e-6),
+            r"expected \(4, 2, 5\)",
+        ),
         (
             lambda: manual.batch_norm(np.ones((2, 0)), *np.ones((4, 0)), training=True),
             r"expected more than one number",
@@ -163,6 +170,14 @@ x4, w4 = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 3))
 def test_what_would_broadcast_or_has_no_value_is_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_window_may_be_longer_than_the_other_side_of_the_image() -> None:
+    tall, wide = np.arange(10.0).reshape(1, 1, 5, 2), np.arange(10.0).reshape(1, 1, 2, 5)
+    found = manual.max_pool2d(tall, kernel_size=(4, 1), stride=1)
+    np.testing.assert_array_equal(found, [[[[6, 7], [8, 9]]]])
+    found = manual.max_pool2d(wide, kernel_size=(1, 4), stride=1)
+    np.testing.assert_array_equal(found, [[[[3, 4], [8, 9]]]])
 
 
 def test_a_frame_may_leave_a_single_number_of_a_transposed_convolution() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch.autograd.gradcheck import GradcheckError
 
 from torch_parity import manual
-from torch_parity.manual.gradients.gradient_check import band, contributions, relative_norm
+from torch_parity.manual.gradients.gradient_check import SHOWN, band, contributions, relative_norm
 from torch_parity.torch_ref.gradients.gradient_check import gradient_check as torch_gradient_check
 from torch_parity.torch_ref.models.mlp import MLP
 
@@ -107,6 +107,7 @@ def test_the_entries_that_contribute_most_are_named_first() -> None:
     wrong["db1"][4] -= 1e-2
     check = manual.gradient_check(cost, params, wrong)  # type: ignore[arg-type]
     first, second, *_ = check.worst
+    assert len(check.worst) == SHOWN, "of all parameters together"
     assert (first.parameter, first.index) == ("W2", (3, 1))
     assert (second.parameter, second.index) == ("b1", (4,))
     assert (first.share, second.share) == pytest.approx((0.8, 0.2), rel=1e-3)

@@ -273,6 +273,22 @@ def test_the_options_of_an_activation_reach_it() -> None:
     np.testing.assert_allclose(manual.forward(net, params, x, {})["a2"], expected, rtol=1e-14)
 
 
+def test_the_options_of_an_activation_reach_a_convnet() -> None:
+    net = ConvNet((36, 2, 3, 4), sample_shape=(1, 6, 6), activation="leaky_relu")
+    steep = dataclasses.replace(net, negative_slope=0.25)
+    tanh = dataclasses.replace(net, activation="gelu", approximate="tanh")
+    erf = dataclasses.replace(tanh, approximate="none")
+    z = np.array([[-1.0, 2.0]])
+    for kind, expected in (
+        (net, F.leaky_relu(torch.tensor(z))),
+        (steep, F.leaky_relu(torch.tensor(z), 0.25)),
+        (tanh, F.gelu(torch.tensor(z), approximate="tanh")),
+        (erf, F.gelu(torch.tensor(z))),
+    ):
+        forward, _ = kind._activation(kind.activation)
+        np.testing.assert_allclose(forward(z), expected, rtol=1e-14)
+
+
 def test_each_layer_may_have_its_own_activation() -> None:
     """-1 through tanh, then through relu; the output is the sigmoid's."""
     params = {

@@ -12,6 +12,7 @@ from torch_parity.manual.recording import (
     HOMES,
     Tape,
     UnrecordedOperationError,
+    by_name,
     input_names,
     operation,
     option_names,
@@ -171,3 +172,12 @@ def test_the_signature_of_an_operation() -> None:
     assert HOMES["parted"] == __name__
     assert HOMES["relu"] == "torch_parity.manual.ops.relu"
     assert parted.__name__ == "parted"
+
+
+def test_arguments_by_name() -> None:
+    """One that takes any number has all that are left; one that is left out is not there."""
+    x, y, z = (np.ones(1),) * 3
+    assert by_name(manual.linear, (x, y)) == {"x": (x,), "W": (y,)}
+    of_norms = manual.get_total_norm_backward
+    assert by_name(of_norms, (x, y, z)) == {"dtotal_norm": (x,), "tensors": (y, z)}
+    assert by_name(of_norms, (x,)) == {"dtotal_norm": (x,), "tensors": ()}

@@ -214,6 +214,7 @@ U, b = np.ones((20, 5)), np.ones(20)
         (lambda: manual.lstm(x, h, h, W[:15], U, b, b), r"weight_ih has shape \(15, 4\)"),
         (lambda: manual.lstm(x, h, h, W, U[:15], b, b), r"weight_hh has shape \(15, 5\)"),
         (lambda: manual.lstm(x, h, h[:1], W, U, b, b), r"c_0 has shape \(1, 5\)"),
+        (lambda: manual.lstm(x, h[:1], h, W, U, b, b), r"h_0 has shape \(1, 5\)"),
         (lambda: manual.lstm(x[:, 0], h, h, W, U, b, b), r"expected \(m, t, n_in\)"),
         (lambda: manual.lstm(x[:, :0], h, h, W, U, b, b), r"expected \(m, t, n_in\)"),
         (lambda: manual.gru(x, h, W, U, b, b), r"gru: weight_hh has shape \(20, 5\)"),

@@ -129,6 +129,14 @@ def test_a_smooth_slope_moves_with_the_rounding_of_z() -> None:
     assert not found.jump.any()
 
 
+def test_a_row_of_one_number_moves_as_well() -> None:
+    """The sum of z^3 over a row of one, at 2, known to 1e-3: its slope 12 moves by 12e-3."""
+    found = uncertain_slopes(
+        lambda z: (z**3).sum(axis=1), np.full((1, 1), 2.0), np.full((1, 1), 1e-6), False
+    )
+    np.testing.assert_allclose(found.variance, [[12e-3**2]], rtol=2e-3)
+
+
 def test_a_slope_is_as_exact_as_a_function_of_the_library() -> None:
     """4 units in the last place, 8 u, of 1 and of the slope."""
     found = uncertain_slopes(lambda z: -3.0 * z, np.ones((1, 2)), np.zeros((1, 2)), True)
