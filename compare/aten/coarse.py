@@ -62,7 +62,10 @@ def _lower(record: Record) -> Iterator[Call]:
     for call in record.calls:
         numbers = [r for r in call.outputs if not _counts_steps(record, call, r)]
         made = min((digits(r.dtype) for r in numbers), default=99)
-        if made >= digits(torch.float64) or call.operation in SHAPED | RANDOM:
+        if made >= digits(torch.float64) or call.operation in SHAPED:
+            continue
+        if call.operation in RANDOM:  # what is computed from them has no more digits
+            low |= {r.place for r in numbers}
             continue
         if any(r.place in low for r in call.inputs) or rounds(record, call):
             low |= {r.place for r in call.outputs}

@@ -17,6 +17,7 @@ from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.stored_tables import StoredTables, found_among
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.tensors import BoundedTensor
+from torch_parity.compare.tensors import to_numpy
 
 # A tensor known to no more than this share of its largest entry is nobody's counterpart.
 KNOWN_ENOUGH = 1e-3
@@ -68,7 +69,10 @@ class Counterparts:
             return False
         self._common.memory.write(ref, recorded)
         alignment.known.add(ref.place)
-        alignment.known_of_a |= {r.place for r in of_a}
+        # a's tables that have other numbers besides are not known by it: 1 is a cosine as well
+        here = np.unique(to_numpy(recorded))
+        whole = (r for r in of_a if np.isin(to_numpy(alignment.a.value(r)), here).all())
+        alignment.known_of_a |= {r.place for r in whole}
         return True
 
     def _match_stored(self, ref: TensorRef) -> None:

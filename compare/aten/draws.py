@@ -108,4 +108,4 @@ def key_of(operation: str, drawn: Tensor) -> Key:
     the CPU, and by native_dropout elsewhere."""
     if operation in ("bernoulli", DROPOUT):
         return "mask", tuple(drawn.shape), None
-    return operation, tuple(drawn.shape), drawn.dtype
+    return operation.removesuffix("_like"), tuple(drawn.shape), drawn.dtype

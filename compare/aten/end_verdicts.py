@@ -1,7 +1,7 @@
 """What became of a result: b's bound, held against a's numbers."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -63,12 +63,12 @@ def verdict_without_bound(end: End, numbers: np.ndarray, b: Bounded) -> EndVerdi
     return EndVerdict(end, "unjudged", 0.0, 0.0, *told, reason=reason)
 
 
-def greatest_use(numbers: np.ndarray, b: Bounded, more: float = 0.0) -> float:
+def greatest_use(numbers: np.ndarray, b: Bounded, more: Any = 0.0) -> float:
     """The greatest gap in units of the bound, with more allowed for."""
     return float(_uses(numbers, b, more).max(initial=0.0))
 
 
-def _uses(numbers: np.ndarray, b: Bounded, more: float = 0.0) -> np.ndarray:
+def _uses(numbers: np.ndarray, b: Bounded, more: Any = 0.0) -> np.ndarray:
     """The gap of each entry in units of its bound."""
     with np.errstate(all="ignore"):
         same = (numbers == b.value) | (np.isnan(numbers) & np.isnan(b.value))

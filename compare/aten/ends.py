@@ -60,7 +60,7 @@ def ends_of(a: Record, b: Record, pairs: Mapping[str, Pairing]) -> Iterator[End]
             end = _of_given(name, ref, phase, a, pairs)
             if end.missing == "absent" and not ref.unjudged:
                 end = _of_another_slot(end, a, b, pairs) or end
-            if not (end.missing and is_counter(name, ref)):
+            if not (end.missing and is_counter(b, name, ref)):
                 yield end
 
 
@@ -74,7 +74,7 @@ def unmet(a: Record, ends: list[End], pairs: Mapping[str, Pairing]) -> tuple[lis
         if base is not None and not end.missing:
             places = pairs[base], *pairs[base].rivals
             met |= {f"{before}{n}{suffix}" for pairing in places for n in pairing.names}
-    left = [n for n, ref in a.results.items() if n not in met and not is_counter(n, ref)]
+    left = [n for n, ref in a.results.items() if n not in met and not is_counter(a, n, ref)]
     known = {n for pairing in pairs.values() for n in pairing.names}
     due = [
         name
@@ -92,9 +92,11 @@ def _owner(name: str, given: Container[str]) -> bool:
     return base in given
 
 
-def is_counter(name: str, ref: TensorRef) -> bool:
-    """An optimizer's count of its steps: one that keeps none may compute the same."""
-    return name.startswith("new ") and name.endswith(".step") and ref.shape in ((), (1,))
+def is_counter(record: Record, name: str, ref: TensorRef) -> bool:
+    """An optimizer's count of its steps for a weight: one that keeps none may compute the same."""
+    owner = name.removeprefix("new ").removesuffix(".step")
+    counts = name == f"new {owner}.step" and ref.shape in ((), (1,))
+    return counts and owner in record.given
 
 
 def phase_of(name: str) -> Phase:

@@ -25,6 +25,8 @@ def lowers(record: Record, call: Call, bits: int) -> bool:
 def rounds(record: Record, call: Call) -> bool:
     """It is given numbers of some precision and makes numbers of a lower one: a cast that loses
     digits, or a result that is written into memory of a lower precision."""
+    if call.operation == "_to_copy" and not call.inputs[-1].dtype.is_floating_point:
+        return lowers(record, call, 99)  # whole numbers with more digits than the type has
     given = max((digits(r.dtype) for r in call.inputs if r.dtype.is_floating_point), default=0)
     made = min((digits(r.dtype) for r in call.outputs), default=99)
     if made >= given or call.operation in SHAPED:

@@ -37,7 +37,8 @@ def others_of(
     a, b = own
     for name in dict.fromkeys([*a.others, *b.others]):
         if name not in a.others or name not in b.others:
-            if name.startswith("new "):  # a counter that one of the two keeps
+            if name.startswith("new "):
+                yield from _changed_by_one(name, own, called)
                 continue
             side = called[0] if name in a.others else called[1]
             yield Other(name, "differs", f"Only {side} returns {name}.")
@@ -64,6 +65,14 @@ def others_of(
         else:
             said = f"{name} is {_brief(first)} in {called[0]} and {_brief(second)} in {called[1]}."
             yield Other(name, "differs", said)
+
+
+def _changed_by_one(name: str, own: Sequence[Record], called: tuple[str, str]) -> Iterator[Other]:
+    """A number that only one of the two changes, if both have it."""
+    plain = name.removeprefix("new ")
+    if all(plain in record.plain for record in own):
+        side = called[0] if name in own[0].others else called[1]
+        yield Other(name, "unjudged", f"Not judged: {name}: only {side} changes it.")
 
 
 def same(first: Any, second: Any) -> bool | None:

@@ -84,7 +84,7 @@ class ModulesReport(Required):
             or self.differing
             or self.lacking
             or any(o.outcome == "differs" for o in self.others)
-            or any(m.outcome == "FAIL" for m in self.models)
+            or any(m.outcome == "FAIL" and not self._surrogate(m) for m in self.models)
         ):
             return "FAIL"
         doubtful = self.unjudged or self.unpaired or not (self.alignment.ends or self.others)
@@ -93,6 +93,13 @@ class ModulesReport(Required):
         if doubtful or any(m.doubtful for m in self.models):
             return "UNJUDGED"
         return "PASS"
+
+    def _surrogate(self, model: ModelReport) -> bool:
+        """Whether all that is wrong in a model by itself is a custom Function whose backward is not
+        the derivative of its forward, as one is in the other model too: a straight-through
+        estimator. What the two make of it was compared."""
+        both = all(any(f.outcome == "wrong" for f in m.functions) for m in self.models)
+        return both and not model.wrong
 
     @property
     def call(self) -> Call | None:
@@ -130,7 +137,7 @@ class ModulesReport(Required):
             yield f"It begins at {side}'s {self.call.operation} ({where(self.call)})."
         yield from self.explanations
         for model in self.models:
-            if model.outcome == "FAIL":
+            if model.outcome == "FAIL" and not self._surrogate(model):
                 yield f"Of {model.called} alone: {model.short}."
 
     def _beside_tensors(self) -> Iterator[str]:
@@ -148,7 +155,10 @@ class ModulesReport(Required):
             yield from self._parted(self.parting)
         yield from self.explanations
         for model in self.models:
-            if model.outcome == "FAIL":
+            if self._surrogate(model):
+                wrong = (f for f in model.functions if f.outcome == "wrong")
+                yield from (f"In both models: {f.sentence}" for f in wrong)
+            elif model.outcome == "FAIL":
                 yield from model.verdict.splitlines()
         for e in self.unjudged[:SHOWN]:
             why = e.reason or f"{first} has no tensor that it belongs to"
@@ -161,6 +171,7 @@ class ModulesReport(Required):
         for model in self.models:
             if model.outcome == "UNJUDGED":
                 yield from not_judged(model.unjudged, f" of {model.called}")
+                yield from (f.sentence for f in model.functions if f.outcome == "unjudged")
                 yield from compiled_code(model.record, model.called, compared=True)
         if self.outcome != "FAIL":
             yield from (*unused(self._zeros, self._ones), *self.not_run)

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from torch_parity.compare.aten.widened import (
     WIDE,
     beside_float64,
     casts_to_float32,
+    draws_float32,
     makes_float32_memory,
 )
 from torch_parity.compare.torch_private import (
@@ -88,6 +89,7 @@ class Recorder(TorchDispatchMode):
         self._hooks = ExitStack()
         self.is_on = False
         self.own_tensors: list[Tensor] = []
+        self._own: dict[int, Tensor] = {}  # those that the step names, and those that were seen
         if isinstance(module, nn.Module):
             self.own_tensors = [*module.parameters(), *module.buffers()]
 
@@ -127,6 +129,10 @@ class Recorder(TorchDispatchMode):
         finally:
             self.__enter__()
 
+    def name_own(self, tensors: Iterable[Tensor]) -> None:
+        """Tensors that the step has names for."""
+        self._own |= {id(t): t for t in tensors}
+
     def ref(self, value: Any) -> Any:
         """A tensor's reference; anything else as it is."""
         return self.snapshots.ref(value) if isinstance(value, Tensor) else value
@@ -156,6 +162,8 @@ class Recorder(TorchDispatchMode):
         # one storage may be written through several arguments, but only once by one call
         memory = {snapshots.before_writing(t) for t in written}
         out = func(*args, **kwargs)
+        self._see_strangers(args)
+        self.record.seeded = self.record.seeded or kwargs.get("generator") is not None
         if self._draws is not None:
             module = self._stack[-1][0] if self._stack else ""
             again = self._phase != "forward"
@@ -178,13 +186,22 @@ class Recorder(TorchDispatchMode):
         read = mapped(lambda x: x.clone() if is_conjugated(x) else x, (args, kwargs))
         return self.__torch_dispatch__(func, types, *read)
 
+    def _see_strangers(self, args: tuple[Any, ...]) -> None:
+        """Tensors that the forward reads and that are trained, and that the model does not name."""
+        if self._phase != "forward":
+            return
+        for x in args:
+            if isinstance(x, Tensor) and x.requires_grad and x.is_leaf and id(x) not in self._own:
+                self._own[id(x)] = x
+                self.record.strangers.append(tuple(x.shape))
+
     def _widened(self, func: Any, args: Any, kwargs: Any, written: list[Tensor]) -> tuple[Any, Any]:
         """The arguments with which the call makes float64."""
         if casts_to_float32(func, args, kwargs):
             return args, {**kwargs, "dtype": WIDE[kwargs["dtype"]]}
         if self._phase == "update":  # its counters are float32 in any precision
             return args, kwargs
-        if makes_float32_memory(func, args, kwargs):
+        if draws_float32(func, kwargs) or makes_float32_memory(func, args, kwargs):
             return args, {**kwargs, "dtype": torch.float64}
         narrow = beside_float64(args, kwargs, written)
         wide = {id(x): self._in_double(x) for x in narrow}

@@ -151,8 +151,11 @@ class Results:
             if 1 < use < common.worth_it and end.a_ref is not None:
                 own = common.rounding_of(end.a_ref)
                 if own is not None:
-                    vague = vague or (own > most and greatest_use(numbers, b, own) <= 1)
-                    use = min(use, greatest_use(numbers, b, min(own, most)))
+                    each = common.own.computed.get(end.a_ref)
+                    more = own if each is None or each.size != b.size else each.error
+                    more = np.reshape(more, b.shape) if np.ndim(more) else more
+                    vague = vague or (own > most and greatest_use(numbers, b, more) <= 1)
+                    use = min(use, greatest_use(numbers, b, np.minimum(more, most)))
             found.append((use, numbers))
         return *min(found, key=lambda f: f[0]), vague
 

@@ -16,6 +16,18 @@ HOW = {"class", "foreach", "fused", "capturable", "differentiable", "initial_lr"
 # What nothing reads where momentum is 0.
 OF_MOMENTUM = {"dampening", "nesterov"}
 SHOWN = 4
+# What schedulers are made with; what they count, and what they have computed, is not.
+KEPT = (int, float, str, Counter, list, tuple)
+OF_THE_LOOP = {
+    "_step_count",
+    "_last_lr",
+    "_get_lr_called_within_step",
+    "_is_initial",
+    "_schedulers",
+    "base_lrs",
+    "last_epoch",
+    "lr_lambdas",
+}
 # The rounding of a formula in Python, of a few operations.
 ROUNDED = 2.0**-48
 
@@ -73,16 +85,30 @@ def classes_differ(
 def schedules_differ(a: Any, b: Any, called: tuple[str, str]) -> Iterator[str]:
     """A sentence for each number in which two schedulers of one class differ: a factor that is
     multiplied with after the last step, for example."""
-    if a is None or type(a) is not type(b):
+    if type(a) is not type(b) or a is None:
         return
-    plain = {k: v for k, v in b.state_dict().items() if isinstance(v, int | float | str | Counter)}
+    plain = {k: v for k, v in b.state_dict().items() if isinstance(v, KEPT)}
     for key, here in plain.items():
         there = a.state_dict().get(key)
-        if not (key.startswith("_") or _same(there, here)):
+        if not (key in OF_THE_LOOP or _same(there, here)):
             yield (
                 f"The scheduler's {key} is {there} in {called[0]} and {here} in {called[1]}. These "
                 "steps alone do not show it."
             )
+
+
+def other_schedules(a: Any, b: Any, called: tuple[str, str]) -> Iterator[str]:
+    """A sentence if the two schedulers cannot be compared beyond the steps that were judged."""
+    kinds = ["no scheduler" if s is None else f"a {type(s).__name__}" for s in (a, b)]
+    if kinds[0] != kinds[1]:
+        yield (
+            f"{called[0]} has {kinds[0]} and {called[1]} {kinds[1]}: only the learning rates of "
+            "these steps were compared."
+        )
+    elif a is not None and {"lr_lambdas", "_schedulers"} & a.state_dict().keys():
+        yield (
+            f"Of both schedulers ({kinds[0]}) only the learning rates of these steps were compared."
+        )
 
 
 def _changed(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ from torch_parity.compare.aten.returned import copied, is_number, source_of
 from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
 from torch_parity.compare.aten.spool import SpooledSnapshots
 from torch_parity.compare.aten.unchanged import plain_attributes, tensor_attributes
+from torch_parity.compare.aten.uncompared import CLASS, Kept, seeding_seen
 from torch_parity.compare.errors import InputError
 
 
@@ -58,11 +59,13 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
     recorder = Recorder(step.model, draws, snapshots, step.doubled, step.constants)
     record = recorder.record
-    plain = _plain(step)
+    record.plain = _plain(step)
+    held = Kept(step.model)
     kept = {n: recorder.ref(t) for n, t in _attributes(step)}
     record.given |= kept | {n: recorder.ref(t) for n, t in _given(step)}
+    recorder.name_own(t for _, t in (*_given(step), *_attributes(step)))
     sums = sums_of(record, snapshots)
-    with compiled_seen(recorder, step.model) as model, recorder:
+    with compiled_seen(recorder, step.model) as model, seeding_seen(record), recorder:
         output = run_forward(replace(step, model=model))
         _results(recorder, "output", output)
         if not record.results and not record.others and step.loss is None:
@@ -89,7 +92,12 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     record.undrawn = bool(record.compiled) and draws is not None and not draws.all_drawn
     require_unchanged(record, snapshots, sums, step.called)
     _updated(recorder, step, _read_of(record, kept))
-    record.others |= {f"new {n}": v for n, v in _plain(step).items() if plain.get(n, v) != v}
+    now = _plain(step)
+    record.others |= {f"new {n}": v for n, v in now.items() if record.plain.get(n, v) != v}
+    compared = {n.removeprefix("new ") for n in (*record.given, *record.results)}
+    if not losses:
+        record.strangers.clear()
+    record.kept = held.changed([*compared])
     return record
 
 
@@ -234,8 +242,12 @@ def _plain(step: Step) -> dict[str, Any]:
     return {
         f"{path}.{name}".lstrip("."): value
         for path, module in modules
-        for name, value in plain_attributes(module).items()
+        for name, value in (plain_attributes(module) | {CLASS: _class_of(module)}).items()
     }
+
+
+def _class_of(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"
 
 
 def _attributes(step: Step) -> Iterator[tuple[str, Tensor]]:

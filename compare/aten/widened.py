@@ -26,6 +26,12 @@ def casts_to_float32(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     return bool(args) and isinstance(args[0], Tensor) and args[0].dtype in WIDE.values()
 
 
+def draws_float32(func: Any, kwargs: Mapping[str, Any]) -> bool:
+    """torch.rand or torch.randn of a shape, which rand_like and randn_like of float64 stand beside;
+    what is computed from them would have the digits of float32."""
+    return operation_of(func) in ("rand", "randn") and kwargs.get("dtype") in (None, torch.float32)
+
+
 def makes_float32_memory(func: Any, args: Any, kwargs: Mapping[str, Any]) -> bool:
     """torch.zeros and the like: what is written into it later would be rounded."""
     if operation_of(func) not in SHAPED - RANGES:

@@ -57,6 +57,7 @@ class TrainingReport(Required):
     called: tuple[str, str]
     made_with: Mapping[str, str]
     folder: Path | None
+    notes: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Answer:
@@ -103,6 +104,8 @@ class TrainingReport(Required):
                 f"own the two end more than {FAR} times as far apart as rounding explains. Does a "
                 "hook or a closure keep a counter or weights of its own?"
             )
+        if self.outcome != "FAIL":
+            yield from self.notes
         if self.drift == self.drift:
             yield free_running(self.drift, self.envelope)
         elif not self.lost:
@@ -148,6 +151,7 @@ class ModulesTally:
     doubt: ModulesReport | None = None
     not_judged: dict[str, list[int]] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
     worst: dict[str, WorstResult] = field(default_factory=dict)
     curves: dict[str, dict[str, Curve]] = field(default_factory=lambda: {run: {} for run in RUNS})
 
@@ -163,6 +167,7 @@ class ModulesTally:
         if report is None:
             self.not_judged.setdefault(taken.not_judged, []).append(taken.step)
             return
+        self.notes |= dict.fromkeys(report.notes)
         for verdict in report.alignment.ends:
             held = self.worst.get(verdict.end.name)
             if held is None or verdict.use > held.use:
@@ -196,6 +201,7 @@ class ModulesTally:
             called=self.called,
             made_with=made_with,
             folder=folder,
+            notes=tuple(self.notes),
         )
 
 

@@ -24,7 +24,11 @@ from torch_parity.compare.aten.not_finite import first_not_finite
 from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recording import with_own_inputs
-from torch_parity.compare.aten.settings import schedules_differ, settings_differ
+from torch_parity.compare.aten.settings import (
+    other_schedules,
+    schedules_differ,
+    settings_differ,
+)
 from torch_parity.compare.aten.step import Step, options_of
 from torch_parity.compare.aten.unchanged import generators, set_generators
 from torch_parity.compare.bounds.precision import widened
@@ -149,7 +153,10 @@ class ModulesTraining:
             *settings_differ(*options, records[1], pairs, report.called),
             *schedules_differ(self._a.scheduler, self._b.scheduler, report.called),
         )
-        return replace(report, differing=(*report.differing, *differing))
+        notes = other_schedules(self._a.scheduler, self._b.scheduler, report.called)
+        return replace(
+            report, differing=(*report.differing, *differing), notes=(*report.notes, *notes)
+        )
 
     def _run_free(self, steps: tuple[Step, Step]) -> tuple[dict[str, Numbers], dict[str, str]]:
         """One step of a, of the perturbed copy and of b, each from its own state and with the same
