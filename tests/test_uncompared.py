@@ -218,6 +218,30 @@ def test_state_that_is_not_compared(does: Callable[[float], Does], state: dict[s
     assert [n for n in report.notes if n.startswith(f"Not compared: {name} of a, {name} of b")]
 
 
+def test_lists_of_tensors_are_as_they_were_afterwards() -> None:
+    """Also where the step writes into them, appends to them or puts another list in their place."""
+
+    def does(m: Any, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            m.means[0].mul_(0.9).add_(m.linear.weight, alpha=0.1)
+            m.seen["x"].append(x.detach())
+            m.past = [*m.past, x[:1].detach()]
+        return m.linear(x) + m.means[0].mean()
+
+    def model() -> Any:
+        state = {"means": [torch.ones(3, 4)], "seen": {"x": []}, "past": [torch.zeros(1, 4)]}
+        return Model(does, **state)
+
+    a, b = model(), model()
+    report = checked(a, b)
+    assert report.outcome == "PASS", str(report)
+    assert tp.check_model(a, X, loss=square).outcome == "PASS"
+    for m in (a, b):
+        assert torch.equal(m.means[0], torch.ones(3, 4))
+        assert m.seen == {"x": []}
+        assert len(m.past) == 1
+
+
 def trained(
     schedulers: tuple[Any, Any] = (None, None), hooks: tuple[Any, Any] = (None, None)
 ) -> Any:

@@ -98,6 +98,8 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     if not losses:
         record.strangers.clear()
     record.kept = held.changed([*compared])
+    for tensor in held.tensors():  # whoever puts the model back writes into this memory
+        snapshots.after_writing(snapshots.before_writing(tensor))
     return record
 
 

@@ -18,7 +18,10 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     """Parameters, buffers, gradients, modes, plain attributes (a counter, a tensor), optimizer
     state and generators as they were, also when the body raises."""
     buffers = [(m, n, b) for _, m, n, b in (*named_buffers(module), *tensor_attributes(module))]
-    kept = (*module.parameters(), *(b for _, _, b in buffers))
+    containers = [*container_attributes(module)]
+    contents = [(c, copy.copy(c)) for _, _, value in containers for c in _nested(value)]
+    held = (t for _, _, value in containers for t in tensors_held_in(value))
+    kept = (*module.parameters(), *(b for _, _, b in buffers), *held)
     values = [(t, t.detach().clone()) for t in kept]
     attributes = [(m, plain_attributes(m)) for m in module.modules()]
     gradients = [(p, p.grad) for p in module.parameters()]
@@ -38,6 +41,11 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
                 del vars(m)[name]
         for m, name, buffer in buffers:
             setattr(m, name, buffer)
+        for m, name, value in containers:
+            vars(m)[name] = value
+        for container, content in contents:
+            container.clear()
+            container.extend(content) if isinstance(container, list) else container.update(content)
         with torch.no_grad():
             for tensor, was in values:
                 # writing what is there already would spoil graphs that the caller still holds
@@ -122,6 +130,39 @@ def tensor_attributes(model: nn.Module) -> Iterator[Held]:
         for name, value in vars(module).items():
             if type(value) is Tensor:
                 yield f"{path}.{name}".lstrip("."), module, name, value
+
+
+Container = list[Any] | dict[Any, Any]
+
+
+def container_attributes(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:
+    """Lists, tuples and dicts of tensors and numbers that modules keep as plain attributes; those
+    of nn.Module itself begin with an underscore."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            kept = isinstance(value, list | tuple | dict) and not name.startswith("_")
+            if kept and _is_data(value):
+                yield module, name, value
+
+
+def tensors_held_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in lists, tuples and dicts."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    for x in value if isinstance(value, list | tuple) else ():
+        if isinstance(x, Tensor):
+            yield x
+        else:
+            yield from tensors_held_in(x)
+
+
+def _nested(value: Any) -> Iterator[Container]:
+    """The value and every list and dict in it."""
+    if isinstance(value, list | dict):
+        yield value
+    inside = value.values() if isinstance(value, dict) else value
+    for x in inside if isinstance(value, list | tuple | dict) else ():
+        yield from _nested(x)
 
 
 def plain_attributes(module: nn.Module) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.record import Record
-from torch_parity.compare.aten.unchanged import tensor_attributes
+from torch_parity.compare.aten.unchanged import tensor_attributes, tensors_held_in
 
 CLASS = "(class)"
 Version = tuple[Tensor, int]
@@ -31,13 +31,17 @@ class Kept:
             if name not in compared and not _same(self._before.get(name, []), tensors)
         ]
 
+    def tensors(self) -> Iterator[Tensor]:
+        """All of them as they are now."""
+        yield from (t for tensors in self._now().values() for t, _ in tensors)
+
     def _now(self) -> dict[str, list[Version]]:
         single = {n: [(t, t._version)] for n, _, _, t in tensor_attributes(self._model)}
         return single | {
             f"{path}.{name}".lstrip("."): [(t, t._version) for t in tensors]
             for path, module in self._model.named_modules()
             for name, value in vars(module).items()
-            if not name.startswith("_") and (tensors := [*_held_in(value)])
+            if not name.startswith("_") and (tensors := [*tensors_held_in(value)])
         }
 
 
@@ -45,17 +49,6 @@ def _same(before: list[Version], now: list[Version]) -> bool:
     return len(before) == len(now) and all(
         t is u and v == w for (t, v), (u, w) in zip(before, now, strict=True)
     )
-
-
-def _held_in(value: Any) -> Iterator[Tensor]:
-    """The tensors in lists, tuples and dicts."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    for x in value if isinstance(value, list | tuple) else ():
-        if isinstance(x, Tensor):
-            yield x
-        else:
-            yield from _held_in(x)
 
 
 def said_of(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str]:
