@@ -126,6 +126,13 @@ x4, w4 = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 3))
         (lambda: manual.max_pool2d(x4, kernel_size=3, padding=(1, 2)), "at most half"),
         (lambda: manual.avg_pool2d(x4, kernel_size=3, padding=2), "at most half"),
         (lambda: manual.adaptive_avg_pool2d(x4, output_size=0), "0 places"),
+        (lambda: manual.adaptive_avg_pool2d(x4[:, :, :0], output_size=1), "1 places of 0 numbers"),
+        (
+            lambda: manual.conv_transpose2d(x4, np.ones((4, 3, 2, 2)), np.ones((3, 1))),
+            "bias has shape",
+        ),
+        (lambda: manual.conv2d(x4, w4[0], np.ones(2)), "expected four axes"),
+        (lambda: manual.linear(np.ones(()), np.ones((2, 3)), np.ones(2)), r"expected \(0, 3\)"),
         (lambda: manual.pad(x4, pad=(1, 2, 3)), "pad is"),
         (lambda: manual.pad(x4, pad=(1, -2)), "all 0 or more"),
         (lambda: manual.layer_norm(x4, np.ones(4), np.ones(4)), "input has shape"),
@@ -170,6 +177,21 @@ x4, w4 = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 3))
 def test_what_would_broadcast_or_has_no_value_is_refused(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_single_channel_is_normalized() -> None:
+    x, dout = np.array([[1.0], [4.0]]), np.array([[1.0], [0.5]])
+    ones, zeros = np.ones(1), np.zeros(1)
+    state = zeros, ones, 2 * ones, 3 * ones
+    out, *_ = manual.batch_norm(x, *state, training=True)
+    t = torch.tensor(x, requires_grad=True)
+    weight, bias = map(torch.tensor, state[2:])
+    twin = F.batch_norm(t, None, None, weight, bias, training=True)
+    np.testing.assert_allclose(out, twin.detach(), rtol=1e-12)
+    twin.backward(torch.tensor(dout))
+    assert t.grad is not None
+    dinput, *_ = manual.batch_norm_backward(dout, x, *state[:3], training=True)
+    np.testing.assert_allclose(dinput, t.grad, rtol=1e-9)
 
 
 def test_a_window_may_be_longer_than_the_other_side_of_the_image() -> None:

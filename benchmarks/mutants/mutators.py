@@ -124,6 +124,8 @@ def _left_out(node: ast.AST, field: str, child: ast.AST) -> bool:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         # NumPy takes any negative length in reshape for the one to be found
         return node.func.attr == "reshape" and _text(child) == "-1"
+    if isinstance(child, ast.keyword) and child.arg == "strict":
+        return True  # it guards against a later change
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         function = node.func.id
         if function.lstrip("_").startswith(("require", "refuse")):
@@ -228,7 +230,8 @@ def _is_call(node: ast.AST) -> bool:
 def _parts_left_out(node: ast.AST) -> Iterator[ast.AST]:
     """A keyword, a decorator, an end of a slice, a condition of a comprehension."""
     if isinstance(node, ast.Call):
-        for i in range(len(node.keywords)):
+        # zip without strict=True does the same for lists that are of one length
+        for i in (i for i, k in enumerate(node.keywords) if k.arg != "strict"):
             yield _with(node, keywords=node.keywords[:i] + node.keywords[i + 1 :])
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         for i in range(len(node.decorator_list)):
