@@ -8,7 +8,9 @@ from torch_parity.compare.aten.index import Index
 from torch_parity.compare.aten.memory import BoundedMemory, Place, digits, numpy_dtype
 from torch_parity.compare.aten.own_bounds import OwnBounds
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.replay import largest, real
 from torch_parity.compare.aten.snapshots import TensorRef
+from torch_parity.compare.aten.writers import stretch
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.tensors import BoundedTensor
 
@@ -55,6 +57,23 @@ class CommonNumbers:
     def rounding_of(self, of_a: TensorRef) -> float | None:
         """What a's calls since the last common tensors may have rounded; None if unknown."""
         return self.own.of(of_a, self.alignment.known_of_a)
+
+    def is_laid_out_as(self, of_a: TensorRef, numbers: np.ndarray) -> bool:
+        """Whether the numbers are a's tensor, entry by entry: not a part of it, nor turned."""
+        value = self.index.value(of_a)
+        return value.size == numbers.size and np.array_equal(
+            value.ravel(), numbers.ravel(), equal_nan=True
+        )
+
+    def may_be_rounding(self, of_a: TensorRef, use: float, gap: float) -> bool:
+        """Whether what a's calls round may explain a gap of so many units of b's bound: a small
+        number of them, or one that is small beside what a's calls are given, where it cancels."""
+        if use < self.worth_it:
+            return True
+        a, known = self.alignment.a, self.alignment.known_of_a - {of_a.place}
+        calls = stretch(a, of_a, known)
+        sizes = [largest(a.value(r)) for call in calls for r in call.inputs if real(r)]
+        return gap <= 2.0 ** (-self.bits / 2) * max(sizes, default=0.0)
 
     def bound_of(self, of_a: TensorRef, b: Bounded) -> Bounded | None:
         """What compiled code or NumPy may make of a's tensor: a's formula, with the bound of a's

@@ -93,10 +93,12 @@ def _owner(name: str, given: Container[str]) -> bool:
 
 
 def is_counter(record: Record, name: str, ref: TensorRef) -> bool:
-    """An optimizer's count of its steps for a weight: one that keeps none may compute the same."""
-    owner = name.removeprefix("new ").removesuffix(".step")
-    counts = name == f"new {owner}.step" and ref.shape in ((), (1,))
-    return counts and owner in record.given
+    """What an optimizer counts for a weight, its steps or a product of factors: a single number.
+    One that keeps none may compute the same."""
+    owner, _, slot = name.removeprefix("new ").rpartition(".")
+    if not name.startswith("new ") or owner not in record.given or ref.shape not in ((), (1,)):
+        return False
+    return slot == "step" or record.given[owner].shape != ref.shape
 
 
 def phase_of(name: str) -> Phase:

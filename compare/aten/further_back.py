@@ -34,7 +34,7 @@ class Reach:
 
     @property
     def error(self) -> np.ndarray:
-        """What rounding on both sides may make of it, entry by entry."""
+        """What rounding on both sides may make of it, entry by entry; a's has the same layout."""
         return np.asarray(self.of_a.error.reshape(self.of_b.shape) + self.of_b.error)
 
 

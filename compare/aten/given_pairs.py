@@ -63,13 +63,33 @@ def paired(
     found: dict[str, Pairing] = {}
     taken: set[tuple[str, int]] = set()
     for name, array in _large_first(b):
-        pairing = _as_its_owner(name, array, a, found) or _whole(name, array, a, hints, taken)
-        pairing = pairing or _beside(name, array, a, found)
-        pairing = pairing or _by_rows(array, a, taken) or _by_runs(array, a)
+        pairing = _as_its_owner(name, array, a, found)
+        if pairing is None and name.rpartition(".")[0] in found:
+            continue  # what an optimizer keeps for a parameter is nothing but that
+        pairing = pairing or _of_its_own(name, array, a, hints, taken, found)
         if pairing is not None:
             found[name] = pairing
             taken.add(pairing.place)
     return {name: found[name] for name in b if name in found}
+
+
+def _of_its_own(
+    name: str,
+    array: np.ndarray,
+    a: Mapping[str, np.ndarray],
+    hints: Mapping[str, str],
+    taken: set[tuple[str, int]],
+    found: Mapping[str, Pairing],
+) -> Pairing | None:
+    """By name, by its numbers, or by where its weight went. A vector of one number (a fresh bias)
+    has its numbers in many places; where its weight went says which."""
+    whole, beside = _whole(name, array, a, hints, taken), [*_beside(name, array, a, found)]
+    meant = whole is not None and whole.names[0] == hints.get(name, name)
+    if beside and not meant and (whole is None or (array == array.flat[0]).all()):
+        best, *rivals = beside
+        more = () if whole is None else (replace(whole, rivals=()), *whole.rivals)
+        return replace(best, rivals=(*rivals, *more))
+    return whole or _by_rows(array, a, taken) or _by_runs(array, a)
 
 
 def hinted(names: Mapping[str, str], of_b: Iterable[str]) -> dict[str, str]:
@@ -154,14 +174,15 @@ def _real(array: np.ndarray) -> bool:
 
 def _beside(
     name: str, array: np.ndarray, a: Mapping[str, np.ndarray], found: Mapping[str, Pairing]
-) -> Pairing | None:
-    """A bias goes where its weight went: from the same rows of the tensor beside a's weight."""
+) -> Iterator[Pairing]:
+    """A bias goes where its weight went: from the same rows of the tensor beside a's weight. First
+    those of the weight that it is called after."""
     module, _, own = name.rpartition(".")
-    for other, pairing in found.items():
-        if other.rpartition(".")[0] != module or array.ndim != 1 or not pairing.names:
-            continue
-        parts = [f"{n.rpartition('.')[0]}.{own}".lstrip(".") for n in pairing.names]
-        if any(part not in a for part in parts):
+    weights = [n for n in found if n.rpartition(".")[0] == module and array.ndim == 1]
+    for other in sorted(weights, key=lambda n: not own.startswith(n.rpartition(".")[2])):
+        pairing = found[other]
+        parts = [_bias_beside(n, own, a) for n in pairing.names]
+        if not parts or "" in parts:
             continue
         rows = pairing.positions.size // max(array.size, 1)
         if not rows or pairing.positions.size % array.size:
@@ -178,8 +199,22 @@ def _beside(
         ):
             continue
         if np.array_equal(candidate.taken_from(a, array.shape), array):
-            return candidate
-    return None
+            yield candidate
+
+
+def _bias_beside(weight: str, own: str, a: Mapping[str, np.ndarray]) -> str:
+    """The bias of a weight of a: of this name in its module, or the only vector there with an entry
+    for each row, or the one that is called after it; "" if there is none."""
+    module, _, last = weight.rpartition(".")
+    if (same := f"{module}.{own}".lstrip(".")) in a:
+        return same
+    vectors = [
+        n
+        for n, x in a.items()
+        if n.rpartition(".")[0] == module and x.ndim == 1 and len(x) == len(a[weight])
+    ]
+    called = [n for n in vectors if n.rpartition(".")[2].startswith(last)]
+    return next((names[0] for names in (vectors, called) if len(names) == 1), "")
 
 
 def _by_rows(

@@ -119,7 +119,7 @@ class Results:
         if verdict.outcome == "right" and self._lowered_in_b(end, use, numbers):
             reason = "it is computed in a lower precision"
             verdict = replace(verdict, outcome="wrong", reason=reason)
-        elif verdict.outcome == "wrong" and use < self._common.worth_it:
+        elif verdict.outcome == "wrong" and self._may_be_rounding(end, use, numbers, b):
             seen = second_look(self._common, end, numbers, b, vague)
             if seen == "unjudged":
                 reason = "the rounding of the other model's own calls may be as large"
@@ -148,16 +148,21 @@ class Results:
             use = greatest_use(numbers, b)
             if end.a_ref is not None and end.a_ref.place in unseen:
                 use /= 2  # the bound once for the rounding of either side
-            if 1 < use < common.worth_it and end.a_ref is not None:
+            if use > 1 and end.a_ref is not None and self._may_be_rounding(end, use, numbers, b):
                 own = common.rounding_of(end.a_ref)
                 if own is not None:
-                    each = common.own.computed.get(end.a_ref)
-                    more = own if each is None or each.size != b.size else each.error
-                    more = np.reshape(more, b.shape) if np.ndim(more) else more
+                    each, more = common.own.computed.get(end.a_ref), np.asarray(own)
+                    if each is not None and common.is_laid_out_as(end.a_ref, numbers):
+                        more = each.error.reshape(b.shape)
                     vague = vague or (own > most and greatest_use(numbers, b, more) <= 1)
                     use = min(use, greatest_use(numbers, b, np.minimum(more, most)))
             found.append((use, numbers))
         return *min(found, key=lambda f: f[0]), vague
+
+    def _may_be_rounding(self, end: End, use: float, numbers: np.ndarray, b: Bounded) -> bool:
+        with np.errstate(all="ignore"):
+            gap = float(np.abs(numbers - b.value).max(initial=0.0))
+        return end.a_ref is not None and self._common.may_be_rounding(end.a_ref, use, gap)
 
     def _lowered_in_b(self, end: End, use: float, numbers: np.ndarray) -> bool:
         """Whether b lost digits in a cast that a kept."""
