@@ -184,3 +184,50 @@ def test_a_gradient_of_exactly_zero_on_one_side(dtype: torch.dtype) -> None:
     assert outcomes(a, b, x, first) == {"PASS"}
     late = Of(lambda m, x: sums(m, x).roll(1, 1), rate=rate)
     assert outcomes(a, late, x) == {"FAIL"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_token_without_a_gradient_is_no_padding(seed: int) -> None:
+    """The last token of a sequence has no next one to predict: its row gets nothing on both sides,
+    and the head that is cut off is what differs."""
+    torch.manual_seed(seed)
+    w, i = torch.randn(11, 8), torch.randint(0, 11, (2, 5))
+    tied = Of(lambda m, i: torch.tanh(F.embedding(i, m.w)) @ m.w.T, w=w)
+    cut = Of(lambda m, i: torch.tanh(F.embedding(i, m.w)) @ m.w.detach().T, w=w)
+
+    def loss(output: Tensor) -> Tensor:
+        return F.cross_entropy(output[:, :-1].reshape(-1, 11), i[:, 1:].reshape(-1))
+
+    for pair in ((tied, cut), (cut, tied)):
+        report = tp.check_modules(*pair, i, loss=loss)
+        assert report.causes == ("detached",), str(report)
+
+
+def test_a_bias_that_one_side_does_not_use_is_called_unused() -> None:
+    torch.manual_seed(5)
+    weights = {"w": torch.randn(4, 3), "b": torch.randn(3)}
+
+    def norm(with_bias: bool) -> Callable[..., Tensor]:
+        return lambda m, x: F.batch_norm(
+            x @ m.w + (m.b if with_bias else 0), None, None, training=True
+        )
+
+    report = tp.check_modules(
+        Of(norm(True), **weights), Of(norm(False), **weights), torch.randn(6, 4), loss=cubes
+    )
+    assert report.outcome == "FAIL"
+    assert "b does not use it" in str(report)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_factor_of_numbers_of_one_sign_is_no_activation(seed: int) -> None:
+    torch.manual_seed(seed)
+    w, x = torch.randn(4, 3), torch.rand(6, 1)
+
+    def waves(width: float) -> Callable[..., Tensor]:
+        rates = torch.exp(-torch.arange(4.0) / width)
+        return lambda m, x: torch.cos(x * rates.to(x.dtype)) @ m.w
+
+    report = tp.check_modules(Of(waves(4), w=w), Of(waves(3), w=w), x, loss=cubes)
+    assert report.outcome == "FAIL"
+    assert not {"activation_other", "activation_missing"} & set(report.causes), str(report)

@@ -47,6 +47,8 @@ OTHERS: dict[str, tuple[Function, str]] = {
     "squared relu": (lambda x: F.relu(x).square(), "F.relu(x).square()"),
 }
 FUNCTIONS = GELUS | OTHERS
+# Of numbers of one sign they are a square, a factor or nothing.
+OF_THE_SIGN = {"relu", "relu6", "squared relu"}
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,19 @@ def taken(
 def values_at(x: BoundedTensor) -> list[tuple[str, str, BoundedTensor]]:
     """Every known function of x, as far as it is another tensor than x."""
     found = []
+    both = _has_both_signs(x)
     for name, (function, code) in FUNCTIONS.items():
+        if name in OF_THE_SIGN and not both:
+            continue
         y = computed(lambda function=function: function(x))  # type: ignore[misc]
         if y is not None and numbers.is_sharp(y) and not fits(y, x):
             found.append((name, code, y))
     return found
+
+
+def _has_both_signs(x: BoundedTensor) -> bool:
+    value = numbers.value_of(x)
+    return bool((value < 0).any() and (value > 0).any())
 
 
 def _is(made: BoundedTensor, y: BoundedTensor, x: BoundedTensor) -> bool:
@@ -114,7 +124,7 @@ def _below_zero(y: BoundedTensor, x: BoundedTensor) -> np.ndarray | None:
         return None
     below: np.ndarray = numbers.value_of(x) < 0
     same = (numbers.value_of(y)[~below] == numbers.value_of(x)[~below]).all()
-    return below if same and below.sum() >= 2 else None
+    return below if same and below.sum() >= 2 and _has_both_signs(x) else None
 
 
 def arguments(case: Case) -> Iterator[BoundedTensor]:

@@ -42,10 +42,13 @@ def _elsewhere(side: Side, name: str) -> bool:
 
 def _detached_told(lacks: Side, has: Side, names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return (
-        f"{lacks.called} makes no {', '.join(names[:3])}{more}, which {has.called} makes: the "
-        f"gradient is cut off in {lacks.called} (detach, no_grad or requires_grad=False)."
-    )
+    read = {ref.place for call in lacks.record.calls for ref in call.inputs}
+    given = [lacks.record.given.get(name.removesuffix(".grad")) for name in names]
+    unused = all(ref is not None and ref.place not in read for ref in given)
+    why = f"the gradient is cut off in {lacks.called} (detach, no_grad or requires_grad=False)"
+    if unused:
+        why = f"{lacks.called} does not use {'it' if len(names) == 1 else 'them'}"
+    return f"{lacks.called} makes no {', '.join(names[:3])}{more}, which {has.called} makes: {why}."
 
 
 @cause("detached", "a gradient that does not arrive", BACKWARD, general=1)
@@ -99,16 +102,23 @@ def padding_index(case: Case) -> Iterator[str]:
                 continue
             ids, rows, own = call.args[1], int(call.args[2]), int(call.args[3])
             used = np.unique(one.read(ids).numpy())
+            plain = one.with_arguments(call, call.args)
             for row in (-1, *(int(i) for i in used[:64])):
                 if row == own or row >= rows:
                     continue
                 made = one.with_arguments(call, (*call.args[:3], row, *call.args[4:]))
+                if plain and made and _same_numbers(plain[0], made[0]):
+                    continue  # no gradient arrives at this row, whatever it is
                 if made and (other.find(made[0]) is not None or _is_end(case, one, call, made[0])):
                     told = [f"padding_idx={i}" if i >= 0 else "no padding_idx" for i in (own, row)]
                     yield (
                         f"{one.called}'s embedding has {told[0]} ({where(call)}), "
                         f"{other.called}'s {told[1]}."
                     )
+
+
+def _same_numbers(first: BoundedTensor, second: BoundedTensor) -> bool:
+    return np.array_equal(first.bounded.value, second.bounded.value)
 
 
 def _is_end(case: Case, one: Side, call: Call, tensor: BoundedTensor) -> bool:
