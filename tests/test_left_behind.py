@@ -101,10 +101,11 @@ def test_a_cache_that_the_step_makes_is_taken_away_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("of_b", "outcome"), [(0.9, "PASS"), (0.8, "FAIL"), (0.9 + 1e-9, "UNJUDGED"), (None, "PASS")]
+    ("of_b", "outcome"),
+    [(0.9, "PASS"), (0.8, "FAIL"), (0.9 + 1e-9, "UNJUDGED"), (None, "UNJUDGED")],
 )
 def test_a_number_that_both_models_keep_is_compared(of_b: float | None, outcome: str) -> None:
-    """A counter that only one of them has is not."""
+    """One that only one of them changes is not judged."""
 
     def keeping(factor: float | None) -> nn.Module:
         def forward(m: Any, x: Tensor) -> Tensor:

@@ -180,7 +180,6 @@ def _modules_report(
     unjudged_by_rounding(there.alignment, called)
     notes.extend(met_in_order((v.end for v in there.alignment.ends), called))
     notes.extend(said_of(own, called))
-    notes.extend(settings_shown(own, called))
     if any(r.compiled for r in own) and pair is not own:
         # its kernels for the models' own type are others than those for float64
         here = compared(own, names, ignore)
@@ -188,6 +187,8 @@ def _modules_report(
             there, pair = here, own
             precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
     settings = settings_of(a), settings_of(b)
+    if not there.doubt:
+        notes.extend(settings_shown(own, called))
     if not (there.doubt or more_follow):  # else the step itself shows what differs
         differing += tuple(settings_differ(*settings, own[1], pairs, called))
         notes.extend(classes_differ(*settings, own, called))

@@ -64,9 +64,10 @@ def paired(
     taken: set[tuple[str, int]] = set()
     for name, array in _large_first(b):
         pairing = _as_its_owner(name, array, a, found)
-        if pairing is None and name.rpartition(".")[0] in found:
-            continue  # what an optimizer keeps for a parameter is nothing but that
         pairing = pairing or _of_its_own(name, array, a, hints, taken, found)
+        kept = name.rpartition(".")[0] in found  # by an optimizer, for a parameter
+        if pairing and kept and not all(n.rpartition(".")[0] in a for n in pairing.names):
+            continue
         if pairing is not None:
             found[name] = pairing
             taken.add(pairing.place)
