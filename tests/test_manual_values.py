@@ -289,6 +289,31 @@ def test_the_options_of_an_activation_reach_a_convnet() -> None:
         np.testing.assert_allclose(forward(z), expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize("sides", [(3, 8), (8, 3)])
+def test_a_convnets_images_are_at_least_four_by_four(sides: tuple[int, int]) -> None:
+    ConvNet((32, 2, 3, 4), sample_shape=(1, 4, 8))
+    with pytest.raises(ValueError, match="at least 4 by 4"):
+        ConvNet((24, 2, 3, 4), sample_shape=(1, *sides))
+
+
+def test_what_a_convnet_drops_has_no_gradient() -> None:
+    drawn = np.random.default_rng(4)
+    net = ConvNet((64, 2, 3, 7, 10), sample_shape=(1, 8, 8))
+    params = {n: drawn.normal(size=s) for n, s in net.shapes().items()}
+    x, y = net.example(drawn, 5)
+    masks = {n: (drawn.random(s) < 0.6) / 0.6 for n, s in net.shapes_of_masks(5).items()}
+    g = net.backward(params, net.forward(params, x, masks), y, masks)
+    (name,) = masks
+    layer = name.removesuffix(".drop.mask")
+    assert np.array_equal(g[f"{layer}.act.grad"], g[f"{layer}.drop.grad"] * masks[name])
+    assert g[f"{layer}.drop.grad"].any()
+
+
+def test_nothing_is_split_into_one_part_of_nothing() -> None:
+    parts = manual.split(np.zeros((0, 3)), split_size=2, dim=0)
+    assert [p.shape for p in parts] == [tuple(t.shape) for t in torch.zeros(0, 3).split(2)]
+
+
 def test_each_layer_may_have_its_own_activation() -> None:
     """-1 through tanh, then through relu; the output is the sigmoid's."""
     params = {

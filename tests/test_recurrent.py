@@ -217,6 +217,10 @@ U, b = np.ones((20, 5)), np.ones(20)
         (lambda: manual.lstm(x, h[:1], h, W, U, b, b), r"h_0 has shape \(1, 5\)"),
         (lambda: manual.lstm(x[:, 0], h, h, W, U, b, b), r"expected \(m, t, n_in\)"),
         (lambda: manual.lstm(x[:, :0], h, h, W, U, b, b), r"expected \(m, t, n_in\)"),
+        (
+            lambda: manual.gru(x, h[:1], W[:15], U[:15], b[:15], b[:15]),
+            r"gru: h_0 has shape \(1, 5\)",
+        ),
         (lambda: manual.gru(x, h, W, U, b, b), r"gru: weight_hh has shape \(20, 5\)"),
         (lambda: manual.rnn(x, h[:, :1], W[:5], U[:5], b[:5], b[:5]), r"h_0 has shape \(2, 1\)"),
         (lambda: manual.lstm_cell(x[:, 0], h, h, W, U, b[:1], b), r"bias_ih has shape \(1,\)"),
