@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.ends import result_of, split
-from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired
+from torch_parity.compare.aten.given_pairs import hinted, paired
 from torch_parity.compare.aten.model_state import Key, ModelState, keys_of
 from torch_parity.compare.aten.pair_report import ModulesReport
+from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.snapshots import unreadable
 from torch_parity.compare.bounds.precision import widened

@@ -39,7 +39,7 @@ from torch_parity.compare.aten.replay import replay
 from torch_parity.compare.aten.report import ModelReport
 from torch_parity.compare.aten.settings import classes_differ, settings_differ
 from torch_parity.compare.aten.step import Step
-from torch_parity.compare.aten.uncompared import said_of, settings_shown
+from torch_parity.compare.aten.uncompared import hidden_settings, not_compared
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.show.progress import watched_in_notebook
@@ -179,7 +179,7 @@ def _modules_report(
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
     unjudged_by_rounding(there.alignment, called)
     notes.extend(met_in_order((v.end for v in there.alignment.ends), called))
-    notes.extend(said_of(own, called))
+    notes.extend(not_compared(own, called))
     if any(r.compiled for r in own) and pair is not own:
         # its kernels for the models' own type are others than those for float64
         here = compared(own, names, ignore)
@@ -188,7 +188,7 @@ def _modules_report(
             precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
     settings = settings_of(a), settings_of(b)
     if not there.doubt:
-        notes.extend(settings_shown(own, called))
+        notes.extend(hidden_settings(own, called))
     if not (there.doubt or more_follow):  # else the step itself shows what differs
         differing += tuple(settings_differ(*settings, own[1], pairs, called))
         notes.extend(classes_differ(*settings, own, called))

@@ -1,5 +1,7 @@
 """What both models have so far, while b's calls are computed from a's numbers."""
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 
@@ -70,10 +72,15 @@ class CommonNumbers:
         number of them, or one that is small beside what a's calls are given, where it cancels."""
         if use < self.worth_it:
             return True
-        a, known = self.alignment.a, self.alignment.known_of_a - {of_a.place}
+        return gap <= self.half_of_what_is_given(of_a, self.alignment.known_of_a - {of_a.place})
+
+    def half_of_what_is_given(self, of_a: TensorRef, known: Collection[Place]) -> float:
+        """Half of the digits of the largest number that a's calls are given from what is known to
+        a tensor: numbers that cancel leave no larger rounding."""
+        a = self.alignment.a
         calls = stretch(a, of_a, known)
         sizes = [largest(a.value(r)) for call in calls for r in call.inputs if real(r)]
-        return gap <= 2.0 ** (-self.bits / 2) * max(sizes, default=0.0)
+        return float(2.0 ** (-self.bits / 2) * max(sizes, default=0.0))
 
     def bound_of(self, of_a: TensorRef, b: Bounded) -> Bounded | None:
         """What compiled code or NumPy may make of a's tensor: a's formula, with the bound of a's

@@ -28,9 +28,3 @@ def in_memory(tree: Any) -> Any:
 
 def _as_it_lies(x: Any) -> Any:
     return torch.ops.aten._conj.default(x) if is_conjugated(x) else x
-
-
-def reads_nothing(func: Any) -> bool:
-    """Whether the call only makes another view."""
-    aliases = [r.alias_info for r in func._schema.returns]
-    return bool(aliases) and all(a is not None and not a.is_write for a in aliases)

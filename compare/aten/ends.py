@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from torch_parity.compare.aten.given_pairs import Pairing
+from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Phase, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.tensors import to_numpy

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from torch_parity.compare.aten.given_pairs import Pairing, hinted, paired
+from torch_parity.compare.aten.given_pairs import hinted, paired
+from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.tensors import to_numpy
 

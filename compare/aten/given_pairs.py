@@ -6,54 +6,19 @@ found by exact equality, and what is made of a given tensor (its gradient, its n
 optimizer state) is then compared entry by entry in the same way.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
+from torch_parity.compare.aten.given_parts import by_rows, by_runs
+from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.snapshots import TensorRef
 
 # Permuting the dimensions of a tensor with more of them is not tried.
 MOST_DIMENSIONS = 5
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Where the entries of one tensor of b come from: the entry at flat position i of b's is at
-    flat position `positions[i]` of a's tensor `names[sources[i]]`.
-
-    rivals are the other places where a has the very same numbers, which may be meant as well.
-    """
-
-    names: tuple[str, ...]
-    sources: np.ndarray
-    positions: np.ndarray
-    rivals: "tuple[Pairing, ...]" = ()
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """Where in a it begins."""
-        first = int(self.sources[0]) if self.sources.size else 0
-        return self.names[first], int(self.positions[0]) if self.positions.size else 0
-
-    @property
-    def straight(self) -> bool:
-        """b's tensor is one of a's as it is."""
-        in_order = np.array_equal(self.positions, np.arange(self.positions.size))
-        return len(self.names) == 1 and in_order
-
-    def taken_from(self, tensors: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """b's tensor with a's numbers. The tensors have the shapes of those that were paired."""
-        flat = [np.asarray(tensors[name]).reshape(-1) for name in self.names]
-        made = np.empty(self.positions.size, np.result_type(*flat))
-        for i, numbers in enumerate(flat):
-            here = self.sources == i
-            made[here] = numbers[self.positions[here]]
-        return made.reshape(shape)
 
 
 def paired(
@@ -90,7 +55,7 @@ def _of_its_own(
         best, *rivals = beside
         more = () if whole is None else (replace(whole, rivals=()), *whole.rivals)
         return replace(best, rivals=(*rivals, *more))
-    return whole or _by_rows(array, a, taken) or _by_runs(array, a)
+    return whole or by_rows(array, a, taken) or by_runs(array, a)
 
 
 def hinted(names: Mapping[str, str], of_b: Iterable[str]) -> dict[str, str]:
@@ -216,91 +181,6 @@ def _bias_beside(weight: str, own: str, a: Mapping[str, np.ndarray]) -> str:
     ]
     called = [n for n in vectors if n.rpartition(".")[2].startswith(last)]
     return next((names[0] for names in (vectors, called) if len(names) == 1), "")
-
-
-def _by_rows(
-    array: np.ndarray, a: Mapping[str, np.ndarray], taken: set[tuple[str, int]]
-) -> Pairing | None:
-    """Each row of a matrix of b, or each of its columns, is a row or a column of some matrix of
-    a."""
-    if array.ndim < 2 or not array.size:
-        return None
-    where = np.arange(array.size).reshape(array.shape)
-    rows = array.reshape(len(array), -1), where.reshape(len(array), -1)
-    for numbers, at in (rows, *_columns(array, where)):
-        found = _rows_found(numbers, at, a, array.size)
-        if found:
-            best, *rivals = sorted(found, key=lambda pairing: pairing.place in taken)
-            return replace(best, rivals=tuple(rivals))
-    return None
-
-
-def _columns(array: np.ndarray, where: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    if array.ndim == 2:
-        yield array.T, where.T
-
-
-def _rows_found(
-    rows: np.ndarray, at: np.ndarray, a: Mapping[str, np.ndarray], size: int
-) -> list[Pairing]:
-    """One pairing; where a has the same rows several times, one for each time."""
-    known: dict[bytes, list[tuple[str, np.ndarray]]] = defaultdict(list)
-    for name, numbers in a.items():
-        if numbers.ndim < 2 or numbers.dtype != rows.dtype or not numbers.size:
-            continue
-        places = np.arange(numbers.size).reshape(numbers.shape)
-        turned: list[tuple[Any, Any]] = [
-            (numbers.reshape(len(numbers), -1), places.reshape(len(numbers), -1))
-        ]
-        if numbers.ndim == 2:
-            turned.append((numbers.T, places.T))
-        for lines, line_places in turned:
-            if lines.shape[1] == rows.shape[1]:
-                for line, place in zip(lines, line_places, strict=True):
-                    known[np.ascontiguousarray(line).tobytes()].append((name, place))
-    found = [known.get(np.ascontiguousarray(row).tobytes(), []) for row in rows]
-    times = min(len(places) for places in found)
-    return [_joined([places[i] for places in found], at, size) for i in range(times)]
-
-
-def _joined(places: list[tuple[str, np.ndarray]], at: np.ndarray, size: int) -> Pairing:
-    names: dict[str, int] = {}
-    sources, positions = np.empty(size, np.int64), np.empty(size, np.int64)
-    for (name, place), target in zip(places, at, strict=True):
-        sources[target] = names.setdefault(name, len(names))
-        positions[target] = place
-    return Pairing(tuple(names), sources, positions)
-
-
-def _by_runs(array: np.ndarray, a: Mapping[str, np.ndarray]) -> Pairing | None:
-    """A vector of b is a run of a vector of a, or several such runs one after another."""
-    if array.ndim != 1 or array.size < 2:
-        return None
-    names: dict[str, int] = {}
-    sources, positions = np.empty(array.size, np.int64), np.empty(array.size, np.int64)
-    start = 0
-    while start < array.size:
-        best: tuple[str, int, int] = ("", 0, 0)
-        for name, numbers in a.items():
-            if numbers.ndim == 1 and numbers.dtype == array.dtype:
-                for at in np.flatnonzero(numbers == array[start]):
-                    length = _run(numbers[at:], array[start:])
-                    if length > best[2]:
-                        best = (name, int(at), length)
-        name, found, length = best
-        if length < min(2, array.size - start):
-            return None
-        here = slice(start, start + length)
-        sources[here] = names.setdefault(name, len(names))
-        positions[here] = np.arange(found, found + length)
-        start += length
-    return Pairing(tuple(names), sources, positions)
-
-
-def _run(first: np.ndarray, second: np.ndarray) -> int:
-    n = min(first.size, second.size)
-    differ = np.flatnonzero(first[:n] != second[:n])
-    return int(differ[0]) if differ.size else n
 
 
 def same_given(a: Record, b: Record, pairs: Mapping[str, Pairing]) -> dict[TensorRef, TensorRef]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from torch_parity.compare.aten.doubled import HALVES
-from torch_parity.compare.aten.given_pairs import Pairing
+from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Record
 
 SHOWN = 4

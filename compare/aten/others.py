@@ -70,7 +70,7 @@ def others_of(
 def _changed_by_one(name: str, own: Sequence[Record], called: tuple[str, str]) -> Iterator[Other]:
     """A number that only one of the two changes, if both have it."""
     plain = name.removeprefix("new ")
-    if all(plain in record.plain for record in own):
+    if all(plain in record.attributes for record in own):
         side = called[0] if name in own[0].others else called[1]
         yield Other(name, "unjudged", f"Not judged: {name}: only {side} changes it.")
 

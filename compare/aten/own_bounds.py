@@ -1,10 +1,10 @@
 """What the first model's own calls may have rounded."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from torch_parity.compare.aten.lowered import lowers
 from torch_parity.compare.aten.memory import BoundedMemory, Place
-from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.replay import expected_of
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.writers import is_view, stretch
@@ -45,15 +45,20 @@ def loses_digits(record: Record, ref: TensorRef, known: Collection[Place], bits:
 
 
 def computed_from(
-    record: Record, ref: TensorRef, known: Collection[Place], memory: BoundedMemory
+    record: Record,
+    ref: TensorRef,
+    known: Collection[Place],
+    memory: BoundedMemory,
+    changed: Callable[[Call], Call] = lambda call: call,
 ) -> Bounded | None:
     """The tensor, computed with bounds from what is known, which is exact; None if a call on the
-    way has no bound. memory holds the known numbers that are others than the recorded ones."""
+    way has no bound. memory holds the known numbers that are others than the recorded ones; changed
+    says what is called in the place of a call."""
     memory.keep(ref)
     try:
         for call in stretch(record, ref, known):
             if not is_view(call):
-                made = expected_of(call, memory.read)
+                made = expected_of(changed(call), memory.read)
                 for out, tensor in zip(call.outputs, made, strict=False):
                     memory.write(out, record.value(out) if tensor is None else tensor)
         found = memory.read(ref)

@@ -87,9 +87,10 @@ class Record:
     those that were made then. eager_instead says that torch ran the eager form of compiled code;
     undrawn that random numbers to be drawn again were not.
 
-    kept are tensors in plain attributes that the step changes, strangers the shapes of tensors that
-    it trains and that are no parameters; seeded says that it seeds a generator or has its own: what
-    nobody compares (uncompared.py). plain are the numbers and texts that the model had at first.
+    stored are the names of attributes in which the step stores tensors, unregistered the shapes of
+    tensors that it trains and that are no parameters; seeded says that it seeds a generator or has
+    its own: what nobody compares (uncompared.py). attributes are the numbers and texts that the
+    model had at first.
     """
 
     snapshots: Values
@@ -107,10 +108,10 @@ class Record:
     graph_breaks: int = 0
     eager_instead: bool = False
     undrawn: bool = False
-    kept: list[str] = field(default_factory=list)
-    strangers: list[tuple[int, ...]] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)
+    unregistered: list[tuple[int, ...]] = field(default_factory=list)
     seeded: bool = False
-    plain: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
 
     def value(self, ref: TensorRef) -> torch.Tensor:
         """The tensor, as it was then."""

@@ -19,7 +19,6 @@ from torch_parity.compare.aten.conjugates import (
     any_conjugated,
     in_memory,
     is_conjugated,
-    reads_nothing,
 )
 from torch_parity.compare.aten.constants import in_double, is_shared
 from torch_parity.compare.aten.custom_functions import functions_seen
@@ -38,6 +37,7 @@ from torch_parity.compare.torch_private import (
     TorchDispatchMode,
     current_node,
     flattened,
+    is_view,
     mapped,
     next_sequence,
     sequence_of,
@@ -129,7 +129,7 @@ class Recorder(TorchDispatchMode):
         finally:
             self.__enter__()
 
-    def name_own(self, tensors: Iterable[Tensor]) -> None:
+    def knows(self, tensors: Iterable[Tensor]) -> None:
         """Tensors that the step has names for."""
         self._own |= {id(t): t for t in tensors}
 
@@ -162,7 +162,7 @@ class Recorder(TorchDispatchMode):
         # one storage may be written through several arguments, but only once by one call
         memory = {snapshots.before_writing(t) for t in written}
         out = func(*args, **kwargs)
-        self._see_strangers(args)
+        self._see_unregistered(args)
         self.record.seeded = self.record.seeded or kwargs.get("generator") is not None
         if self._draws is not None:
             module = self._stack[-1][0] if self._stack else ""
@@ -175,7 +175,7 @@ class Recorder(TorchDispatchMode):
 
     def _on_conjugates(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """A call on conjugated views: one that only makes another view, or one that reads them."""
-        if reads_nothing(func):
+        if is_view(func):
             out = func(*args, **kwargs)
             seen, named = mapped(self.ref, in_memory((args, kwargs)))
             self._keep(func, seen, dict(named), in_memory(out), [])
@@ -186,14 +186,12 @@ class Recorder(TorchDispatchMode):
         read = mapped(lambda x: x.clone() if is_conjugated(x) else x, (args, kwargs))
         return self.__torch_dispatch__(func, types, *read)
 
-    def _see_strangers(self, args: tuple[Any, ...]) -> None:
+    def _see_unregistered(self, args: tuple[Any, ...]) -> None:
         """Tensors that the forward reads and that are trained, and that the model does not name."""
-        if self._phase != "forward":
-            return
-        for x in args:
+        for x in args if self._phase == "forward" else ():
             if isinstance(x, Tensor) and x.requires_grad and x.is_leaf and id(x) not in self._own:
                 self._own[id(x)] = x
-                self.record.strangers.append(tuple(x.shape))
+                self.record.unregistered.append(tuple(x.shape))
 
     def _widened(self, func: Any, args: Any, kwargs: Any, written: list[Tensor]) -> tuple[Any, Any]:
         """The arguments with which the call makes float64."""

@@ -11,8 +11,6 @@ from torch_parity.compare.aten.end_verdicts import greatest_use, half_of_the_dig
 from torch_parity.compare.aten.ends import End
 from torch_parity.compare.aten.further_back import FurtherBack, Reach
 from torch_parity.compare.aten.memory import numpy_dtype
-from torch_parity.compare.aten.replay import largest, real
-from torch_parity.compare.aten.writers import stretch
 from torch_parity.compare.bounds.bounded import Bounded
 from torch_parity.compare.bounds.precision import precision
 
@@ -50,7 +48,7 @@ def _in_higher_precision(
     """Whether the two are the same when both are computed from what they have in common in the
     higher precision, where rounding is smaller by the digits that it has more."""
     assert end.a_ref is not None
-    a, shape = common.alignment.a, numbers.shape
+    shape = numbers.shape
     value = reach.of_a.value.reshape(shape)
     recorded = common.index.value(end.a_ref).reshape(shape)
     finer = float(np.finfo(value.dtype).eps) / precision(numpy_dtype(end.ref.dtype)).eps
@@ -60,7 +58,5 @@ def _in_higher_precision(
         allowed: Any = 2 * finer * reach.error
         if (np.abs(value - reach.of_b.value) > allowed).any():
             return "other"
-    calls = stretch(a, end.a_ref, reach.known_of_a)
-    sizes = [largest(a.value(r)) for call in calls for r in call.inputs if real(r)]
-    most = 2.0 ** (-common.bits / 2) * max(sizes, default=0.0)
+    most = common.half_of_what_is_given(end.a_ref, reach.known_of_a)
     return "same" if float(allowed.max()) <= most else "unknown"

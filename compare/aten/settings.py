@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from torch_parity.compare.aten.given_pairs import Pairing
+from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Record
 
 # How a step is computed, not what it computes; initial_lr is a schedule's memory.

@@ -59,11 +59,11 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
     recorder = Recorder(step.model, draws, snapshots, step.doubled, step.constants)
     record = recorder.record
-    record.plain = _plain(step)
+    record.attributes = _plain(step)
     held = Kept(step.model)
     kept = {n: recorder.ref(t) for n, t in _attributes(step)}
     record.given |= kept | {n: recorder.ref(t) for n, t in _given(step)}
-    recorder.name_own(t for _, t in (*_given(step), *_attributes(step)))
+    recorder.knows(t for _, t in (*_given(step), *_attributes(step)))
     sums = sums_of(record, snapshots)
     with compiled_seen(recorder, step.model) as model, seeding_seen(record), recorder:
         output = run_forward(replace(step, model=model))
@@ -93,11 +93,11 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     require_unchanged(record, snapshots, sums, step.called)
     _updated(recorder, step, _read_of(record, kept))
     now = _plain(step)
-    record.others |= {f"new {n}": v for n, v in now.items() if record.plain.get(n, v) != v}
+    record.others |= {f"new {n}": v for n, v in now.items() if record.attributes.get(n, v) != v}
     compared = {n.removeprefix("new ") for n in (*record.given, *record.results)}
     if not losses:
-        record.strangers.clear()
-    record.kept = held.changed([*compared])
+        record.unregistered.clear()
+    record.stored = held.changed([*compared])
     for tensor in held.tensors():  # whoever puts the model back writes into this memory
         snapshots.after_writing(snapshots.before_writing(tensor))
     return record

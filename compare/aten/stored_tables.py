@@ -13,12 +13,12 @@ import torch
 
 from torch_parity.compare.aten.index import MOST_ENTRIES, data_of, tables_of
 from torch_parity.compare.aten.memory import BoundedMemory
-from torch_parity.compare.aten.record import Record
-from torch_parity.compare.aten.replay import expected_of
+from torch_parity.compare.aten.own_bounds import computed_from
+from torch_parity.compare.aten.record import Call, Record
 from torch_parity.compare.aten.snapshots import TensorRef
-from torch_parity.compare.aten.writers import is_view, stretch, writers_of
+from torch_parity.compare.aten.writers import writers_of
 from torch_parity.compare.bounds.bounded import Bounded
-from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
+from torch_parity.compare.bounds.tensors import BoundedTensor
 from torch_parity.compare.tensors import to_numpy
 from torch_parity.compare.torch_private import mapped
 
@@ -116,21 +116,9 @@ class StoredTables:
 
     def in_float32(self, ref: TensorRef) -> Table | None:
         """A computed one, with what its calls may make in float32; None if that has no bound."""
-        memory = BoundedMemory(self._record)
-        memory.keep(ref)
-        try:
-            for call in stretch(self._record, ref, ()):
-                if not is_view(call):
-                    less = mapped(lambda x: _in_float32(x), (call.args, dict(call.kwargs)))
-                    call = replace(call, args=less[0], kwargs=less[1])
-                    made = expected_of(call, lambda r: _narrow(memory.read(r)))
-                    for out, tensor in zip(call.outputs, made, strict=False):
-                        memory.write(out, self._record.value(out) if tensor is None else tensor)
-            found = memory.read(ref)
-        except Unbounded:
-            return None
-        b = found.bounded
-        if not np.isfinite(b.error).all():
+        memory = _Float32Memory(self._record)
+        b = computed_from(self._record, ref, (), memory, _in_float32)
+        if b is None or not np.isfinite(b.error).all():
             return None
         rounded = b.value.astype(np.float64)
         return Table(to_numpy(self._record.value(ref)), rounded, b.error)
@@ -153,12 +141,21 @@ def _may_be_a_table(ref: TensorRef) -> bool:
     return ref.dtype == torch.float64 and not ref.unjudged and 1 < size <= MOST_ENTRIES
 
 
-def _in_float32(x: Any) -> Any:
-    return LESS.get(x, x) if isinstance(x, torch.dtype) else x
+class _Float32Memory(BoundedMemory):
+    """What is read from it is of float32."""
+
+    def read(self, ref: TensorRef) -> Any:
+        """The tensor, bounded as one of float32 if it is of real numbers."""
+        found = super().read(ref)
+        if not isinstance(found, BoundedTensor):
+            return found
+        b = found.bounded
+        return BoundedTensor(Bounded(b.value, b.error, np.dtype(np.float32)), torch.float32)
 
 
-def _narrow(tensor: Any) -> Any:
-    if not isinstance(tensor, BoundedTensor):
-        return tensor
-    b = tensor.bounded
-    return BoundedTensor(Bounded(b.value, b.error, np.dtype(np.float32)), torch.float32)
+def _in_float32(call: Call) -> Call:
+    """The call, making float32 where it says float64."""
+    less = mapped(
+        lambda x: LESS.get(x, x) if isinstance(x, torch.dtype) else x, (call.args, call.kwargs)
+    )
+    return replace(call, args=less[0], kwargs=less[1])

@@ -51,16 +51,16 @@ def _same(before: list[Version], now: list[Version]) -> bool:
     )
 
 
-def said_of(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str]:
+def not_compared(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str]:
     """A sentence on what the two steps change and nobody compares, if there is anything."""
     sides = [*zip(called, own, strict=True)]
-    names = [f"{name} of {c}" for c, record in sides for name in record.kept]
+    names = [f"{name} of {c}" for c, record in sides for name in record.stored]
     if names:
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         yield f"Not compared: {shown}, which the step changes in the model's plain attributes."
     for c, record in sides:
-        if record.strangers:
-            shapes = " and ".join(map(str, record.strangers[:3]))
+        if record.unregistered:
+            shapes = " and ".join(map(str, record.unregistered[:3]))
             yield (
                 f"Not compared: the gradient of what {c} trains beside its parameters (a tensor of "
                 f"shape {shapes})."
@@ -89,10 +89,10 @@ def seeding_seen(record: Record) -> Iterator[None]:
         torch.manual_seed = real
 
 
-def settings_shown(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str]:
+def hidden_settings(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str]:
     """A sentence on the settings in which modules of one path and class differ, which need not show
     in this step: a dropout's p while it evaluates, a momentum."""
-    a, b = (record.plain for record in own)
+    a, b = (record.attributes for record in own)
     found = [
         f"{name} is {a[name]} in {called[0]} and {b[name]} in {called[1]}"
         for name in a.keys() & b.keys()

@@ -1,6 +1,5 @@
 """Calls on complex numbers, computed with bounds as what they are on real and imaginary parts."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,11 +10,9 @@ from torch import Tensor
 
 from torch_parity.compare import torch_private
 from torch_parity.compare.bounds.tensors.bounded_tensor import BoundedTensor
-from torch_parity.compare.bounds.tensors.conversions import bounded_of, converted, lifted
+from torch_parity.compare.bounds.tensors.conversions import converted, lifted
 from torch_parity.compare.bounds.tensors.unbounded import Unbounded
 
-# A discrete Fourier transform of more numbers is not computed as a product of matrices.
-MOST_FOURIER = 2048
 REAL_OF = {torch.complex64: torch.float32, torch.complex128: torch.float64}
 
 
@@ -34,11 +31,6 @@ class Complex:
     def im(self) -> Tensor:
         """The imaginary part."""
         return self.pairs.select(-1, 1)
-
-    @property
-    def ndim(self) -> int:
-        """That of the complex tensor."""
-        return self.pairs.ndim - 1
 
 
 Rule = TypeVar("Rule", bound=Callable[..., Complex | Tensor])
@@ -84,16 +76,11 @@ def computed(overload: Any, name: str, args: Any, kwargs: Any) -> list[Any]:
         made = RULES[name](*args, **kwargs)
     elif name in BY_PARTS and all(isinstance(x, Complex) for x in leaves if _is_of_reals(x)):
         made = of(*(_part_of_call(overload, name, i, args, kwargs) for i in (0, 1)))
-    elif _is_a_view(overload) and name != "as_strided":
+    elif torch_private.is_view(overload) and name != "as_strided":
         return _viewed(overload, args, kwargs)
     else:
         raise Unbounded("no rounding bound for complex numbers")
     return [made.pairs if isinstance(made, Complex) else made]
-
-
-def _is_a_view(overload: Any) -> bool:
-    aliases = [r.alias_info for r in overload._schema.returns]
-    return bool(aliases) and all(a is not None and not a.is_write for a in aliases)
 
 
 def _viewed(overload: Any, args: Any, kwargs: Any) -> list[Tensor]:
@@ -136,7 +123,8 @@ def _parts(x: Any) -> tuple[Any, Any]:
     return (x.re, x.im) if isinstance(x, Complex) else (x.real, x.imag)
 
 
-def _each(f: Callable[[Tensor], Tensor], x: Complex) -> Complex:
+def each(f: Callable[[Tensor], Tensor], x: Complex) -> Complex:
+    """f of the real part, and f of the imaginary part."""
     return of(f(x.re), f(x.im))
 
 
@@ -229,7 +217,7 @@ def add(x: Any, y: Any, *, alpha: Any = 1) -> Complex:
 @rule("sub")
 def sub(x: Any, y: Any, *, alpha: Any = 1) -> Complex:
     """x - alpha y"""
-    return add(x, _each(torch.neg, y) if isinstance(y, Complex) else -y, alpha=alpha)
+    return add(x, each(torch.neg, y) if isinstance(y, Complex) else -y, alpha=alpha)
 
 
 @rule("exp")
@@ -279,68 +267,4 @@ def padded(x: Complex, padding: Any, value: Any = 0) -> Complex:
     """Around real and imaginary parts."""
     if value:
         raise Unbounded("padding with a complex number")
-    return _each(lambda part: torch.constant_pad_nd(part, [*padding]), x)
-
-
-@rule("_fft_c2c")
-def fft(x: Complex, dim: Any, normalization: int, forward: bool) -> Complex:
-    """X_k = sum over j of x_j e^(-2 pi i j k / n), along each of dim; + in the inverse."""
-    total = math.prod(x.pairs.shape[d] for d in dim)
-    for d in dim:
-        cos, sin = _waves(x.re, d)
-        sin = -sin if forward else sin
-        x = of(
-            _along(d, x.re, cos) - _along(d, x.im, sin), _along(d, x.re, sin) + _along(d, x.im, cos)
-        )
-    return _each(lambda part: _normalized(part, total, normalization), x)
-
-
-@rule("_fft_r2c")
-def rfft(x: Tensor, dim: Any, normalization: int, onesided: bool) -> Complex:
-    """fft of real numbers; onesided leaves out what is the conjugate of the rest."""
-    total, last = math.prod(x.shape[d] for d in dim), dim[-1]
-    cos, sin = _waves(x, last)
-    made = of(_along(last, x, cos), -_along(last, x, sin))
-    if onesided:
-        made = _each(lambda part: part.narrow(last, 0, x.shape[last] // 2 + 1), made)
-    made = fft(made, dim[:-1], 0, True)
-    return _each(lambda part: _normalized(part, total, normalization), made)
-
-
-@rule("_fft_c2r")
-def irfft(x: Complex, dim: Any, normalization: int, last_dim_size: int) -> Tensor:
-    """The last_dim_size real numbers of which x is the onesided transform along the last of dim:
-    what is left out of x is the conjugate of the rest."""
-    n, last = last_dim_size, dim[-1]
-    x = fft(x, dim[:-1], 0, False)
-    total = n * math.prod(x.pairs.shape[d] for d in dim[:-1])
-    kept = n // 2 + 1
-    x = _each(lambda part: part.narrow(last, 0, kept), x)
-    cos, sin = _waves(x.re, last, n)
-    twice = torch.tensor([1.0 if 2 * k in (0, n) else 2.0 for k in range(kept)]).to(cos.dtype)
-    cos, sin = (wave[:kept] * twice[:, None] for wave in (cos, sin))
-    return _normalized(_along(last, x.re, cos) - _along(last, x.im, sin), total, normalization)
-
-
-def _along(dim: int, x: Tensor, matrix: Tensor) -> Tensor:
-    """x @ matrix, along dim."""
-    return (x.movedim(dim, -1).unsqueeze(-2) @ matrix).squeeze(-2).movedim(-1, dim)
-
-
-def _waves(x: Tensor, dim: int, n: int | None = None) -> tuple[Tensor, Tensor]:
-    """cos and sin of 2 pi j k / n, to the digits of the judge."""
-    n = x.shape[dim] if n is None else n
-    if n > MOST_FOURIER:
-        raise Unbounded(f"a Fourier transform of more than {MOST_FOURIER} numbers")
-    held = lifted(x, x.dtype).value.dtype.type
-    steps = np.outer(np.arange(n), np.arange(n)) % n
-    angles = steps.astype(held) * (8 * np.arctan(held(1)) / n)
-    cos = np.where(4 * steps % (2 * n) == n, 0, np.cos(angles))  # exactly, at a quarter turn
-    sin = np.where(2 * steps % n == 0, 0, np.sin(angles))
-    made = (BoundedTensor(bounded_of(wave, 0.0, x.dtype), x.dtype) for wave in (cos, sin))
-    return next(made), next(made)
-
-
-def _normalized(x: Tensor, total: int, how: int) -> Tensor:
-    """Divided by nothing, the root of the count or the count."""
-    return x * (1.0, 1 / math.sqrt(total), 1 / total)[how] if how else x
+    return each(lambda part: torch.constant_pad_nd(part, [*padding]), x)

@@ -5,7 +5,11 @@ from typing import Any
 import torch
 
 from torch_parity.compare import torch_private
-from torch_parity.compare.bounds.tensors import complex_numbers, dispatch
+from torch_parity.compare.bounds.tensors import (  # noqa: F401 (fourier adds its rules)
+    complex_numbers,
+    dispatch,
+    fourier,
+)
 from torch_parity.compare.bounds.tensors.bounded_tensor import BoundedTensor
 from torch_parity.compare.bounds.tensors.conversions import HALVES, NUMPY_TYPES
 from torch_parity.compare.bounds.tensors.tiers import TIERS, judged_by
