@@ -39,14 +39,20 @@ def far_from_float64(
         if most > MOST * max(least, LEAST[ref.dtype]):
             far, near = called if errors[0] == most else called[::-1]
             kind = str(ref.dtype).removeprefix("torch.")
-            why = f"compute in {kind} what the other computes in float32"
+            why = f"compute in {kind} what {near} computes in float32"
             if ref.dtype == torch.float32:
                 why = "overflow, or subtract large numbers that are nearly the same"
             said = (
-                f"Not judged: {name}: in {kind} {far} is {most:.0%} of the largest entry away from "
-                f"what it computes in float64, {near} {least:.1g}; does {far} {why}?"
+                f"Not judged: {name}: in {kind}, compared with its own result in float64, {far} "
+                f"{_told(most)} and {near} {_told(least)}. Does {far} {why}?"
             )
             yield Other(name, "unjudged", said)
+
+
+def _told(error: float) -> str:
+    if np.isinf(error):
+        return "is nan or infinite"
+    return f"is off by {error:.2g} of the largest entry"
 
 
 def _error(own: Record, double: Record, name: str) -> float | None:

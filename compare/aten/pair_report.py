@@ -13,6 +13,7 @@ from torch_parity.compare.aten.others import Other
 from torch_parity.compare.aten.parting import Parting
 from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.report import ModelReport
+from torch_parity.compare.aten.verdicts import FunctionVerdict
 from torch_parity.compare.judge.outcome import Answer, Required
 
 
@@ -90,7 +91,7 @@ class ModulesReport(Required):
         doubtful = self.unjudged or self.unpaired or not (self.alignment.ends or self.others)
         doubtful = doubtful or any(o.outcome == "unjudged" for o in self.others)
         # what compiled code made was held to the other model; one that makes no call is right
-        if doubtful or any(m.doubtful for m in self.models):
+        if doubtful or any(m.doubtful or self._surrogate(m) for m in self.models):
             return "UNJUDGED"
         return "PASS"
 
@@ -98,8 +99,7 @@ class ModulesReport(Required):
         """Whether all that is wrong in a model by itself is a custom Function whose backward is not
         the derivative of its forward, as one is in the other model too: a straight-through
         estimator. What the two make of it was compared."""
-        both = all(any(f.outcome == "wrong" for f in m.functions) for m in self.models)
-        return both and not model.wrong
+        return not model.wrong and all(any(map(_wrong, m.functions)) for m in self.models)
 
     @property
     def call(self) -> Call | None:
@@ -155,10 +155,7 @@ class ModulesReport(Required):
             yield from self._parted(self.parting)
         yield from self.explanations
         for model in self.models:
-            if self._surrogate(model):
-                wrong = (f for f in model.functions if f.outcome == "wrong")
-                yield from (f"In both models: {f.sentence}" for f in wrong)
-            elif model.outcome == "FAIL":
+            if model.outcome == "FAIL" and not self._surrogate(model):
                 yield from model.verdict.splitlines()
         for e in self.unjudged[:SHOWN]:
             why = e.reason or f"{first} has no tensor that it belongs to"
@@ -169,6 +166,13 @@ class ModulesReport(Required):
             which = _listed(self.unpaired)
             yield f"Not judged: {second} has no counterpart for {which} of {first}."
         for model in self.models:
+            if self._surrogate(model):
+                names = ", ".join(dict.fromkeys(f.name for f in model.functions if _wrong(f)))
+                yield (
+                    f"Not judged: {names} of {model.called}: its backward is not the derivative of "
+                    "its forward, and one in the other model is not either. Is that meant, as in "
+                    "a straight-through estimator?"
+                )
             if model.outcome == "UNJUDGED":
                 yield from not_judged(model.unjudged, f" of {model.called}")
                 yield from (f.sentence for f in model.functions if f.outcome == "unjudged")
@@ -210,3 +214,7 @@ class ModulesReport(Required):
 def _listed(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
+
+
+def _wrong(function: FunctionVerdict) -> bool:
+    return function.outcome == "wrong"

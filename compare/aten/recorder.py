@@ -227,7 +227,8 @@ class Recorder(TorchDispatchMode):
     def _place(self, call: Call) -> None:
         """Where in the model and in the user's program the call was made."""
         node = current_node() if self._phase == "backward" else None
-        forward = self._forward_of.get(sequence_of(node) or -1) if node is not None else None
+        number = sequence_of(node) if node is not None else None  # that of a first one is 0
+        forward = self._forward_of.get(number) if number is not None else None
         if node is not None:
             call.node = str(node.name())
         if self._stack:  # in a backward pass: a forward that is computed again (checkpointing)

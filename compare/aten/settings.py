@@ -102,13 +102,11 @@ def other_schedules(a: Any, b: Any, called: tuple[str, str]) -> Iterator[str]:
     kinds = ["no scheduler" if s is None else f"a {type(s).__name__}" for s in (a, b)]
     if kinds[0] != kinds[1]:
         yield (
-            f"{called[0]} has {kinds[0]} and {called[1]} {kinds[1]}: only the learning rates of "
-            "these steps were compared."
+            f"{called[0]} has {kinds[0]} and {called[1]} {kinds[1]}: only these steps' learning "
+            "rates were compared."
         )
     elif a is not None and {"lr_lambdas", "_schedulers"} & a.state_dict().keys():
-        yield (
-            f"Of both schedulers ({kinds[0]}) only the learning rates of these steps were compared."
-        )
+        yield f"Of the schedulers ({kinds[0]} each) only these steps' learning rates were compared."
 
 
 def _changed(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:

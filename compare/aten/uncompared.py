@@ -12,6 +12,7 @@ from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.unchanged import tensor_attributes, tensors_held_in
 
 CLASS = "(class)"
+SHOWN = 4
 Version = tuple[Tensor, int]
 
 
@@ -52,25 +53,29 @@ def _same(before: list[Version], now: list[Version]) -> bool:
 
 
 def not_compared(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str]:
-    """A sentence on what the two steps change and nobody compares, if there is anything."""
+    """A sentence on each thing that the two steps change and nobody compares."""
     sides = [*zip(called, own, strict=True)]
     names = [f"{name} of {c}" for c, record in sides for name in record.stored]
     if names:
-        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        yield f"Not compared: {shown}, which the step changes in the model's plain attributes."
+        yield f"Not compared: {_listed(names)}, tensors that the step stores in the model."
     for c, record in sides:
         if record.unregistered:
-            shapes = " and ".join(map(str, record.unregistered[:3]))
+            shapes = _listed([str(shape) for shape in record.unregistered])
             yield (
-                f"Not compared: the gradient of what {c} trains beside its parameters (a tensor of "
-                f"shape {shapes})."
+                f"Not compared: gradients of {c} for tensors of shape {shapes}, which are none of "
+                "its parameters. Register them with nn.Parameter, or in an nn.ModuleList."
             )
     seeded = [c for c, record in sides if record.seeded]
     if len(seeded) == 1:
         yield (
-            f"{seeded[0]} seeds a random generator or draws from its own; both were given the same "
-            "numbers here, which says nothing of the next ones (share_draws=False compares them)."
+            f"{seeded[0]} seeds a random generator, or draws from one of its own. Both models got "
+            "the same random numbers here; share_draws=False compares the numbers of each."
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 @contextmanager
@@ -99,9 +104,7 @@ def hidden_settings(own: Sequence[Record], called: tuple[str, str]) -> Iterator[
         if a[name] != b[name] and _of_one_class(name, a, b)
     ]
     if found:
-        more = f" (and {len(found) - 4} more)" if len(found) > 4 else ""
-        told = "; ".join(sorted(found)[:4])
-        yield f"Settings differ, which this step need not show: {told}{more}."
+        yield f"These settings differ, but do not show in this step: {_listed(sorted(found))}."
 
 
 def _of_one_class(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

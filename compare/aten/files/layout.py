@@ -82,6 +82,10 @@ class RecordData(_Strict):
     graph_breaks: Number = 0
     eager_instead: bool = False
     undrawn: bool = False
+    stored: list[Text] = []
+    unregistered: list[list[NonNegativeInt]] = []
+    seeded: bool = False
+    attributes: dict[Text, Any] = {}
 
 
 class FileData(_Strict):

@@ -133,6 +133,9 @@ def _record(said: RecordData, entries: Mapping[Place, Entry], most: int) -> Reco
     record.compiled, record.graphs = said.compiled, said.graphs
     record.graph_breaks = said.graph_breaks
     record.eager_instead, record.undrawn = said.eager_instead, said.undrawn
+    record.stored, record.seeded = said.stored, said.seeded
+    record.unregistered = [tuple(shape) for shape in said.unregistered]
+    record.attributes = {name: read(v, tensors) for name, v in said.attributes.items()}
     return record
 
 

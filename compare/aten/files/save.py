@@ -204,6 +204,10 @@ def _record(record: Record, tensors: _Tensors) -> RecordData:
         graph_breaks=record.graph_breaks,
         eager_instead=record.eager_instead,
         undrawn=record.undrawn,
+        stored=record.stored,
+        unregistered=[list(shape) for shape in record.unregistered],
+        seeded=record.seeded,
+        attributes={n: written(v, tensors.number) for n, v in record.attributes.items()},
         tensors=[],
     )
     said.tensors = [_tensor(ref) for ref in tensors.numbers]
