@@ -262,3 +262,27 @@ def test_a_half_is_computed_in_float32_and_rounded_once() -> None:
         off = np.abs(f(x.astype(np.float32)).astype(np.float16) - result.value)
         assert (off <= result.error).all()
         assert (result.error <= 2.1 * np.finfo(np.float16).eps / 2 * result.value + 1e-7).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_what_rounds_nothing_away_has_no_bound(dtype: str) -> None:
+    """Short numbers added or multiplied, and any number scaled by a power of two."""
+    short, other = (Bounded.exact(np.array(x, dtype)) for x in ([1.5, -2.5], [0.1, 1 / 3]))
+    for exact in (short + 0.5, short - 3, short * 2.5, other * 0.25, other / 8, 2 * other):
+        assert not exact.error.any()
+    for rounded in (short + other, other + 0.5, other * 3, short / 3):
+        assert (rounded.error > 0).all()
+    subnormal = Bounded.exact(np.array([np.finfo(dtype).smallest_normal], dtype)) * 0.25
+    assert (subnormal.error > 0).all()
+    assert np.array_equal(((other * 3) * 2).error, 2 * (other * 3).error), "it is carried on"
+
+
+@both_dtypes
+def test_a_tie_is_decided(dtype: str) -> None:
+    """floor(x + 0.5) and rint(x) are two functions: both are known where x is 2.5."""
+    x = Bounded.exact(np.array([0.5, 1.5, 2.5, -1.5], dtype))
+    up, even = np.floor(x + 0.5), np.rint(x)
+    assert up.value.tolist() == [1, 2, 3, -1]
+    assert even.value.tolist() == [0, 2, 2, -2]
+    assert not up.error.any()
+    assert not even.error.any()

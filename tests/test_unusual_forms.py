@@ -403,3 +403,49 @@ def test_autocast_on_other_layers_fails(other: str) -> None:
         report = check_modules(PartlyInHalf(a), PartlyInHalf(b), x)
         assert report.outcome == "FAIL", (a, b)
         assert any("bfloat16" in sentence for sentence in report.differing), (a, b)
+
+
+# --- at exact ties two ways of rounding are two functions
+
+HALVES = (torch.arange(20.0).reshape(4, 5) - 9) / 2
+SCALES = torch.tensor([0.5, 1, 2, 4, 0.25])
+ROUNDED: list[tuple[Any, Any]] = [
+    (lambda m, x: m.fc(torch.floor(x + 0.5)), lambda m, x: m.fc(torch.round(x))),
+    (lambda m, x: m.fc((x / 2 + 0.5).floor() * 2), lambda m, x: m.fc((x / 2).round() * 2)),
+    (
+        lambda m, x: m.fc((x / SCALES.to(x) + 0.5).floor() * SCALES.to(x)),
+        lambda m, x: m.fc((x / SCALES.to(x)).round() * SCALES.to(x)),
+    ),
+    (lambda m, x: m.fc(x * (x + 1 > 2)), lambda m, x: m.fc(x * (x + 1 >= 2))),
+    (lambda m, x: m.fc(x * (1.5 * x < 3)), lambda m, x: m.fc(x * (1.5 * x <= 3))),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("i", range(len(ROUNDED)))
+def test_ties_are_decided(i: int, dtype: torch.dtype) -> None:
+    one, other = (Applied(f).to(dtype) for f in ROUNDED[i])
+    assert check_modules(one, other, HALVES.to(dtype)).outcome == "FAIL"
+    for f in ROUNDED[i]:
+        same = (Applied(f).to(dtype) for _ in range(2))
+        assert check_modules(*same, HALVES.to(dtype)).outcome == "PASS"
+
+
+TENTHS: list[Callable[[Tensor], Tensor]] = [
+    lambda x: (x / 0.1 + 0.5).floor() * 0.1,
+    lambda x: (x / 0.1).round() * 0.1,
+    lambda x: (x * 10 + 0.5).floor() * 0.1,
+    lambda x: (x * 10).round() * 0.1,
+    lambda x: ((x + 0.05) / 0.1).floor() * 0.1,
+]
+
+
+@pytest.mark.parametrize("other", range(len(TENTHS)))
+@pytest.mark.parametrize("one", range(len(TENTHS)))
+def test_a_step_that_rounding_takes_is_no_pass(one: int, other: int) -> None:
+    """2.5 is 0.25 / 0.1 in float64, and by a little less than that in the reals."""
+    a, b = (Applied(lambda m, x, f=TENTHS[i]: m.fc(f(x))) for i in (one, other))
+    x = torch.tensor([[0.25, -0.25, 0.75, 1.0, 0.25], [1.25, -0.75, 2.25, 0.0, -1.75]])
+    exact = (f(x.double()) for f in (TENTHS[one], TENTHS[other]))
+    same = (a(x) == b(x)).all() and torch.allclose(*exact)
+    assert (check_modules(a, b, x, loss=squares).outcome == "PASS") == same

@@ -46,7 +46,9 @@ def _in_higher_precision(
     common: CommonNumbers, end: End, numbers: np.ndarray, reach: Reach
 ) -> Literal["same", "other", "unknown"]:
     """Whether the two are the same when both are computed from what they have in common in the
-    higher precision, where rounding is smaller by the digits that it has more."""
+    higher precision, where rounding is smaller by the digits that it has more. A gap of more than
+    half of the digits that are given is a step, as of floor at a tie: that is not for rounding to
+    excuse."""
     assert end.a_ref is not None
     shape = numbers.shape
     value = reach.of_a.value.reshape(shape)
@@ -59,4 +61,5 @@ def _in_higher_precision(
         if (np.abs(value - reach.of_b.value) > allowed).any():
             return "other"
     most = common.half_of_what_is_given(end.a_ref, reach.known_of_a)
-    return "same" if float(allowed.max()) <= most else "unknown"
+    gap = np.abs(numbers - reach.of_b.value).max()
+    return "same" if float(max(allowed.max(), gap)) <= most else "unknown"

@@ -25,12 +25,14 @@ class Rule:
     """carried(value, *operands) is the error of an exact function of operands with errors.
 
     The function itself rounds `units` times, each time u of `sizes` (of the result, unless told
-    otherwise). No unit: the result is one of the operands' own numbers.
+    otherwise). No unit: the result is one of the operands' own numbers. `exact` says where nothing
+    is rounded away after all, or None: nowhere.
     """
 
     carried: Callable[..., Any]
     units: float | Callable[..., Any] = 1.0
     sizes: Callable[..., Any] | None = None
+    exact: Callable[..., Any] | None = None
 
 
 def error_of(b: "Bounded", rule: Rule, value: np.ndarray, operands: "list[Bounded]") -> np.ndarray:
@@ -45,7 +47,9 @@ def error_of(b: "Bounded", rule: Rule, value: np.ndarray, operands: "list[Bounde
         return np.asarray(carried)
     size = size_of(value) if rule.sizes is None else rule.sizes(b, value, *operands)
     units = rule.units(*operands) if callable(rule.units) else rule.units
-    return settled(b, value, carried, units, size)
+    error = settled(b, value, carried, units, size)
+    kept = rule.exact and rule.exact(b, value, *operands)
+    return error if kept is None else np.where(kept, carried, error)
 
 
 def settled(b: "Bounded", value: np.ndarray, carried: Any, units: Any, size: Any) -> np.ndarray:
@@ -92,6 +96,49 @@ def _added(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
         if np.any(of.begun):
             begun = begun + of.begun * other
     return sizes[0] + sizes[1] + begun / b.u
+
+
+def _short(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
+    """Where operands and result are known exactly and use few of the digits that there are, such
+    as 2.5 + 0.5: no order of such terms rounds, so floor(x + 0.5) is decided at x = 2.5."""
+    kept: Any = True
+    for number in (value, x.value, y.value):  # the result first: it is seldom short
+        kept = kept & _is_short(b, number)
+        if not kept.any():
+            return None
+    return kept & (x.error == 0) & (y.error == 0)
+
+
+def _is_short(b: "Bounded", number: np.ndarray) -> Any:
+    """A multiple of 2^-k with room for many like it, where k is a third of the digits."""
+    room = 2.0 ** round(-np.log2(b.u) / 3)
+    parts = number * room
+    return (np.rint(parts) == parts) & (np.abs(number) < room)
+
+
+def _scaled_by_two(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
+    """A power of two moves the exponent alone, unless the result is subnormal."""
+    if not any(_are_powers_of_two(factor) for factor in (x, y)):
+        return None
+    return (value == 0) | (np.abs(value) > b.tiny / b.u)
+
+
+def _product(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
+    kept = _scaled_by_two(b, value, x, y)
+    return _short(b, value, x, y) if kept is None else kept
+
+
+def _quotient(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
+    return _scaled_by_two(b, value, y, y)
+
+
+def _are_powers_of_two(x: "Bounded") -> bool:
+    """All of them, or 0, and without an error."""
+    if x.error.any():
+        return False
+    return all(
+        np.isin(np.frexp(np.abs(part))[0], (0, 0.5)).all() for part in (x.value.flat[:1], x.value)
+    )
 
 
 def _both(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
@@ -237,10 +284,10 @@ def function(carried: Callable[..., Any]) -> Rule:
 
 
 RULES: dict[np.ufunc, Rule] = {
-    np.add: Rule(_both, sizes=_added),
-    np.subtract: Rule(_both),
-    np.multiply: Rule(_multiply),
-    np.divide: Rule(_divide),
+    np.add: Rule(_both, sizes=_added, exact=_short),
+    np.subtract: Rule(_both, exact=_short),
+    np.multiply: Rule(_multiply, exact=_product),
+    np.divide: Rule(_divide, exact=_quotient),
     np.reciprocal: Rule(_reciprocal),
     np.square: Rule(_square),
     np.power: Rule(_power, _power_units),
