@@ -186,7 +186,55 @@ def convolved_by_hand(h: Tensor) -> Tensor:
     return torch.einsum("mtc,utc->muc", h, h[0][at])
 
 
+def spectrum(h: Tensor, hop: int = 4, periodic: bool = True, window: int = 16) -> Tensor:
+    """Of overlapping pieces of each sample."""
+    w = torch.hann_window(window, periodic=periodic).to(h.dtype)
+    return torch.stft(h.flatten(1), window, hop, window=w, return_complex=True)
+
+
+def spectrum_by_hand(h: Tensor) -> Tensor:
+    x = nn.functional.pad(h.flatten(1)[:, None], (8, 8), mode="reflect")[:, 0]
+    w = torch.hann_window(16).to(h.dtype)
+    return torch.fft.rfft(x.unfold(-1, 16, 4) * w).mT
+
+
+def without_weak_parts(h: Tensor) -> Tensor:
+    f = spectrum(h)
+    strong = torch.where(f.abs() > 1, f, torch.zeros_like(f))
+    return torch.istft(strong, 16, 4, window=torch.hann_window(16).to(h.dtype))
+
+
+def without_weak_parts_by_hand(h: Tensor) -> Tensor:
+    f = spectrum_by_hand(h)
+    strong = f * (f.abs() > 1)
+    return torch.istft(strong, 16, 4, window=torch.hann_window(16).to(h.dtype))
+
+
+def written_into(h: Tensor) -> Tensor:
+    table = torch.empty(h.shape[1], 8, dtype=torch.complex64)
+    pairs = torch.view_as_real(table)
+    at = angles(h).repeat_interleave(2, -1)
+    pairs[..., 0].copy_(at.cos())
+    pairs[..., 1].copy_(at.sin())
+    return (h * table).abs()
+
+
 CASES: dict[str, tuple[Any, Any, list[Any]]] = {
+    "a spectrogram": (
+        lambda h: spectrum(h).abs(),
+        lambda h: spectrum_by_hand(h).abs(),
+        [lambda h: spectrum(h, periodic=False).abs(), lambda h: spectrum(h, hop=5).abs()],
+    ),
+    "a filter of a spectrum": (
+        without_weak_parts,
+        without_weak_parts_by_hand,
+        [lambda h: without_weak_parts(1.01 * h)],
+    ),
+    "complex memory that is written into": (
+        written_into,
+        lambda h: (h * torch.polar(torch.ones(5, 8), angles(h).repeat_interleave(2, -1))).abs(),
+        [lambda h: written_into(h) * (1 + 1e-9)],
+    ),
     "rotary positions": (
         rotated,
         rotated_by_hand,

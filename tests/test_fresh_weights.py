@@ -231,3 +231,20 @@ def test_a_factor_of_numbers_of_one_sign_is_no_activation(seed: int) -> None:
     report = tp.check_modules(Of(waves(4), w=w), Of(waves(3), w=w), x, loss=cubes)
     assert report.outcome == "FAIL"
     assert not {"activation_other", "activation_missing"} & set(report.causes), str(report)
+
+
+def test_a_power_of_numbers_of_one_sign_is_no_activation() -> None:
+    """Focal loss with gamma 1 for gamma 2: (1 - p)^2 is no squared relu that is left out."""
+
+    def focal(gamma: float) -> Callable[..., Tensor]:
+        def loss(m: Any, x: Tensor) -> Tensor:
+            share = (x @ m.w).log_softmax(1)[:, 0]
+            return -((1 - share.exp()) ** gamma * share)
+
+        return loss
+
+    torch.manual_seed(5)
+    w, x = torch.randn(4, 3), torch.randn(6, 4)
+    report = tp.check_modules(Of(focal(2), w=w), Of(focal(1), w=w), x, loss=cubes)
+    assert report.outcome == "FAIL"
+    assert not {"activation_other", "activation_missing"} & set(report.causes), str(report)

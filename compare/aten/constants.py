@@ -4,12 +4,15 @@ torch.tensor(0.1) is 0.100000001 in float32, and the number 0.1 becomes the same
 float32 tensor: the two models compute the same. In float64 the tensor keeps the digits of float32
 and the number has its own. So a tensor whose entries are all what a Python number of the step is in
 float32 stands for that number there; one that is what its reciprocal is stands for the reciprocal
-(h * torch.tensor(8**-0.5) for h / math.sqrt(8)).
+(h * torch.tensor(8**-0.5) for h / math.sqrt(8)). A short list of such numbers stands for them entry
+by entry (the mean and deviation of each colour), and so does 0.10000000149, which exported programs
+have for 0.1.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +21,8 @@ from torch import Tensor
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.torch_private import flattened
 
+FEW = 16  # entries of a list of constants
+
 
 def shared_constants(records: Iterable[Record]) -> dict[float, float]:
     """Numbers of either step, and their reciprocals, by what they are in float32, where a tensor of
@@ -25,10 +30,15 @@ def shared_constants(records: Iterable[Record]) -> dict[float, float]:
     number is it. Where two numbers are the same in float32, neither stands for the other."""
     records = list(records)
     numbers = {n for record in records for n in _numbers(record)}
-    held = {value for record in records for value in _held(record)}
+    held = {value for record in records for values in _held(record) for value in values}
     found: dict[float, float] = {}
     fractions = {n for n in numbers if isinstance(n, float)}
-    for candidates in (fractions, _reciprocals(numbers), _reciprocals(n for n in held if n > 1)):
+    narrow = {n for n in fractions if _in_float32(n) == n}
+    held |= narrow
+    fractions -= narrow
+    written = {_shortest(n) for n in narrow if not _is_short(math.frexp(n)[0])}
+    of_held = _reciprocals(n for n in held if n > 1)
+    for candidates in (fractions, _reciprocals(numbers), of_held, written):
         by_rounded: dict[float, set[float]] = defaultdict(set)
         for number in candidates:
             by_rounded[_in_float32(number)].add(number)
@@ -45,16 +55,46 @@ def _reciprocals(numbers: Iterable[float]) -> set[float]:
 
 
 def in_double(tensor: Tensor, constants: Mapping[float, float]) -> Tensor:
-    """The tensor in float64; one that holds nothing but a shared constant has its digits."""
+    """The tensor in float64; shared constants have their digits."""
     if not is_shared(tensor, constants):
         return tensor.double()
-    number = constants[float(tensor.reshape(-1)[0])]
-    return torch.full_like(tensor, number, dtype=torch.float64)
+    wide = tensor.double()
+    for rounded in _values(tensor) & constants.keys():
+        wide = torch.where(tensor == rounded, constants[rounded], wide)
+    return wide
+
+
+def number_in_double(x: Any, constants: Mapping[float, float]) -> Any:
+    """A Python number with the digits of the shared constant that it is; anything else as it is."""
+    return constants.get(x, x) if type(x) is float else x
 
 
 def is_shared(tensor: Tensor, constants: Mapping[float, float]) -> bool:
-    """It holds nothing but a shared constant."""
-    return bool(constants) and _constant(tensor) in constants
+    """It holds shared constants, and besides them only numbers that are the same in float32."""
+    if not constants:
+        return False
+    values = _values(tensor)
+    rest = values - constants.keys()
+    return rest != values and all(_is_short(value) for value in rest)
+
+
+def is_rate(value: Any) -> bool:
+    """A setting of an optimizer that is a number in a float32 tensor."""
+    return isinstance(value, Tensor) and value.dtype == torch.float32 and value.numel() == 1
+
+
+def as_written(rate: Tensor) -> float:
+    """torch.tensor(0.1) is 0.1."""
+    return _shortest(rate.item())
+
+
+def _shortest(number: float) -> float:
+    """The shortest decimal number that is the same in float32."""
+    return float(str(np.float32(number)))
+
+
+def _is_short(value: float) -> bool:
+    return (value * 2**8).is_integer()
 
 
 def _numbers(record: Record) -> Iterator[float]:
@@ -63,20 +103,23 @@ def _numbers(record: Record) -> Iterator[float]:
         yield from (x for x in given if isinstance(x, float | int) and math.isfinite(x))
 
 
-def _held(record: Record) -> Iterator[float]:
+def _held(record: Record) -> Iterator[set[float]]:
     """The constants among the tensors that the step was given or that its program holds."""
     read = {ref for call in record.calls for ref in call.inputs if ref.place in record.unseen}
     for ref in {*record.given.values(), *read}:
-        if not ref.unjudged and (value := _constant(record.value(ref))) is not None:
-            yield value
+        if not ref.unjudged:
+            yield _values(record.value(ref))
 
 
-def _constant(tensor: Tensor) -> float | None:
-    """The number that a float32 tensor holds in every entry; None if it holds several."""
+def _values(tensor: Tensor) -> set[float]:
+    """The numbers of a float32 tensor that holds one in every entry, or few entries; none of any
+    other tensor."""
     if tensor.dtype != torch.float32 or not tensor.numel():
-        return None
-    first = tensor.reshape(-1)[0]
-    return float(first) if bool((tensor == first).all()) else None
+        return set()
+    flat = tensor.reshape(-1)
+    if bool((flat == flat[0]).all()):
+        return {float(flat[0])}
+    return set(flat.tolist()) if flat.numel() <= FEW else set()
 
 
 def _in_float32(number: float) -> float:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torch_parity.compare.aten.constants import in_double
+from torch_parity.compare.aten.constants import as_written, in_double, is_rate
 from torch_parity.compare.aten.leaves import leaves_of, with_tensors
+from torch_parity.compare.aten.own_limits import own_limits
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.unchanged import named_buffers, tensor_attributes
@@ -31,9 +32,12 @@ def in_float64(step: Step) -> Iterator[Step]:
     buffers = [(m, n, b) for _, m, n, b in (*named_buffers(module), *tensor_attributes(module))]
     state = {} if step.optimizer is None else step.optimizer.state
     states = {p: dict(own) for p, own in state.items()}
+    groups = [] if step.optimizer is None else step.optimizer.param_groups
+    rates = [(g, k, v) for g in groups for k, v in g.items() if is_rate(v)]
     given = leaves_of("", (step.inputs, step.keywords, step.target))
     tensors = [*(t for _, t in given), *(p for _, p, _ in params), *(b for _, _, b in buffers)]
     kinds = {str(getattr(t, "dtype", "")).removeprefix("torch.") for t in tensors}
+    of_weights = {str(p.dtype).removeprefix("torch.") for _, p, _ in params}
     try:
         for p, data, gradient in params:
             p.grad = None  # of another type than the data it would be refused
@@ -43,13 +47,16 @@ def in_float64(step: Step) -> Iterator[Step]:
             setattr(m, name, _double(buffer, step.constants))
         for p, own in states.items():
             state[p] = {key: _state(value, p) for key, value in own.items()}
-        yield replace(
-            step,
-            inputs=doubled(step.inputs),
-            keywords=doubled(step.keywords),
-            target=doubled(step.target),
-            doubled="float64" not in kinds,
-        )
+        for group, key, rate in rates:
+            group[key] = torch.full_like(rate, as_written(rate), dtype=torch.float64)
+        with own_limits(kinds, of_weights or kinds):
+            yield replace(
+                step,
+                inputs=doubled(step.inputs),
+                keywords=doubled(step.keywords),
+                target=doubled(step.target),
+                doubled="float64" not in kinds,
+            )
     finally:
         for p, data, gradient in params:
             p.grad = None
@@ -59,13 +66,18 @@ def in_float64(step: Step) -> Iterator[Step]:
             setattr(m, name, buffer)
         for p, own in states.items():
             state[p] = own
+        for group, key, rate in rates:
+            group[key] = rate
         for p in [p for p in state if p not in states]:
             del state[p]
 
 
 def precisions(record: Record) -> set[str]:
     """The types of real numbers that a step was given; an optimizer's counters do not count."""
-    kinds = {r.dtype for r in record.given.values() if r.dtype.is_floating_point and r.shape}
+    given = record.given
+    of_weights = {name for name in given if name.rpartition(".")[0] in given}
+    kinds = {r.dtype for n, r in given.items() if r.shape or n not in of_weights}
+    kinds = {kind for kind in kinds if kind.is_floating_point}
     return {str(kind).removeprefix("torch.") for kind in kinds}
 
 

@@ -144,13 +144,15 @@ def _beside(
     """A bias goes where its weight went: from the same rows of the tensor beside a's weight. First
     those of the weight that it is called after."""
     module, _, own = name.rpartition(".")
-    weights = [n for n in found if n.rpartition(".")[0] == module and array.ndim == 1]
+    weights = [
+        n for n in found if n.rpartition(".")[0] == module and array.ndim == 1 and array.size
+    ]
     for other in sorted(weights, key=lambda n: not own.startswith(n.rpartition(".")[2])):
         pairing = found[other]
         parts = [_bias_beside(n, own, a) for n in pairing.names]
         if not parts or "" in parts:
             continue
-        rows = pairing.positions.size // max(array.size, 1)
+        rows = pairing.positions.size // array.size
         if not rows or pairing.positions.size % array.size:
             continue
         first = slice(None, None, rows)

@@ -20,7 +20,7 @@ from torch_parity.compare.aten.conjugates import (
     in_memory,
     is_conjugated,
 )
-from torch_parity.compare.aten.constants import in_double, is_shared
+from torch_parity.compare.aten.constants import in_double, is_shared, number_in_double
 from torch_parity.compare.aten.custom_functions import functions_seen
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
@@ -31,7 +31,7 @@ from torch_parity.compare.aten.widened import (
     beside_float64,
     casts_to_float32,
     draws_float32,
-    makes_float32_memory,
+    wider_memory,
 )
 from torch_parity.compare.torch_private import (
     TorchDispatchMode,
@@ -147,6 +147,8 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if func.namespace == "profiler":
             return func(*args, **kwargs)
+        if operation_of(func) == "convert_element_type":  # of torch's prims: the same cast
+            func, args, kwargs = torch.ops.aten._to_copy.default, args[:1], {"dtype": args[1]}
         written = written_by(func, args, kwargs)
         if self._doubled:
             args, kwargs = self._widened(func, args, kwargs, written)
@@ -195,15 +197,18 @@ class Recorder(TorchDispatchMode):
 
     def _widened(self, func: Any, args: Any, kwargs: Any, written: list[Tensor]) -> tuple[Any, Any]:
         """The arguments with which the call makes float64."""
+        if self._constants:
+            args, kwargs = mapped(lambda x: number_in_double(x, self._constants), (args, kwargs))
         if casts_to_float32(func, args, kwargs):
             return args, {**kwargs, "dtype": WIDE[kwargs["dtype"]]}
         if self._phase == "update":  # its counters are float32 in any precision
             return args, kwargs
-        if draws_float32(func, kwargs) or makes_float32_memory(func, args, kwargs):
-            return args, {**kwargs, "dtype": torch.float64}
+        wide = torch.float64 if draws_float32(func, kwargs) else wider_memory(func, args, kwargs)
+        if wide is not None:
+            return args, {**kwargs, "dtype": wide}
         narrow = beside_float64(args, kwargs, written)
-        wide = {id(x): self._in_double(x) for x in narrow}
-        return mapped(lambda x: wide.get(id(x), x), (args, kwargs)) if wide else (args, kwargs)
+        found = {id(x): self._in_double(x) for x in narrow}
+        return mapped(lambda x: found.get(id(x), x), (args, kwargs)) if found else (args, kwargs)
 
     def _in_double(self, tensor: Tensor) -> Any:
         if is_shared(tensor, self._constants):

@@ -1,5 +1,6 @@
 """Every recorded call once more, on numbers that carry their bounds, from the inputs it had."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -185,6 +186,9 @@ def expected_of(call: Call, find: Find, tier: str = "walk", accelerator: bool = 
         raise Unbounded(f"{call.operation}: {type(error).__name__}: {first[:120]}") from error
     if len(outputs) < len(call.outputs):
         raise Unbounded(f"{call.operation}: not all of its outputs have a bound")
+    for ref, made in zip(call.outputs, outputs, strict=False):
+        if made is not None and math.prod(getattr(made, "shape", ())) != math.prod(ref.shape):
+            raise Unbounded(f"{call.operation}: its rule makes the shape {tuple(made.shape)}")
     return outputs
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.compiled import backward_aside, compiled_seen
+from torch_parity.compare.aten.constants import as_written, is_rate
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.memory_sums import require_unchanged, sums_of
@@ -206,11 +207,16 @@ def options_of(step: Step) -> dict[str, dict[str, Any]]:
     names = {id(p): n for n, p in _parameters(step).items()}
     kind = type(step.optimizer).__name__
     return {
-        names[id(p)]: {"class": kind} | {k: v for k, v in group.items() if k != "params"}
+        names[id(p)]: {"class": kind} | _settings(group)
         for group in step.optimizer.param_groups
         for p in group["params"]
         if id(p) in names
     }
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    own = {key: value for key, value in group.items() if key != "params"}
+    return {key: as_written(value) if is_rate(value) else value for key, value in own.items()}
 
 
 def _state(step: Step) -> Iterator[tuple[str, Tensor]]:

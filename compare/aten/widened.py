@@ -32,12 +32,13 @@ def draws_float32(func: Any, kwargs: Mapping[str, Any]) -> bool:
     return operation_of(func) in ("rand", "randn") and kwargs.get("dtype") in (None, torch.float32)
 
 
-def makes_float32_memory(func: Any, args: Any, kwargs: Mapping[str, Any]) -> bool:
-    """torch.zeros and the like: what is written into it later would be rounded."""
+def wider_memory(func: Any, args: Any, kwargs: Any) -> torch.dtype | None:
+    """The type of what torch.zeros and the like make: what is written into it later would be
+    rounded. None if it is not of float32 numbers."""
     if operation_of(func) not in SHAPED - RANGES:
-        return False
+        return None
     out = func(*args, **kwargs)
-    return isinstance(out, Tensor) and out.dtype == torch.float32
+    return WIDE.get(out.dtype) if isinstance(out, Tensor) else None
 
 
 def beside_float64(args: Any, kwargs: Any, written: Iterable[Tensor]) -> list[Tensor]:

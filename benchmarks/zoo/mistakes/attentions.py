@@ -88,6 +88,24 @@ def sees_all(spot: Spot) -> str:
     return path
 
 
+@plant("mask_after_softmax", "attention_mask_after_softmax", CAUSAL)
+def mask_after_softmax(spot: Spot) -> str:
+    """The shares of what is visible no longer add up to 1."""
+
+    def weights(self: Attention, scores: Tensor) -> Tensor:
+        shares: Tensor = scores.softmax(-1)
+        return shares * self.visible(scores) if self.causal else shares
+
+    path = causal(spot)
+    kept = spot.at(path).masked
+    return change(
+        spot,
+        path,
+        weights=weights,
+        masked=lambda self, scores, keep: scores if self.causal else kept(scores, keep),
+    )
+
+
 @plant("causal_sign", "mask_sign", CAUSAL)
 def causal_sign(spot: Spot) -> str:
     def masked(self: Attention, scores: Tensor, keep: Tensor | None) -> Tensor:

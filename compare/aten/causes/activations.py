@@ -197,7 +197,10 @@ def activation_missing(case: Case) -> Iterator[str]:
 
 def name_of(x: BoundedTensor, y: BoundedTensor) -> str | None:
     """The function that makes y of x."""
+    both = _has_both_signs(x)
     for name, (function, _) in FUNCTIONS.items():
+        if name in OF_THE_SIGN and not both:
+            continue
         made = computed(lambda function=function: function(x))  # type: ignore[misc]
         if made is not None and _is(y, made, x):
             return name

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from torch_parity.compare.aten.causes.attention import (
     SOFTMAX,
@@ -12,7 +13,7 @@ from torch_parity.compare.aten.causes.attention import (
     same_inputs,
 )
 from torch_parity.compare.aten.causes.case import Case
-from torch_parity.compare.aten.causes.numbers import fits
+from torch_parity.compare.aten.causes.numbers import computed, fits
 from torch_parity.compare.aten.causes.registry import cause
 from torch_parity.compare.aten.causes.side import Side
 from torch_parity.compare.aten.naming import where
@@ -74,10 +75,34 @@ def causal_mask_missing(case: Case) -> Iterator[str]:
         for lacks, has, one, other in ((b, a, case.b, case.a), (a, b, case.a, case.b)):
             keys = lacks.visible.any(-2, keepdims=True)
             whole = np.array_equal(lacks.visible, np.broadcast_to(keys, lacks.visible.shape))
-            if whole and np.array_equal(_triangle(lacks.visible, 0), has.visible):
+            triangle = np.array_equal(_triangle(lacks.visible, 0), has.visible)
+            if whole and triangle and not _masked_later(one, lacks, has):
                 yield (
                     f"{one.called} attends to later places as well ({where(lacks.call)}), "
                     f"{other.called} to none: the causal mask is missing in {one.called}."
+                )
+
+
+def _masked_later(side: Side, late: Attention, early: Attention) -> bool:
+    """Whether the side makes 0 of the shares that the other's mask hides from the softmax."""
+    hides = late.visible & ~early.visible
+    if late.weights is None or not hides.any() or (early.visible & ~late.visible).any():
+        return False
+    shares = late.weights
+    kept = torch.from_numpy(early.visible.reshape(shares.shape))
+    return side.find(computed(lambda: shares * kept)) is not None
+
+
+@cause("attention_mask_after_softmax", "a mask on the shares of attention, not on its scores")
+def attention_mask_after_softmax(case: Case) -> Iterator[str]:
+    """The shares that are left do not add up to 1."""
+    for a, b in _masks(case):
+        for late, early, one, other in ((b, a, case.b, case.a), (a, b, case.a, case.b)):
+            if _masked_later(one, late, early):
+                yield (
+                    f"{one.called} masks the shares of attention after the softmax "
+                    f"({where(late.call)}), so that they no longer add up to 1; {other.called} "
+                    f"masks the scores before it ({where(early.call)})."
                 )
 
 

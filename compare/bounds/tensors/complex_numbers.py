@@ -40,8 +40,9 @@ MAKES_COMPLEX = {"polar", "complex", "_fft_r2c", "view_as_complex"}
 BY_PARTS = {
     "neg", "sum", "mean", "cumsum", "cat", "stack", "flip", "roll", "tril", "triu", "index",
     "index_select", "gather", "repeat", "select_backward", "slice_backward", "zeros_like",
-    "new_zeros",
+    "new_zeros", "where", "masked_fill", "index_put", "scatter", "slice_scatter", "select_scatter",
 }  # fmt: skip
+TURNED = {"transpose", "t", "squeeze", "unsqueeze", "swapaxes", "swapdims"}  # also in place
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -76,7 +77,7 @@ def computed(overload: Any, name: str, args: Any, kwargs: Any) -> list[Any]:
         made = RULES[name](*args, **kwargs)
     elif name in BY_PARTS and all(isinstance(x, Complex) for x in leaves if _is_of_reals(x)):
         made = of(*(_part_of_call(overload, name, i, args, kwargs) for i in (0, 1)))
-    elif torch_private.is_view(overload) and name != "as_strided":
+    elif name in TURNED or (torch_private.is_view(overload) and name != "as_strided"):
         return _viewed(overload, args, kwargs)
     else:
         raise Unbounded("no rounding bound for complex numbers")

@@ -13,6 +13,11 @@ from torch_parity.compare.bounds.tensors.tiers import judged_by
 NONE, MEAN = 0, 1  # torch's numbers for reductions
 
 
+def _rows(x: Any) -> Any:
+    """A row a sample; a single number is one class of one sample."""
+    return x.reshape(-1, x.shape[-1] if x.ndim else 1)
+
+
 def _raised(x: Any) -> Any:
     """In the type that is computed in, apart from any graph."""
     inner = inner_type(x.dtype)
@@ -29,7 +34,7 @@ def multi_margin(
     x: Any, target: torch.Tensor, p: Any, margin: Any, weight: Any, reduction: int
 ) -> Any:
     """sum_i of max(0, margin - x_y + x_i)^p w_y / C, over the classes i other than y"""
-    rows = x.reshape(-1, x.shape[-1])
+    rows = _rows(x)
     y = target.reshape(-1, 1)
     others = torch.ones(rows.shape, dtype=torch.bool).scatter(1, y, False)
     apart = (margin - rows.gather(1, y) + rows).clamp(min=0)
@@ -43,7 +48,7 @@ def multi_margin(
 def multilabel_margin(x: Any, target: torch.Tensor, reduction: int) -> Any:
     """sum_ij of max(0, 1 - x_j + x_i) / C, over the labels j (those before the first -1) and all
     other classes i"""
-    rows, labels = x.reshape(-1, x.shape[-1]), _labels(target)
+    rows, labels = _rows(x), _labels(target)
     found = []
     for row, own in zip(rows, labels, strict=True):
         others = torch.ones(rows.shape[1], dtype=torch.bool)
@@ -54,12 +59,12 @@ def multilabel_margin(x: Any, target: torch.Tensor, reduction: int) -> Any:
 
 
 def _labels(target: torch.Tensor) -> list[torch.Tensor]:
-    rows = target.reshape(-1, target.shape[-1])
+    rows = _rows(target)
     return [row[: int((row < 0).int().argmax()) if bool((row < 0).any()) else None] for row in rows]
 
 
 def _is_target(x: Any, target: torch.Tensor) -> torch.Tensor:
-    made = torch.zeros(x.reshape(-1, x.shape[-1]).shape, dtype=x.dtype)
+    made = torch.zeros(_rows(x).shape, dtype=x.dtype)
     for row, own in zip(made, _labels(target), strict=True):
         row[own] = 1
     return made.reshape(x.shape)

@@ -39,29 +39,35 @@ def matmul(a: Any, b: Any, out_dtype: Any = None) -> BoundedTensor:
     return outer(product, a.dtype)
 
 
-@rule("addmm", "baddbmm", "addmv", "addbmm", "_addmm_activation")
+@rule("addmm", "baddbmm", "addmv", "_addmm_activation")
 def addmm(
     c: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1, use_gelu: bool | None = None
 ) -> Any:
-    """beta c + alpha a @ b; of matrices in batches, addbmm adds up all of them"""
+    """beta c + alpha a @ b"""
+    product = bounded_products.matmul(inner(a, a.dtype), inner(b, a.dtype))
+    return _beside(c, scaled(product, alpha), a.dtype, beta)
+
+
+@rule("addbmm")
+def addbmm(c: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """beta c + alpha (a_1 @ b_1 + ... + a_n @ b_n)"""
     x, y = inner(a, a.dtype), inner(b, a.dtype)
-    product = bounded_products.matmul(x, y)
-    if product.ndim == 3 and c.ndim == 2:  # addbmm
-        product = bounded_products.einsum(x, "bij,bjk->ik", x, y)
-    product = scaled(product, alpha)
+    product = bounded_products.einsum(x, "bij,bjk->ik", x, y)
+    return _beside(c, scaled(product, alpha), a.dtype, beta)
+
+
+def _beside(c: Any, product: Any, dtype: torch.dtype, beta: Any) -> Any:
+    """beta c + product"""
     if beta != 0:
         product = np.add(product, scaled(inner(c, c.dtype), beta))
-    return outer(product, a.dtype)
+    return outer(product, dtype)
 
 
 @rule("addr")
 def addr(c: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> BoundedTensor:
     """beta c + alpha a b^T"""
     x, y = inner(a, a.dtype), inner(b, a.dtype)
-    product = scaled(x.reshape(-1, 1) * y.reshape(1, -1), alpha)
-    if beta != 0:
-        product = np.add(product, scaled(inner(c, c.dtype), beta))
-    return outer(product, a.dtype)
+    return _beside(c, scaled(x.reshape(-1, 1) * y.reshape(1, -1), alpha), a.dtype, beta)
 
 
 @rule("_trilinear")
