@@ -164,6 +164,10 @@ def largest(tensor: Tensor) -> float:
     return float(sizes.max()) if sizes.numel() else 0.0
 
 
+# They factorize the transposed of a matrix that lies in memory row by row.
+OF_DETERMINANTS = {"_linalg_det", "_linalg_slogdet"}
+
+
 def expected_of(call: Call, find: Find, tier: str = "walk", accelerator: bool = False) -> list[Any]:
     """What the call's outputs may be, from the tensors that find gives; see replay_call.
 
@@ -178,6 +182,9 @@ def expected_of(call: Call, find: Find, tier: str = "walk", accelerator: bool = 
         if call.operation == "cudnn_batch_norm":
             return _batch_norm_of_cudnn(args, tier)
         outputs = replay_call(call.overload, args, kwargs, tier, accelerator)
+        if call.operation in OF_DETERMINANTS and not _lies_in_rows(call.inputs[0]):
+            factors = replay_call(torch.ops.aten.linalg_lu_factor_ex.default, args, {}, tier)
+            outputs[-2:] = factors[:2]
     except Unbounded:
         raise
     except (NotImplementedError, RuntimeError, TypeError, ValueError, IndexError) as error:
@@ -190,6 +197,15 @@ def expected_of(call: Call, find: Find, tier: str = "walk", accelerator: bool = 
         if made is not None and math.prod(getattr(made, "shape", ())) != math.prod(ref.shape):
             raise Unbounded(f"{call.operation}: its rule makes the shape {tuple(made.shape)}")
     return outputs
+
+
+def _lies_in_rows(matrices: TensorRef) -> bool:
+    """Whether memory holds them row by row, as torch makes them."""
+    made = np.cumprod((1, *matrices.shape[:0:-1]))[::-1]
+    return all(
+        n == 1 or own == step
+        for n, own, step in zip(matrices.shape, matrices.stride, made, strict=True)
+    )
 
 
 def _found(ref: TensorRef, find: Find) -> Any:
