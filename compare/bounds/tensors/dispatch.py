@@ -19,6 +19,7 @@ from torch_parity.compare.bounds.tensors import (  # noqa: F401 (each adds its r
     comparisons,
     constants,
     convolutions,
+    ctc,
     distances,
     elementwise,
     embedding_bags,
