@@ -1,7 +1,11 @@
 """Every function of torch against torch's own decomposition of it: two programs of other operations
 that compute the same."""
 
+import copy
+import operator
+import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -143,3 +147,86 @@ def test_some_functions_against_their_decompositions() -> None:
 def test_all_functions_against_their_decompositions(part: int) -> None:
     counts = judged(lambda name: sum(map(ord, name)) % PARTS == part, 3)
     assert counts.get("PASS", 0) > 80, counts
+
+
+# --- the same programs with a mistake
+
+A = torch.ops.aten
+BOTH_WAYS = [
+    (A.add.Tensor, A.sub.Tensor),
+    (A.mul.Tensor, A.div.Tensor),
+    (A.gt.Scalar, A.ge.Scalar),
+    (A.sin.default, A.cos.default),
+    (A.exp.default, A.expm1.default),
+    (A.maximum.default, A.minimum.default),
+    (A.amax.default, A.amin.default),
+    (A.sum.dim_IntList, A.mean.dim),
+    (A.rsqrt.default, A.reciprocal.default),
+    (A.tanh.default, A.sigmoid.default),
+    (A.floor.default, A.round.default),
+]
+OTHER = dict(BOTH_WAYS) | {b: a for a, b in BOTH_WAYS}
+
+
+def mistaken(graph: Any, draw: random.Random) -> Any:
+    """The program with another function, a number off by 3e-4 or 1, a call left out, or with its
+    arguments the other way round; None if it has no place for one."""
+    made = copy.deepcopy(graph)
+    found: list[Callable[[], None]] = []
+    for node in [n for n in made.graph.nodes if n.op == "call_function"]:
+        args = node.args
+        if node.target in OTHER:
+            found.append(partial(setattr, node, "target", OTHER[node.target]))
+        for i, x in enumerate(args):
+            if type(x) in (int, float) and x:
+                off = x + 1 if type(x) is int else x * 1.0003
+                found.append(partial(setattr, node, "args", (*args[:i], off, *args[i + 1 :])))
+        if args and isinstance(args[0], torch.fx.Node) and node.target is not operator.getitem:
+            found.append(partial(node.replace_all_uses_with, args[0]))
+        if len(args) > 1 and all(isinstance(x, torch.fx.Node) for x in args[:2]):
+            found.append(partial(setattr, node, "args", (args[1], args[0], *args[2:])))
+    if not found:
+        return None
+    draw.choice(found)()
+    made.recompile()
+    return made
+
+
+def differ(x: Any, y: Any, share: float) -> bool:
+    """By that share of the greatest number."""
+    if any(a.shape != b.shape for a, b in zip(x, y, strict=True)):
+        return True
+    finite = all(a.isfinite().all() and b.isfinite().all() for a, b in zip(x, y, strict=True))
+    return finite and any(
+        float((a - b).abs().max()) > share * float(a.abs().max())
+        for a, b in zip(x, y, strict=True)
+        if a.numel()
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_mistake_in_a_decomposition_passes(part: int) -> None:
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    draw, outcomes = random.Random(part), []
+    for op in op_db:
+        named = sum(map(ord, op.name)) % PARTS == part
+        if not named or torch.float32 not in op.dtypes or op.name.startswith(DRAWS):
+            continue
+        for function, graph, tensors in pairs_of(op, 2):
+            wrong = mistaken(graph, draw)
+            try:
+                shows = differ(*(real(f(*copies(tensors))) for f in (function, wrong)), 1e-5)
+            except Exception:  # it does not run
+                continue
+            if not shows:
+                continue
+            try:
+                report = check_modules(Calls(function), Calls(wrong), *tensors)
+            except InputError:
+                continue
+            assert report.outcome != "PASS", f"{op.name}, seed {part}\n{report}\n{wrong.code}"
+            outcomes.append(report.outcome)
+    assert outcomes.count("FAIL") > 30, outcomes

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from benchmarks.modules import NAMED_AS_WELL, judged
 from benchmarks.zoo import mistakes, pairs
-from torch_parity.compare.aten.causes import CATALOGUE, told
+from torch_parity.compare.aten.causes import CATALOGUE, diagnosis, registry, told
 from torch_parity.compare.aten.check import check_modules
 from torch_parity.compare.aten.pair_report import ModulesReport
 
@@ -280,3 +280,36 @@ def test_a_norm_that_is_used_elsewhere_as_well(name: str) -> None:
     report = check_modules(Normed(right), Normed(wrong), x, loss=lambda out: (out**3).mean())
     assert (report.outcome, report.causes) == ("FAIL", causes), str(report)
     assert check_modules(Normed(right), Normed(right), x).outcome == "PASS"
+
+
+def test_a_cause_that_cannot_be_looked_for_costs_no_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another mistake is named, or none."""
+
+    def broken(case: object) -> None:
+        raise IndexError("tuple index out of range")
+
+    entry = registry.Entry("broken", "it does not run", broken, registry.ALL)  # type: ignore[arg-type]
+    monkeypatch.setattr(diagnosis, "CATALOGUE", [entry, *registry.CATALOGUE])
+    torch.manual_seed(3)
+    a = nn.Sequential(nn.Linear(4, 3), nn.GELU())
+    b = nn.Sequential(copy.deepcopy(a[0]), nn.GELU(approximate="tanh"))
+    report = check_modules(a, b, torch.randn(5, 4))
+    assert report.outcome == "FAIL"
+    assert report.causes == ("gelu_form",)
+
+
+def test_rows_of_a_single_number() -> None:
+    x, i, source = torch.tensor(2.0), torch.tensor([0]), torch.tensor(3.0)
+
+    class Adds(nn.Module):
+        def __init__(self, factor: int) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x: Tensor, i: Tensor, source: Tensor) -> Tensor:
+            return x.index_add(0, i, self.factor * source)
+
+    assert check_modules(Adds(1), Adds(1), x, i, source).outcome == "PASS"
+    assert check_modules(Adds(1), Adds(2), x, i, source).outcome == "FAIL"

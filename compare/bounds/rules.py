@@ -5,6 +5,7 @@ Where an operand x may be anything from x - e to x + e, the greatest slope in be
 lies at the end next to 0 (near) or at the other one (far).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -101,19 +102,21 @@ def _added(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
 def _short(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
     """Where operands and result are known exactly and use few of the digits that there are, such
     as 2.5 + 0.5: no order of such terms rounds, so floor(x + 0.5) is decided at x = 2.5."""
-    kept: Any = True
-    for number in (value, x.value, y.value):  # the result first: it is seldom short
-        kept = kept & _is_short(b, number)
+    room = 2.0 ** round(-math.log2(b.u) / 3)
+    # the result first, which is seldom short, and in float64, which is faster and has room as well
+    kept: Any = _is_short(np.asarray(value, np.float64), room)
+    for number in (x, y):
         if not kept.any():
             return None
-    return kept & (x.error == 0) & (y.error == 0)
+        kept = kept & (number.error == 0) & _is_short(number.value, room)
+    return kept
 
 
-def _is_short(b: "Bounded", number: np.ndarray) -> Any:
+def _is_short(number: np.ndarray, room: float) -> Any:
     """A multiple of 2^-k with room for many like it, where k is a third of the digits."""
-    room = 2.0 ** round(-np.log2(b.u) / 3)
     parts = number * room
-    return (np.rint(parts) == parts) & (np.abs(number) < room)
+    whole = np.rint(parts) == parts
+    return whole & (np.abs(number) < room) if whole.any() else whole
 
 
 def _scaled_by_two(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
@@ -134,11 +137,10 @@ def _quotient(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> An
 
 def _are_powers_of_two(x: "Bounded") -> bool:
     """All of them, or 0, and without an error."""
-    if x.error.any():
+    if not x.size or math.frexp(x.value.flat[0])[0] not in (0, 0.5, -0.5) or x.error.any():
         return False
-    return all(
-        np.isin(np.frexp(np.abs(part))[0], (0, 0.5)).all() for part in (x.value.flat[:1], x.value)
-    )
+    digits = np.abs(np.frexp(x.value)[0])
+    return bool(((digits == 0.5) | (digits == 0)).all())
 
 
 def _both(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:

@@ -156,9 +156,9 @@ def _accumulated(side: Side, call: Call) -> tuple[np.ndarray, BoundedTensor, int
     args, operation = call.args, call.operation
     if operation == "embedding_dense_backward":
         index, source, rows = side.read(args[1]), side.number(args[0]), int(args[2])
-    elif operation == "index_add":
+    elif operation == "index_add" and args[0].shape:
         index, source, rows = side.read(args[2]), side.number(args[3]), args[0].shape[0]
-    elif operation in ("scatter_add", "scatter_reduce"):
+    elif operation in ("scatter_add", "scatter_reduce") and args[0].shape:
         index, source, rows = side.read(args[2]), side.number(args[3]), args[0].shape[0]
         if index.dim() > 1:
             index = index[:, 0]
