@@ -119,7 +119,7 @@ class Results:
         if verdict.outcome == "right" and self._lowered_in_b(end, use, numbers):
             reason = "it is computed in a lower precision"
             verdict = replace(verdict, outcome="wrong", reason=reason)
-        elif verdict.outcome == "wrong" and self._may_be_rounding(end, use, numbers, b):
+        elif self._is_doubtful(verdict, use, numbers, b):
             seen = second_look(self._common, end, numbers, b, vague)
             if seen == "unjudged":
                 reason = "the rounding of the other model's own calls may be as large"
@@ -158,6 +158,17 @@ class Results:
                     use = min(use, greatest_use(numbers, b, np.minimum(more, most)))
             found.append((use, numbers))
         return *min(found, key=lambda f: f[0]), vague
+
+    def _is_doubtful(
+        self, verdict: EndVerdict, use: float, numbers: np.ndarray, b: Bounded
+    ) -> bool:
+        """Whether a wrong result deserves a second look, which takes long: not what comes after a
+        result that is wrong for sure, and is a consequence of it or changes no verdict."""
+        if verdict.outcome != "wrong" or any(
+            e.outcome == "wrong" for e in self._common.alignment.ends
+        ):
+            return False
+        return self._may_be_rounding(verdict.end, use, numbers, b)
 
     def _may_be_rounding(self, end: End, use: float, numbers: np.ndarray, b: Bounded) -> bool:
         with np.errstate(all="ignore"):
