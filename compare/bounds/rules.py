@@ -5,13 +5,14 @@ Where an operand x may be anything from x - e to x + e, the greatest slope in be
 lies at the end next to 0 (near) or at the other one (far).
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from torch_parity.compare.bounds import exact
 
 if TYPE_CHECKING:
     from torch_parity.compare.bounds.bounded import Bounded
@@ -42,8 +43,8 @@ def error_of(b: "Bounded", rule: Rule, value: np.ndarray, operands: "list[Bounde
     if any(x.error.any() for x in operands):
         carried = np.asarray(rule.carried(value, *operands), np.float64)
         if not np.isfinite(carried.sum()):  # 0 * inf, or a number that may be anything
-            exact = reduce(np.logical_and, [x.error == 0 for x in operands])
-            carried = np.where(exact, 0.0, np.where(np.isnan(carried), np.inf, carried))
+            known = reduce(np.logical_and, [x.error == 0 for x in operands])
+            carried = np.where(known, 0.0, np.where(np.isnan(carried), np.inf, carried))
     if rule.units == 0:
         return np.asarray(carried)
     size = size_of(value) if rule.sizes is None else rule.sizes(b, value, *operands)
@@ -97,50 +98,6 @@ def _added(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
         if np.any(of.begun):
             begun = begun + of.begun * other
     return sizes[0] + sizes[1] + begun / b.u
-
-
-def _short(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    """Where operands and result are known exactly and use few of the digits that there are, such
-    as 2.5 + 0.5: no order of such terms rounds, so floor(x + 0.5) is decided at x = 2.5."""
-    room = 2.0 ** round(-math.log2(b.u) / 3)
-    # the result first, which is seldom short, and in float64, which is faster and has room as well
-    kept: Any = _is_short(np.asarray(value, np.float64), room)
-    for number in (x, y):
-        if not kept.any():
-            return None
-        kept = kept & (number.error == 0) & _is_short(number.value, room)
-    return kept
-
-
-def _is_short(number: np.ndarray, room: float) -> Any:
-    """A multiple of 2^-k with room for many like it, where k is a third of the digits."""
-    parts = number * room
-    whole = np.rint(parts) == parts
-    return whole & (np.abs(number) < room) if whole.any() else whole
-
-
-def _scaled_by_two(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    """A power of two moves the exponent alone, unless the result is subnormal."""
-    if not any(_are_powers_of_two(factor) for factor in (x, y)):
-        return None
-    return (value == 0) | (np.abs(value) > b.tiny / b.u)
-
-
-def _product(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    kept = _scaled_by_two(b, value, x, y)
-    return _short(b, value, x, y) if kept is None else kept
-
-
-def _quotient(b: "Bounded", value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
-    return _scaled_by_two(b, value, y, y)
-
-
-def _are_powers_of_two(x: "Bounded") -> bool:
-    """All of them, or 0, and without an error."""
-    if not x.size or math.frexp(x.value.flat[0])[0] not in (0, 0.5, -0.5) or x.error.any():
-        return False
-    digits = np.abs(np.frexp(x.value)[0])
-    return bool(((digits == 0.5) | (digits == 0)).all())
 
 
 def _both(value: np.ndarray, x: "Bounded", y: "Bounded") -> Any:
@@ -286,10 +243,10 @@ def function(carried: Callable[..., Any]) -> Rule:
 
 
 RULES: dict[np.ufunc, Rule] = {
-    np.add: Rule(_both, sizes=_added, exact=_short),
-    np.subtract: Rule(_both, exact=_short),
-    np.multiply: Rule(_multiply, exact=_product),
-    np.divide: Rule(_divide, exact=_quotient),
+    np.add: Rule(_both, sizes=_added, exact=exact.short),
+    np.subtract: Rule(_both, exact=exact.short),
+    np.multiply: Rule(_multiply, exact=exact.product),
+    np.divide: Rule(_divide, exact=exact.quotient),
     np.reciprocal: Rule(_reciprocal),
     np.square: Rule(_square),
     np.power: Rule(_power, _power_units),

@@ -103,8 +103,8 @@ def solve_triangular(
     a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Any:
     """x of A x = b, or of x A = b; what stands on the other side of A's diagonal is not read"""
-    triangle = (torch.triu if upper else torch.tril)(a)
+    ones = int(unitriangular)  # they stand on the diagonal, which is not read either
+    triangle = torch.triu(a, ones) if upper else torch.tril(a, -ones)
     if unitriangular:
-        triangle = triangle - torch.diag_embed(torch.diagonal(triangle, dim1=-2, dim2=-1))
         triangle = triangle + torch.eye(a.shape[-1], dtype=a.dtype)
     return tensor_of(systems(triangle, b, _of_triangle, left), a.dtype)

@@ -116,11 +116,10 @@ def lu_solve(
     if not left:
         return lu_solve(lu, pivots, b.mT, adjoint=not adjoint).mT
     rows = _order(pivots, lu.shape[-1])
-    triangles = {"lower": {"upper": False, "unitriangular": True}, "upper": {"upper": True}}
     if not adjoint:
         at = rows.expand(*b.shape[:-2], -1)[..., None].expand(b.shape)
-        y = solve_triangular(lu, torch.gather(b, -2, at), **triangles["lower"])
-        return solve_triangular(lu, y, **triangles["upper"])
+        y = solve_triangular(lu, torch.gather(b, -2, at), upper=False, unitriangular=True)
+        return solve_triangular(lu, y, upper=True)
     lower = torch.tril(lu, -1) + torch.eye(lu.shape[-1], dtype=lu.dtype)
     y = solve_triangular(torch.triu(lu).mT, b, upper=False)
     z = solve_triangular(lower.mT, y, upper=True)
