@@ -286,6 +286,23 @@ def test_one_optimizer_for_two_models_is_refused() -> None:
         twins(a, x_of(), loss=squares, optimizers=sgd)
 
 
+def test_a_misspelt_option_is_explained() -> None:
+    """It goes to the forward, like each keyword that is none of ours."""
+    with pytest.raises(InputError, match="no option 'optimizer' either; did you mean 'optimizers'"):
+        twins(nn.Linear(5, 3), x_of(), loss=squares, optimizer=None)
+    with pytest.raises(InputError, match="did you mean 'target'"):
+        check_model(nn.Linear(5, 3), x_of(), targte=1)
+
+
+def test_a_keyword_that_a_module_within_refuses_is_no_option_of_ours() -> None:
+    def within(x: Tensor) -> Any:
+        return nn.Linear(5, 3).forward(x, los=1)  # type: ignore[call-arg]
+
+    with pytest.raises(InputError, match="raised TypeError") as raised:
+        check_model(within, x_of())
+    assert "option" not in str(raised.value)
+
+
 @pytest.mark.parametrize("factor", [NAN, INF])
 def test_a_loss_that_is_not_finite_is_unjudged(factor: float) -> None:
     report = twins(nn.Linear(5, 3), x_of(), loss=lambda out: out.sum() * factor)

@@ -17,6 +17,7 @@ from torch_parity.compare.aten.ends import met_in_order
 from torch_parity.compare.aten.functions import judged_functions
 from torch_parity.compare.aten.given import given_differ, given_pairs
 from torch_parity.compare.aten.halves import halves_differ
+from torch_parity.compare.aten.keywords import explains_keywords
 from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.output_types import output_types_differ
@@ -47,6 +48,7 @@ from torch_parity.compare.show.progress import watched_in_notebook
 Optimizers = tuple[torch.optim.Optimizer, torch.optim.Optimizer]
 
 
+@explains_keywords
 def check_model(
     model: Callable[..., Any] | Recording | str | Path,
     *inputs: Any,
@@ -90,6 +92,7 @@ def check_step(source: Source, watch: Watch = unwatched, only: Sequence[str] = (
         return model_report(own_record(source), source.called, watch, only)
 
 
+@explains_keywords
 def check_modules(
     a: Callable[..., Any] | Recording | str | Path,
     b: Callable[..., Any] | Recording | str | Path,

@@ -16,6 +16,7 @@ from torch_parity.compare.aten.check import model_report
 from torch_parity.compare.aten.coarse import unjudged_by_rounding
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.ends import End, phase_of
+from torch_parity.compare.aten.keywords import explains_keywords
 from torch_parity.compare.aten.lazy import initialised
 from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.parting import Parting
@@ -29,6 +30,7 @@ from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.tensors import to_numpy
 
 
+@explains_keywords
 def check_module(
     module: Callable[..., Any],
     mine: Mapping[str, Any],

@@ -13,6 +13,7 @@ from torch_parity.compare.aten.doubled import in_float64, precisions
 from torch_parity.compare.aten.draws import Draws, draws_differ
 from torch_parity.compare.aten.files.load import load_records
 from torch_parity.compare.aten.files.save import save_records
+from torch_parity.compare.aten.keywords import explains_keywords
 from torch_parity.compare.aten.lazy import initialised
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.step import Step, options_of, record_step
@@ -66,6 +67,7 @@ class Recording:
         raise InputError(self.reason or f"{self.called} was not recorded")
 
 
+@explains_keywords
 def record_model(
     model: Callable[..., Any],
     *inputs: Any,
