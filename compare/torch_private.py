@@ -227,3 +227,18 @@ def compiled_entries(entered: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         frames._callback_from_stance = original  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------- operators of the user: compare.aten
+
+
+def python_kernel_of(overload: Any, device: str) -> Callable[..., Any] | None:
+    """The Python function that computes an operator of torch.library.custom_op on a device."""
+    try:
+        from torch._library.custom_ops import OPDEFS
+    except ImportError:
+        return None
+    defined = OPDEFS.get(overload._schema.name)
+    kernels = getattr(defined, "_backend_fns", {})
+    found: Callable[..., Any] | None = kernels.get(device) or kernels.get(None)
+    return found

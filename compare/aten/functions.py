@@ -5,17 +5,17 @@ user's backward gave are held to what comes out.
 """
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import torch
 
 from torch_parity.compare.aten.chosen import LEFT_OUT, Chosen, every_module
+from torch_parity.compare.aten.differentiable import Differentiable, lifted
 from torch_parity.compare.aten.record import FunctionCall, Record
 from torch_parity.compare.aten.snapshots import TensorRef
 from torch_parity.compare.aten.verdicts import FunctionVerdict, held
-from torch_parity.compare.bounds.tensors import BoundedTensor, Unbounded
-from torch_parity.compare.torch_private import flattened, mapped
+from torch_parity.compare.bounds.tensors import Unbounded
+from torch_parity.compare.torch_private import flattened
 
 
 def judged_functions(record: Record, chosen: Chosen = every_module) -> Iterator[FunctionVerdict]:
@@ -60,26 +60,23 @@ def _judged(record: Record, call: FunctionCall) -> FunctionVerdict:
 
 def _derivative(record: Record, call: FunctionCall) -> list[Any]:
     """The gradient of each tensor argument; None where the forward does not depend on it."""
-    made: dict[TensorRef, Any] = {}
+    again = Differentiable(record)
     for ref in (x for x in flattened(call.args) if isinstance(x, TensorRef)):
-        made[ref] = _lifted(record, ref, differentiable=True)
-    inside = [c for c in record.calls[call.first : call.end] if c.phase == "forward"]
+        again.begin_from(ref)
+    # autograd knows of the arguments that are tensors alone
+    inputs = [
+        (again.read(x), need)
+        for x, need in zip(call.args, call.needs, strict=True)
+        if isinstance(x, TensorRef)
+    ]
     with torch.enable_grad():
-        for c in inside:
-            args, kwargs = mapped(partial(_found, record, made), (c.args, dict(c.kwargs)))
-            out = c.overload(*args, **kwargs)
-            tensors = [t for t in flattened(out) if isinstance(t, torch.Tensor)]
-            made |= dict(zip(c.outputs, tensors, strict=False))
+        for c in record.calls[call.first : call.end]:
+            if c.phase == "forward":
+                again.compute(c)
         pairs = [
-            (made[ref], _lifted(record, up))
+            (again.read(ref), lifted(record, up))
             for ref, up in zip(call.outputs, call.upstream or (), strict=False)
-            if up is not None and ref in made and made[ref].requires_grad
-        ]
-        # autograd knows of the arguments that are tensors alone
-        inputs = [
-            (made[x], need)
-            for x, need in zip(call.args, call.needs, strict=True)
-            if isinstance(x, TensorRef)
+            if up is not None and ref in again and again.read(ref).requires_grad
         ]
         wanted = [t for t, need in inputs if need]
         if not pairs:
@@ -90,20 +87,3 @@ def _derivative(record: Record, call: FunctionCall) -> list[Any]:
             )
         )
         return [next(gradients) if need else None for _, need in inputs]
-
-
-def _found(record: Record, made: dict[TensorRef, Any], x: Any) -> Any:
-    if not isinstance(x, TensorRef):
-        return x
-    if x not in made:
-        made[x] = _lifted(record, x)
-    return made[x]
-
-
-def _lifted(record: Record, ref: TensorRef, differentiable: bool = False) -> Any:
-    if ref.unjudged:
-        raise Unbounded(ref.unjudged)
-    tensor = record.value(ref)
-    if not tensor.is_floating_point():
-        return tensor.clone()
-    return BoundedTensor.exact(tensor).requires_grad_(differentiable)

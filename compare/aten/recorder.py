@@ -22,6 +22,7 @@ from torch_parity.compare.aten.conjugates import (
 )
 from torch_parity.compare.aten.constants import in_double, is_shared, number_in_double
 from torch_parity.compare.aten.custom_functions import functions_seen
+from torch_parity.compare.aten.custom_ops import kernel_of, seen_through
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.record import Call, Phase, Record, operation_of
@@ -133,6 +134,11 @@ class Recorder(TorchDispatchMode):
         """Tensors that the step has names for."""
         self._own |= {id(t): t for t in tensors}
 
+    def forget_calls(self, begin: int) -> None:
+        """Take the calls from this one on out of the record."""
+        del self.record.calls[begin:]
+        self._forward_of = {n: call for n, call in self._forward_of.items() if call < begin}
+
     def ref(self, value: Any) -> Any:
         """A tensor's reference; anything else as it is."""
         return self.snapshots.ref(value) if isinstance(value, Tensor) else value
@@ -163,8 +169,14 @@ class Recorder(TorchDispatchMode):
         seen_args, seen_kwargs = mapped(self.ref, args), mapped(self.ref, kwargs)
         # one storage may be written through several arguments, but only once by one call
         memory = {snapshots.before_writing(t) for t in written}
-        out = func(*args, **kwargs)
         self._see_unregistered(args)
+        kernel = kernel_of(func, args, kwargs)
+        if kernel is None:
+            out = func(*args, **kwargs)
+        else:
+            out, seen = seen_through(self, kernel, args, kwargs, memory)
+            if seen:
+                return out
         self.record.seeded = self.record.seeded or kwargs.get("generator") is not None
         if self._draws is not None:
             module = self._stack[-1][0] if self._stack else ""

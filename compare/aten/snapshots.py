@@ -120,15 +120,15 @@ class Snapshots:
 
     def after_perhaps_writing(self, memory: int) -> None:
         """after_writing, if the memory holds other numbers than what was kept."""
-        place = memory, self._versions[memory]
-        kept, now = (
-            torch.empty(0, dtype=torch.uint8, device=s.device).set_(s)
-            for s in (self._frozen[place], self._storages[memory])
-        )
-        if torch.equal(kept, now):
+        place = self.place_of(memory)
+        if same_bytes(self._frozen[place], self._storages[memory]):
             del self._frozen[place]
         else:
             self._versions[memory] += 1
+
+    def place_of(self, memory: int) -> tuple[int, int]:
+        """The memory, at this time."""
+        return memory, self._versions[memory]
 
     def value(self, ref: TensorRef) -> Tensor:
         """The numbers that the tensor had; a view of what is kept."""
@@ -192,6 +192,12 @@ class Snapshots:
             self._storages.append(storage)
             self._versions.append(0)
         return self._numbers[key]
+
+
+def same_bytes(a: torch.UntypedStorage, b: torch.UntypedStorage) -> bool:
+    """Whether two memories hold the same, nan included."""
+    x, y = (torch.empty(0, dtype=torch.uint8, device=s.device).set_(s) for s in (a, b))
+    return torch.equal(x, y)
 
 
 def unreadable(tensor: Tensor) -> str:

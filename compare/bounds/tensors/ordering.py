@@ -13,18 +13,27 @@ from torch_parity.compare.bounds.tensors.registry import rule
 from torch_parity.compare.bounds.tensors.unbounded import Unbounded, Undetermined
 
 
-def ranked(x: Any, name: str) -> torch.Tensor:
-    """Plain numbers that stand in the same order as those of x.
+def is_certain(x: Any, dim: int, first: int | None = None, largest: bool = True) -> bool:
+    """Whether rounding cannot change which numbers along dim are the first ones in order, so many
+    of them, nor their order: each is further from all that follow than both can be off."""
+    if not isinstance(x, BoundedTensor) or not x.bounded.error.any():
+        return True
+    if not x.ndim:
+        return True
+    value, error = np.asarray(x.bounded.value), np.asarray(x.bounded.error)
+    value = np.moveaxis(value if largest else -value, dim, -1)
+    order = np.argsort(-value, axis=-1, kind="stable")
+    value = np.take_along_axis(value, order, -1)
+    error = np.take_along_axis(np.moveaxis(error, dim, -1), order, -1)
+    highest = np.maximum.accumulate((value + error)[..., ::-1], axis=-1)[..., ::-1]
+    return bool(((value - error)[..., :-1] > highest[..., 1:])[..., :first].all())
 
-    Raises:
-        Unbounded: rounding may change it.
-    """
+
+def _order(x: Any) -> torch.Tensor:
+    """Plain numbers in the order of the values."""
     if not isinstance(x, BoundedTensor):
         return x
-    b = x.bounded
-    if b.error.any():
-        raise Unbounded(f"{name}: rounding may decide the order of these numbers")
-    return torch.from_numpy(np.array(b.value.astype(np.float64)))
+    return torch.from_numpy(np.array(x.bounded.value.astype(np.float64)))
 
 
 def places(found: torch.Tensor, tied: bool) -> Any:
@@ -66,7 +75,12 @@ def _extreme(name: str) -> None:
 
     def place(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
         """Where it stands"""
-        plain = ranked(x, f"aten::{name} with places")
+        plain = _order(x)
+        by_row = x.reshape(-1) if dim is None else x
+        if not is_certain(by_row, dim or 0, 1, name == "max"):
+            raise Unbounded(
+                f"aten::{name} with places: rounding may decide the order of these numbers"
+            )
         found = arg(plain, dim, keepdim)
         if not plain.ndim:
             return found
@@ -103,21 +117,15 @@ def _sorted_values(x: Any, order: torch.Tensor, dim: int) -> BoundedTensor:
     return picked
 
 
-def _order(x: Any) -> tuple[torch.Tensor, bool]:
-    """Plain numbers in the order of the values, and whether rounding may change it."""
-    if not isinstance(x, BoundedTensor):
-        return x, False
-    plain = torch.from_numpy(np.array(x.bounded.value.astype(np.float64)))
-    return plain, bool(x.bounded.error.any())
-
-
-def _with_places(x: Any, found: Any, dim: int) -> Any:
-    plain, doubtful = _order(x)
+def _with_places(
+    x: Any, found: Any, dim: int, first: int | None = None, largest: bool = True
+) -> Any:
+    """The numbers at the places that were found, and the places. first says how many of the
+    greatest (or least) numbers there are to find."""
     values = _sorted_values(x, found.indices, dim)
-    tied = doubtful or _is_tied(plain, dim)
-    if doubtful:
+    if not is_certain(x, dim, first, largest):
         return values, Undetermined()
-    return values, places(found.indices, tied)
+    return values, places(found.indices, _is_tied(_order(x), dim))
 
 
 @rule("sort")
@@ -129,8 +137,7 @@ def sort(x: Any, *args: Any, **options: Any) -> Any:
     dim, descending = [*args, *[None] * 2][:2]
     dim = options.get("dim", -1 if dim is None else dim)
     descending = options.get("descending", bool(descending))
-    plain, _ = _order(x)
-    found = plain.sort(dim=dim, descending=descending, stable=True)
+    found = _order(x).sort(dim=dim, descending=descending, stable=True)
     if not x.is_floating_point():
         return tuple(found)
     values, at = _with_places(x, found, dim)
@@ -154,17 +161,17 @@ def topk(
     sorted: bool = True,  # noqa: A002
 ) -> Any:
     """The k greatest or least numbers, and where they stood"""
-    found = _order(x)[0].topk(k, dim, largest, True)
+    found = _order(x).topk(k, dim, largest, True)
     if not x.is_floating_point():
         return tuple(found)
-    values, at = _with_places(x, found, dim)
+    values, at = _with_places(x, found, dim, k, largest)
     return (values, at) if sorted else (Undetermined(values), Undetermined(found.indices))
 
 
 @rule("kthvalue")
 def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th least number, and where it stands"""
-    found = _order(x)[0].kthvalue(k, dim, True)
+    found = _order(x).kthvalue(k, dim, True)
     values, at = _with_places(x, found, dim)
     return _squeezed(x, values, at, dim, keepdim)
 
@@ -174,7 +181,7 @@ def median(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The lower of the numbers in the middle, and where it stands"""
     if dim is None:
         return median(x.reshape(-1), 0)[0]
-    found = _order(x)[0].median(dim, True)
+    found = _order(x).median(dim, True)
     values, at = _with_places(x, found, dim)
     return _squeezed(x, values, at, dim, keepdim)
 
@@ -193,7 +200,7 @@ def _squeezed(x: Any, values: Any, at: Any, dim: int, keepdim: bool) -> Any:
 def _cumulative(name: str) -> None:
     def extreme(x: Any, dim: int) -> Any:
         """The greatest or least number so far, and where it stands"""
-        found = getattr(torch, name)(_order(x)[0], dim)
+        found = getattr(torch, name)(_order(x), dim)
         values, at = _with_places(x, found, dim)
         return values, at
 
