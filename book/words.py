@@ -31,7 +31,7 @@ WORDS = {
         "nothing": "无",
         "open": '[以 notebook 打开]({file}){{ download="{name}" }}（[说明]({how})）',
         "notebook needs": "*本 notebook 由 torch-parity 的课程页面生成，运行它的 Python 需要装有 "
-        "torch-parity；安装方法（包括 Colab）见网站的“Work in a notebook”一页（英文）。*",
+        "torch-parity；安装方法（包括 Colab）见网站的“使用 notebook”一页。*",
         "folded": "**{title}**：见下面折叠的单元格。",
         "see it judged": "运行 `!parity faults {name}`，就能看到植入这个错误后裁判的报告。",
     },

@@ -27,6 +27,13 @@ BOTH = (
     "course",
     "numpy-to-pytorch",
     "lessons/index",
+    "your-own-code",
+    "train-modules",
+    "how-to/command-line",
+    "how-to/own-data",
+    "how-to/dashboard",
+    "how-to/notebooks",
+    "how-to/pytest",
 )  # in both languages, beside the lessons
 
 

@@ -71,8 +71,8 @@ def test_a_translation_has_the_code_and_the_shorthands_of_the_original(path: str
         (ROOT / p).read_text("utf-8") for p in (path.replace(".zh.md", ".md"), path)
     )
 
-    def code(text: str) -> list[tuple[str, str]]:
-        return [(b.language, b.text) for b in blocks.find(text) if b.runs or b.title]
+    def code(text: str) -> list[tuple[str, str, str]]:
+        return [(b.language, b.title, b.text) for b in blocks.find(text)]
 
     assert code(translated) == code(original)
     assert SHORTHAND.findall(translated) == SHORTHAND.findall(original)
