@@ -248,3 +248,49 @@ def test_a_power_of_numbers_of_one_sign_is_no_activation() -> None:
     report = tp.check_modules(Of(focal(2), w=w), Of(focal(1), w=w), x, loss=cubes)
     assert report.outcome == "FAIL"
     assert not {"activation_other", "activation_missing"} & set(report.causes), str(report)
+
+
+class Norm(nn.Module):
+    """Batch norm by hand: parameters g and b, buffers m and v, all as fresh as torch's own."""
+
+    def __init__(self, n: int, momentum: float, counts: bool) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.g, self.b = nn.Parameter(torch.ones(n)), nn.Parameter(torch.zeros(n))
+        self.register_buffer("m", torch.zeros(n))
+        self.register_buffer("v", torch.ones(n))
+        if counts:
+            self.register_buffer("calls", torch.tensor(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, var = self.m, self.v
+        if self.training:
+            mean, var, n = x.mean(0), x.var(0, unbiased=False), len(x)
+            with torch.no_grad():
+                self.m.lerp_(mean, self.momentum)
+                self.v.lerp_(var * n / (n - 1), self.momentum)
+                if hasattr(self, "calls"):
+                    self.calls += 1
+        return (x - mean) / torch.sqrt(var + 1e-5) * self.g + self.b
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("counts", [True, False])
+def test_a_fresh_batch_norm_under_other_names(training: bool, counts: bool) -> None:
+    """Its bias is no running mean, though both are 0: only one has a gradient. And a batch norm
+    without momentum=None does not use how many batches it has counted."""
+    torch.manual_seed(0)
+    first, last = nn.Linear(4, 6), nn.Linear(6, 3)
+    x = torch.randn(8, 4)
+
+    def net(norm: nn.Module) -> nn.Module:
+        return nn.Sequential(
+            copy.deepcopy(first), norm, nn.ReLU(), copy.deepcopy(last)
+        ).train(training)  # fmt: skip
+
+    a = net(nn.BatchNorm1d(6))
+    assert outcomes(a, net(Norm(6, 0.1, counts)), x) == {"PASS"}
+    if training:
+        assert outcomes(a, net(Norm(6, 0.9, counts)), x) == {"FAIL"}
+        used = net(nn.BatchNorm1d(6, momentum=None))
+        assert "PASS" not in outcomes(used, net(Norm(6, 1.0, counts=False)), x)

@@ -337,6 +337,8 @@ def test_ignore_is_checked() -> None:
         check(a, Port(a), ignore=["los"])
     with pytest.raises(InputError, match="no result of the step is left"):
         check(a, Port(a), ignore=["*"])
+    with pytest.raises(InputError, match="expected a list"):
+        check(a, Port(a), ignore="output")
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -694,3 +696,16 @@ def test_the_optimizers_counters_stay_as_they_were() -> None:
     assert (report.outcome, report.precision) == ("PASS", "float64")
     for adam in adams:
         assert all(float(s["step"]) == 1 for s in adam.state.values())
+
+
+def test_the_first_array_that_is_wrong_is_the_first_one_computed() -> None:
+    """Not the first one in the dict: a mistake in the last layer reaches the first one later."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    x = torch.randn(10, 5, dtype=torch.float64)
+    net(x).pow(3).mean().backward()
+    mine = {f"{n}.grad": p.grad.numpy() * 1.5 for n, p in net.named_parameters()}  # type: ignore[union-attr]
+    assert next(iter(mine)) == "0.weight.grad"
+    report = check_module(net, mine, x, loss=lambda out: out.pow(3).mean())
+    assert report.parting is not None
+    assert report.parting.end.end.name in ("2.weight.grad", "2.bias.grad")

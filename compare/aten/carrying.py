@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.ends import result_of, split
-from torch_parity.compare.aten.given_pairs import hinted, paired
+from torch_parity.compare.aten.given_pairs import Known, hinted, paired
 from torch_parity.compare.aten.model_state import Key, ModelState, keys_of
 from torch_parity.compare.aten.pair_report import ModulesReport
 from torch_parity.compare.aten.pairing import Pairing
@@ -46,7 +46,7 @@ class Carrier:
         self._ignored = ignored
         self._a, self._b = (keys_of(model) for model in models)
         of_a, of_b = _arrays(self._a, starts[0]), _arrays(self._b, starts[1])
-        self._pairs = paired(of_a, of_b, hinted(names, self._b))
+        self._pairs = paired(Known(of_a), of_b, hinted(names, self._b))
         self._changed: set[str] = set()
         self._slots_of_a: dict[str, str] = {}
 

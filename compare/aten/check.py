@@ -41,6 +41,7 @@ from torch_parity.compare.aten.report import ModelReport
 from torch_parity.compare.aten.settings import classes_differ, settings_differ
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.uncompared import hidden_settings, not_compared
+from torch_parity.compare.aten.unshared_draws import unjudged_by_draws
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.show.progress import watched_in_notebook
@@ -181,6 +182,7 @@ def _modules_report(
     bits = min((digits(r.dtype) for o in own for r in o.given.values() if r.shape), default=53)
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
     unjudged_by_rounding(there.alignment, called)
+    there = unjudged_by_draws(there, called)
     notes.extend(met_in_order((v.end for v in there.alignment.ends), called))
     notes.extend(not_compared(own, called))
     if any(r.compiled for r in own) and pair is not own:

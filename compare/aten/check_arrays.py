@@ -74,6 +74,8 @@ def check_module(
     if in_float64:
         record = _in_float64(step, record)
     ends = [_end(name, array, record, names or {}) for name, array in arrays.items()]
+    written = {place: call.index for place, call in writers_of(record).items()}
+    ends.sort(key=lambda end: written.get(end.ref.place, -1))  # as they are computed
     alignment = align(Record(Snapshots()), record, ends, {})
     if in_float64:
         unjudged_by_rounding(alignment, called)

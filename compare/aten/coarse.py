@@ -37,7 +37,7 @@ def unjudged_by_rounding(alignment: Alignment, called: tuple[str, str]) -> None:
     if not any(lower):
         return
     alone = _alone(a, b, lower[0], lower[1]), _alone(b, a, lower[1], lower[0])
-    hidden_a, hidden_b = _computed_from(a, alone[0]), _computed_from(b, alone[1])
+    hidden_a, hidden_b = computed_from(a, alone[0]), computed_from(b, alone[1])
     for i, verdict in enumerate(alignment.ends):
         end = verdict.end
         places = end.ref.place, end.a_ref.place if end.a_ref is not None else None
@@ -121,7 +121,7 @@ def agree(x: torch.Tensor, y: torch.Tensor) -> bool:
     return bool((near | (x == y) | (x.isnan() & y.isnan())).all())
 
 
-def _computed_from(record: Record, calls: set[int]) -> dict[Place, Call]:
+def computed_from(record: Record, calls: set[int]) -> dict[Place, Call]:
     """The memory that these calls have a part in, with the first of them."""
     found: dict[Place, Call] = {}
     for call in record.calls:

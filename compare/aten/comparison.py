@@ -1,6 +1,6 @@
 """The second record, held to the first: where they part, what is lacking, and why."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -43,12 +43,15 @@ def compared(
     """The second record, held to the first."""
     a, b = pair
     pairs = given_pairs(a, b, names)
-    ends = _without(ignore, list(ends_of(a, b, pairs)))
+    ends = list(ends_of(a, b, pairs))
+    due, unpaired = unmet(a, ends, pairs)
+    kept = [n for n in (*b.results, *a.results) if n.startswith("new ")]
+    ends = _without(ignore, ends, kept)
     alignment = align(a, b, ends, same_given(a, b, pairs), tick, bits)
-    due, unpaired = (
-        tuple(n for n in found if not is_ignored(n, ignore)) for found in unmet(a, ends, pairs)
+    lacking, left = (
+        tuple(n for n in found if not is_ignored(n, ignore)) for found in (due, unpaired)
     )
-    return Comparison(alignment, parting(alignment), due, unpaired)
+    return Comparison(alignment, parting(alignment), lacking, left)
 
 
 def why(
@@ -81,8 +84,10 @@ def why(
     return here.parting, causes
 
 
-def _without(ignore: Sequence[str], ends: list[End]) -> list[End]:
-    known = [end.name for end in ends]
+def _without(ignore: Sequence[str], ends: list[End], kept: Iterable[str]) -> list[End]:
+    if isinstance(ignore, str):
+        raise InputError(f"ignore: expected a list of patterns, such as [{ignore!r}]")
+    known = [*dict.fromkeys((*(end.name for end in ends), *kept))]
     for pattern in ignore:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise InputError(f"ignore: no result is called {pattern!r}; {suggest(pattern, known)}")

@@ -30,22 +30,45 @@ OF_A_TENSOR = {
     "aten::bernoulli", "aten::multinomial", "aten::poisson", "aten::_standard_gamma",
     "aten::_sample_dirichlet", "aten::binomial", "aten::normal",
 }  # fmt: skip
+# What these draw from without being told, as those operations are given it that draw the same.
+STANDARD: dict[str, dict[str, Any]] = {
+    "rand": {"from": 0, "to": 1},
+    "randn": {"mean": 0, "std": 1},
+}
 
 
 def drawn_otherwise(a: Record, b: Record, called: tuple[str, str]) -> Iterator[str]:
     """A sentence for each call of b whose numbers a drew as well, from another distribution."""
-    of_a = [(call, _numbers(a, call)) for call in drawing(a)]
-    for call in drawing(b):
-        own = _numbers(b, call)
-        same = [other for other, numbers in of_a if numbers == own]
-        if same and not any(_alike(a, other, b, call) for other in same):
+    for first, call in other_distributions(a, b):
+        if _name(first) == _name(call):
             yield (
                 f"{called[1]} draws {call.operation}({_told(call)}) ({where(call)}), and "
-                f"{called[0]} {same[0].operation}({_told(same[0])})."
+                f"{called[0]} {first.operation}({_told(first)})."
             )
 
 
-def _numbers(record: Record, call: Call) -> tuple[Any, bytes]:
+def in_another_form(a: Record, b: Record) -> Iterator[tuple[Call, Call]]:
+    """Calls of a and b that have their numbers in common, but may draw them in another form, as
+    normal(mean, std) and randn() * std + mean."""
+    return ((x, y) for x, y in other_distributions(a, b) if _name(x) != _name(y))
+
+
+def other_distributions(a: Record, b: Record) -> Iterator[tuple[Call, Call]]:
+    """Each call of b whose numbers a drew as well, with that call, if none there draws alike."""
+    of_a = [(call, numbers_of(a, call)) for call in drawing(a)]
+    for call in drawing(b):
+        own = numbers_of(b, call)
+        same = [other for other, numbers in of_a if numbers == own]
+        if same and not any(_alike(a, other, b, call) for other in same):
+            yield same[0], call
+
+
+def _name(call: Call) -> str:
+    return "bernoulli" if call.operation == DROPOUT else call.operation.removesuffix("_like")
+
+
+def numbers_of(record: Record, call: Call) -> tuple[Any, bytes]:
+    """What a call drew, to be found among what others drew."""
     drawn = record.value(call.outputs[-1])
     return key_of(call.operation, drawn), blake2b(to_numpy(drawn).tobytes()).digest()
 
@@ -90,7 +113,7 @@ def _parameters(call: Call) -> dict[str, Any]:
         found[name] = value
     if call.operation == DROPOUT:
         return {"p": 1 - float(found["p"])}
-    return found
+    return found or STANDARD.get(call.operation.removesuffix("_like"), {})
 
 
 def _told(call: Call) -> str:

@@ -25,6 +25,11 @@ UNINITIALISED = {
 }  # fmt: skip
 # returns the result and the mask: both are replaced
 DROPOUT = "native_dropout"
+# The name of what several operations draw.
+SAME_NUMBERS = {
+    "bernoulli": "mask", DROPOUT: "mask", "randn": "normal", "rand": "uniform",
+    "normal_functional": "normal",
+}  # fmt: skip
 
 Key = tuple[str, tuple[int, ...], Any]
 
@@ -106,6 +111,7 @@ def drawing(record: Record) -> Iterator[Call]:
 def key_of(operation: str, drawn: Tensor) -> Key:
     """Numbers of which kind and shape are drawn again. A dropout's mask is drawn by bernoulli on
     the CPU, and by native_dropout elsewhere."""
-    if operation in ("bernoulli", DROPOUT):
-        return "mask", tuple(drawn.shape), None
-    return operation.removesuffix("_like"), tuple(drawn.shape), drawn.dtype
+    name = operation.removesuffix("_like")
+    name = SAME_NUMBERS.get(name, name)
+    kind = "real" if drawn.is_floating_point() or name == "mask" else drawn.dtype
+    return name, tuple(drawn.shape), kind

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 
 from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Phase, Record
@@ -60,7 +61,10 @@ def ends_of(a: Record, b: Record, pairs: Mapping[str, Pairing]) -> Iterator[End]
             end = _of_given(name, ref, phase, a, pairs)
             if end.missing == "absent" and not ref.unjudged:
                 end = _of_another_slot(end, a, b, pairs) or end
-            if not (end.missing and is_counter(b, name, ref)):
+            counts = counts_steps(b, name, ref) or (
+                end.missing == "unpaired" and counts_calls(b, name, ref)
+            )
+            if not (end.missing and counts):
                 yield end
 
 
@@ -74,14 +78,14 @@ def unmet(a: Record, ends: list[End], pairs: Mapping[str, Pairing]) -> tuple[lis
         if base is not None and not end.missing:
             places = pairs[base], *pairs[base].rivals
             met |= {f"{before}{n}{suffix}" for pairing in places for n in pairing.names}
-    left = [n for n, ref in a.results.items() if n not in met and not is_counter(a, n, ref)]
+    left = [n for n, ref in a.results.items() if n not in met and not counts_steps(a, n, ref)]
     known = {n for pairing in pairs.values() for n in pairing.names}
     due = [
         name
         for name in left
         if phase_of(name) == "forward" or (_owner(name, known) and not is_input(name))
     ]
-    return due, [name for name in left if name not in due]
+    return due, [n for n in left if n not in due and not counts_calls(a, n, a.results[n])]
 
 
 def _owner(name: str, given: Container[str]) -> bool:
@@ -92,13 +96,32 @@ def _owner(name: str, given: Container[str]) -> bool:
     return base in given
 
 
-def is_counter(record: Record, name: str, ref: TensorRef) -> bool:
+def counts_steps(record: Record, name: str, ref: TensorRef) -> bool:
     """What an optimizer counts for a weight, its steps or a product of factors: a single number.
     One that keeps none may compute the same."""
     owner, _, slot = name.removeprefix("new ").rpartition(".")
     if not name.startswith("new ") or owner not in record.given or ref.shape not in ((), (1,)):
         return False
     return slot == "step" or record.given[owner].shape != ref.shape
+
+
+def counts_calls(record: Record, name: str, ref: TensorRef) -> bool:
+    """A whole number in a module that the step counts on and does not use (num_batches_tracked).
+    A module that has none may compute the same."""
+    own = name.removeprefix("new ")
+    if own == name or own not in record.given or ref.shape not in ((), (1,)):
+        return False
+    whole = not (ref.dtype.is_floating_point or ref.complex or ref.dtype == torch.bool)
+    return whole and not _used(record, ref)
+
+
+def _used(record: Record, ref: TensorRef) -> bool:
+    """Whether a call reads this memory and does not write into it."""
+    return any(
+        any(r.storage == ref.storage for r in call.inputs)
+        and not any(r.storage == ref.storage for r in call.outputs)
+        for call in record.calls
+    )
 
 
 def phase_of(name: str) -> Phase:

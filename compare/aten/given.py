@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from torch_parity.compare.aten.given_pairs import hinted, paired
+from torch_parity.compare.aten.given_pairs import Known, hinted, paired, roles_of
 from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.tensors import to_numpy
@@ -19,7 +19,8 @@ def _given(record: Record) -> dict[str, np.ndarray]:
 
 def given_pairs(a: Record, b: Record, names: Mapping[str, str]) -> dict[str, Pairing]:
     """The given tensors of b that a has as well. names are hints, a's to b's."""
-    return paired(_given(a), _given(b), hinted(names, b.given))
+    known = Known(_given(a), roles_of(a), roles_of(b))
+    return paired(known, _given(b), hinted(names, b.given))
 
 
 def given_differ(

@@ -7,7 +7,7 @@ optimizer state) is then compared entry by entry in the same way.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 import numpy as np
@@ -17,19 +17,35 @@ from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.snapshots import TensorRef
 
+Role = tuple[bool, bool]
 # Permuting the dimensions of a tensor with more of them is not tried.
 MOST_DIMENSIONS = 5
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a's given tensors: their numbers, and what the step does with each tensor of
+    both (`roles_of`), which tells a bias from a running mean where both are 0."""
+
+    numbers: Mapping[str, np.ndarray]
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    roles_of_b: Mapping[str, Role] = field(default_factory=dict)
+
+    def alike(self, name: str, other: str) -> bool:
+        """Whether the step does the same with b's tensor and with a's."""
+        return self.roles_of_b.get(name) == self.roles.get(other)
+
+
 def paired(
-    a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], hints: Mapping[str, str]
+    known: Known, b: Mapping[str, np.ndarray], hints: Mapping[str, str]
 ) -> dict[str, Pairing]:
     """A Pairing for each tensor of b whose numbers a has. hints maps names of b to names of a."""
+    a = known.numbers
     found: dict[str, Pairing] = {}
     taken: set[tuple[str, int]] = set()
     for name, array in _large_first(b):
         pairing = _as_its_owner(name, array, a, found)
-        pairing = pairing or _of_its_own(name, array, a, hints, taken, found)
+        pairing = pairing or _of_its_own(name, array, known, hints, taken, found)
         kept = name.rpartition(".")[0] in found  # by an optimizer, for a parameter
         if pairing and kept and not all(n.rpartition(".")[0] in a for n in pairing.names):
             continue
@@ -42,20 +58,27 @@ def paired(
 def _of_its_own(
     name: str,
     array: np.ndarray,
-    a: Mapping[str, np.ndarray],
+    known: Known,
     hints: Mapping[str, str],
     taken: set[tuple[str, int]],
     found: Mapping[str, Pairing],
 ) -> Pairing | None:
     """By name, by its numbers, or by where its weight went. A vector of one number (a fresh bias)
     has its numbers in many places; where its weight went says which."""
-    whole, beside = _whole(name, array, a, hints, taken), [*_beside(name, array, a, found)]
+    a = known.numbers
+    whole, beside = _whole(name, array, known, hints, taken), [*_beside(name, array, known, found)]
     meant = whole is not None and whole.names[0] == hints.get(name, name)
     if beside and not meant and (whole is None or (array == array.flat[0]).all()):
         best, *rivals = beside
         more = () if whole is None else (replace(whole, rivals=()), *whole.rivals)
         return replace(best, rivals=(*rivals, *more))
     return whole or by_rows(array, a, taken) or by_runs(array, a)
+
+
+def roles_of(record: Record) -> dict[str, Role]:
+    """Whether each given tensor has a gradient, and whether it is written."""
+    made = record.results
+    return {name: (f"{name}.grad" in made, f"new {name}" in made) for name in record.given}
 
 
 def hinted(names: Mapping[str, str], of_b: Iterable[str]) -> dict[str, str]:
@@ -97,22 +120,24 @@ def _as_its_owner(
 def _whole(
     name: str,
     array: np.ndarray,
-    a: Mapping[str, np.ndarray],
+    known: Known,
     hints: Mapping[str, str],
     taken: set[tuple[str, int]],
 ) -> Pairing | None:
     """One tensor of a with its dimensions in some order, preferably of the same name, in the same
-    order, and not another's partner."""
+    role, in the same order, and not another's partner."""
     meant = hints.get(name, name)
     candidates = []
-    for rank, (other, numbers) in enumerate(a.items()):
+    for rank, (other, numbers) in enumerate(known.numbers.items()):
         if numbers.size == array.size and numbers.dtype == array.dtype:
             moved = _moved(numbers, array)
             if moved is not None:
                 straight = np.array_equal(moved, np.arange(array.size))
                 pairing = Pairing((other,), np.zeros(array.size, np.int64), moved)
                 used = pairing.place in taken
-                key = (other != meant, used, not straight, numbers.ndim != array.ndim, rank)
+                other_role = not known.alike(name, other)
+                other_form = not straight, numbers.ndim != array.ndim
+                key = (other != meant, other_role, used, *other_form, rank)
                 candidates.append((key, pairing))
     if not candidates:
         return None
@@ -139,10 +164,11 @@ def _real(array: np.ndarray) -> bool:
 
 
 def _beside(
-    name: str, array: np.ndarray, a: Mapping[str, np.ndarray], found: Mapping[str, Pairing]
+    name: str, array: np.ndarray, known: Known, found: Mapping[str, Pairing]
 ) -> Iterator[Pairing]:
     """A bias goes where its weight went: from the same rows of the tensor beside a's weight. First
     those of the weight that it is called after."""
+    a = known.numbers
     module, _, own = name.rpartition(".")
     weights = [
         n for n in found if n.rpartition(".")[0] == module and array.ndim == 1 and array.size
@@ -150,7 +176,7 @@ def _beside(
     for other in sorted(weights, key=lambda n: not own.startswith(n.rpartition(".")[2])):
         pairing = found[other]
         parts = [_bias_beside(n, own, a) for n in pairing.names]
-        if not parts or "" in parts:
+        if not parts or not all(part and known.alike(name, part) for part in parts):
             continue
         rows = pairing.positions.size // array.size
         if not rows or pairing.positions.size % array.size:

@@ -106,7 +106,7 @@ def recording_of(step: Step, draws_of: Recording | None = None) -> Recording:
     double, reason = None, ""
     if not precisions(record) <= {"float64"}:
         try:
-            double = recorded_in_float64(step, None if draws_of is None else draws_of.in_float64())
+            double = recorded_in_float64(step, record)
         except InputError as error:
             reason = str(error)
     return Recording(record, double, reason, options, step.called)
@@ -223,11 +223,18 @@ def pair_in_float64(
     constants = shared_constants(own)
     a, b = (s if isinstance(s, Recording) else replace(s, constants=constants) for s in (a, b))
     try:
-        return records_of(a, b, share_draws, _float64_record), "float64"
+        return _records_in_float64(a, b, own, share_draws), "float64"
     except InputError as error:
         precision = " and ".join(sorted(kinds)) or "float64"
         notes.append(f"Compared in {precision}: in float64 {error}.")
         return own, precision
+
+
+def _records_in_float64(a: Source, b: Source, own: list[Record], share_draws: bool) -> list[Record]:
+    """Each draws what it drew in its own precision; beside a recording, what that drew."""
+    if isinstance(a, Recording) or isinstance(b, Recording):
+        return records_of(a, b, share_draws, _float64_record)
+    return [recorded_in_float64(a, own[0]), recorded_in_float64(b, own[1])]
 
 
 def _float64_record(source: Source, draws_of: Record | None) -> Record:
