@@ -413,5 +413,5 @@ def _line(error: Any, where: str) -> str:
     if not name:
         return message
     expected = message[0].lower() + message[1:]
-    described = Case.model_fields[name].description
+    described = (Case.model_fields[name].description or "").partition(". ")[0]
     return f"{name} is {shown(error['input'])}: {expected} ({name}: {described})"

@@ -56,9 +56,14 @@ def outputs_of(loss: str) -> tuple[str, ...]:
 
 def widths(value: Any) -> Any:
     """Widths as a command line writes them: 128,64 or nothing for no hidden layer."""
-    if isinstance(value, str):
-        return [width.strip() for width in value.split(",")] if value.strip() else []
-    return value
+    if isinstance(value, int):
+        raise ValueError(f"expected several whole numbers, such as ({value},) or ({value}, 4)")
+    if not isinstance(value, str):
+        return value
+    found = [width.strip() for width in value.split(",")] if value.strip() else []
+    if not all(width.lstrip("+-").isdecimal() for width in found):
+        raise ValueError("expected whole numbers with commas between, such as 5,4")
+    return found
 
 
 def listed(value: Any) -> Any:

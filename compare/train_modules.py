@@ -72,6 +72,10 @@ def train_modules(
             parameters, an optimizer of other parameters, a run that exists or cannot be written.
     """
     _require_separate(a, b, optimizers, schedulers, called)
+    if isinstance(batches, tuple) and all(isinstance(x, torch.Tensor) for x in batches):
+        raise InputError(
+            "batches is a tuple of tensors; expected a list of batches, such as [(inputs, target)]"
+        )
     if not isinstance(every, int) or every < 1:
         raise InputError(f"every is {every!r}; expected a whole number from 1 up")
     if isinstance(batches, str | bytes) or not isinstance(batches, Iterable):

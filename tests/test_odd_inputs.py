@@ -288,8 +288,8 @@ def test_one_optimizer_for_two_models_is_refused() -> None:
 
 def test_a_misspelt_option_is_explained() -> None:
     """It goes to the forward, like each keyword that is none of ours."""
-    with pytest.raises(InputError, match="no option 'optimizer' either; did you mean 'optimizers'"):
-        twins(nn.Linear(5, 3), x_of(), loss=squares, optimizer=None)
+    with pytest.raises(InputError, match="no option 'los' either; did you mean 'loss'"):
+        twins(nn.Linear(5, 3), x_of(), los=squares)
     with pytest.raises(InputError, match="did you mean 'target'"):
         check_model(nn.Linear(5, 3), x_of(), targte=1)
 

@@ -15,7 +15,7 @@ from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.drawn_from import drawn_otherwise
 from torch_parity.compare.aten.ends import met_in_order
 from torch_parity.compare.aten.functions import judged_functions
-from torch_parity.compare.aten.given import given_differ, given_pairs
+from torch_parity.compare.aten.given import given_differ, given_pairs, require_known
 from torch_parity.compare.aten.halves import halves_differ
 from torch_parity.compare.aten.keywords import explains_keywords
 from torch_parity.compare.aten.memory import digits
@@ -167,8 +167,10 @@ def _modules_report(
     more_follow: bool,
 ) -> ModulesReport:
     called = a.called, b.called
+    _require_of_both(a, b)
     notes: list[str] = []
     own = records_of(a, b, share_draws)
+    require_known(names, own, called)
     pair, precision = pair_in_float64(a, b, own, share_draws, notes)
     if share_draws:
         require_same_draws(a, b, pair)
@@ -214,6 +216,15 @@ def _modules_report(
         precision=precision,
         back=back,
     )
+
+
+def _require_of_both(a: Source, b: Source) -> None:
+    """A loss or an optimizer that only one has leaves nothing to compare its results with."""
+    for part, named in (("loss", "a loss"), ("optimizer", "an optimizer")):
+        one, other = (isinstance(s, Step) and getattr(s, part) is not None for s in (a, b))
+        if isinstance(a, Step) and isinstance(b, Step) and one != other:
+            has, lacks = (a.called, b.called) if one else (b.called, a.called)
+            raise InputError(f"{has} has {named}, {lacks} none: give one to both, or to neither")
 
 
 def model_report(

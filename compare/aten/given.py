@@ -1,12 +1,13 @@
 """The tensors that two records were given: which are the same, and which should be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from torch_parity.compare.aten.given_pairs import Known, hinted, paired, roles_of
 from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.tensors import to_numpy
 
 
@@ -21,6 +22,22 @@ def given_pairs(a: Record, b: Record, names: Mapping[str, str]) -> dict[str, Pai
     """The given tensors of b that a has as well. names are hints, a's to b's."""
     known = Known(_given(a), roles_of(a), roles_of(b))
     return paired(known, _given(b), hinted(names, b.given))
+
+
+def require_known(
+    names: Mapping[str, str], records: Sequence[Record], called: tuple[str, str]
+) -> None:
+    """Raises:
+    InputError: names= has a name that is no tensor of its model, and no module of one.
+    """
+    for pair in names.items():
+        for name, record, model in zip(pair, records, called, strict=True):
+            known = {n[:i] for n in record.given for i, c in enumerate(f"{n}.") if c == "."}
+            if name not in known:
+                raise InputError(
+                    f"names: {model} has no {name!r} (a's names stand before b's, "
+                    f"{{'fc1': 'layers.0'}}); {suggest(name, sorted(known))}"
+                )
 
 
 def given_differ(

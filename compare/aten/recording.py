@@ -16,7 +16,7 @@ from torch_parity.compare.aten.files.save import save_records
 from torch_parity.compare.aten.keywords import explains_keywords
 from torch_parity.compare.aten.lazy import initialised
 from torch_parity.compare.aten.record import Record
-from torch_parity.compare.aten.step import Step, options_of, record_step
+from torch_parity.compare.aten.step import Step, options_of, record_step, require_whole
 from torch_parity.compare.aten.unchanged import fresh, module_of, on_copies, unchanged
 from torch_parity.compare.aten.watch import Watch, unwatched
 from torch_parity.compare.errors import InputError
@@ -162,6 +162,7 @@ def _source(step: Step) -> Source:
 
 def recorded(step: Step, draws_of: Record | None = None) -> Record:
     """The step's record; the model, the loss and the optimizer are left as they were."""
+    require_whole(step)  # before its optimizer is put aside
     draws = None if draws_of is None else Draws(draws_of)
     step = with_own_inputs(step)
     model = module_of(step.model)

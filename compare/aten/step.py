@@ -22,7 +22,9 @@ from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
 from torch_parity.compare.aten.spool import SpooledSnapshots
 from torch_parity.compare.aten.unchanged import plain_attributes, tensor_attributes
 from torch_parity.compare.aten.uncompared import CLASS, Kept, seeding_seen
-from torch_parity.compare.errors import InputError
+from torch_parity.compare.errors import InputError, shown
+
+OF_AN_OPTIMIZER = ("step", "param_groups", "state")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
         InputError: an optimizer or target without a loss, an optimizer of another model, a model
             or loss that raises, a loss that is no number, a model that returns nothing.
     """
-    _require_whole(step)
+    require_whole(step)
     snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
     recorder = Recorder(step.model, draws, snapshots, step.doubled, step.constants)
     record = recorder.record
@@ -123,7 +125,18 @@ def run_forward(step: Step) -> Any:
     return _run(step, "the forward", lambda: step.model(*step.inputs, **(step.keywords or {})))
 
 
-def _require_whole(step: Step) -> None:
+def require_whole(step: Step) -> None:
+    """Raise InputError unless the parts of the step are what they have to be."""
+    if isinstance(step.loss, type):
+        name = step.loss.__name__
+        raise InputError(f"the loss of {step.called} is the class {name}; give {name}()")
+    if isinstance(step.optimizer, type) or not (
+        step.optimizer is None or all(hasattr(step.optimizer, n) for n in OF_AN_OPTIMIZER)
+    ):
+        raise InputError(
+            f"the optimizer of {step.called} is {shown(step.optimizer)}; expected a "
+            "torch.optim.Optimizer, such as SGD(model.parameters(), lr=0.1)"
+        )
     if step.loss is None and (step.optimizer is not None or step.target is not None):
         raise InputError("a target or an optimizer needs a loss; give loss=nn.MSELoss()")
     if step.optimizer is None or not isinstance(step.model, nn.Module):

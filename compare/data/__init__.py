@@ -85,6 +85,9 @@ SETS: dict[str, Callable[[Case], Raw]] = {
 }
 
 
+FILES = (".csv", ".npz")
+
+
 def load(case: Case) -> Data:
     """The case's data, split, scaled and in the case's dtype.
 
@@ -99,8 +102,10 @@ def load(case: Case) -> Data:
         return _prepare(SETS[case.data](case), case)
     if case.data.endswith(".txt"):
         return _prepare(read_text(case.data, case.length), case)
-    if case.data.endswith((".csv", ".npz")):
+    if case.data.endswith(FILES):
         return _prepare(read(case.data, case.target, case.loss in OF_NUMBERS), case)
+    if Path(case.data).is_file():
+        raise InputError(f"{case.data}: expected a file whose name ends in .csv, .npz or .txt")
     raise InputError(
         f"data is {case.data!r}: {suggest(case.data, SETS)} (or a path that ends in .csv, .npz "
         "or .txt)"

@@ -24,6 +24,8 @@ def read_csv(path: str, target: str, squared_error: bool) -> Raw:
     if names.count(target) != 1:
         found = f"{names.count(target)} columns" if target in names else "no column"
         hint = "keep one" if target in names else suggest(target, names)
+        if all(_parse(name) is not None for name in names):
+            hint = "its first line holds numbers; put the names of the columns there"
         raise InputError(f"{path} has {found} {target!r}: {hint}")
     at = names.index(target)
     features = [i for i in range(len(names)) if i != at]
@@ -59,9 +61,10 @@ def _read(path: str) -> tuple[list[str], list[Row]]:
     names = [name.strip() for name in rows[0][1]]
     for line, row in rows[1:]:
         if len(row) > len(names):
+            by = "; is ';' its separator? expected commas" if ";" in names[0] else ""
             raise InputError(
                 f"{path} cannot be read as .csv: line {line} has {len(row)} entries, expected "
-                f"{len(names)} as in its first line"
+                f"{len(names)} as in its first line{by}"
             )
     return names, rows[1:]
 

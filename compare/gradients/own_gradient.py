@@ -100,6 +100,11 @@ def check_gradient(
         ValueError: inputs are not float64, forward is random, shapes do not fit, or upstream is
             missing.
     """
+    if not isinstance(inputs, Mapping):
+        raise ValueError(
+            f"check_gradient: inputs is a {type(inputs).__name__}; expected a dict by name, such "
+            'as {"z": z}'
+        )
     at = {name: np.asarray(a) for name, a in inputs.items()}
     pair = Pair(forward, backward, None if upstream is None else np.asarray(upstream))
     given = _given(pair, at)

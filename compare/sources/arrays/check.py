@@ -30,6 +30,7 @@ from torch_parity.compare.sources.arrays.layout import (
     Layout,
     explain,
     recognise,
+    require_layout,
     with_other_mean,
 )
 from torch_parity.compare.sources.arrays.names import Named, named
@@ -72,6 +73,9 @@ def check(
             f"start is {shown(start)}; expected what given(case) returns, or the case, as  "
             "Case(data='moons')"
         )
+    require_layout(layout)
+    if isinstance(ignore, str):
+        raise InputError(f"ignore: expected a list of names, such as [{ignore!r}]")
     at = start if isinstance(start, Given) else given(start)
     steps = [mine] if isinstance(mine, Mapping) else mine
     if not isinstance(steps, Sequence) or not all(isinstance(m, Mapping) for m in steps):

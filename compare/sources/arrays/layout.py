@@ -7,10 +7,12 @@ therefore in dz. The course has samples in columns, b as a column, and 1/m in dW
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from torch_parity.compare.errors import InputError, shown, suggest
 
 SAMPLES = re.compile(r"(d?x|y|[zah]\d+(_softmax|_sigmoid)?|d[zah]\d+|mask\d+)")
 SCALED = re.compile(r"d[zah]\d+|dx")
@@ -27,6 +29,14 @@ class Layout(BaseModel):
     or v = momentum * v + lr * dW and W = W - v (negative_steps)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    if not TYPE_CHECKING:  # a type checker knows the fields
+
+        def __init__(self, **chosen: Any) -> None:
+            try:
+                super().__init__(**chosen)
+            except ValidationError as error:
+                raise InputError(_refused(error)) from None
 
     samples: Literal["rows", "columns"] = "rows"
     weights: Literal["out_in", "in_out"] = "out_in"
@@ -174,6 +184,24 @@ def _factor(theirs: np.ndarray, ours: np.ndarray) -> float | None:
     """The ratio of the two norms, which do not depend on the orientation."""
     size = float(np.linalg.norm(ours))
     return float(np.linalg.norm(theirs)) / size if size else None
+
+
+def _refused(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return f"Layout has no field {name!r}: {suggest(name, Layout.model_fields)}"
+    expected = first["msg"].removeprefix("Input should be ")
+    return f"Layout: {name} is {shown(first['input'])}; expected {expected}"
+
+
+def require_layout(layout: object) -> None:
+    """Raise InputError unless it is a Layout."""
+    if layout is not None and not isinstance(layout, Layout):
+        raise InputError(
+            f"layout is {shown(layout)}; expected a Layout, such as COURSE or "
+            "Layout(samples='columns')"
+        )
 
 
 def explain(layout: Layout, declared: Layout) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torch_parity.compare.errors import InputError
+from torch_parity.compare.errors import InputError, suggest
 from torch_parity.compare.judge.replayed import numeric
 from torch_parity.compare.sources.arrays.expected import INPUT_GRADIENT, Expected
 from torch_parity.compare.sources.arrays.layout import distance
@@ -47,8 +47,11 @@ def named(mine: Mapping[str, Any], at: Given, ignore: tuple[str, ...]) -> Named:
         _add(found, called, _our_name(called, array, at), array)
     known = [n for n in found if n in at.recorded.torch or n in _besides(at)]
     if not known:
-        names = ", ".join(list(at.recorded.torch)[:8])
-        raise InputError(f"none of your arrays belongs to this step; its tensors are {names}, ...")
+        first = next((called for called, _ in flat), "")
+        remedy = f"it has no {first!r}; {suggest(first, at.recorded.torch)}"
+        raise InputError(
+            f"none of your arrays belongs to this step: {remedy if flat else 'there are none'}"
+        )
     return _with_own_layers(found, theirs, at)
 
 

@@ -72,6 +72,9 @@ def _labels(y: np.ndarray, case: Case, layout: Layout) -> tuple[np.ndarray, int]
     flat = rows.reshape(-1)
     if case.loss in OF_NUMBERS and y.dtype.kind == "f":
         return flat.astype(case.dtype), 0
+    if not np.isfinite(flat).all():
+        at = int(np.flatnonzero(~np.isfinite(flat))[0])
+        raise InputError(f"y holds {flat[at]} at [{at}]; expected finite numbers")
     if not (flat == np.round(flat)).all() or (flat < 0).any():
         raise InputError("y holds numbers that are not class indices; use loss mse_loss")
     return flat.astype(np.int64), 0

@@ -12,7 +12,7 @@ from torch_parity.compare.bounds.precision import precision, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.errors import InputError, shown, suggest
 from torch_parity.compare.sources import pair
-from torch_parity.compare.sources.arrays.layout import VELOCITY, Layout
+from torch_parity.compare.sources.arrays.layout import VELOCITY, Layout, require_layout
 from torch_parity.compare.sources.arrays.own_data import classes_of, own_data
 from torch_parity.compare.sources.recorded import Recorded, record
 from torch_parity.compare.tensors import to_torch
@@ -94,6 +94,7 @@ def given(
     """
     if not isinstance(case, Case):
         raise InputError(f"case is {shown(case)}; expected a Case, as  Case(data='moons')")
+    require_layout(layout)
     layout = layout or Layout()
     if step is not None and step < 1:
         raise InputError(f"step is {step}; expected 1 or more")

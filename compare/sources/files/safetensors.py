@@ -20,6 +20,7 @@ from torch_parity.compare.bounds.precision import BFLOAT16
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.sources.files.stored import Entry, check_shape, may_be_boolean
 
+ZIP = b"PK\x03\x04"
 DTYPES = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -72,6 +73,12 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
         length = int.from_bytes(stream.read(8), "little")
         held = path.stat().st_size - 8
         if not 2 <= length <= min(held, LONGEST_HEADER):
+            stream.seek(0)
+            if stream.read(4) == ZIP:
+                raise InputError(
+                    f"{path} is a zip archive, as torch.save writes; expected a .safetensors or "
+                    ".npz file"
+                )
             raise InputError(
                 f"{path} is not a safetensors or .npz file, or is truncated: expected a header of "
                 f"2 to {LONGEST_HEADER:,} bytes within the file, its first 8 bytes say {length:,}"
