@@ -19,6 +19,7 @@ from torch_parity.compare.aten.given import given_differ, given_pairs, require_k
 from torch_parity.compare.aten.halves import halves_differ
 from torch_parity.compare.aten.keywords import explains_keywords
 from torch_parity.compare.aten.memory import digits
+from torch_parity.compare.aten.other_path import other_calls, other_constants
 from torch_parity.compare.aten.others import others_of
 from torch_parity.compare.aten.output_types import output_types_differ
 from torch_parity.compare.aten.own_errors import far_from_float64
@@ -187,6 +188,7 @@ def _modules_report(
     there = unjudged_by_draws(there, called)
     notes.extend(met_in_order((v.end for v in there.alignment.ends), called))
     notes.extend(not_compared(own, called))
+    notes.extend(other_calls(own, pair, called))
     if any(r.compiled for r in own) and pair is not own:
         # its kernels for the models' own type are others than those for float64
         here = compared(own, names, ignore)
@@ -197,7 +199,7 @@ def _modules_report(
     if not there.doubt:
         notes.extend(hidden_settings(own, called))
     if not (there.doubt or more_follow):  # else the step itself shows what differs
-        differing += tuple(settings_differ(*settings, own[1], pairs, called))
+        differing += tuple(settings_differ(*settings, own[1], there.pairs, called))
         notes.extend(classes_differ(*settings, own, called))
     models = tuple(model_report(r, c, watch) for r, c in zip(own, called, strict=True))
     back, causes = why(there, pair, names, ignore, called, settings, bits)
@@ -210,7 +212,11 @@ def _modules_report(
         tuple(c.name for c in causes) if len(causes) == 1 else (),
         told(causes),
         differing=differing,
-        others=(*others_of(own, pair, called), *far_from_float64(own, pair, called)),
+        others=(
+            *others_of(own, pair, called),
+            *far_from_float64(own, pair, called),
+            *other_constants(own, pair, called),
+        ),
         notes=tuple(notes),
         called=called,
         precision=precision,

@@ -10,19 +10,23 @@ from torch_parity.compare.aten.causes import Cause, Options, causes_of
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.given import given_pairs
 from torch_parity.compare.aten.given_pairs import same_given
+from torch_parity.compare.aten.pairing import Pairing
 from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.rivals import settled
 from torch_parity.compare.errors import InputError, suggest
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """b's calls held to a's numbers: where they part, and what b lacks."""
+    """b's calls held to a's numbers: where they part, what b lacks, and which given tensor is
+    which."""
 
     alignment: Alignment
     parting: Parting | None
     lacking: tuple[str, ...]
     unpaired: tuple[str, ...]
+    pairs: Mapping[str, Pairing]
 
     @property
     def doubt(self) -> int:
@@ -48,10 +52,11 @@ def compared(
     kept = [n for n in (*b.results, *a.results) if n.startswith("new ")]
     ends = _without(ignore, ends, kept)
     alignment = align(a, b, ends, same_given(a, b, pairs), tick, bits)
+    pairs, lost = settled(alignment, pairs)
     lacking, left = (
-        tuple(n for n in found if not is_ignored(n, ignore)) for found in (due, unpaired)
+        tuple(n for n in found if not is_ignored(n, ignore)) for found in (due, [*unpaired, *lost])
     )
-    return Comparison(alignment, parting(alignment), lacking, left)
+    return Comparison(alignment, parting(alignment), lacking, left, pairs)
 
 
 def why(
