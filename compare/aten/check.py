@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from torch_parity.compare.aten.again import unjudged_by_chance
 from torch_parity.compare.aten.causes import told
 from torch_parity.compare.aten.chosen import chosen_by
 from torch_parity.compare.aten.coarse import unjudged_by_rounding
@@ -154,7 +156,8 @@ def check_steps(
 ) -> ModulesReport:
     """check_modules, of two steps that may have inputs and losses of their own. more_follow says
     that later steps are judged too, and these show how the settings of the optimizers differ."""
-    with believed(a, b):
+    # memory that nothing was written into yet may hold what the processor complains of
+    with believed(a, b), np.errstate(invalid="ignore"):
         return _modules_report(a, b, names, ignore, share_draws, watch, more_follow)
 
 
@@ -186,6 +189,7 @@ def _modules_report(
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
     unjudged_by_rounding(there.alignment, called)
     there = unjudged_by_draws(there, called)
+    there = unjudged_by_chance(there, (a, b), own, pair)
     notes.extend(met_in_order((v.end for v in there.alignment.ends), called))
     notes.extend(not_compared(own, called))
     notes.extend(other_calls(own, pair, called))

@@ -22,6 +22,7 @@ from torch_parity.compare.aten.record import Record
 from torch_parity.compare.torch_private import flattened
 
 FEW = 16  # entries of a list of constants
+DIGITS = 5  # of a number that somebody wrote; those of data (x.max().item()) have eight or nine
 
 
 def shared_constants(records: Iterable[Record]) -> dict[float, float]:
@@ -36,7 +37,8 @@ def shared_constants(records: Iterable[Record]) -> dict[float, float]:
     narrow = {n for n in fractions if _in_float32(n) == n}
     held |= narrow
     fractions -= narrow
-    written = {_shortest(n) for n in narrow if not _is_short(math.frexp(n)[0])}
+    short = (_shortest(n) for n in narrow if not _is_short(math.frexp(n)[0]))
+    written = {n for n in short if float(f"{n:.{DIGITS}g}") == n}
     of_held = _reciprocals(n for n in held if n > 1)
     for candidates in (fractions, _reciprocals(numbers), of_held, written):
         by_rounded: dict[float, set[float]] = defaultdict(set)

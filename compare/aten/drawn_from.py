@@ -111,6 +111,8 @@ def _parameters(call: Call) -> dict[str, Any]:
         if name in NOT_OF_THE_DISTRIBUTION or (name == "self" and not of_a_tensor):
             continue
         found[name] = value
+    if call.operation == "multinomial" and found.get("num_samples") == 1:
+        del found["replacement"]  # of one number
     if call.operation == DROPOUT:
         return {"p": 1 - float(found["p"])}
     return found or STANDARD.get(call.operation.removesuffix("_like"), {})

@@ -54,10 +54,10 @@ def other_calls(
 def _both(own: Record, double: Record) -> list[tuple[Call | None, Call | None]]:
     if own is double:
         return []
-    of_each = (
+    here, there = (
         [c for c in r.of_phase("forward") if c.operation not in CASTS] for r in (own, double)
     )
-    return [*zip_longest(*of_each)]
+    return list(zip_longest(here, there))
 
 
 def _differ(x: Call, y: Call) -> Iterator[tuple[float, float]]:

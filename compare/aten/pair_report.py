@@ -97,9 +97,18 @@ class ModulesReport(Required):
 
     def _surrogate(self, model: ModelReport) -> bool:
         """Whether all that is wrong in a model by itself is a custom Function whose backward is not
-        the derivative of its forward, as one is in the other model too: a straight-through
-        estimator. What the two make of it was compared."""
-        return not model.wrong and all(any(map(_wrong, m.functions)) for m in self.models)
+        the derivative of its forward (a straight-through estimator), and what the two make of it
+        was compared: one in the other model is none either, or every gradient is the other's."""
+        if model.wrong or not any(map(_wrong, model.functions)):
+            return False
+        ends = self.alignment.ends
+        right = all(e.outcome == "right" for e in ends) and not self.lacking
+        gradients = any(e.end.phase == "backward" for e in ends)
+        return self._both_surrogate or (right and gradients)
+
+    @property
+    def _both_surrogate(self) -> bool:
+        return all(any(map(_wrong, m.functions)) for m in self.models)
 
     @property
     def call(self) -> Call | None:
@@ -168,10 +177,12 @@ class ModulesReport(Required):
         for model in self.models:
             if self._surrogate(model):
                 names = ", ".join(dict.fromkeys(f.name for f in model.functions if _wrong(f)))
+                other = "but every gradient is that of the other model"
+                if self._both_surrogate:
+                    other = "and one in the other model is not either"
                 yield (
                     f"Not judged: {names} of {model.called}: its backward is not the derivative of "
-                    "its forward, and one in the other model is not either. Is that meant, as in "
-                    "a straight-through estimator?"
+                    f"its forward, {other}. Is that meant, as in a straight-through estimator?"
                 )
             if model.outcome == "UNJUDGED":
                 yield from not_judged(model.unjudged, f" of {model.called}")

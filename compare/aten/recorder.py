@@ -170,7 +170,7 @@ class Recorder(TorchDispatchMode):
         # one storage may be written through several arguments, but only once by one call
         memory = {snapshots.before_writing(t) for t in written}
         self._see_unregistered(args)
-        kernel = kernel_of(func, args, kwargs)
+        kernel = kernel_of(func, args, kwargs) if snapshots.live else None
         if kernel is None:
             out = func(*args, **kwargs)
         else:

@@ -129,6 +129,9 @@ class Results:
         unknown = end.ref.place in self._common.tainted or end.ref.storage in self._common.replaced
         if unknown and verdict.outcome == "wrong":
             return EndVerdict(end, "unjudged", use, reason="it comes from a call without a bound")
+        if verdict.outcome == "wrong" and self._unbounded_in_a(end, use, numbers, b):
+            reason = "the other model makes it by a call without a bound"
+            return EndVerdict(end, "unjudged", use, reason=reason)
         if end.slot and verdict.outcome == "wrong":
             return EndVerdict(end, "unpaired")  # a keeps something else, which says nothing of b's
         self._common.write_exactly(end.ref, numbers)
@@ -174,6 +177,12 @@ class Results:
         with np.errstate(all="ignore"):
             gap = float(np.abs(numbers - b.value).max(initial=0.0))
         return end.a_ref is not None and self._common.may_be_rounding(end.a_ref, use, gap)
+
+    def _unbounded_in_a(self, end: End, use: float, numbers: np.ndarray, b: Bounded) -> bool:
+        """Whether nothing says what a's calls round, and it may be as much."""
+        if end.a_ref is None or not self._may_be_rounding(end, use, numbers, b):
+            return False
+        return self._common.rounding_of(end.a_ref) is None
 
     def _lowered_in_b(self, end: End, use: float, numbers: np.ndarray) -> bool:
         """Whether b lost digits in a cast that a kept."""

@@ -74,7 +74,12 @@ class Values(Protocol):
 
 
 class Snapshots:
-    """Every storage that was seen, at every version that a recorded tensor has."""
+    """Every storage that was seen, at every version that a recorded tensor has.
+
+    live says that a storage is read when it is asked for, so what others wrote shows.
+    """
+
+    live = True
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
@@ -125,6 +130,17 @@ class Snapshots:
             del self._frozen[place]
         else:
             self._versions[memory] += 1
+
+    def put_back(self, memory: int) -> None:
+        """Give the memory itself what it held at first; what it held since is kept."""
+        first = self._frozen.get((memory, 0))
+        if first is None:
+            return
+        place = self.place_of(memory)
+        if place not in self._frozen:
+            self._frozen[place] = self._storages[memory].clone()  # type: ignore[no-untyped-call]
+        self._storages[memory].copy_(first)
+        self._versions[memory] += 1
 
     def place_of(self, memory: int) -> tuple[int, int]:
         """The memory, at this time."""

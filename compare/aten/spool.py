@@ -18,6 +18,8 @@ class SpooledSnapshots(Snapshots):
     the process ends. A storage is written when it is first seen, and after each call that has
     written into it; then the model may free it."""
 
+    live = False
+
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._places: dict[tuple[int, int], tuple[int, int]] = {}  # where it begins, its bytes
@@ -49,6 +51,9 @@ class SpooledSnapshots(Snapshots):
     def after_perhaps_writing(self, memory: int) -> None:
         """As if it were written: what it held may be gone, so it cannot be compared."""
         self.after_writing(memory)
+
+    def put_back(self, memory: int) -> None:
+        """Nothing: the memory may be gone."""
 
     def is_on_cpu(self, ref: TensorRef) -> bool:
         """False: the model may have freed it."""

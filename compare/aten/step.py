@@ -15,12 +15,13 @@ from torch_parity.compare.aten.constants import as_written, is_rate
 from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.memory_sums import require_unchanged, sums_of
+from torch_parity.compare.aten.outside import put_back
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.recorder import Recorder
 from torch_parity.compare.aten.returned import copied, is_number, source_of
 from torch_parity.compare.aten.snapshots import Snapshots, TensorRef
 from torch_parity.compare.aten.spool import SpooledSnapshots
-from torch_parity.compare.aten.unchanged import plain_attributes, tensor_attributes
+from torch_parity.compare.aten.unchanged import plain_attributes, tensor_attributes, tensors_held_in
 from torch_parity.compare.aten.uncompared import CLASS, Kept, seeding_seen
 from torch_parity.compare.errors import InputError, shown
 
@@ -103,7 +104,21 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     record.stored = held.changed([*compared])
     for tensor in held.tensors():  # whoever puts the model back writes into this memory
         snapshots.after_writing(snapshots.before_writing(tensor))
+    record.foreign = put_back(record, snapshots, _own_tensors(step, held))
     return record
+
+
+def _own_tensors(step: Step, held: Kept) -> Iterator[Tensor]:
+    """What the step may write into: it is put back, or carried on, by others."""
+    yield from held.tensors()
+    for model in (step.model, step.loss):
+        if isinstance(model, nn.Module):
+            yield from (*model.parameters(), *model.buffers())
+    given = [t for _, t in (*_given(step), *_attributes(step))]
+    yield from given
+    yield from (t.grad for t in given if t.is_leaf and t.grad is not None)
+    if step.optimizer is not None:
+        yield from tensors_held_in([dict(s) for s in step.optimizer.state.values()])
 
 
 def _read_of(record: Record, kept: Mapping[str, TensorRef]) -> set[str]:

@@ -1,14 +1,18 @@
 """A look at a module must not move it: whatever a step changes is put back afterwards."""
 
 import copy
+import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from torch_parity.compare.aten.leaves import with_tensors
+from torch_parity.compare.aten.plain_state import plain_state, remembered
 
 PLAIN = (bool, int, float, str, type(None))
 
@@ -24,7 +28,10 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     kept = (*module.parameters(), *(b for _, _, b in buffers), *held)
     values = [(t, t.detach().clone()) for t in kept]
     attributes = [(m, plain_attributes(m)) for m in module.modules()]
+    known: set[int] = set()
+    hidden = [(m, n, v, remembered(v, known)) for _, m, n, v in plain_state(module)]
     gradients = [(p, p.grad) for p in module.parameters()]
+    parameters = [(m._parameters, {**m._parameters}) for m in module.modules()]
     state = None if optimizer is None else {p: _copied(s) for p, s in optimizer.state.items()}
     own = {} if optimizer is None else own_attributes(optimizer)
     drawn = generators()
@@ -35,14 +42,19 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     try:
         yield
     finally:
-        known = {(m, name) for m, name, _ in buffers}
+        there = {(m, name) for m, name, _ in buffers}
         for m, name in [(m, name) for _, m, name, _ in tensor_attributes(module)]:
-            if (m, name) not in known:  # a cache that the step has made
+            if (m, name) not in there:  # a cache that the step has made
                 del vars(m)[name]
         for m, name, buffer in buffers:
             setattr(m, name, buffer)
+        for of_module, were in parameters:  # one may have been put in another's place
+            of_module.update(were)
         for m, name, value in containers:
             vars(m)[name] = value
+        for m, name, value, restore in hidden:
+            vars(m)[name] = value
+            restore()
         for container, content in contents:
             container.clear()
             container.extend(content) if isinstance(container, list) else container.update(content)
@@ -59,7 +71,7 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
             optimizer.state.clear()
             optimizer.state.update(state)
             set_own_attributes(optimizer, own)
-        set_generators(*drawn)
+        set_generators(drawn)
 
 
 def own_attributes(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -182,17 +194,32 @@ def _copied(state: dict[str, Any]) -> dict[str, Any]:
     return {key: v.clone() if isinstance(v, Tensor) else v for key, v in state.items()}
 
 
-def generators() -> tuple[Tensor, list[Tensor]]:
-    """The states of torch's generators: the CPU's, and those of the GPUs."""
+@dataclass(frozen=True)
+class Generators:
+    """The states of the generators of torch (the CPU's, and those of the GPUs), Python and
+    NumPy."""
+
+    on_cpu: Tensor
+    on_gpus: list[Tensor]
+    of_python: Any
+    of_numpy: Any
+
+
+def generators() -> Generators:
+    """As they are now."""
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return torch.get_rng_state(), torch.cuda.get_rng_state_all() if started else []
+    on_gpus = torch.cuda.get_rng_state_all() if started else []
+    of_numpy = np.random.get_state()  # noqa: NPY002 (the one that programs draw from)
+    return Generators(torch.get_rng_state(), on_gpus, random.getstate(), of_numpy)
 
 
-def set_generators(on_cpu: Tensor, on_gpus: list[Tensor]) -> None:
+def set_generators(states: Generators) -> None:
     """Put them back."""
-    torch.set_rng_state(on_cpu)
-    if on_gpus:
-        torch.cuda.set_rng_state_all(on_gpus)
+    torch.set_rng_state(states.on_cpu)
+    if states.on_gpus:
+        torch.cuda.set_rng_state_all(states.on_gpus)
+    random.setstate(states.of_python)
+    np.random.set_state(states.of_numpy)  # noqa: NPY002
 
 
 def fresh(value: Any) -> Any:

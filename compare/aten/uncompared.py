@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torch_parity.compare.aten.plain_state import fingerprint, plain_state
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.unchanged import tensor_attributes, tensors_held_in
 
@@ -22,19 +23,21 @@ class Kept:
     def __init__(self, model: Any) -> None:
         self._model = model if isinstance(model, nn.Module) else nn.Module()
         self._before = self._now()
+        self._hidden = self._fingerprints()
 
     def changed(self, compared: Sequence[str]) -> list[str]:
         """The names of what has been written or put there since, less what is compared."""
-        now = self._now()
-        return [
-            name
-            for name, tensors in now.items()
-            if name not in compared and not _same(self._before.get(name, []), tensors)
-        ]
+        now, hidden = self._now(), self._fingerprints()
+        written = [n for n, tensors in now.items() if not _same(self._before.get(n, []), tensors)]
+        others = [n for n, found in hidden.items() if found != self._hidden.get(n)]
+        return [n for n in dict.fromkeys((*written, *others)) if n not in compared]
 
     def tensors(self) -> Iterator[Tensor]:
         """All of them as they are now."""
         yield from (t for tensors in self._now().values() for t, _ in tensors)
+
+    def _fingerprints(self) -> dict[str, bytes]:
+        return {name: fingerprint(value) for name, _, _, value in plain_state(self._model)}
 
     def _now(self) -> dict[str, list[Version]]:
         single = {n: [(t, t._version)] for n, _, _, t in tensor_attributes(self._model)}
@@ -57,7 +60,14 @@ def not_compared(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str
     sides = [*zip(called, own, strict=True)]
     names = [f"{name} of {c}" for c, record in sides for name in record.stored]
     if names:
-        yield f"Not compared: {_listed(names)}, tensors that the step stores in the model."
+        yield f"Not compared: {_listed(names)}, which the step stores in the model."
+    for c, record in sides:
+        if record.foreign:
+            shapes = _listed([str(shape) for shape in record.foreign])
+            yield (
+                f"Not compared: tensors of shape {shapes} that the step of {c} writes into, and "
+                "which are no part of the model. Each step begins with what they held at first."
+            )
     for c, record in sides:
         if record.unregistered:
             shapes = _listed([str(shape) for shape in record.unregistered])
