@@ -42,14 +42,15 @@ BY_OTHER_MEANS: dict[str, tuple[Form, Form]] = {
         lambda h: F.dropout(h, 0.3), lambda h: h * (torch.rand(h.shape) < 0.7).float() / 0.7
     ),
     "gumbel": (lambda h: h - torch.empty_like(h).exponential_().log(), log_log),
-    "range": (
-        lambda h: h + 2 * torch.rand_like(h) - 1, lambda h: h + torch.empty_like(h).uniform_(-1, 1)
-    ),
-    "mean": (
-        lambda h: h.detach() + 0.5 * torch.randn_like(h),
-        lambda h: Normal(h, torch.full_like(h, 0.5)).sample(),
-    ),
 }  # fmt: skip
+# numbers of another range come from the generator as rand's do
+SHARED["range"] = (
+    lambda h: h + 2 * torch.rand_like(h) - 1, lambda h: h + torch.empty_like(h).uniform_(-1, 1)
+)  # fmt: skip
+BY_OTHER_MEANS["transposed"] = (
+    lambda h: F.dropout(h, 0.3),
+    lambda h: F.dropout(h.T.contiguous(), 0.3).T,
+)
 WRONG: dict[str, tuple[Form, Form]] = {
     "deviation": (
         lambda h: h + torch.normal(0.0, 1.0, h.shape), lambda h: h + torch.normal(0.0, 2.0, h.shape)
@@ -95,6 +96,16 @@ def test_other_random_numbers_are_wrong(name: str, dtype: torch.dtype) -> None:
 @both
 def test_a_mistake_before_other_draws_is_not_passed(dtype: torch.dtype) -> None:
     assert judged(WRONG["before"], dtype).outcome != "PASS"
+
+
+@both
+def test_a_mean_within_the_draw_is_not_wrong(dtype: torch.dtype) -> None:
+    """normal(mean, std) draws what randn draws, if the generator is in the same state."""
+    forms = (
+        lambda h: h.detach() + 0.5 * torch.randn_like(h),
+        lambda h: Normal(h, torch.full_like(h, 0.5)).sample(),
+    )
+    assert judged(forms, dtype).outcome != "FAIL"
 
 
 def test_a_mistake_beside_other_draws_is_wrong() -> None:

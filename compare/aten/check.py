@@ -11,7 +11,7 @@ from torch_parity.compare.aten.again import unjudged_by_chance
 from torch_parity.compare.aten.causes import told
 from torch_parity.compare.aten.chosen import chosen_by
 from torch_parity.compare.aten.coarse import unjudged_by_rounding
-from torch_parity.compare.aten.comparison import compared, why
+from torch_parity.compare.aten.comparison import compared, kept_elsewhere, why
 from torch_parity.compare.aten.covered import ones_of, zeros_of
 from torch_parity.compare.aten.doubled import precisions
 from torch_parity.compare.aten.drawn_from import drawn_otherwise
@@ -41,7 +41,7 @@ from torch_parity.compare.aten.recording import (
 )
 from torch_parity.compare.aten.replay import replay
 from torch_parity.compare.aten.report import ModelReport
-from torch_parity.compare.aten.settings import classes_differ, settings_differ
+from torch_parity.compare.aten.settings import classes_differ, limits_not_reached, settings_differ
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.aten.uncompared import hidden_settings, not_compared
 from torch_parity.compare.aten.unshared_draws import unjudged_by_draws
@@ -193,6 +193,7 @@ def _modules_report(
     notes.extend(met_in_order((v.end for v in there.alignment.ends), called))
     notes.extend(not_compared(own, called))
     notes.extend(other_calls(own, pair, called))
+    notes.extend(limits_not_reached(pair, called))
     if any(r.compiled for r in own) and pair is not own:
         # its kernels for the models' own type are others than those for float64
         here = compared(own, names, ignore)
@@ -200,6 +201,7 @@ def _modules_report(
             there, pair = here, own
             precision = " and ".join(sorted(precisions(own[0]) | precisions(own[1])))
     settings = settings_of(a), settings_of(b)
+    there = kept_elsewhere(there, *settings)
     if not there.doubt:
         notes.extend(hidden_settings(own, called))
     if not (there.doubt or more_follow):  # else the step itself shows what differs

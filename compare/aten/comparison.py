@@ -1,8 +1,9 @@
 """The second record, held to the first: where they part, what is lacking, and why."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch_parity.compare.aten.align import align
 from torch_parity.compare.aten.alignment import Alignment
@@ -15,6 +16,8 @@ from torch_parity.compare.aten.parting import Parting, parting
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.rivals import settled
 from torch_parity.compare.errors import InputError, suggest
+
+Settings = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,15 @@ def compared(
         tuple(n for n in found if not is_ignored(n, ignore)) for found in (due, [*unpaired, *lost])
     )
     return Comparison(alignment, parting(alignment), lacking, left, pairs)
+
+
+def kept_elsewhere(there: Comparison, a: Settings, b: Settings) -> Comparison:
+    """An optimizer of another class may keep what a's does in another place, such as a list."""
+    if {at["class"] for at in a.values()} == {at["class"] for at in b.values()}:
+        return there
+    slots = tuple(n for n in there.lacking if n.removeprefix("new ").rpartition(".")[0] in a)
+    lacking = tuple(n for n in there.lacking if n not in slots)
+    return replace(there, lacking=lacking, unpaired=(*there.unpaired, *slots))
 
 
 def why(

@@ -89,7 +89,9 @@ class Record:
 
     stored are the names of attributes in which the step stores tensors, unregistered the shapes of
     tensors that it trains and that are no parameters; seeded says that it seeds a generator or has
-    its own; foreign the shapes of tensors of nobody that it writes into: what nobody compares
+    its own; foreign the shapes of tensors of nobody that it writes into;
+    cut the outputs without a gradient, if it is
+    known: what nobody compares
     (uncompared.py). attributes are the numbers and texts that the
     model had at first.
     """
@@ -113,6 +115,7 @@ class Record:
     unregistered: list[tuple[int, ...]] = field(default_factory=list)
     seeded: bool = False
     foreign: list[tuple[int, ...]] = field(default_factory=list)
+    cut: set[str] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def value(self, ref: TensorRef) -> torch.Tensor:

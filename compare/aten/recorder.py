@@ -181,7 +181,7 @@ class Recorder(TorchDispatchMode):
         if self._draws is not None:
             module = self._stack[-1][0] if self._stack else ""
             again = self._phase != "forward"
-            out = self._draws.drawn_again(func, args, out, module, again)
+            out = self._draws.drawn_again(func, args, kwargs, out, module, again)
         for number in memory:
             snapshots.after_writing(number)
         self._keep(func, seen_args, dict(seen_kwargs), out, written)

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from torch_parity.compare.aten.covered import not_run, unused
 from torch_parity.compare.aten.naming import TensorNames, formula, where
+from torch_parity.compare.aten.not_finite import first_not_finite
 from torch_parity.compare.aten.not_judged import SHOWN, compiled_code, not_judged
 from torch_parity.compare.aten.record import Record
 from torch_parity.compare.aten.verdicts import CallVerdict, FunctionVerdict
@@ -124,6 +125,8 @@ class ModelReport(Required):
             )
         if self.outcome != "FAIL":
             yield from (*unused(self.zeros, self.ones), *self.not_run)
+        if said := first_not_finite(self.record):
+            yield f"Not every result is a number: {said}."
         yield from self.record.notes
 
     def __str__(self) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 
+from torch_parity.compare.aten.naming import where
 from torch_parity.compare.aten.pairing import Pairing
-from torch_parity.compare.aten.record import Record
+from torch_parity.compare.aten.record import Call, Record
 
 # How a step is computed, not what it computes; initial_lr is a schedule's memory.
 HOW = {"class", "foreach", "fused", "capturable", "differentiable", "initial_lr"}
@@ -75,11 +77,42 @@ def classes_differ(
         for n in r.given
     )
     classes = [" and ".join(sorted({at[p]["class"] for p in at})) for at in (a, b)]
+    short = [name.rpartition(".")[2] for name in classes]
+    shown = short if short[0] != short[1] else classes
     if a and b and classes[0] != classes[1] and not kept:
         yield (
-            f"The optimizer is {classes[0]} in {called[0]} and {classes[1]} in {called[1]}. Their "
+            f"The optimizer is {shown[0]} in {called[0]} and {shown[1]} in {called[1]}. Their "
             "first step does not show a momentum; train_modules compares the next ones."
         )
+
+
+def limits_not_reached(pair: Sequence[Record], called: tuple[str, str]) -> Iterator[str]:
+    """A sentence if the two limit the length of their gradients to different lengths, or only one
+    does, and no gradient of this step is as long."""
+    a, b = ([*_limits(record)] for record in pair)
+    alike = len(a) == len(b) and all(
+        math.isclose(x, y, rel_tol=1e-9) for (x, _), (y, _) in zip(a, b, strict=True)
+    )
+    for name, found in zip(called, (a, b), strict=True):
+        if found and not alike:
+            yield (
+                f"{name} clips its gradients ({where(found[0][1])}), which are too short in this "
+                "step to show it."
+            )
+
+
+def _limits(record: Record) -> Iterator[tuple[float, Call]]:
+    """Of each gradient clipping that changes nothing: how often its limit is as long as the
+    gradient. The factor is clamped at 1 then."""
+    for call in record.of_phase("update"):
+        if call.operation not in ("clamp", "clamp_max") or not call.inputs:
+            continue
+        given, found = call.inputs[0], call.outputs[0]
+        if given.unjudged or found.unjudged or math.prod(found.shape) != 1:
+            continue
+        ratio, factor = float(record.value(given)), float(record.value(found))
+        if ratio > 1 and factor == 1:
+            yield ratio, call
 
 
 def schedules_differ(a: Any, b: Any, called: tuple[str, str]) -> Iterator[str]:
@@ -105,7 +138,9 @@ def other_schedules(a: Any, b: Any, called: tuple[str, str]) -> Iterator[str]:
             f"{called[0]} has {kinds[0]} and {called[1]} {kinds[1]}: only these steps' learning "
             "rates were compared."
         )
-    elif a is not None and {"lr_lambdas", "_schedulers"} & a.state_dict().keys():
+    elif a is not None and (
+        not isinstance(a, LRScheduler) or {"lr_lambdas", "_schedulers"} & a.state_dict().keys()
+    ):
         yield f"Of the schedulers ({kinds[0]} each) only these steps' learning rates were compared."
 
 

@@ -63,7 +63,7 @@ def record_step(step: Step, draws: Draws | None = None) -> Record:
     snapshots = Snapshots() if step.keep is None else SpooledSnapshots(step.keep)
     recorder = Recorder(step.model, draws, snapshots, step.doubled, step.constants)
     record = recorder.record
-    record.attributes = _plain(step)
+    record.attributes, record.cut = _plain(step), set()
     held = Kept(step.model)
     kept = {n: recorder.ref(t) for n, t in _attributes(step)}
     record.given |= kept | {n: recorder.ref(t) for n, t in _given(step)}
@@ -229,13 +229,16 @@ def _parameters(step: Step) -> dict[str, nn.Parameter]:
 
 
 def options_of(step: Step) -> dict[str, dict[str, Any]]:
-    """The optimizer's settings of each parameter, by name, and the class's name as "class"."""
+    """The optimizer's settings of each parameter, by name, and the class as "class". Numbers that
+    the optimizer keeps as attributes of its own are settings, too."""
     if step.optimizer is None:
         return {}
     names = {id(p): n for n, p in _parameters(step).items()}
-    kind = type(step.optimizer).__name__
+    kind = type(step.optimizer)
+    own = {n: v for n, v in plain_attributes(step.optimizer).items() if not n.startswith("_")}
+    known = {"class": f"{kind.__module__}.{kind.__qualname__}"} | own
     return {
-        names[id(p)]: {"class": kind} | _settings(group)
+        names[id(p)]: known | _settings(group)
         for group in step.optimizer.param_groups
         for p in group["params"]
         if id(p) in names
@@ -262,6 +265,8 @@ def _results(recorder: Recorder, name: str, value: Any) -> None:
     for at, leaf in leaves_of(name, value):
         if isinstance(leaf, Tensor):
             recorder.record.results[at] = recorder.ref(leaf.resolve_conj())
+            if not leaf.requires_grad:
+                recorder.record.cut = {*(recorder.record.cut or ()), at}
         elif is_number(leaf):
             source = source_of(recorder.record, recorder.snapshots, leaf)
             if source is None:

@@ -177,7 +177,7 @@ def _nested(value: Any) -> Iterator[Container]:
         yield from _nested(x)
 
 
-def plain_attributes(module: nn.Module) -> dict[str, Any]:
+def plain_attributes(module: object) -> dict[str, Any]:
     """Numbers, texts and modes that a module keeps as attributes of its own."""
     return {name: value for name, value in vars(module).items() if type(value) in PLAIN}
 

@@ -75,6 +75,17 @@ def not_compared(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str
                 f"Not compared: gradients of {c} for tensors of shape {shapes}, which are none of "
                 "its parameters. Register them with nn.Parameter, or in an nn.ModuleList."
             )
+    for (c, record), (_, other) in zip(sides, sides[::-1], strict=True):
+        alone = [n for n in record.others if n.startswith("new ") and n not in other.others]
+        alone = [p for n in alone if (p := n.removeprefix("new ")) not in other.attributes]
+        if alone:
+            yield f"Not compared: {_listed(alone)} of {c}, which its step changes."
+    cut = [record.cut for record in own]
+    if cut[0] is not None and cut[1] is not None:
+        for name in sorted(cut[0] ^ cut[1]):
+            if all(name in record.results for record in own):
+                has, lacks = called if name in cut[1] else called[::-1]
+                yield f"Not compared: the gradient of {name}, which {has} has and {lacks} has not."
     seeded = [c for c, record in sides if record.seeded]
     if len(seeded) == 1:
         yield (

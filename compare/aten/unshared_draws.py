@@ -56,4 +56,5 @@ def _unshared(a: Record, b: Record) -> Iterator[tuple[Call, Call]]:
 
 def _alike(one: tuple[Key, bytes], other: tuple[Key, bytes]) -> bool:
     (name, shape, _), (other_name, other_shape, _) = one[0], other[0]
-    return shape == other_shape and {name, other_name} <= OF_ONE_ANOTHER
+    same = name == other_name or {name, other_name} <= OF_ONE_ANOTHER
+    return same and sorted(shape) == sorted(other_shape)

@@ -76,7 +76,7 @@ def weights_untied(case: Case) -> Iterator[str]:
     of_a, of_b = case.end
     for one, whole, part in ((case.b, of_a, of_b), (case.a, of_b, of_a)):
         rest = computed(lambda w=whole, p=part: w.tensor - p.tensor)  # type: ignore[misc]
-        if rest is None or not numbers.is_sharp(rest):
+        if rest is None or not (numbers.is_sharp(rest) and numbers.is_sharp(part.tensor)):
             continue
         for name, ref in one.record.results.items():
             if not name.endswith(".grad") or ref.place == part.ref.place:

@@ -247,12 +247,16 @@ def functional_of(func: Any) -> Any:
     if not written:
         return func
     wanted = [
-        a.name for a in torch_private.arguments_of(func) if not (a.name in written and a.kwarg_only)
+        (a.name, str(a.type))
+        for a in torch_private.arguments_of(func)
+        if not (a.name in written and a.kwarg_only)
     ]
     candidates = torch_private.overloads_of(func, base_name(func))
     for candidate in candidates.values():
         arguments = torch_private.arguments_of(candidate)
-        if [a.name for a in arguments] == wanted and not torch_private.written_names(candidate):
+        if [(a.name, str(a.type)) for a in arguments] == wanted and not torch_private.written_names(
+            candidate
+        ):
             return candidate
     return func
 
