@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +32,7 @@ from torch_parity.compare.choices import (
     SCHEDULE,
     each,
     listed,
+    one_of,
     outputs_of,
     widths,
 )
@@ -428,6 +429,8 @@ def _line(error: Any, where: str) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not name:
         return message
+    if error["type"] == "literal_error" and isinstance(error["input"], str):
+        message = one_of(error["input"], get_args(Case.model_fields[name].annotation))
     expected = message[0].lower() + message[1:]
     described = (Case.model_fields[name].description or "").partition(". ")[0]
     return f"{name} is {shown(error['input'])}: {expected} ({name}: {described})"
