@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +32,7 @@ from torch_parity.compare.choices import (
     SCHEDULE,
     each,
     listed,
+    one_of,
     outputs_of,
     widths,
 )
@@ -195,7 +196,8 @@ class Case(BaseModel):
         default=0.9,
         ge=0,
         lt=1,
-        description="factor of momentum and nesterov; beta of momentum_course",
+        description="factor of momentum and of nesterov, which needs more than 0; beta of "
+        "momentum_course",
     )
     alpha: float = Field(default=0.99, ge=0, lt=1, description="alpha of rmsprop")
     beta1: float = Field(default=0.9, ge=0, lt=1, description="beta1 of adam and adamw")
@@ -304,6 +306,15 @@ class Case(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.optimizer == "nesterov" and self.momentum == 0:
+            raise ValueError(
+                "momentum is 0, but nesterov needs more, as torch.optim.SGD(nesterov=True) does: "
+                "use optimizer sgd, which takes the same step without one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _micro_batches_and_clipping_fit(self) -> Self:
         if self.accumulate > self.batch:
             raise ValueError(
@@ -345,6 +356,12 @@ class Case(BaseModel):
             fitting = " or ".join(outputs_of(self.loss))
             raise ValueError(f"output {self.output} does not fit loss {self.loss}: use {fitting}")
         return self
+
+    @property
+    def update_rule(self) -> str:
+        """The optimizer; sgd where the momentum is 0, as torch.optim.SGD keeps no buffer then."""
+        averages = self.optimizer in ("momentum", "momentum_course")
+        return "sgd" if averages and self.momentum == 0 else self.optimizer
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """What differs from the defaults."""
@@ -412,6 +429,8 @@ def _line(error: Any, where: str) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not name:
         return message
+    if error["type"] == "literal_error" and isinstance(error["input"], str):
+        message = one_of(error["input"], get_args(Case.model_fields[name].annotation))
     expected = message[0].lower() + message[1:]
     described = (Case.model_fields[name].description or "").partition(". ")[0]
     return f"{name} is {shown(error['input'])}: {expected} ({name}: {described})"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch_parity.compare.errors import nearest
 from torch_parity.compare.models import model_names
 from torch_parity.compare.register import OPERATIONS, OPTIMIZERS, SCHEDULES, of_kind
 
@@ -17,9 +18,16 @@ class OneOf:
     def check(self, value: str) -> str:
         """The value, if it is one of them."""
         if value not in self.names():
-            listed = [f"'{name}'" for name in self.names()]
-            raise ValueError(f"Input should be {', '.join(listed[:-1])} or {listed[-1]}")
+            raise ValueError(one_of(value, self.names()))
         return value
+
+
+def one_of(value: str, names: Sequence[str]) -> str:
+    """What a value should be that is none of the names."""
+    near = nearest(value, names)
+    listed = [repr(name) for name in names]
+    expected = f"{', '.join(listed[:-1])} or {listed[-1]}"
+    return f"did you mean {near!r}? It should be {expected}" if near else f"expected {expected}"
 
 
 def activations() -> tuple[str, ...]:

@@ -47,15 +47,25 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is closest, or the shortest that goes on after this one; None if there is
+    none."""
+    in_any_case = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), in_any_case, n=1)
+    if not near and len(name) >= 3:
+        longer = (n for n in in_any_case if n.startswith(name.lower()))
+        near = sorted(longer, key=len)[:1]
+    return in_any_case[near[0]] if near else None
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """ "did you mean 'x'?" if a known name is close, and the known names if they are few."""
     names = list(known)
     if not names:
         return "it is empty"
-    in_any_case = {known.lower(): known for known in names}
-    near = [in_any_case[n] for n in difflib.get_close_matches(name.lower(), in_any_case, n=1)]
+    near = nearest(name, names)
     shown = names if len(names) <= 40 else [*names[:12], "..."]
     listed = f"known: {', '.join(shown)}"
-    if not near:
+    if near is None:
         return listed
-    return f"did you mean {near[0]!r}?" + (f" ({listed})" if len(names) <= 8 else "")
+    return f"did you mean {near!r}?" + (f" ({listed})" if len(names) <= 8 else "")

@@ -22,6 +22,7 @@ from tests.command import Ended, refusal
 from tests.golden_text import Golden
 from torch_parity.compare.case import Case
 from torch_parity.compare.commands import board
+from torch_parity.compare.errors import InputError
 
 TINY = ("--hidden", "5,4", "--steps", "5")
 MOONS = ("train", "--data", "moons", *TINY)
@@ -116,6 +117,32 @@ class TestOptions:
     def test_value(self, refused: Refused, option: str, came: str) -> None:
         """The message has the option, what came, what was expected, and what the option means."""
         refused(*MOONS, f"--{option}={came}")
+
+    @pytest.mark.parametrize(
+        ("option", "came", "meant"),
+        [
+            ("activation", "rleu", "relu"),
+            ("activation", "tanh,rleu", "relu"),
+            ("activation", "ReLU", "relu"),
+            ("optimizer", "adamm", "adam"),
+            ("loss", "mse", "mse_loss"),
+            ("loss", "binary", "binary_cross_entropy"),
+            ("output", "sigmod", "sigmoid"),
+            ("model", "mpl", "mlp"),
+            ("schedule", "cosine", "cosine_lr"),
+            ("dtype", "flaot32", "float32"),
+            ("initializer", "kaiming", "kaiming_normal"),
+        ],
+    )
+    def test_a_misspelt_name(self, parity: Parity, option: str, came: str, meant: str) -> None:
+        said = f"{option} is '{came}': did you mean '{meant}'? It should be '"
+        with pytest.raises(InputError, match=re.escape(said)):
+            Case(**{option: came})
+        assert said in refusal(parity("check", f"--{option}={came}"))
+
+    def test_a_name_that_is_like_none(self) -> None:
+        with pytest.raises(InputError, match="loss is 'zz': expected 'binary_cross_entropy', "):
+            Case(loss="zz")
 
     @pytest.mark.parametrize(
         "came",

@@ -10,7 +10,7 @@ import pytest
 
 import torch_parity
 from book import computed, docstring, maths, search, source
-from book.page import Page, render
+from book.page import Page, render, split
 from book.shorthand import EXPAND, KINDS, Here
 from torch_parity import manual
 from torch_parity.compare import causes
@@ -80,6 +80,33 @@ def test_every_function_by_hand_is_in_the_table(page: str) -> None:
     for name, path in found.items():
         assert name in source.definitions(path), f"{path} does not define {name}"
     assert set(rows(text.replace("[`softmax`]", "softmax"))) != expected
+
+
+BAR = re.compile(r"(?<!\\)\|")
+GENERATED = ("reference/case", "reference/manual", "trace-format", "course", "course.zh")
+
+
+def split_rows(page: str) -> list[str]:
+    """Rows of tables that have another number of cells than the first row: a bare | is in one."""
+    found, cells = [], None
+    for is_code, part in split(page):
+        for line in () if is_code else part.splitlines():
+            bars = len(BAR.findall(line)) if line.lstrip().startswith("|") else None
+            if bars and cells and bars != cells:
+                found.append(line)
+            cells = cells or bars if bars else None
+    return found
+
+
+def test_no_row_of_a_table_is_split_by_a_bar_inside_a_cell() -> None:
+    head = "| a | b |\n| --- | --- |\n"
+    assert split_rows(f"{head}| 1 | `x | y` |\n\n| one |\n") == ["| 1 | `x | y` |"]
+    assert split_rows(f"{head}| 1 | \\|x\\| |\n") == []
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+    texts = {str(page.relative_to(ROOT)): page.read_text("utf-8") for page in pages}
+    texts |= {name: render(Page(f"docs/{name}.md"))[0] for name in GENERATED}
+    assert sum(text.count("| --- |") for text in texts.values()) > 50
+    assert {name: wrong for name, text in texts.items() if (wrong := split_rows(text))} == {}
 
 
 def test_sources_belong_to_causes_that_exist() -> None:

@@ -182,3 +182,12 @@ def test_no_group_of_options_is_empty() -> None:
 
     assert set(GROUPS) <= set(Case.model_fields)
     assert isinstance(parity, click.Group)
+
+
+@pytest.mark.parametrize("page", ["command-line.md", "command-line.zh.md"])
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
+def test_the_page_lists_the_commands_that_have_an_option(page: str, option: str) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "how-to" / page).read_text("utf-8")
+    (cell,) = re.findall(rf"^\| `{option}` \| (.*?) \|", text, re.M)
+    having = {n for n in COMMANDS if any(option in p.opts for p in parity.commands[n].params)}
+    assert set(re.findall(r"`([\w-]+)`", cell)) == having

@@ -260,14 +260,26 @@ def test_data_parameters_and_masks_of_ones_own() -> None:
         {"x": np.ones((3, 2)), "y": np.array([0.5, 1, 0])},
         {"params": {"W1": np.ones((2, 2))}},
         {"params": {"w1": np.ones((2, 2))}},
+        {"params": {"W1": np.where(np.eye(6, 2)[::-1] > 0, np.nan, 1)}},
+        {"params": {"b1": np.array([0, 1, 2, 3, np.inf, 0])}},
+        {"params": {"W1": np.full((6, 2), 1j)}},
         {"step": 0},
         {"masks": {"mask2": np.ones((2, 2))}},
+        {"masks": {"mask1": np.ones((64, 6), bool)}},
     ],
 )
 def test_what_cannot_be_begun_from_is_said_in_a_line(arguments: Any, golden: Golden) -> None:
     with pytest.raises(InputError) as caught:
         given(CASE, **arguments)
     golden.section("own-arrays", str(caught.value))
+
+
+def test_a_parameter_too_large_for_the_precision_is_named() -> None:
+    case, W1 = CASE.model_copy(update={"dtype": "float32"}), np.ones((2, 6))
+    W1[1, 4] = 1e39
+    said = r"params: W1 holds 1e\+39 at \[1, 4\]; expected finite numbers of float32"
+    with pytest.raises(InputError, match=said):
+        given(case, params={"W1": W1}, layout=Layout(weights="in_out"))
 
 
 def test_assert_parity_says_what_where_why_and_the_remedy(start: Given) -> None:

@@ -78,6 +78,15 @@ def test_a_translation_has_the_code_and_the_shorthands_of_the_original(path: str
     assert SHORTHAND.findall(translated) == SHORTHAND.findall(original)
 
 
+@pytest.mark.parametrize("page", ["pytest.md", "pytest.zh.md", "ci.md"])
+def test_a_page_that_runs_pytest_installs_it(page: str) -> None:
+    """torch-parity does not require it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert not any(needed.startswith("pytest") for needed in project["dependencies"])
+    text = (ROOT / "docs" / "how-to" / page).read_text("utf-8")
+    assert re.search(r"pip install( \S+)* pytest\b", text)
+
+
 PAGE = """
 ```python
 print(1 + 1)

@@ -49,6 +49,10 @@ def test_arrays(parity, start):
 def test_arrays_that_are_wrong(parity, start):
     parity.arrays(step(start, forgotten=True), start)
 
+def test_expects_a_failure(parity, start):
+    with pytest.raises(AssertionError):
+        parity.arrays(step(start, forgotten=True), start)
+
 class TestModels:
     x = torch.ones(4, 3)
 
@@ -98,7 +102,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
 def test_pytests_own_output_says_what_where_why_and_the_remedy(ran: tuple[str, Path]) -> None:
     out, kept = ran
-    assert "5 passed" in out
+    assert "6 passed" in out
     assert "6 failed" in out
     assert "First wrong: mine's linear_backward_parameters -> db1" in out
     assert "mine is wrong, torch is right" in out
@@ -123,6 +127,7 @@ def test_the_summary_has_every_comparison_what_is_wrong_first(ran: tuple[str, Pa
     assert ["FAIL" in row for row in rows] == [True] * 4 + [False] * 7
     assert "mask_not_applied_backward" in rows[0]
     assert "test_bad_input" in rows[4]
+    assert "test_expects_a_failure" not in table[0]  # pytest sees no failure
 
 
 def test_the_summary_says_where_two_modules_part_and_why(ran: tuple[str, Path]) -> None:

@@ -139,6 +139,75 @@ def test_stopped_three_times(whole: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert left(tmp_path / "a") == left(whole)
 
 
+STEP_LR = ("--schedule", "step_lr", "--step-size", "8", "--gamma", "0.5")
+COSINE_LR = ("--schedule", "cosine_lr", "--warmup", "11")
+SMALL = {  # of each model; the decay groups of its optimizer have one learning rate each
+    "mlp": ("--data", "moons", "--hidden", "5,4"),
+    "residual": ("--data", "moons", "--hidden", "6,5"),
+    "convnet": ("--hidden", "2,3,4"),
+    "resnet": ("--hidden", "2,2"),
+    "char_lstm": ("--samples", "40", "--length", "6", "--hidden", "3,4"),
+    "gpt": ("--samples", "40", "--length", "6", "--hidden", "4,2"),
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer"),
+    [*((model, "adamw") for model in SMALL), ("mlp", "momentum_course"), ("mlp", "sgd")],
+)
+@pytest.mark.parametrize("chosen", [STEP_LR, COSINE_LR], ids=["step_lr", "cosine_lr"])
+def test_a_learning_rate_that_changes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: tuple[str, ...],
+    model: str,
+    optimizer: str,
+) -> None:
+    """Stopped in the warm-up, then between two decays."""
+    args = ["--model", model, *SMALL[model], "--optimizer", optimizer, "--lr", "0.01", "--l2", "3"]
+    args += [*chosen, "--batch", "8", "--steps", "20", "--log-every", "20"]
+    assert call(tmp_path, *args, "--name", "whole").status == 0
+    args += ["--name", "a"]
+    for step in (4, 13):
+        with monkeypatch.context() as patch:
+            stop_after(step, patch)
+            assert call(tmp_path, *args).status == 130
+        args = ["--resume", "a"]
+    result = call(tmp_path, *args)
+    assert result.status == 0, result.out
+    assert "resuming after step 13 of 20" in result.out
+    assert left(tmp_path / "a") == left(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda tensors: tensors.pop("optimizer/schedule/lr"),
+        lambda tensors: tensors.update({"optimizer/schedule/lr": np.zeros(3)}),
+        lambda tensors: tensors.update({"optimizer/schedule/lr": np.zeros(2, "float32")}),
+        lambda tensors: tensors.update({"optimizer/schedule/t": np.zeros(2)}),
+    ],
+)
+def test_learning_rates_that_do_not_fit_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: Any
+) -> None:
+    stop_after(4, monkeypatch)
+    assert call(tmp_path, *CASE, *STEP_LR, "--name", "a").status == 130
+    for path in checkpoint.stored(tmp_path / "a/checkpoints"):
+        held = checkpoint.load(path)
+        edit(held.tensors)
+        checkpoint.store(path.parent, held)
+    assert "optimizer is not that of this case" in refused(tmp_path, "--resume", "a")
+
+
+def test_learning_rates_of_a_constant_one_are_refused(stopped: Path) -> None:
+    for path in checkpoint.stored(stopped / "checkpoints"):
+        held = checkpoint.load(path)
+        held.tensors["optimizer/schedule/lr"] = np.zeros(2)
+        checkpoint.store(path.parent, held)
+    assert "optimizer is not that of this case" in refused(stopped.parent, "--resume", "a")
+
+
 def test_gradient_checks_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Golden
 ) -> None:
@@ -514,6 +583,17 @@ class TestLonger:
         assert [step for step, _ in shown] == [0, 30]
         assert b"**steps** = 40 (" in shown[-1][1]
         assert "is finished" in call(tmp_path, "--resume", "a").out
+
+    def test_a_learning_rate_that_falls_in_steps(self, tmp_path: Path) -> None:
+        """What it is in a step does not depend on the number of steps."""
+        case = (*self.CASE, *STEP_LR, "--lr", "0.03")
+        assert call(tmp_path, *case, "--steps", "40", "--name", "whole").status == 0
+        assert call(tmp_path, *case, "--name", "a").status == 0
+        assert call(tmp_path, "--resume", "a", "--steps", "40").status == 0
+        self.equal_but_for_what_shows_the_case(tmp_path / "a", tmp_path / "whole")
+        rates = {s: c for s, tag, c in points(tmp_path / "a")["torch"] if tag == "learning_rate"}
+        expected = [0.03 / 2 ** (step // 8) for step in range(40)]
+        assert [rates[step] for step in range(1, 41)] == pytest.approx(expected, rel=1e-6)
 
     @pytest.mark.parametrize("moment", ["rewind", "digest", "store"])
     def test_killed_while_it_is_made_longer(

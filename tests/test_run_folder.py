@@ -4,6 +4,7 @@ traceback, and never two runs in one log."""
 import errno
 import multiprocessing
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -120,10 +121,17 @@ def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_that_is_taken(tmp_path: Path) -> None:
     assert call(tmp_path, *CASE, "--name", "a").status == 0
     before = left(tmp_path / "a")
-    assert "run 'a' exists" in refusal(call(tmp_path, *CASE, "--name", "a"))
+    said = refusal(call(tmp_path, *CASE, "--name", "a"))
+    assert "run 'a' exists" in said
     assert left(tmp_path / "a") == before
     assert call(tmp_path, *CASE).status == call(tmp_path, *CASE).status == 0
     assert {p.name for p in tmp_path.iterdir()} == {"a", "moons", "moons-2"}
+    removing = shlex.split(said.partition("delete it with  parity ")[2])
+    assert parity(*removing).status == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"moons", "moons-2"}
+    (tmp_path / "photos").mkdir()
+    said = refusal(call(tmp_path, *CASE, "--name", "photos"))
+    assert said.rstrip().endswith("or delete it"), "parity runs removes nothing else"
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["deleted", "replaced by another run"])

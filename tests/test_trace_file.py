@@ -93,6 +93,30 @@ def test_a_wrong_tensor_is_named_with_its_operation_cause_and_side(
     assert "Cause: torch: bias_missing" in said
 
 
+@pytest.mark.parametrize(
+    ("output", "inputs", "said"),
+    [
+        ("z1", lambda x, W, b: (x, b, W), "linear takes x, W, b; it was given {}, {}, {}"),
+        ("z1", lambda x, W, b: (W, x, b), "linear: b has shape (3,), expected (5,)"),  # own words
+        ("h1", lambda a, mask: (a, "W1"), "dropout"),
+    ],
+)
+def test_inputs_that_do_not_fit_an_operation_are_listed(
+    pair: tuple[Path, Path], output: str, inputs: Any, said: str
+) -> None:
+    right = trace("torch")
+    (node,) = (n for n in right.nodes if n.outputs == (output,))
+    other = replace(node, inputs=inputs(*node.inputs))
+    nodes = tuple(other if n is node else n for n in right.nodes)
+    save(pair[1], replace(right, nodes=nodes), {})
+    root = diff(*pair).judgement.root
+    assert root is not None
+    assert (root.side, root.found.outcome) == ("torch", "shape")
+    known = {**right.made, **right.given}
+    given = [f"{n} {np.shape(known[n])}" for n in other.inputs]
+    assert said.format(*given) in root.found.detail
+
+
 def test_a_file_without_nodes_is_compared_and_the_report_says_so(
     pair: tuple[Path, Path], golden: Golden
 ) -> None:

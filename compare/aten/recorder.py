@@ -1,6 +1,8 @@
 """Sees every ATen call while it is open, and keeps it with its tensors, module and source line."""
 
+import re
 import sys
+import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -58,6 +60,10 @@ NOT_THE_USERS = (
     str(Path(__file__).parents[1]),
     "<",
 )
+STEP = str(Path(__file__).with_name("step.py"))  # which calls the model
+COMMANDS = str(Path(__file__).parents[1] / "cli")
+SCRIPTS = re.escape(sysconfig.get_path("scripts"))
+INSTALLED = re.compile(rf"{SCRIPTS}[\\/]|.*[\\/](?:site|dist)-packages[\\/]").match
 
 
 class Recorder(TorchDispatchMode):
@@ -262,11 +268,14 @@ class Recorder(TorchDispatchMode):
             self._forward_of.setdefault(following - 1, call.index)
 
     def _line(self) -> str:
-        """The innermost line of the user's program, "model.py:12"."""
-        frame = sys._getframe(2)
-        while frame is not None:
+        """The innermost line of the user's program, "model.py:12"; none if a command of ours runs
+        modules of torch alone. A model may be in an installed package; what called the judge is
+        the user's only if it is not installed."""
+        frame, in_the_step = sys._getframe(2), True
+        while frame is not None and not frame.f_code.co_filename.startswith(COMMANDS):
             name = frame.f_code.co_filename
-            if not name.startswith(NOT_THE_USERS):
+            in_the_step &= name != STEP
+            if not name.startswith(NOT_THE_USERS) and (in_the_step or not INSTALLED(name)):
                 return f"{name}:{frame.f_lineno}"
             frame = frame.f_back  # type: ignore[assignment]
         return ""

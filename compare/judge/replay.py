@@ -22,11 +22,13 @@ from torch_parity.compare.flow.functions import (
     apply,
     once_more,
     right_formulas,
+    split,
 )
 from torch_parity.compare.flow.nodes import Node, is_private, result
 from torch_parity.compare.flow.stretch import between, stretches
 from torch_parity.compare.judge.reach import says_nothing
 from torch_parity.compare.judge.replayed import Outcome, Replayed, numeric, within_bound
+from torch_parity.manual.recording import input_names
 
 
 class _Table(dict[str, Any]):
@@ -143,13 +145,13 @@ class _Replay:
                 return self._all(node, "not judged", detail)
             if not _finite(a):
                 return self._all(node, "not judged", f"its input {name} is not finite already")
+        inputs = [self._input(name) for name in node.inputs]
         try:
-            inputs = [self._input(name) for name in node.inputs]
             outputs = _by_each_formula(node, inputs, _own(node, self.trace))
         except NotImplementedError as error:
             return self._all(node, "not judged", str(error))
         except (ValueError, IndexError, TypeError, ArithmeticError) as error:
-            return self._all(node, "shape", str(error))
+            return self._all(node, "shape", _unfitting(node, inputs, error))
         types = frozenset(a.dtype for a in recorded.values() if is_real(a.dtype)).union(
             *(self.carried[n].types for n in node.inputs if n in self.carried)
         )
@@ -226,6 +228,17 @@ class _Replay:
             for name in node.outputs
             if name in self.trace or not (self.gaps or is_private(name))
         ]
+
+
+def _unfitting(node: Node, inputs: Sequence[Any], error: Exception) -> str:
+    """Why the operation cannot be computed from these inputs: in its own words, or else what it
+    takes and what it was given."""
+    own = split(node.operation)[0]
+    if node.formula is not None or str(error).startswith(own):
+        return str(error)
+    takes = ", ".join(input_names(FUNCTIONS[node.operation]))
+    given = ", ".join(f"{n} {np.shape(x)}" for n, x in zip(node.inputs, inputs, strict=True))
+    return f"{node.operation} takes {takes}; it was given {given}, whose shapes do not fit"
 
 
 def _by_each_formula(

@@ -3,11 +3,13 @@
 import itertools
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from torch_parity.compare.errors import InputError, has_control_characters, suggest
+from torch_parity.compare.runs.answers import is_run
 
 
 def create(
@@ -36,7 +38,10 @@ def create(
             raise InputError(f"{root} cannot be written: {error.strerror}; give {rooted}") from None
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; give another one with {rooted}")
-    raise InputError(f"run {name!r} exists in {root}; choose another {named}, or delete it")
+    removing = ["parity", "runs", "--remove", str(name)]
+    removing += ["--runs", str(root)] if root != Path("runs") else []
+    how = f" with  {shlex.join(removing)}" if is_run(root / str(name)) else ""
+    raise InputError(f"run {name!r} exists in {root}; choose another {named}, or delete it{how}")
 
 
 def free_name(root: Path, default: str) -> str:

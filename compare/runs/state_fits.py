@@ -8,6 +8,7 @@ import torch
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.runs.training import State
 from torch_parity.compare.sources.pair import Pair
+from torch_parity.compare.sources.sides import LEARNING_RATES, TorchSide
 from torch_parity.manual.models.step import Tensors
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]
@@ -26,7 +27,7 @@ def refuse_misfit(path: Path, state: State, pair: Pair) -> None:
                 raise _misfit(path, f"{side}/{part}")
     if not all(name.startswith("previous_") for name in state.before):
         raise _misfit(path, "before")
-    if not _fits_optimizer(state.optimizer, pair.torch.optimizer):
+    if not _fits_optimizer(state.optimizer, pair.torch):
         raise _misfit(path, "optimizer")
     if _shapes({"": state.generator}) != _shapes({"": torch.get_rng_state().numpy()}):
         raise _misfit(path, "generator")
@@ -44,8 +45,16 @@ def _shapes(tensors: Tensors) -> Shapes:
     return {name: (a.shape, str(a.dtype)) for name, a in tensors.items()}
 
 
-def _fits_optimizer(kept: Tensors, optimizer: torch.optim.Optimizer) -> bool:
-    """Each tensor belongs to a parameter, and is of its shape or a single number."""
-    params = [p for group in optimizer.param_groups for p in group["params"]]
+def _fits_optimizer(kept: Tensors, side: TorchSide) -> bool:
+    """Each tensor belongs to a parameter, and is of its shape or a single number; and a schedule
+    has the learning rate of every group."""
+    groups = side.optimizer.param_groups
+    params = [p for group in groups for p in group["params"]]
     shapes = {str(i): tuple(p.shape) for i, p in enumerate(params)}
-    return all(a.shape in ((), shapes.get(name.partition("/")[0])) for name, a in kept.items())
+    rates = {name: a for name, a in kept.items() if name.partition("/")[0] not in shapes}
+    scheduled = {LEARNING_RATES: np.zeros(len(groups))} if side.scheduler else {}
+    return _shapes(rates) == _shapes(scheduled) and all(
+        a.shape in ((), shapes[name.partition("/")[0]])
+        for name, a in kept.items()
+        if name not in rates
+    )

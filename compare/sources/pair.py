@@ -107,7 +107,7 @@ def build(case: Case, data: Data) -> Pair:
     _require_fitting(case, net, data.x_train)
     drawn = _parameters(case, net)
     params = drawn | {name: a.astype(case.dtype) for name, a in buffers_of(net).items()}
-    row = OPTIMIZERS[case.optimizer]
+    row = OPTIMIZERS[case.update_rule]
     constants = {n: choices[CALLED.get(n, n)] for n in row.option_names}
     optimizer = row.by_hand(**constants)
     by_hand = ManualSide(net, optimizer, schedule_of(case), case.accumulate, _clipping(case, net))
@@ -189,7 +189,7 @@ def _torch_side(
         for name, p in own.items():
             p.copy_(to_torch(params[name]))
     penalty = Penalty(net.l1, net.l2, net.m, case.l2_route)
-    make, read = trace.OPTIMIZERS[case.optimizer]
+    make, read = trace.OPTIMIZERS[case.update_rule]
     constants = asdict(cast(Any, by_hand.optimizer))
     decay = constants.get("weight_decay", penalty.weight_decay)
     optimizer = make(parameter_groups(module, decay), **constants)

@@ -167,7 +167,7 @@ def job_of(case: Case, sides: Pair, rows: tuple[int, ...]) -> Job:
         l1=net.l1 * to_rows,
         l2=net.l2 * to_rows,
         l2_route=case.l2_route,
-        optimizer=case.optimizer,
+        optimizer=case.update_rule,
         options=asdict(cast(Any, sides.manual.optimizer)),
         dtype=case.dtype,
         steps=case.steps,

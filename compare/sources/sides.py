@@ -23,6 +23,7 @@ from torch_parity.torch_ref import trace
 from torch_parity.torch_ref.models.step import predict
 
 CPU = torch.device("cpu")
+LEARNING_RATES = "schedule/lr"  # of every group of the optimizer, in TorchSide.memory
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class TorchSide:
         the first parameter. (A trace has the course's names for it, and with them its scale.)"""
         kept = self.optimizer.state_dict()["state"]
         rates = [group["lr"] for group in self.optimizer.param_groups]
-        schedule = {"schedule/lr": np.asarray(rates)} if self.scheduler else {}
+        schedule = {LEARNING_RATES: np.asarray(rates)} if self.scheduler else {}
         return schedule | {
             f"{i}/{name}": to_numpy(value).copy()
             for i, slots in kept.items()
@@ -198,15 +199,15 @@ class TorchSide:
             for name, p in {**self.parameters, **self.task.buffers}.items():
                 p.copy_(to_torch(params[name]))
         kept: dict[int, dict[str, torch.Tensor]] = {}
-        rates = memory.get("schedule/lr", ())
         for key, value in memory.items():
-            i, name = key.split("/")
-            if i == "schedule":
+            if key == LEARNING_RATES:
                 continue
+            i, name = key.split("/")
             kept.setdefault(int(i), {})[name] = to_torch(value)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
         if self.scheduler:
             self.scheduler.last_epoch = done
+            rates = memory[LEARNING_RATES]
             for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
                 group["lr"] = float(rate)
 

@@ -171,7 +171,7 @@ def _judged(
         conventions,
         notes,
         hidden=unshown(side) if judgement.passed else (),
-        unknown=tuple(_unknown(side.made, trace)),
+        unknown=tuple(_unknown(side.made, trace, at.case)),
     )
 
 
@@ -276,7 +276,13 @@ def _notes(mine: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]) -> I
         )
 
 
-def _unknown(mine: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]) -> Iterator[str]:
+def _unknown(
+    mine: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray], case: Case
+) -> Iterator[str]:
     for name in mine:
-        if name not in trace:
+        if name in trace:
+            continue
+        if case.update_rule != case.optimizer and name[:1] == "v" and name[1:] in trace:
+            yield f"With momentum 0, torch.optim.SGD keeps no buffer: leave {name} out."
+        else:
             yield f"No tensor of this step is called {name}: {suggest(name, trace)}"

@@ -11,6 +11,7 @@ from torch_parity.compare import data
 from torch_parity.compare.bounds.precision import precision, widened
 from torch_parity.compare.case import Case
 from torch_parity.compare.errors import InputError, shown, suggest
+from torch_parity.compare.judge.replayed import numeric
 from torch_parity.compare.sources import pair
 from torch_parity.compare.sources.arrays.layout import VELOCITY, Layout, require_layout
 from torch_parity.compare.sources.arrays.own_data import classes_of, own_data
@@ -112,7 +113,9 @@ def given(
         torch.manual_seed(case.seed)
         built = pair.build(case, loaded)
         if params:
-            built = _with_params(built, _ours(params, built.params, layout, "parameter"))
+            own = _ours(params, built.params, layout, "parameter")
+            _require_finite(own, params)
+            built = _with_params(built, own)
         if masks:
             _fix_masks(built, masks, layout, (batch, case))
         steps = step or (1 if params else 3)
@@ -148,12 +151,31 @@ def _ours(
     for name, array in theirs.items():
         if name not in expected:
             raise InputError(f"there is no {what} {name!r}: {suggest(name, expected)}")
+        kind = np.asarray(array).dtype
+        if not numeric(np.asarray(array)) and kind.kind != "b":  # a mask before it is scaled
+            raise InputError(f"{name} holds {kind}, expected real numbers")
         ours = layout.to_ours(name, np.asarray(array), 1)
         if ours.shape != expected[name].shape:
             shape = layout.to_theirs(name, expected[name]).shape
             raise InputError(f"{name} has shape {np.shape(array)}; expected {shape}")
-        found[name] = ours.astype(expected[name].dtype)
+        with np.errstate(over="ignore"):
+            found[name] = ours.astype(expected[name].dtype)
     return found
+
+
+def _require_finite(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> None:
+    """Refuse the first parameter that is nan or infinite, or becomes so in the case's precision."""
+    for name, array in ours.items():
+        if np.isfinite(widened(array)).all():
+            continue
+        with np.errstate(over="ignore"):
+            kept = widened(np.asarray(theirs[name]).astype(array.dtype))
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(kept))[0])
+        number = float(np.asarray(theirs[name])[index])
+        raise InputError(
+            f"params: {name} holds {number:g} at {list(index)}; expected finite numbers of "
+            f"{array.dtype}"
+        )
 
 
 def _with_params(built: pair.Pair, params: Mapping[str, np.ndarray]) -> pair.Pair:
