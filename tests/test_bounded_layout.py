@@ -118,3 +118,10 @@ def test_memory_outside_of_a_recorded_tensor_is_not_guessed() -> None:
     assert np.array_equal(inside.bounded.value, part.as_strided([2, 2], [6, 2], 8).double().numpy())
     with pytest.raises(Unbounded, match="as_strided reads memory outside"):
         replay_call(A.as_strided.default, (part, [2, 2], [6, 1], 6), {})
+
+
+def test_more_tensors_than_python_has_frames() -> None:
+    """The steps of a long sequence, joined."""
+    parts = [BoundedTensor.exact(torch.full((1, 2), float(i))) for i in range(1500)]
+    assert torch.cat(parts).shape == (1500, 2)
+    assert torch.stack(parts).shape == (1500, 1, 2)

@@ -155,14 +155,11 @@ def truth_tensor(truth: Any) -> Any:
 
 def common_type(*operands: Any) -> torch.dtype:
     """What torch computes these in: the type of tensors and numbers put together."""
-    given = [x for x in operands if x is not None]
-    first = given[0]
-    if len(given) == 1:
-        return first.dtype if isinstance(first, torch.Tensor) else torch.get_default_dtype()
-    found = torch.result_type(first, given[1])
-    if len(given) > 2:
-        kept = _stand_in(found, max(_dims(first), _dims(given[1])))
-        return common_type(kept, *given[2:])
+    first, *more = (x for x in operands if x is not None)
+    found = first.dtype if isinstance(first, torch.Tensor) else torch.get_default_dtype()
+    for x in more:
+        found = torch.result_type(first, x)
+        first = _stand_in(found, max(_dims(first), _dims(x)))
     return found
 
 
