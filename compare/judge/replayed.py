@@ -77,7 +77,7 @@ def within_bound(
     gap = np.where(np.isfinite(recorded), gap, np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         uses = np.where(gap == 0, 0.0, gap / expected.error)
-        unbounded = ~np.isfinite(expected.error) & (gap > 0)
+        unbounded = (~np.isfinite(expected.error) & (gap > 0)) | np.isnan(uses)
     at = int(uses.argmax())
     index = tuple(int(i) for i in np.unravel_index(at, uses.shape))
     largest = float(np.abs(expected.value).max(initial=0))
