@@ -19,8 +19,10 @@ from torch_parity.compare.sources.arrays.expected import INPUT_GRADIENT, Expecte
 from torch_parity.compare.sources.arrays.forms import (
     averaged_over_samples,
     momentum_of,
+    unjudged_at_the_floor,
     with_cancelling_forms,
     with_velocity,
+    without_slope_floor,
 )
 from torch_parity.compare.sources.arrays.layout import (
     BIASES,
@@ -151,8 +153,10 @@ def _judged(
     by_samples = averaged_over_samples(expected, ours[0], recognised)
     expected = by_samples or expected
     wrong = _first_wrong(expected, ours)
-    side, torch, trace, cancelling = _sides(expected, ours[:wrong])
+    side, torch, trace, (cancelling, floor) = _sides(expected, ours[:wrong])
     judgement = judge_traces(side, torch, CALLED)
+    if floor:
+        judgement = unjudged_at_the_floor(judgement, floor)
     if wrong < len(ours):
         longer, *_ = _sides(expected, ours[: wrong + 1])
         judgement = _told_apart(judgement, longer)
@@ -177,16 +181,17 @@ def _judged(
 
 def _sides(
     expected: Expected, ours: Sequence[dict[str, np.ndarray]]
-) -> tuple[Trace, Trace, Tensors, str]:
-    """Our side and torch's in these steps, all that torch made, and the form that cancels, if one
-    was used."""
+) -> tuple[Trace, Trace, Tensors, tuple[str, str]]:
+    """Our side and torch's in these steps, all that torch made, the form that cancels, if one was
+    used, and the tensor that does without torch's floor, if one does."""
     expected = expected.repeated(ours)
     trace, made = expected.torch, of_all_steps(ours)
     ordered = {n: made[n] for n in [*(n for n in trace if n in made), *made]}
-    nodes, cancelling = with_cancelling_forms(expected.nodes, expected.start, ordered)
+    nodes, floor = without_slope_floor(expected.nodes, expected.start, ordered)
+    nodes, cancelling = with_cancelling_forms(nodes, expected.start, ordered)
     side = Trace(expected.start, ordered, nodes)
     other = {n: trace[n] for n in trace if n in made}
-    return side, Trace(expected.start, other, expected.nodes), trace, cancelling
+    return side, Trace(expected.start, other, expected.nodes), trace, (cancelling, floor)
 
 
 def _told_apart(judgement: Judgement, longer: Trace) -> Judgement:

@@ -15,9 +15,11 @@ from torch_parity.compare.causes.plant import execute
 from torch_parity.compare.flow.functions import split
 from torch_parity.compare.flow.nodes import Node
 from torch_parity.compare.flow.trace import Tensors
+from torch_parity.compare.judge.judge import Judgement
 from torch_parity.compare.judge.replay import replay
 from torch_parity.compare.sources.arrays.expected import Expected
 from torch_parity.compare.sources.arrays.layout import VELOCITY, Layout
+from torch_parity.manual.losses.reduction import scale
 
 MOMENTA = ("momentum", "momentum_course")
 
@@ -105,23 +107,26 @@ def with_cancelling_forms(
 ) -> tuple[tuple[Node, ...], str]:
     """The nodes; such a formula is right as well for an activation if only it explains what was
     recorded, and a sentence that says so; the nodes as they are, and "", where none does."""
-    wrong = _wrong(nodes, start, mine)
-    best, found, written = wrong, nodes, ""
+    before = _not_right(nodes, start, mine)
+    best, found, written = before.keys(), nodes, ""
     used = {split(n.operation)[0] for n in nodes}
-    for name in CANCELLING.keys() & used if wrong else ():
+    for name in CANCELLING.keys() & used if any(before.values()) else ():
         for said, formula in CANCELLING[name].items():
             changed = tuple(_by(n, name, formula) for n in nodes)
-            still = _wrong(changed, start, mine)
+            still = _not_right(changed, start, mine).keys()
             if still < best:
                 best, found, written = still, changed, f"{name}(z) = {said}"
     if not written:
         return nodes, ""
-    more = ", ".join(n for n in mine if n in wrong - best)
+    more = ", ".join(n for n in mine if n in before.keys() - best)
     return found, f"{more}: right, but for digits that cancel, as in {written}"
 
 
-def _wrong(nodes: tuple[Node, ...], start: Tensors, mine: Tensors) -> set[str]:
-    return {r.name for r in replay(nodes, start, mine, gaps=True) if r.outcome == "wrong"}
+def _not_right(nodes: tuple[Node, ...], start: Tensors, mine: Tensors) -> dict[str, bool]:
+    """What these nodes do not explain, and whether it is known to be wrong. A form whose bound is
+    so wide that it judges nothing explains nothing."""
+    found = replay(nodes, start, mine, gaps=True)
+    return {r.name: r.outcome == "wrong" for r in found if not r.right}
 
 
 def _by(node: Node, name: str, formula: Callable[[Any], Any]) -> Node:
@@ -132,3 +137,62 @@ def _by(node: Node, name: str, formula: Callable[[Any], Any]) -> Node:
     if suffix:
         return replace(node, also=lambda f, da, z: da * SLOPES[name](formula(z)))
     return replace(node, also=lambda f, z: formula(z))
+
+
+WITHOUT_FLOOR = (
+    "it is the derivative of the loss, dz = (a - y) / m. The backward of torch's BCELoss holds "
+    "a (1 - a) at 1e-12 or more, so its dz is smaller where a is nearer to 0 or 1; that of "
+    "nn.BCEWithLogitsLoss is not"
+)
+APART = ("differs", "rounding")
+
+
+def without_slope_floor(
+    nodes: tuple[Node, ...], start: Tensors, mine: Tensors
+) -> tuple[tuple[Node, ...], str]:
+    """The nodes, with the derivative of logistic loss where torch's floor keeps its backward from
+    it and only the derivative explains what was recorded; and the first tensor that shows it, or
+    ""."""
+    before = _not_right(nodes, start, mine)
+    best = before.keys()
+    losses = [n for n in nodes if n.operation == "binary_cross_entropy_backward"]
+    for loss in losses if any(before.values()) else ():
+        for new in _derivatives(loss, nodes, loss.outputs[0] in mine):
+            changed = tuple(new if n.outputs == new.outputs else n for n in nodes)
+            still = _not_right(changed, start, mine).keys()
+            if still < best:
+                nodes, best = changed, still
+    return nodes, next((n for n in mine if n in before.keys() - best), "")
+
+
+def _derivatives(loss: Node, nodes: tuple[Node, ...], recorded: bool) -> list[Node]:
+    """da, where it was recorded; else dz at once, for of 1 - a few digits are left."""
+    factor = {"reduction": loss.options.get("reduction", "mean")}
+
+    def of_z(f: Any, a: Any, y: Any, *, reduction: Any) -> Any:
+        return (a - y) * scale(reduction, a.shape)
+
+    def of_a(f: Any, a: Any, y: Any, *, reduction: Any) -> Any:
+        return of_z(f, a, y, reduction=reduction) / (a * (1 - a))
+
+    if recorded:
+        return [replace(loss, options=factor, formula=of_a)]
+    return [
+        replace(n, inputs=loss.inputs, options=factor, formula=of_z, forward=None)
+        for n in nodes
+        if n.operation == "sigmoid_backward" and n.inputs[0] in loss.outputs
+    ]
+
+
+def unjudged_at_the_floor(j: Judgement, name: str) -> Judgement:
+    """What differs from torch's because of its floor, from this tensor on: nobody is wrong."""
+    order = [r.name for r in j.replays["manual"]]
+    after = {*order[order.index(name) :]} - {*j.wrong["manual"]}
+    apart = {d.name for d in j.differences if d.name in after and d.verdict in APART}
+    differences = [replace(d, verdict="unjudged") if d.name in apart else d for d in j.differences]
+    mine = [
+        replace(r, outcome="not judged", detail=WITHOUT_FLOOR) if r.name == name else r
+        for r in j.replays["manual"]
+    ]
+    replays = {**j.replays, "manual": tuple(mine)}
+    return replace(j, differences=tuple(differences), replays=replays)
