@@ -392,6 +392,26 @@ class TestCourse:
         assert not report.passed
         assert report.causes == ("gradient_not_averaged",), report.verdict
 
+    @pytest.mark.parametrize("name", ["dW1", "dW2", "db1", "db2"])
+    @pytest.mark.parametrize("updated", [False, True])
+    def test_no_1_over_m_in_one_gradient(self, name: str, updated: bool) -> None:
+        """Everything else is handed over as well, and is right."""
+        at = given(moons(0, optimizer="sgd", lr=0.2), layout=COURSE)
+        right, m = course_step(at, sigmoid), at["x"].shape[1]
+        mine = right | {name: right[name] * m}
+        if updated:
+            mine |= {n: at[n] - 0.2 * mine[f"d{n}"] for n in ("W1", "b1", "W2", "b2")}
+        report = check(mine, at)
+        assert report.causes == ("gradient_not_averaged",), report.verdict
+        assert report.judgement.wrong["manual"] == (name,)
+        others = {"dW": ("averaged_twice",), "db": ("bias_gradient_averaged",)}
+        twice = check(right | {name: right[name] / m}, at)
+        assert twice.causes == others[name[:2]], twice.verdict
+        for factor in (m - 1, m + 1, 1 / (m - 1)):
+            named = check(right | {name: right[name] * factor}, at).causes
+            assert "gradient_not_averaged" not in named
+            assert "averaged_twice" not in named
+
 
 class TestCancellingForms:
     """tanh written with sigmoids is right, and loses digits: said, and not called another."""
