@@ -413,6 +413,44 @@ class TestCourse:
             assert "averaged_twice" not in named
 
 
+class TestActivations:
+    """With p=0 the course's A1 is the activation, and what is known of it rules mistakes out."""
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("Z1", "A1", "Z2", "AL", "dZ2", "dW2", "db2", "dA1", "dZ1", "dW1", "db1"),
+            ("Z1", "Z2", "AL", "dZ2", "dW2", "db2", "dA1", "dZ1", "dW1", "db1"),
+            ("Z1", "A1", "dA1", "dZ1"),
+        ],
+        ids=len,
+    )
+    def test_a_forgotten_slope_is_no_forgotten_activation(self, names: tuple[str, ...]) -> None:
+        at = given(moons(0), layout=COURSE)
+        mine, m = course_step(at, sigmoid), at["x"].shape[1]
+        dA1 = at["W2"].T @ mine["dZ2"]
+        mine |= {"dA1": dA1, "dZ1": dA1, "dW1": dA1 @ at["x"].T / m}
+        mine["db1"] = dA1.sum(axis=1, keepdims=True) / m
+        report = check({n: mine[n] for n in names}, at)
+        assert report.causes == ("slope_missing",), report.verdict
+
+    def test_a_forgotten_activation_is_named(self) -> None:
+        at = given(moons(0), layout=COURSE)
+        Z1 = at["W1"] @ at["x"] + at["b1"]
+        Z2 = at["W2"] @ Z1 + at["b2"]
+        dZ1 = at["W2"].T @ (sigmoid(Z2) - at["y"])
+        for mine in ({"Z1": Z1, "A1": Z1, "Z2": Z2, "dZ1": dZ1}, {"Z1": Z1, "Z2": Z2, "dZ1": dZ1}):
+            assert check(mine, at).causes == ("activation_missing",)
+
+    @pytest.mark.parametrize(("p", "name"), [(0.0, "a1"), (0.3, "h1")])
+    def test_a1_is_what_dropout_leaves_only_where_there_is_any(self, p: float, name: str) -> None:
+        at = given(moons(0, p=p), layout=COURSE)
+        A1 = np.tanh(at["W1"] @ at["x"] + at["b1"]) * at["mask1"]
+        report = check({"A1": A1}, at)
+        assert report.passed
+        assert [d.name for d in report.judgement.differences] == [name]
+
+
 class TestCancellingForms:
     """tanh written with sigmoids is right, and loses digits: said, and not called another."""
 
