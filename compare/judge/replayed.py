@@ -107,14 +107,19 @@ def _not_finite(
     """The numbers have outgrown their type, unless what the inputs give would have fitted."""
     came, value = float(recorded[index]), float(expected.value[index])
     fits = abs(value) + float(expected.error[index]) <= precision(recorded.dtype).most
-    at = f"{came} at {list(index)}" if index else f"{came}"
-    detail = f"{at}, but its own inputs give {value:.9g}" if fits else at
+    value = value if fits else float("nan")
     return Replayed(
         name,
         operation,
         "not finite",
         index=index,
-        expected=value if fits else float("nan"),
+        expected=value,
         came=came,
-        detail=detail,
+        detail=not_finite(index, came, value),
     )
+
+
+def not_finite(index: tuple[int, ...], came: float, expected: float) -> str:
+    """What came, where, and what the inputs give, if that is a number that fits."""
+    at = f"{came} at {list(index)}" if index else f"{came}"
+    return f"{at}, but its own inputs give {expected:.9g}" if np.isfinite(expected) else at

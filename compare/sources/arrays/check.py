@@ -36,6 +36,7 @@ from torch_parity.compare.sources.arrays.layout import (
     with_other_mean,
 )
 from torch_parity.compare.sources.arrays.names import Named, named
+from torch_parity.compare.sources.arrays.own_numbers import OwnNumbers
 from torch_parity.compare.sources.arrays.start import Given, given
 from torch_parity.compare.sources.arrays.steps import in_step, of_all_steps
 
@@ -60,7 +61,8 @@ def check(
     arrays, numbers or tensors. Dicts in it are flattened, so that you can give cache, grads and
     parameters together. start is the result of `given`, or just the case. Without a layout, that of
     start is used; arrays that differ from it are recognised and reported as a convention. ignore
-    takes names (or patterns) in mine that do not belong to this step.
+    takes names (or patterns) in mine that do not belong to this step. Where the report names an
+    entry of an array, its index and numbers are those of your array, in your layout.
 
     A list of such dicts holds several steps in a row. Each is judged from what the one before it
     left: the first begins from start, and all read its x, y and masks. The tensors of the second
@@ -160,6 +162,8 @@ def _judged(
     if wrong < len(ours):
         longer, *_ = _sides(expected, ours[: wrong + 1])
         judgement = _told_apart(judgement, longer)
+    arrays, compared = [s.arrays for s in steps], (side.made, torch.made)
+    judgement = OwnNumbers(arrays, recognised, at.m, compared, CALLED).of(judgement)
     conventions = (
         *at.conventions,
         *explain(recognised, declared),
