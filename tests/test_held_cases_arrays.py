@@ -475,6 +475,31 @@ class TestCancellingForms:
         mine["a1"] = mine["a1"] * np.dtype(dtype).type(1 + 3e-5)
         assert not check({"z1": mine["z1"], "a1": mine["a1"]}, at).passed
 
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("activation", ["elu", "softplus"])
+    def test_elu_and_softplus_of_exponentials(self, activation: str, dtype: str, seed: int) -> None:
+        at = given(moons(seed, dtype=dtype, hidden=(8, 8), activation=activation))
+        one = np.dtype(dtype).type(1)
+        g, slope = {
+            "elu": (
+                lambda z: np.where(z > 0, z, np.exp(z) - one),
+                lambda a: np.where(a > 0, one, a + one),
+            ),
+            "softplus": (lambda z: np.log(one + np.exp(z)), lambda a: one - np.exp(-a)),
+        }[activation]
+        mine = {n: a.astype(dtype) for n, a in mlp_step(at, 3, g=g, slope=slope).items()}
+        if activation == "softplus":  # its slope is written with the sigmoid, not with a
+            mine = {n: mine[n] for n in ("z1", "a1", "z2", "a2", "z3", "a3", "dz3", "dW3", "db3")}
+        report = check(mine, at)
+        assert report.passed, report.verdict
+        a1, z1 = mine["a1"], mine["z1"]
+        assert check({"z1": z1, "a1": a1}, at).passed
+        for wrong in (a1 * np.dtype(dtype).type(1 + 3e-5), np.where(z1 > 0, z1, 0 * z1), -a1):
+            assert not check({"z1": z1, "a1": wrong.astype(dtype)}, at).passed
+        if dtype == "float64":
+            assert not check({"z1": z1, "a1": a1 * (1 + 1e-12)}, at).passed
+
 
 def adam_update(at: Any, mine: Arrays, lr: float, **change: Any) -> Arrays:
     """W, v and s after one step of Adam, with some of its details changed."""

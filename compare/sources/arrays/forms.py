@@ -85,8 +85,16 @@ def _times(theirs: np.ndarray, ours: np.ndarray, factor: float) -> bool:
     return bool(sizes[1]) and abs(sizes[0] / sizes[1] / factor - 1) < 0.01
 
 
+def _elu(z: Any, alpha: float = 1.0) -> Any:
+    return np.where(z > 0, z, alpha * (np.exp(z) - 1))
+
+
+def _softplus(z: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    return np.where(beta * z > threshold, z, np.log(1 + np.exp(beta * z)) / beta)
+
+
 # Formulas of an activation that are right, and lose digits where they subtract.
-CANCELLING: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
+CANCELLING: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "tanh": {
         "2 sigmoid(2z) - 1": lambda z: 2 / (1 + np.exp(-2 * z)) - 1,
         "1 - 2 / (e^(2z) + 1)": lambda z: 1 - 2 / (np.exp(2 * z) + 1),
@@ -95,10 +103,14 @@ CANCELLING: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
         ),
     },
     "sigmoid": {"(1 + tanh(z/2)) / 2": lambda z: 0.5 * (1 + np.tanh(0.5 * z))},
+    "elu": {"alpha (e^z - 1) where z <= 0": _elu},
+    "softplus": {"log(1 + e^z)": _softplus},
 }
-SLOPES: Mapping[str, Callable[[Any], Any]] = {
-    "tanh": lambda a: 1 - a * a,
-    "sigmoid": lambda a: a * (1 - a),
+# Their slopes, written in a.
+SLOPES: Mapping[str, Callable[..., Any]] = {
+    "tanh": lambda a, z: 1 - a * a,
+    "sigmoid": lambda a, z: a * (1 - a),
+    "elu": lambda a, z, alpha=1.0: np.where(z > 0, 1.0, a + alpha),
 }
 
 
@@ -129,14 +141,15 @@ def _not_right(nodes: tuple[Node, ...], start: Tensors, mine: Tensors) -> dict[s
     return {r.name: r.outcome == "wrong" for r in found if not r.right}
 
 
-def _by(node: Node, name: str, formula: Callable[[Any], Any]) -> Node:
+def _by(node: Node, name: str, formula: Callable[..., Any]) -> Node:
     """An activation by that formula, or its backward with the slope that follows from it."""
     operation, suffix = split(node.operation)
-    if node.formula is not None or operation != name:
+    if node.formula is not None or operation != name or (suffix and name not in SLOPES):
         return node
     if suffix:
-        return replace(node, also=lambda f, da, z: da * SLOPES[name](formula(z)))
-    return replace(node, also=lambda f, z: formula(z))
+        slope = SLOPES[name]
+        return replace(node, also=lambda f, da, z, **o: da * slope(formula(z, **o), z, **o))
+    return replace(node, also=lambda f, z, **o: formula(z, **o))
 
 
 WITHOUT_FLOOR = (
