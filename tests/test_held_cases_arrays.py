@@ -247,6 +247,23 @@ class TestMomentum:
             mine["vW1"] = -mine["vW1"]  # one v of the other sign is no convention
             assert not check(mine, at).passed
 
+    @pytest.mark.parametrize("lr", [0.05, 0.1, 0.3])
+    @pytest.mark.parametrize(("step", "count"), [(1, 1), (1, 2), (3, 1), (3, 2)])
+    def test_the_courses_momentum_is_no_velocity(self, step: int, count: int, lr: float) -> None:
+        """v = 0.9 v + 0.1 dW is as large as lr dW, but W = W - lr v shows what it is."""
+        at = given(moons(0, optimizer="momentum", lr=lr, momentum=0.9), step=step)
+        names, steps = ("W1", "b1", "W2", "b2"), []
+        state = {**at}
+        for _ in range(count):
+            mine = mlp_step(state, 2)
+            mine |= {f"v{n}": 0.9 * state[f"v{n}"] + 0.1 * mine[f"d{n}"] for n in names}
+            mine |= {n: state[n] - lr * mine[f"v{n}"] for n in names}
+            steps.append({n: a for n, a in mine.items() if n[0] in "vW" or n[:2] in ("dW", "db")})
+            state |= mine
+        report = check(steps, at)
+        assert report.causes == ("momentum_convention",), report.verdict
+        assert report.conventions == ()
+
     @pytest.mark.parametrize("seed", SEEDS)
     def test_a_velocity_that_begins_from_the_sum_of_gradients_is_wrong(self, seed: int) -> None:
         at = given(moons(seed, optimizer="momentum", lr=0.05))

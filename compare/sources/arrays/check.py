@@ -102,7 +102,7 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
         return _judged(steps, at, expected, declared, declared)
     recognised = recognise(first, expected.torch, at.m, declared)
     ours = {n: recognised.to_ours(n, a, at.m) for n, a in first.items()}
-    momentum = momentum_of(ours, expected.torch, at.case.lr, declared)
+    momentum = momentum_of(ours, expected, at.case.lr, declared)
     recognised = recognised.model_copy(update={"momentum": momentum})
     report = _judged(steps, at, expected, declared, recognised)
     other = with_other_mean(recognised, first, expected.torch, at.m)

@@ -46,17 +46,33 @@ def with_velocity(expected: Expected, factor: float) -> Expected:
     return Expected(converted(expected.start), tuple(nodes), converted(expected.torch))
 
 
-def momentum_of(mine: Mapping[str, np.ndarray], torch: Tensors, lr: float, declared: Layout) -> str:
-    """The convention of momentum that every v of mine is closest to; else the declared one."""
-    pairs = [(a, torch[n]) for n, a in mine.items() if VELOCITY.fullmatch(n) and n in torch]
-    forms = [declared.momentum, "gradients", "steps", "negative_steps"]
-    closest = set()
-    for theirs, ours in pairs:
-        if theirs.shape == ours.shape and ours.any():
-            made = (ours * Layout.model_validate({"momentum": form}).velocity(lr) for form in forms)
-            apart = [float(np.abs(theirs - m).max()) for m in made]
-            closest.add(forms[int(np.argmin(apart))])
-    return closest.pop() if len(closest) == 1 else declared.momentum
+FORMS = ("gradients", "steps", "negative_steps")
+
+
+def momentum_of(
+    mine: Mapping[str, np.ndarray], expected: Expected, lr: float, declared: Layout
+) -> str:
+    """The convention of momentum by which every v of mine moves its W; where no W is handed over,
+    or none fits, the one that every v is closest to; else the declared one."""
+    start, torch = expected.start, expected.torch
+    names = [n for n in mine if VELOCITY.fullmatch(n) and n in torch]
+    names = [n for n in names if mine[n].shape == torch[n].shape and torch[n].any()]
+    forms = dict.fromkeys((declared.momentum, *FORMS))
+    factors = {f: Layout.model_validate({"momentum": f}).velocity(lr) for f in forms}
+    moves: set[str] = set()
+    for name in names:
+        W, v = name[1:], mine[name]
+        if W in mine and mine[W].shape == v.shape:
+            moved = mine[W].astype(np.float64) - start[W]
+            apart = {f: float(np.abs(moved + lr / k * v).max()) for f, k in factors.items()}
+            fit = min(apart, key=apart.__getitem__)
+            moves |= {fit} if apart[fit] < 1e-3 * float(np.abs(moved).max()) else set()
+    closest: set[str] = set()
+    for name in names:
+        far = {f: float(np.abs(mine[name] - torch[name] * k).max()) for f, k in factors.items()}
+        closest.add(min(far, key=far.__getitem__))
+    found = moves or closest
+    return found.pop() if len(found) == 1 else declared.momentum
 
 
 def averaged_over_samples(
