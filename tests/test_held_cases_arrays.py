@@ -551,6 +551,24 @@ ADAM: dict[str, dict[str, Any]] = {
 class TestNames:
     """Mistakes met in public code: each is named, and named alone."""
 
+    @pytest.mark.parametrize("reg", [0.7, 7.0])
+    def test_a_factor_that_only_the_biases_show_is_no_learning_rate(self, reg: float) -> None:
+        """The penalty is clipped with the gradient: a step of b is right but for a factor."""
+        case = moons(0, optimizer="sgd", lr=0.1, l2=reg, clip_norm=0.05)
+        at = given(case, layout=COURSE, step=1)
+        mine = course_step(at, sigmoid, m_lambda=float(at["m_train"]), reg=reg)
+        names = ("W1", "b1", "W2", "b2")
+        norm = np.sqrt(sum((mine[f"d{n}"] ** 2).sum() for n in names))
+        clipped = 0.05 / (norm + 1e-6)
+        new = {n: at[n] - 0.1 * clipped * mine[f"d{n}"] for n in names}
+        report = check(new, at)
+        assert report.outcome == "FAIL"
+        assert report.causes == (), report.verdict
+        as_loss = case.model_copy(update={"l2_route": "loss"})
+        assert check(new, given(as_loss, layout=COURSE, step=1)).passed
+        other = {n: at[n] - 0.11 * clipped * mine[f"d{n}"] for n in names}
+        assert check(other, given(as_loss, layout=COURSE, step=1)).causes == ("learning_rate",)
+
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("name", ADAM)
     @pytest.mark.every(3)
