@@ -16,7 +16,7 @@ from torch_parity.manual.recording import Call
 
 # what has slopes that no rule covers: they are treated otherwise, or refused
 REFUSED = {
-    "additive_attention", "amax", "avg_pool2d", "binary_cross_entropy",
+    "additive_attention", "avg_pool2d", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "clip_grads_with_norm", "conv2d", "conv2d_no_bias",
     "conv_transpose2d", "get_total_norm", "max_pool2d", "pad", "relu", "rotary_positions",
     "sinusoidal_positions",
@@ -166,6 +166,20 @@ def test_a_step_without_a_rule_is_refused(forward: Any, words: str) -> None:
         FollowedRun(forward, [A], {0: np.zeros(A.shape)})
 
 
+def test_a_maximum_is_followed_where_no_other_entry_may_be_the_greatest() -> None:
+    """Its slope is 1 at that entry, and 0 at the others; at a tie there are two."""
+    x = np.array([[1.0, 3.0, 2.0], [5.0, -1.0, 4.0]])
+    for forward in (lambda x: x.max(axis=1), lambda x: np.max(x, axis=1)):
+        run = FollowedRun(forward, [x], {0: np.full(x.shape, 1e-30)})
+        np.testing.assert_array_equal(run.outputs[0].value, [3.0, 5.0])
+        slopes = run.back([exactly(np.array([2.0, 7.0]))])[0].value
+        np.testing.assert_array_equal(slopes, [[0, 2, 0], [7, 0, 0]])
+    for second in (3.0, 3.0 * (1 + 1e-12)):
+        tied = np.array([[1.0, 3.0, second]])
+        with pytest.raises(ValueError, match="maximum of entries that are alike"):
+            FollowedRun(lambda x: x.max(axis=1), [tied], {0: np.zeros(tied.shape)})
+
+
 def test_a_write_through_a_view_is_seen_by_its_numbers() -> None:
     def through_a_view(x: Any) -> Any:
         out = x * 2.0
@@ -178,6 +192,6 @@ def test_a_write_through_a_view_is_seen_by_its_numbers() -> None:
 
 
 def test_a_model_with_such_a_step_says_which() -> None:
-    call = Call("amax", (A,), (A.max(axis=0),), {"dim": 0, "keepdim": False}, "here:1")
-    with pytest.raises(ValueError, match="exact_gradient: amax is neither elementwise"):
+    call = Call("pad", (A,), (np.pad(A, ((0, 0), (1, 2))),), {"pad": (1, 2)}, "here:1")
+    with pytest.raises(ValueError, match="exact_gradient: pad is neither elementwise"):
         _followed(call, {0: np.zeros(A.shape)})

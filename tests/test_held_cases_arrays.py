@@ -247,6 +247,23 @@ class TestMomentum:
             mine["vW1"] = -mine["vW1"]  # one v of the other sign is no convention
             assert not check(mine, at).passed
 
+    @pytest.mark.parametrize("lr", [0.05, 0.1, 0.3])
+    @pytest.mark.parametrize(("step", "count"), [(1, 1), (1, 2), (3, 1), (3, 2)])
+    def test_the_courses_momentum_is_no_velocity(self, step: int, count: int, lr: float) -> None:
+        """v = 0.9 v + 0.1 dW is as large as lr dW, but W = W - lr v shows what it is."""
+        at = given(moons(0, optimizer="momentum", lr=lr, momentum=0.9), step=step)
+        names, steps = ("W1", "b1", "W2", "b2"), []
+        state = {**at}
+        for _ in range(count):
+            mine = mlp_step(state, 2)
+            mine |= {f"v{n}": 0.9 * state[f"v{n}"] + 0.1 * mine[f"d{n}"] for n in names}
+            mine |= {n: state[n] - lr * mine[f"v{n}"] for n in names}
+            steps.append({n: a for n, a in mine.items() if n[0] in "vW" or n[:2] in ("dW", "db")})
+            state |= mine
+        report = check(steps, at)
+        assert report.causes == ("momentum_convention",), report.verdict
+        assert report.conventions == ()
+
     @pytest.mark.parametrize("seed", SEEDS)
     def test_a_velocity_that_begins_from_the_sum_of_gradients_is_wrong(self, seed: int) -> None:
         at = given(moons(seed, optimizer="momentum", lr=0.05))
@@ -392,6 +409,64 @@ class TestCourse:
         assert not report.passed
         assert report.causes == ("gradient_not_averaged",), report.verdict
 
+    @pytest.mark.parametrize("name", ["dW1", "dW2", "db1", "db2"])
+    @pytest.mark.parametrize("updated", [False, True])
+    def test_no_1_over_m_in_one_gradient(self, name: str, updated: bool) -> None:
+        """Everything else is handed over as well, and is right."""
+        at = given(moons(0, optimizer="sgd", lr=0.2), layout=COURSE)
+        right, m = course_step(at, sigmoid), at["x"].shape[1]
+        mine = right | {name: right[name] * m}
+        if updated:
+            mine |= {n: at[n] - 0.2 * mine[f"d{n}"] for n in ("W1", "b1", "W2", "b2")}
+        report = check(mine, at)
+        assert report.causes == ("gradient_not_averaged",), report.verdict
+        assert report.judgement.wrong["manual"] == (name,)
+        others = {"dW": ("averaged_twice",), "db": ("bias_gradient_averaged",)}
+        twice = check(right | {name: right[name] / m}, at)
+        assert twice.causes == others[name[:2]], twice.verdict
+        for factor in (m - 1, m + 1, 1 / (m - 1)):
+            named = check(right | {name: right[name] * factor}, at).causes
+            assert "gradient_not_averaged" not in named
+            assert "averaged_twice" not in named
+
+
+class TestActivations:
+    """With p=0 the course's A1 is the activation, and what is known of it rules mistakes out."""
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("Z1", "A1", "Z2", "AL", "dZ2", "dW2", "db2", "dA1", "dZ1", "dW1", "db1"),
+            ("Z1", "Z2", "AL", "dZ2", "dW2", "db2", "dA1", "dZ1", "dW1", "db1"),
+            ("Z1", "A1", "dA1", "dZ1"),
+        ],
+        ids=len,
+    )
+    def test_a_forgotten_slope_is_no_forgotten_activation(self, names: tuple[str, ...]) -> None:
+        at = given(moons(0), layout=COURSE)
+        mine, m = course_step(at, sigmoid), at["x"].shape[1]
+        dA1 = at["W2"].T @ mine["dZ2"]
+        mine |= {"dA1": dA1, "dZ1": dA1, "dW1": dA1 @ at["x"].T / m}
+        mine["db1"] = dA1.sum(axis=1, keepdims=True) / m
+        report = check({n: mine[n] for n in names}, at)
+        assert report.causes == ("slope_missing",), report.verdict
+
+    def test_a_forgotten_activation_is_named(self) -> None:
+        at = given(moons(0), layout=COURSE)
+        Z1 = at["W1"] @ at["x"] + at["b1"]
+        Z2 = at["W2"] @ Z1 + at["b2"]
+        dZ1 = at["W2"].T @ (sigmoid(Z2) - at["y"])
+        for mine in ({"Z1": Z1, "A1": Z1, "Z2": Z2, "dZ1": dZ1}, {"Z1": Z1, "Z2": Z2, "dZ1": dZ1}):
+            assert check(mine, at).causes == ("activation_missing",)
+
+    @pytest.mark.parametrize(("p", "name"), [(0.0, "a1"), (0.3, "h1")])
+    def test_a1_is_what_dropout_leaves_only_where_there_is_any(self, p: float, name: str) -> None:
+        at = given(moons(0, p=p), layout=COURSE)
+        A1 = np.tanh(at["W1"] @ at["x"] + at["b1"]) * at["mask1"]
+        report = check({"A1": A1}, at)
+        assert report.passed
+        assert [d.name for d in report.judgement.differences] == [name]
+
 
 class TestCancellingForms:
     """tanh written with sigmoids is right, and loses digits: said, and not called another."""
@@ -416,6 +491,31 @@ class TestCancellingForms:
         assert report.passed, report.verdict
         mine["a1"] = mine["a1"] * np.dtype(dtype).type(1 + 3e-5)
         assert not check({"z1": mine["z1"], "a1": mine["a1"]}, at).passed
+
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("activation", ["elu", "softplus"])
+    def test_elu_and_softplus_of_exponentials(self, activation: str, dtype: str, seed: int) -> None:
+        at = given(moons(seed, dtype=dtype, hidden=(8, 8), activation=activation))
+        one = np.dtype(dtype).type(1)
+        g, slope = {
+            "elu": (
+                lambda z: np.where(z > 0, z, np.exp(z) - one),
+                lambda a: np.where(a > 0, one, a + one),
+            ),
+            "softplus": (lambda z: np.log(one + np.exp(z)), lambda a: one - np.exp(-a)),
+        }[activation]
+        mine = {n: a.astype(dtype) for n, a in mlp_step(at, 3, g=g, slope=slope).items()}
+        if activation == "softplus":  # its slope is written with the sigmoid, not with a
+            mine = {n: mine[n] for n in ("z1", "a1", "z2", "a2", "z3", "a3", "dz3", "dW3", "db3")}
+        report = check(mine, at)
+        assert report.passed, report.verdict
+        a1, z1 = mine["a1"], mine["z1"]
+        assert check({"z1": z1, "a1": a1}, at).passed
+        for wrong in (a1 * np.dtype(dtype).type(1 + 3e-5), np.where(z1 > 0, z1, 0 * z1), -a1):
+            assert not check({"z1": z1, "a1": wrong.astype(dtype)}, at).passed
+        if dtype == "float64":
+            assert not check({"z1": z1, "a1": a1 * (1 + 1e-12)}, at).passed
 
 
 def adam_update(at: Any, mine: Arrays, lr: float, **change: Any) -> Arrays:
@@ -450,6 +550,24 @@ ADAM: dict[str, dict[str, Any]] = {
 
 class TestNames:
     """Mistakes met in public code: each is named, and named alone."""
+
+    @pytest.mark.parametrize("reg", [0.7, 7.0])
+    def test_a_factor_that_only_the_biases_show_is_no_learning_rate(self, reg: float) -> None:
+        """The penalty is clipped with the gradient: a step of b is right but for a factor."""
+        case = moons(0, optimizer="sgd", lr=0.1, l2=reg, clip_norm=0.05)
+        at = given(case, layout=COURSE, step=1)
+        mine = course_step(at, sigmoid, m_lambda=float(at["m_train"]), reg=reg)
+        names = ("W1", "b1", "W2", "b2")
+        norm = np.sqrt(sum((mine[f"d{n}"] ** 2).sum() for n in names))
+        clipped = 0.05 / (norm + 1e-6)
+        new = {n: at[n] - 0.1 * clipped * mine[f"d{n}"] for n in names}
+        report = check(new, at)
+        assert report.outcome == "FAIL"
+        assert report.causes == (), report.verdict
+        as_loss = case.model_copy(update={"l2_route": "loss"})
+        assert check(new, given(as_loss, layout=COURSE, step=1)).passed
+        other = {n: at[n] - 0.11 * clipped * mine[f"d{n}"] for n in names}
+        assert check(other, given(as_loss, layout=COURSE, step=1)).causes == ("learning_rate",)
 
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("name", ADAM)

@@ -169,6 +169,30 @@ def test_every_kind_of_array(change: Any, start: Given) -> None:
     assert report.passed, report.short
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_courses_formulas_stay_in_the_precision_of_the_case(dtype: Any) -> None:
+    """l2 / m_train is a number of the case's type, as the arrays are."""
+    s = given(
+        Case(data="moons", hidden=(4,), activation="tanh", optimizer="sgd", lr=0.1, l2=0.7, p=0,
+             dtype=dtype),
+        layout=COURSE,
+    )  # fmt: skip
+    m, l2 = s["x"].shape[1], 0.7 / s["m_train"]
+    A1 = np.tanh(s["W1"] @ s["x"] + s["b1"])
+    dZ2 = 1 / (1 + np.exp(-(s["W2"] @ A1 + s["b2"]))) - s["y"]
+    dZ1 = s["W2"].T @ dZ2 * (1 - A1**2)
+    mine = {
+        "dW2": dZ2 @ A1.T / m + l2 * s["W2"],
+        "dW1": dZ1 @ s["x"].T / m + l2 * s["W1"],
+    }
+    assert {a.dtype for a in mine.values()} == {np.dtype(dtype)}
+    assert check(mine, s).passed
+    assert int(s["m_train"]) == 320
+    assert s["m_train"] == 320
+    wide = {n: a + np.float64(0) for n, a in mine.items()}
+    assert check(wide, s).passed is (dtype == "float64")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", torch.bfloat16])
 def test_lower_precision_is_no_pass(dtype: Any, start: Given) -> None:
     low = isinstance(dtype, torch.dtype)

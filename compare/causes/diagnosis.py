@@ -5,7 +5,7 @@ itself recorded, so two mistakes in one step do not blur one another. The smalle
 that explains every wrong tensor is the answer; two such sets are an ambiguity, none is unknown.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -70,7 +70,31 @@ def diagnose(
         if sum(c.digits for c in explained.values()) > ENOUGH:
             tensors = tuple(sorted(explained, key=wrong.__getitem__))
             found.append(Explanation(cause, tensors, explained[tensors[0]]))
+    found = [e for e in found if not _leaves_some(e, found, evidence, leading, wrong)]
     return smallest(found, sorted(wrong, key=wrong.__getitem__))
+
+
+def _leaves_some(
+    e: Explanation,
+    found: Sequence[Explanation],
+    evidence: Evidence,
+    leading: Stretches,
+    wrong: Mapping[str, int],
+) -> bool:
+    """Whether a number read off some tensors does not explain others that it would have reached,
+    and nothing else does: a learning rate is that of every update, and what fits the biases alone
+    is no learning rate."""
+    if not e.cause.tuned:
+        return False
+    explained = {name for other in found for name in other.tensors}
+    effects = [effect for way in e.cause.ways for effect in way]
+    return any(
+        effect.on(node, evidence)
+        for end, stretch in leading.items()
+        if any(name in wrong and name not in explained for name in end.outputs)
+        for node in stretch
+        for effect in effects
+    )
 
 
 def _in_one_precision(dtype: np.dtype, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

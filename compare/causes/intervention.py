@@ -41,10 +41,12 @@ def shown_by(
     """Which wrong tensors the effect explains, by the node that it touches; None where it does not
     hold. None altogether if it touches nothing.
 
-    A node that is right needs a look only where the mistake has several effects.
+    A node that is right needs a look only where the mistake has several effects. It refutes the
+    mistake where it would be wrong with it, whatever other tensors allow.
     """
     touched = [node for node in evidence.nodes if effect.on(node, evidence)]
     status: dict[Node, dict[str, Changed] | None] = {}
+    refuted: set[Node] = set()
     for node in touched:
         for end, stretch in leading.items():
             if node not in stretch:
@@ -56,7 +58,10 @@ def shown_by(
                 if new is not None:
                     shown = dict.fromkeys(explains if digits else (), Changed(node, new, digits))
                     found = (found or {}) | shown
+                elif not explains:
+                    refuted.add(node)
                 status[node] = found
+    status |= dict.fromkeys(refuted)
     return status if touched else None
 
 

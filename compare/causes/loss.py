@@ -16,7 +16,7 @@ from torch_parity.compare.causes.cause import (
     on,
     one,
 )
-from torch_parity.compare.causes.layers import PARAMETERS, on_parameters
+from torch_parity.compare.causes.layers import BIAS_GRADIENT, PARAMETERS, on_parameters
 from torch_parity.compare.causes.remedies import Remedy, of_loss, of_loss_gradient
 from torch_parity.compare.flow.graph import kind_of
 from torch_parity.compare.flow.nodes import Node
@@ -67,9 +67,16 @@ def _one_more_m(node: Node, e: Evidence) -> float | None:
     return 1 / _samples(node, e) if _averages(e) else None
 
 
-def _per_sample(factor: Callable[[int], float]) -> Change:
-    """dW and db with, or without, one more 1/m, where the loss averages."""
-    change = on_parameters(lambda dz, x, *grads: tuple(g * factor(len(dz)) for g in grads))
+DW, DB = 0, 1
+
+
+def _per_sample(factor: Callable[[int], float], *which: int) -> Change:
+    """Of these gradients, one more 1/m or one less, where the loss averages."""
+
+    def changed(dz: Any, x: Any, *grads: Any) -> tuple[Any, ...]:
+        return tuple(g * factor(len(dz)) if i in which else g for i, g in enumerate(grads))
+
+    change = on_parameters(changed)
     return lambda node, e: change(node, e) if _averages(e) else []
 
 
@@ -199,7 +206,12 @@ CAUSES = (
         "The loss is averaged, its gradient is not: 1/m is missing (or the other way round).",
         "dz = (a - y) / m",
         "loss = criterion(output, y)  # reduction='mean', then loss.backward()",
-        (one(_other_reduction, is_loss_backward), one(_per_sample(lambda m: m), PARAMETERS)),
+        (
+            one(_other_reduction, is_loss_backward),
+            one(_per_sample(lambda m: m, DW, DB), PARAMETERS),
+            one(_per_sample(lambda m: m, DW), PARAMETERS),
+            one(_per_sample(lambda m: m, DB), BIAS_GRADIENT),
+        ),
         remedy=_once,
     ),
     Cause(
@@ -208,7 +220,8 @@ CAUSES = (
         "dW = dz.T @ h  # dz carries 1/m already",
         "loss.backward()  # no further loss / m",
         (
-            one(_per_sample(lambda m: 1 / m), PARAMETERS),
+            one(_per_sample(lambda m: 1 / m, DW, DB), PARAMETERS),
+            one(_per_sample(lambda m: 1 / m, DW), PARAMETERS),
             one(scaled(_one_more_m), is_loss_backward),
         ),
         remedy=_once,

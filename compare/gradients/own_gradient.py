@@ -7,17 +7,16 @@ from typing import Any
 import numpy as np
 
 from torch_parity.compare.gradients.own_pair import Arrays, Pair
+from torch_parity.compare.gradients.two_sided import EPSILON, SHARES, by_long_steps, by_steps
 from torch_parity.compare.judge.outcome import Answer
 from torch_parity.manual.gradients.gradient_check import (
     Contribution,
     band,
     contributions,
-    numerical_gradient,
     relative_norm,
 )
 from torch_parity.manual.gradients.tangents import DEVIATIONS, ROUNDOFF, STEP
 
-EPSILON = 1e-5
 # Beyond it not even half of the digits of an entry are right: what cancels has to be shown.
 HALF = 2.0**-26
 NOT_ANALYTIC = (
@@ -33,6 +32,11 @@ TOO_SMALL = (
     "they differ; check them at inputs where less cancels, or by themselves, or write the forward "
     "so that it accepts complex numbers"
 )
+NO_STEP = (
+    "the forward bends, or has no finite value, so near these inputs that no two-sided difference "
+    "can be trusted, and none confirms a complex step; check it at other inputs"
+)
+NOT_FINITE = "the forward, or its derivative, is not finite at these inputs; check it at others"
 COARSE = (
     "the forward computes in a lower precision than float64, where rounding moves two-sided "
     "differences as much as these gradients differ; check it with float64 throughout"
@@ -93,8 +97,9 @@ def check_gradient(
     or down by chance (which covers kinks, where either slope is right), and DEVIATIONS times the
     rounding of a sum of its size, or of the largest entry's while half of its digits are right.
     Where numbers cancel that are larger than that, own_pair.py tells rounding from a mistake, or
-    the input is unjudged. Any other forward gets two-sided
-    differences, and passes where that of each input is below 1e-7.
+    the input is unjudged. Any other forward gets two-sided differences, by steps that stay where it
+    is defined and smooth, and passes where that of each input is below 1e-7. Where neither gives
+    numbers to trust, the input is unjudged.
 
     Raises:
         ValueError: inputs are not float64, forward is random, shapes do not fit, or upstream is
@@ -108,16 +113,24 @@ def check_gradient(
     at = {name: np.asarray(a) for name, a in inputs.items()}
     pair = Pair(forward, backward, None if upstream is None else np.asarray(upstream))
     given = _given(pair, at)
-    exact = pair.derivative(at)
-    if exact is None or not _analytic(pair, at):
-        return _two_sided(given, pair, at)
+    with np.errstate(all="ignore"):
+        exact = pair.derivative(at)
+        if exact is None or not _analytic(pair, at):
+            return _two_sided(given, pair, at)
+        return _exact(given, pair, at, exact)
+
+
+def _exact(given: Arrays, pair: Pair, at: Arrays, exact: Arrays) -> CheckedGradient:
     off = {n: np.abs(g - exact[n]) for n, g in given.items()}
     sharp, wide = _bounds(pair, at, exact)
     over = {
         n: ~(off[n] <= wide[n]) | (off[n] > np.maximum(sharp[n], HALF * np.abs(exact[n])))
         for n in given
     }
-    wrong, unjudged = pair.explain(at, off, over)
+    unknown = {n: ~np.isfinite(exact[n]) & np.isfinite(g) for n, g in given.items()}
+    wrong, unjudged = pair.explain(at, off, {n: where & ~unknown[n] for n, where in over.items()})
+    nowhere = tuple(n for n, where in unknown.items() if where.any() and n not in wrong)
+    unjudged = tuple(n for n in given if n in (*unjudged, *nowhere))
     verdict = "right to rounding"
     if wrong or unjudged:
         verdict = f"wrong: {', '.join(wrong)}" if wrong else f"unjudged: {', '.join(unjudged)}"
@@ -128,7 +141,7 @@ def check_gradient(
         wrong,
         unjudged,
         tuple(c for n in (*wrong, *unjudged) for c in contributions(n, given[n], exact[n])),
-        CANCELLED if unjudged else "",
+        NOT_FINITE if nowhere else CANCELLED if unjudged else "",
     )
 
 
@@ -162,26 +175,41 @@ def _given(pair: Pair, inputs: Arrays) -> Arrays:
 def _analytic(pair: Pair, inputs: Arrays) -> bool:
     """Whether the complex step gives the derivative: a forward may accept complex numbers and lose
     the derivative, for example in abs. Then differences along a random direction disagree, at this
-    point and at a point nearby; at a kink they disagree only at this point."""
+    point and at a point nearby, and by steps of any size; at a kink they disagree only at this
+    point, and where the forward bends only by long steps."""
     rng = np.random.default_rng(0)
     for name, a in inputs.items():
         v = np.asarray(rng.normal(size=a.shape))
         aside = a + 1e-2 * np.abs(a).max(initial=1.0) * rng.uniform(-1, 1, a.shape)
-        if not any(_agrees(pair, inputs, name, at, v) for at in (a, aside)):
+        if any(_agrees(pair, inputs, name, at, v, EPSILON) for at in (a, aside)):
+            continue
+        along = v * np.where(a == 0, np.abs(a).max(initial=0), np.abs(a))
+        if not any(_agrees(pair, inputs, name, a, along, share, 1e-3) for share in SHARES):
             return False
     return True
 
 
-def _agrees(pair: Pair, inputs: Arrays, name: str, at: np.ndarray, v: np.ndarray) -> bool:
-    """Of every number that forward makes: where upstream adds them up, they may cancel."""
+def _agrees(
+    pair: Pair,
+    inputs: Arrays,
+    name: str,
+    at: np.ndarray,
+    v: np.ndarray,
+    epsilon: float,
+    most: float | None = None,
+) -> bool:
+    """Of every number that forward makes: where upstream adds them up, they may cancel. most is how
+    much of the slope rounding may be: where it is all, any two agree."""
     try:
-        above, below = (pair.made({**inputs, name: at + s * v}) for s in (EPSILON, -EPSILON))
+        above, below = (pair.made({**inputs, name: at + s * v}) for s in (epsilon, -epsilon))
         slope = np.imag(pair.made({**inputs, name: at + 1j * STEP * v})) / STEP
     except ValueError:  # outside the domain of forward
         return False
-    off = np.linalg.norm((above - below) / (2 * EPSILON) - slope)
-    rounding = 1e-12 * (np.linalg.norm(above) + np.linalg.norm(below)) / EPSILON
-    return bool(off <= 1e-3 * np.linalg.norm(slope) + rounding)
+    off = np.linalg.norm((above - below) / (2 * epsilon) - slope)
+    rounding = 1e-12 * (np.linalg.norm(above) + np.linalg.norm(below)) / epsilon
+    size = np.linalg.norm(slope)
+    enough = most is None or rounding <= most * size
+    return bool(off <= 1e-3 * size + rounding and enough)
 
 
 def _bounds(pair: Pair, inputs: Arrays, exact: Arrays) -> tuple[Arrays, Arrays]:
@@ -204,26 +232,40 @@ def _bounds(pair: Pair, inputs: Arrays, exact: Arrays) -> tuple[Arrays, Arrays]:
 
 def _two_sided(given: Arrays, pair: Pair, inputs: Arrays) -> CheckedGradient:
     """Each input by itself: a wrong gradient is small beside a much larger one. A difference that
-    is no larger than the rounding of two costs may make it is unjudged; in a lower precision the
-    step is longer, and what twice the step changes counts as well."""
+    is no larger than the rounding of two costs may make it is unjudged, and so is one of which no
+    step gives a number that a shorter step confirms; in a lower precision the step is longer, and
+    what twice the step changes counts as well."""
     coarse = (u := pair.roundoff(inputs)) > ROUNDOFF
-    step = float(np.cbrt(u)) if coarse else EPSILON
-    expected = numerical_gradient(lambda p: float(pair.cost(p)), inputs, step)
-    noise = {n: np.full(a.shape, pair.rounding(inputs) / step) for n, a in inputs.items()}
     if coarse:
-        twice = numerical_gradient(lambda p: float(pair.cost(p)), inputs, 2 * step)
-        noise = {n: a + np.abs(expected[n] - twice[n]) for n, a in noise.items()}
-    difference = relative_norm(_flat(given), _flat(expected))
-    each = {n: relative_norm(g, expected[n]) for n, g in given.items()}
+        expected, noise = by_long_steps(pair, inputs, float(np.cbrt(u)))
+    else:
+        expected, noise = by_steps(pair, inputs)
+    known = {n: np.isfinite(noise[n]) for n in given}
+    seen = {
+        n: np.where(known[n], expected[n], np.where(np.isfinite(g), g, np.nan))
+        for n, g in given.items()
+    }
+    difference = relative_norm(_flat(given), _flat(seen))
+    each = {n: relative_norm(g, seen[n]) for n, g in given.items()}
     over = tuple(n for n, d in each.items() if not d < 1e-7)
-    unjudged = tuple(n for n in over if np.all(np.abs(given[n] - expected[n]) <= noise[n]))
-    wrong = tuple(n for n in over if n not in unjudged)
-    worst = tuple(c for n in over for c in contributions(n, given[n], expected[n]))
+    rounded = [n for n in over if np.all(np.abs(given[n] - seen[n]) <= noise[n])]
+    wrong = tuple(n for n in over if n not in rounded)
+    unknown = [n for n in given if n not in wrong and not known[n].all()]
+    unjudged = tuple(n for n in given if n in (*rounded, *unknown))
+    worst = tuple(c for n in over for c in contributions(n, given[n], seen[n]))
     verdict = f"unjudged: {', '.join(unjudged)}"
-    if wrong or not over:
+    if wrong or not unjudged:
         verdict = band(float(np.max([*each.values()])))
-    note = (COARSE if coarse else TOO_SMALL) if unjudged else NOT_ANALYTIC
-    return CheckedGradient("two-sided", difference, verdict, wrong, unjudged, worst, note)
+    note = COARSE if coarse else NO_STEP if unknown else TOO_SMALL
+    return CheckedGradient(
+        "two-sided",
+        difference,
+        verdict,
+        wrong,
+        unjudged,
+        worst,
+        note if unjudged else NOT_ANALYTIC,
+    )
 
 
 def _flat(tensors: Arrays) -> np.ndarray:

@@ -99,7 +99,8 @@ class Pair:
 
         A difference is rounding if it is within the bound that follows from every step of forward,
         and if it falls in long double as rounding does. Where only one of the two holds, it is not
-        judged; where neither does, it is a mistake.
+        judged. Where neither does, it is a mistake, unless the steps of backward may round as much,
+        in both precisions: where an output saturates, nothing is left of a (1 - a).
         """
         names = [n for n, where in over.items() if where.any()]
         bounds = self._derived_bounds(inputs) if names else {}
@@ -112,8 +113,42 @@ class Pair:
                 in_long_double[name].max() <= FEWER * off[name].max()
             )
             if not (derived and falls):
-                (unjudged if derived or falls else wrong).append(name)
+                lost = (
+                    derived
+                    or falls
+                    or self._lost_in_backward(
+                        inputs, name, off[name], over[name], in_long_double.get(name)
+                    )
+                )
+                (unjudged if lost else wrong).append(name)
         return tuple(wrong), tuple(unjudged)
+
+    def _lost_in_backward(
+        self,
+        inputs: Arrays,
+        name: str,
+        off: np.ndarray,
+        over: np.ndarray,
+        longer: np.ndarray | None,
+    ) -> bool:
+        """Whether every difference is below what the steps of backward may round."""
+        bound = self._bounds_of_backward(inputs).get(name)
+        if bound is None or not np.all((off <= bound)[over]):
+            return False
+        gain = float(np.finfo(np.longdouble).eps / np.finfo(np.float64).eps)
+        return longer is None or bool(np.all((longer <= gain * bound)[over]))
+
+    def _bounds_of_backward(self, inputs: Arrays) -> Arrays:
+        """By following backward through its steps; {} where that cannot be done."""
+        upstream = [] if self.upstream is None else [np.array(self.upstream, np.float64)]
+        values = [*upstream, *(a.copy() for a in inputs.values())]
+        exact = {i: np.zeros(a.shape) for i, a in enumerate(values)}
+        try:
+            run = FollowedRun(self.backward, values, exact)
+        except ValueError:
+            return {}
+        moved = (DEVIATIONS * np.sqrt(made.variance) for made in run.outputs)
+        return dict(zip(inputs, moved, strict=True))
 
     def _followed(self, inputs: Arrays) -> FollowedRun | None:
         values = [a.copy() for a in inputs.values()]

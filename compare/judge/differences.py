@@ -152,8 +152,15 @@ def _by_value(
     index = tuple(int(i) for i in np.unravel_index(at, gaps.shape))
     if relative <= bound:
         return Difference(name, "match", bound, absolute, relative, index)
-    detail = f"at {list(index)} {called[0]} {manual[index]:.9g}, {called[1]} {torch[index]:.9g}"
+    detail = both_numbers(index, called, float(manual[index]), float(torch[index]))
     return Difference(name, "differs", bound, absolute, relative, index, detail)
+
+
+def both_numbers(
+    index: tuple[int, ...], called: tuple[str, str], manual: float, torch: float
+) -> str:
+    """What the two sides have at an entry."""
+    return f"at {list(index)} {called[0]} {manual:.9g}, {called[1]} {torch:.9g}"
 
 
 def without_bound(d: Difference, dtype: np.dtype) -> Difference:

@@ -261,11 +261,15 @@ def _own(node: Node, trace: Mapping[str, np.ndarray], doubt: np.ndarray | None =
 
 
 def _either(values: Sequence[Any]) -> Any:
-    """One value whose bound covers every formula's."""
+    """One value whose bound covers every formula's. A formula that makes no number of an entry, as
+    inf / inf, adds nothing there."""
     first, *others = values
     if not isinstance(first, Bounded):
         return first
-    reach = [np.abs(v.value - first.value).astype(np.float64) + v.error for v in others]
+    reach = [
+        np.where(np.isnan(v.value), 0, np.abs(v.value - first.value).astype(np.float64) + v.error)
+        for v in others
+    ]
     return first.like(first.value, np.maximum.reduce([first.error, *reach])) if others else first
 
 

@@ -77,7 +77,7 @@ def within_bound(
     gap = np.where(np.isfinite(recorded), gap, np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         uses = np.where(gap == 0, 0.0, gap / expected.error)
-        unbounded = ~np.isfinite(expected.error) & (gap > 0)
+        unbounded = (~np.isfinite(expected.error) & (gap > 0)) | np.isnan(uses)
     at = int(uses.argmax())
     index = tuple(int(i) for i in np.unravel_index(at, uses.shape))
     largest = float(np.abs(expected.value).max(initial=0))
@@ -107,14 +107,19 @@ def _not_finite(
     """The numbers have outgrown their type, unless what the inputs give would have fitted."""
     came, value = float(recorded[index]), float(expected.value[index])
     fits = abs(value) + float(expected.error[index]) <= precision(recorded.dtype).most
-    at = f"{came} at {list(index)}" if index else f"{came}"
-    detail = f"{at}, but its own inputs give {value:.9g}" if fits else at
+    value = value if fits else float("nan")
     return Replayed(
         name,
         operation,
         "not finite",
         index=index,
-        expected=value if fits else float("nan"),
+        expected=value,
         came=came,
-        detail=detail,
+        detail=not_finite(index, came, value),
     )
+
+
+def not_finite(index: tuple[int, ...], came: float, expected: float) -> str:
+    """What came, where, and what the inputs give, if that is a number that fits."""
+    at = f"{came} at {list(index)}" if index else f"{came}"
+    return f"{at}, but its own inputs give {expected:.9g}" if np.isfinite(expected) else at

@@ -20,7 +20,7 @@ from torch_parity.manual.gradients.elementary import (
     of_ufunc,
     summed,
 )
-from torch_parity.manual.gradients.tangents import DEVIATIONS, SMALLEST, Uncertain
+from torch_parity.manual.gradients.tangents import DEVIATIONS, KINK, SMALLEST, Uncertain
 
 COMPARISONS = (
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.isfinite,
@@ -96,6 +96,17 @@ class Followed(NDArrayOperatorsMixin):
         found: Followed = total / (self.size // max(total.size, 1))
         return found
 
+    def max(self, axis: Any = None, keepdims: bool = False) -> "Followed":
+        """The same as of an array, where one entry is the greatest beyond doubt: at ties it has two
+        slopes."""
+        value = self.step.value
+        whole = value.max(axis=axis, keepdims=True)
+        greatest = value >= whole - KINK * np.abs(whole)
+        if np.any(greatest.sum(axis=axis) != 1):
+            raise TypeError("it takes the maximum of entries that are alike")
+        found: Followed = self * greatest
+        return found.sum(axis, keepdims)
+
     def __len__(self) -> int:
         return len(self.step.value)
 
@@ -138,7 +149,7 @@ class Followed(NDArrayOperatorsMixin):
             return Followed(constant(function(self.step.value, *args[1:], **options)))
         if function in MOVES:
             return self._arranged(lambda a: function(a, *args[1:], **options))
-        if function in (np.sum, np.mean):
+        if function in (np.sum, np.mean, np.max):
             return getattr(self, function.__name__)(*args[1:], **options)
         if function in (np.concatenate, np.stack):
             return Followed(

@@ -19,8 +19,10 @@ from torch_parity.compare.sources.arrays.expected import INPUT_GRADIENT, Expecte
 from torch_parity.compare.sources.arrays.forms import (
     averaged_over_samples,
     momentum_of,
+    unjudged_at_the_floor,
     with_cancelling_forms,
     with_velocity,
+    without_slope_floor,
 )
 from torch_parity.compare.sources.arrays.layout import (
     BIASES,
@@ -34,6 +36,7 @@ from torch_parity.compare.sources.arrays.layout import (
     with_other_mean,
 )
 from torch_parity.compare.sources.arrays.names import Named, named
+from torch_parity.compare.sources.arrays.own_numbers import OwnNumbers
 from torch_parity.compare.sources.arrays.start import Given, given
 from torch_parity.compare.sources.arrays.steps import in_step, of_all_steps
 
@@ -58,7 +61,8 @@ def check(
     arrays, numbers or tensors. Dicts in it are flattened, so that you can give cache, grads and
     parameters together. start is the result of `given`, or just the case. Without a layout, that of
     start is used; arrays that differ from it are recognised and reported as a convention. ignore
-    takes names (or patterns) in mine that do not belong to this step.
+    takes names (or patterns) in mine that do not belong to this step. Where the report names an
+    entry of an array, its index and numbers are those of your array, in your layout.
 
     A list of such dicts holds several steps in a row. Each is judged from what the one before it
     left: the first begins from start, and all read its x, y and masks. The tensors of the second
@@ -98,7 +102,7 @@ def _report(steps: Sequence[Named], at: Given, layout: Layout | None) -> Report:
         return _judged(steps, at, expected, declared, declared)
     recognised = recognise(first, expected.torch, at.m, declared)
     ours = {n: recognised.to_ours(n, a, at.m) for n, a in first.items()}
-    momentum = momentum_of(ours, expected.torch, at.case.lr, declared)
+    momentum = momentum_of(ours, expected, at.case.lr, declared)
     recognised = recognised.model_copy(update={"momentum": momentum})
     report = _judged(steps, at, expected, declared, recognised)
     other = with_other_mean(recognised, first, expected.torch, at.m)
@@ -151,11 +155,15 @@ def _judged(
     by_samples = averaged_over_samples(expected, ours[0], recognised)
     expected = by_samples or expected
     wrong = _first_wrong(expected, ours)
-    side, torch, trace, cancelling = _sides(expected, ours[:wrong])
+    side, torch, trace, (cancelling, floor) = _sides(expected, ours[:wrong])
     judgement = judge_traces(side, torch, CALLED)
+    if floor:
+        judgement = unjudged_at_the_floor(judgement, floor)
     if wrong < len(ours):
         longer, *_ = _sides(expected, ours[: wrong + 1])
         judgement = _told_apart(judgement, longer)
+    arrays, compared = [s.arrays for s in steps], (side.made, torch.made)
+    judgement = OwnNumbers(arrays, recognised, at.m, compared, CALLED).of(judgement)
     conventions = (
         *at.conventions,
         *explain(recognised, declared),
@@ -177,16 +185,17 @@ def _judged(
 
 def _sides(
     expected: Expected, ours: Sequence[dict[str, np.ndarray]]
-) -> tuple[Trace, Trace, Tensors, str]:
-    """Our side and torch's in these steps, all that torch made, and the form that cancels, if one
-    was used."""
+) -> tuple[Trace, Trace, Tensors, tuple[str, str]]:
+    """Our side and torch's in these steps, all that torch made, the form that cancels, if one was
+    used, and the tensor that does without torch's floor, if one does."""
     expected = expected.repeated(ours)
     trace, made = expected.torch, of_all_steps(ours)
     ordered = {n: made[n] for n in [*(n for n in trace if n in made), *made]}
-    nodes, cancelling = with_cancelling_forms(expected.nodes, expected.start, ordered)
+    nodes, floor = without_slope_floor(expected.nodes, expected.start, ordered)
+    nodes, cancelling = with_cancelling_forms(nodes, expected.start, ordered)
     side = Trace(expected.start, ordered, nodes)
     other = {n: trace[n] for n in trace if n in made}
-    return side, Trace(expected.start, other, expected.nodes), trace, cancelling
+    return side, Trace(expected.start, other, expected.nodes), trace, (cancelling, floor)
 
 
 def _told_apart(judgement: Judgement, longer: Trace) -> Judgement:

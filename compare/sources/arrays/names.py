@@ -78,7 +78,7 @@ def _flat(mine: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 def _our_name(theirs: str, array: np.ndarray, at: Given) -> str:
     """Our name for the course's Z1, A1, AL, dZ1, cost, vdW1.
 
-    The course overwrites A1 with the result of dropout, so with a mask it is our h1.
+    The course overwrites A1 with the result of dropout, so where there is dropout it is our h1.
     """
     trace = at.recorded.torch
     if theirs in ("cost", "J"):
@@ -92,10 +92,15 @@ def _our_name(theirs: str, array: np.ndarray, at: Given) -> str:
         return found[1] + found[2]
     if theirs not in trace and (found := re.fullmatch(r"(d?)([ZAHzah])(\d+)", name)):
         slope, letter, layer = found[1], found[2].lower(), found[3]
-        if letter == "a" and not slope and f"mask{layer}" in at.recorded.start:
+        if letter == "a" and not slope and _dropped(f"h{layer}", at):
             letter = "h"
         name = slope + letter + layer
     return Expected.of(at).probabilities if name == result and _applied(array, at) else name
+
+
+def _dropped(name: str, at: Given) -> bool:
+    """Whether dropout makes this tensor; with p=0 it is only a copy."""
+    return any(n.operation == "dropout" and n.outputs == (name,) for n in at.recorded.nodes)
 
 
 def _applied(array: np.ndarray, at: Given) -> bool:

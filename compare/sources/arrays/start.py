@@ -42,7 +42,9 @@ class Given(Mapping[str, np.ndarray]):
         theirs |= {
             n: (a * step).astype(a.dtype) for n, a in theirs.items() if VELOCITY.fullmatch(n)
         }
-        theirs["m_train"] = np.asarray(self.m_train)
+        # an integer array would make l2 / m_train, and with it dW, float64
+        count = np.int64 if self.case.dtype == "float64" else np.float32
+        theirs["m_train"] = np.asarray(self.m_train, count)
         object.__setattr__(self, "arrays", theirs)
 
     def __getitem__(self, name: str) -> np.ndarray:
