@@ -119,10 +119,11 @@ def counting() -> Iterator[float]:
         yield n
 
 
-def test_a_counter_in_a_closure_is_no_difference_between_the_models() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_counter_in_a_closure_is_no_difference_between_the_models(dtype: torch.dtype) -> None:
     shared = counting()
-    a, b = (returning(lambda h: h * next(shared)) for _ in range(2))
-    report = check_modules(a, b, x_of(), loss=squares)
+    a, b = (returning(lambda h: h * next(shared)).to(dtype) for _ in range(2))
+    report = check_modules(a, b, x_of().to(dtype), loss=squares)
     assert report.outcome == "UNJUDGED"
     assert not report.causes
     assert "run again from the same state" in report.verdict

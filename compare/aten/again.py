@@ -3,15 +3,16 @@ nobody sees decides what it computes (a counter in a closure, the time, a file),
 models differ by it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from torch_parity.compare.aten.comparison import Comparison
 from torch_parity.compare.aten.constants import shared_constants
 from torch_parity.compare.aten.record import Record
-from torch_parity.compare.aten.recording import Source, recorded_in_float64
+from torch_parity.compare.aten.recording import Source, recorded, recorded_in_float64
 from torch_parity.compare.aten.step import Step
 from torch_parity.compare.errors import InputError
 from torch_parity.compare.tensors import to_numpy
@@ -24,13 +25,14 @@ def unjudged_by_chance(
 ) -> Comparison:
     """Results that differ are not judged if one of the models differs from itself."""
     ends = there.alignment.ends
-    if pair is own or not any(e.outcome == "wrong" for e in ends):
+    if not any(e.outcome == "wrong" for e in ends):
         return there
-    constants = shared_constants(own)
+    run = recorded if pair is own else recorded_in_float64
+    constants = {} if pair is own else shared_constants(own)
     for source, drew, first in zip(sources, own, pair, strict=True):
         if not isinstance(source, Step):
             continue
-        if _repeats(replace(source, constants=constants), drew, first):
+        if _repeats(partial(run, replace(source, constants=constants), drew), first):
             continue
         reason = (
             f"{source.called} computes something else when it is run again from the same state; "
@@ -43,9 +45,9 @@ def unjudged_by_chance(
     return there
 
 
-def _repeats(source: Step, drew: Record, first: Record) -> bool:
+def _repeats(run: Callable[[], Record], first: Record) -> bool:
     try:
-        second = recorded_in_float64(source, drew)
+        second = run()
     except InputError:
         return False
     return first.results.keys() == second.results.keys() and all(

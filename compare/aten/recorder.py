@@ -1,13 +1,9 @@
 """Sees every ATen call while it is open, and keeps it with its tensors, module and source line."""
 
-import re
-import sys
-import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +25,7 @@ from torch_parity.compare.aten.draws import Draws
 from torch_parity.compare.aten.leaves import leaves_of
 from torch_parity.compare.aten.record import Call, Phase, Record, operation_of
 from torch_parity.compare.aten.snapshots import Snapshots, unreadable
+from torch_parity.compare.aten.users_line import users_line
 from torch_parity.compare.aten.widened import (
     WIDE,
     beside_float64,
@@ -36,6 +33,7 @@ from torch_parity.compare.aten.widened import (
     draws_float32,
     wider_memory,
 )
+from torch_parity.compare.aten.written import written_by
 from torch_parity.compare.torch_private import (
     TorchDispatchMode,
     current_node,
@@ -45,25 +43,6 @@ from torch_parity.compare.torch_private import (
     next_sequence,
     sequence_of,
 )
-
-# Arguments that these write into in training mode (the sixth argument), although their schemas say
-# nothing of it: running statistics.
-TRAINING = 5
-HIDDEN_WRITES = {
-    "aten::native_batch_norm": (3, 4),
-    "aten::cudnn_batch_norm": (3, 4),
-    "aten::miopen_batch_norm": (3, 4),
-}
-# Frames of torch and of the judge are never the user's line.
-NOT_THE_USERS = (
-    str(Path(torch.__file__).parent),
-    str(Path(__file__).parents[1]),
-    "<",
-)
-STEP = str(Path(__file__).with_name("step.py"))  # which calls the model
-COMMANDS = str(Path(__file__).parents[1] / "cli")
-SCRIPTS = re.escape(sysconfig.get_path("scripts"))
-INSTALLED = re.compile(rf"{SCRIPTS}[\\/]|.*[\\/](?:site|dist)-packages[\\/]").match
 
 
 class Recorder(TorchDispatchMode):
@@ -256,33 +235,20 @@ class Recorder(TorchDispatchMode):
             call.node = str(node.name())
         if self._stack:  # in a backward pass: a forward that is computed again (checkpointing)
             call.module, call.visit = self._stack[-1]
-            call.line = self._line()
+            call.line = users_line()
         elif forward is not None:
             before = self.record.calls[forward]
             call.forward, call.module, call.visit = forward, before.module, before.visit
             call.line = before.line
         else:
-            call.line = self._line()
+            call.line = users_line()
         following = next_sequence() if torch.is_grad_enabled() else None
         if following is not None:
             self._forward_of.setdefault(following - 1, call.index)
 
-    def _line(self) -> str:
-        """The innermost line of the user's program, "model.py:12"; none if a command of ours runs
-        modules of torch alone. A model may be in an installed package; what called the judge is
-        the user's only if it is not installed."""
-        frame, in_the_step = sys._getframe(2), True
-        while frame is not None and not frame.f_code.co_filename.startswith(COMMANDS):
-            name = frame.f_code.co_filename
-            in_the_step &= name != STEP
-            if not name.startswith(NOT_THE_USERS) and (in_the_step or not INSTALLED(name)):
-                return f"{name}:{frame.f_lineno}"
-            frame = frame.f_back  # type: ignore[assignment]
-        return ""
-
     def where(self) -> tuple[str, str]:
         """The module that is running, and the user's line."""
-        return (self._stack[-1][0] if self._stack else ""), self._line()
+        return (self._stack[-1][0] if self._stack else ""), users_line()
 
     def _enter_module(self, module: nn.Module, _: Any) -> None:
         path = self._paths.get(module, type(module).__name__)
@@ -307,20 +273,3 @@ class Recorder(TorchDispatchMode):
 
     def _keep_gradient(self, name: str, gradient: Tensor) -> None:
         self.record.named[f"{name}.grad"] = self.ref(gradient)
-
-
-def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """The tensors that the call writes into, in the order of its schema."""
-    schema = func._schema
-    hidden = HIDDEN_WRITES.get(schema.name, ())
-    if hidden and len(args) > TRAINING and not args[TRAINING]:
-        hidden = ()
-    if not (schema.is_mutable or hidden):
-        return []
-    found: list[Tensor] = []
-    for i, argument in enumerate(schema.arguments):
-        marked = argument.alias_info is not None and argument.alias_info.is_write
-        if marked or i in hidden:
-            value = args[i] if i < len(args) else kwargs.get(argument.name)
-            found += [t for t in flattened(value) if isinstance(t, Tensor)]
-    return found
