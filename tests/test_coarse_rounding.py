@@ -1,9 +1,11 @@
 """What a float32 model makes in float32 hides nothing in the comparison in float64; and what rounds
 more coarsely there all the same is no PASS unless both models make the same call."""
 
+import copy
 import math
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -226,3 +228,18 @@ def test_a_half_that_only_one_model_computes_in(
         assert report.outcome == ("PASS" if alike else "UNJUDGED"), str(report)
     for same in (True, False):
         assert check_modules(model(same), model(same), x, loss=squares).outcome == "PASS"
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="a torch without it")
+@pytest.mark.parametrize(("steps", "outcomes"), [(5, {"PASS"}), (4, {"FAIL", "UNJUDGED"})])
+def test_muon_orthogonalizes_in_bfloat16(steps: int, outcomes: set[str]) -> None:
+    """A bound on it says nothing; but the same calls of the same numbers are the same."""
+    torch.manual_seed(0)
+    a = nn.Linear(6, 4, bias=False)
+    b = copy.deepcopy(a)
+    both: Any = (
+        torch.optim.Muon(a.parameters(), ns_steps=5),
+        torch.optim.Muon(b.parameters(), ns_steps=steps),
+    )
+    report = check_modules(a, b, torch.randn(5, 6), loss=squares, optimizers=both)
+    assert report.outcome in outcomes, report.verdict

@@ -9,7 +9,7 @@ mistake of that size would pass.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -95,6 +95,12 @@ def _alone(
         for index, call in calls.items()
         if not any(_same_numbers(one, call, other, like) for like in known[_written(call)])
     }
+
+
+def made_alike(one: Record, other: Record, calls: Sequence[Call]) -> bool:
+    """Whether the other makes each of these calls too, of the same numbers."""
+    of_both = ({call.index: call for call in found} for found in (calls, other.calls))
+    return not _alone(one, other, *of_both)
 
 
 def _written(call: Call) -> str:

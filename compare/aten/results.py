@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from torch_parity.compare.aten.coarse import made_alike
 from torch_parity.compare.aten.common_numbers import CommonNumbers
 from torch_parity.compare.aten.end_verdicts import (
     EndVerdict,
@@ -17,6 +18,7 @@ from torch_parity.compare.aten.end_verdicts import (
 from torch_parity.compare.aten.ends import End
 from torch_parity.compare.aten.lowered import half_lost, is_lowered, lowers
 from torch_parity.compare.aten.memory import Place
+from torch_parity.compare.aten.record import Call
 from torch_parity.compare.aten.replay import proves_nothing
 from torch_parity.compare.aten.second_look import second_look
 from torch_parity.compare.aten.writers import stretch
@@ -58,7 +60,8 @@ class Results:
             reason = "compiled code draws random numbers of its own"
             verdict = replace(verdict, outcome="unjudged", reason=reason)
         doubtful = verdict.outcome == "right" and verdict.power >= 1
-        if doubtful and proves_nothing(verdict.reach, b, stretch(b, end.ref, known)):
+        calls = stretch(b, end.ref, known) if doubtful else []
+        if doubtful and proves_nothing(verdict.reach, b, calls) and not self._made_alike(calls):
             reason = "its bound is larger than what it is computed with"
             verdict = replace(verdict, outcome="unjudged", reason=reason)
         alignment.ends.append(verdict)
@@ -66,6 +69,9 @@ class Results:
             known.add(end.ref.place)
             if end.a_ref is not None:
                 self._common.share(end.ref, end.a_ref)
+
+    def _made_alike(self, calls: list[Call]) -> bool:
+        return made_alike(self._common.alignment.b, self._common.alignment.a, calls)
 
     def _held(self, end: End) -> EndVerdict:
         if end.missing:
