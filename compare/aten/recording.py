@@ -235,7 +235,10 @@ def _records_in_float64(a: Source, b: Source, own: list[Record], share_draws: bo
     """Each draws what it drew in its own precision; beside a recording, what that drew."""
     if isinstance(a, Recording) or isinstance(b, Recording):
         return records_of(a, b, share_draws, _float64_record)
-    return [recorded_in_float64(a, own[0]), recorded_in_float64(b, own[1])]
+    found = [recorded_in_float64(a, own[0]), recorded_in_float64(b, own[1])]
+    for double, drew in zip(found, own, strict=True):
+        double.undrawn |= drew.undrawn
+    return found
 
 
 def _float64_record(source: Source, draws_of: Record | None) -> Record:

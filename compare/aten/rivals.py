@@ -11,10 +11,11 @@ import numpy as np
 
 from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.ends import result_of
+from torch_parity.compare.aten.memory import digits
 from torch_parity.compare.aten.pairing import Pairing
+from torch_parity.compare.aten.record import Record
 from torch_parity.compare.tensors import to_numpy
 
-SAME = 2.0**-20  # of the largest entry; the judge has held them to their bound already
 GRADIENT = ".grad"
 
 
@@ -42,7 +43,7 @@ def settled(
 
 def _choices(alignment: Alignment, pairs: Mapping[str, Pairing]) -> dict[str, list[str]]:
     """For each ambiguous tensor of b the tensors of a whose gradients are like its own."""
-    found = {}
+    found, largest = {}, _largest(alignment.b)
     for verdict in alignment.ends:
         base = verdict.end.name.removesuffix(GRADIENT)
         pairing = pairs.get(base)
@@ -52,7 +53,7 @@ def _choices(alignment: Alignment, pairs: Mapping[str, Pairing]) -> dict[str, li
         whole = (pairing, *pairing.rivals)
         if all(len(p.names) == 1 and _is_whole(alignment, p) for p in whole):
             own = to_numpy(alignment.b.value(verdict.end.ref))
-            alike = (p for p in whole if _has(alignment, p, own))
+            alike = (p for p in whole if _has(alignment, p, own, largest))
             found[base] = list(dict.fromkeys(p.names[0] for p in alike))
     return found
 
@@ -69,14 +70,22 @@ def _is_whole(alignment: Alignment, pairing: Pairing) -> bool:
     return size == pairing.positions.size
 
 
-def _has(alignment: Alignment, pairing: Pairing, own: np.ndarray) -> bool:
+def _has(alignment: Alignment, pairing: Pairing, own: np.ndarray, largest: float) -> bool:
+    """Half of the digits are the same, of the largest entry of all gradients: one that is 0 in
+    theory is what others round. The judge has held them to their bound already."""
     a = alignment.a
     ref = a.results.get(result_of(a, pairing.names[0], "", GRADIENT))
     if ref is None or ref.unjudged:
         return False
     theirs = pairing.taken_from({pairing.names[0]: to_numpy(a.value(ref))}, own.shape)
-    largest = max(np.abs(own).max(initial=0.0), np.abs(theirs).max(initial=0.0))
-    return bool((np.abs(own - theirs) <= SAME * largest).all())
+    return bool((np.abs(own - theirs) <= 2.0 ** (-digits(ref.dtype) / 2) * largest).all())
+
+
+def _largest(record: Record) -> float:
+    """The largest entry of all gradients."""
+    gradients = (r for n, r in record.results.items() if n.endswith(GRADIENT) and not r.unjudged)
+    sizes = (np.abs(to_numpy(record.value(ref))).max(initial=0.0) for ref in gradients)
+    return max(map(float, sizes), default=0.0)
 
 
 def _matched(
