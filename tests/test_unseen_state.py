@@ -375,3 +375,12 @@ def test_an_optimizer_that_keeps_its_state_elsewhere_is_not_judged() -> None:
     report = check_modules(a, b, x_of(), loss=squares, optimizers=both)
     assert report.outcome == "UNJUDGED"
     assert any("momentum_buffer" in name for name in report.unpaired)
+    turned = check_modules(b, a, x_of(), loss=squares, optimizers=both[::-1])
+    assert turned.outcome == "UNJUDGED"
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_scripted_and_traced_modules_are_judged() -> None:
+    model = linear(nn.Tanh())
+    for other in (torch.jit.trace(linear(nn.Tanh()), x_of()), torch.jit.script(linear(nn.Tanh()))):
+        assert check_modules(model, other, x_of(), loss=squares).outcome == "PASS"

@@ -8,6 +8,7 @@ from typing import Any
 from torch_parity.compare.aten.align import align
 from torch_parity.compare.aten.alignment import Alignment
 from torch_parity.compare.aten.causes import Cause, Options, causes_of
+from torch_parity.compare.aten.end_verdicts import EndVerdict
 from torch_parity.compare.aten.ends import End, ends_of, unmet
 from torch_parity.compare.aten.given import given_pairs
 from torch_parity.compare.aten.given_pairs import same_given
@@ -63,12 +64,27 @@ def compared(
 
 
 def kept_elsewhere(there: Comparison, a: Settings, b: Settings) -> Comparison:
-    """An optimizer of another class may keep what a's does in another place, such as a list."""
+    """An optimizer of another class may keep what the first does in another place (a list), or in
+    another form."""
     if {at["class"] for at in a.values()} == {at["class"] for at in b.values()}:
         return there
-    slots = tuple(n for n in there.lacking if n.removeprefix("new ").rpartition(".")[0] in a)
+    slots = tuple(n for n in there.lacking if _owner(n) in a)
     lacking = tuple(n for n in there.lacking if n not in slots)
-    return replace(there, lacking=lacking, unpaired=(*there.unpaired, *slots))
+    ends = there.alignment.ends
+    for i, verdict in enumerate(ends):
+        if verdict.outcome == "absent" and _owner(verdict.end.name) in b:
+            ends[i] = replace(verdict, outcome="unpaired")
+    part = there.parting if there.lacking or _is_wrong(ends) else None
+    return replace(there, parting=part, lacking=lacking, unpaired=(*there.unpaired, *slots))
+
+
+def _owner(slot: str) -> str:
+    """new fc1.weight.exp_avg -> fc1.weight"""
+    return slot.removeprefix("new ").rpartition(".")[0]
+
+
+def _is_wrong(ends: Iterable[EndVerdict]) -> bool:
+    return any(e.outcome in ("wrong", "absent") for e in ends)
 
 
 def why(

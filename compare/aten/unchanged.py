@@ -31,7 +31,11 @@ def unchanged(module: nn.Module, optimizer: torch.optim.Optimizer | None = None)
     known: set[int] = set()
     hidden = [(m, n, v, remembered(v, known)) for _, m, n, v in plain_state(module)]
     gradients = [(p, p.grad) for p in module.parameters()]
-    parameters = [(m._parameters, {**m._parameters}) for m in module.modules()]
+    parameters = [
+        (m._parameters, {**m._parameters})
+        for m in module.modules()
+        if isinstance(m._parameters, dict)  # a scripted module has another, which nothing replaces
+    ]
     state = None if optimizer is None else {p: _copied(s) for p, s in optimizer.state.items()}
     own = {} if optimizer is None else own_attributes(optimizer)
     drawn = generators()
