@@ -20,7 +20,7 @@ from torch_parity.compare.tensors import to_numpy
 SAME = 1e-9  # of the largest entry: sums on a GPU are not made in one order
 
 
-def unjudged_by_chance(
+def unjudged_unless_repeatable(
     there: Comparison, sources: tuple[Source, Source], own: Sequence[Record], pair: Sequence[Record]
 ) -> Comparison:
     """Results that differ are not judged if one of the models differs from itself."""

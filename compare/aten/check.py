@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torch_parity.compare.aten.again import unjudged_by_chance
+from torch_parity.compare.aten.again import unjudged_unless_repeatable
 from torch_parity.compare.aten.causes import told
 from torch_parity.compare.aten.chosen import chosen_by
 from torch_parity.compare.aten.coarse import unjudged_by_rounding
@@ -189,7 +189,7 @@ def _modules_report(
     there = compared(pair, names, ignore, watch("comparing", len(pair[1].calls)), bits)
     unjudged_by_rounding(there.alignment, called)
     there = unjudged_by_draws(there, called)
-    there = unjudged_by_chance(there, (a, b), own, pair)
+    there = unjudged_unless_repeatable(there, (a, b), own, pair)
     notes.extend(met_in_order((v.end for v in there.alignment.ends), called))
     notes.extend(not_compared(own, called))
     notes.extend(other_calls(own, pair, called))
