@@ -85,7 +85,10 @@ def not_compared(own: Sequence[Record], called: tuple[str, str]) -> Iterator[str
         for name in sorted(cut[0] ^ cut[1]):
             if all(name in record.results for record in own):
                 has, lacks = called if name in cut[1] else called[::-1]
-                yield f"Not compared: the gradient of {name}, which {has} has and {lacks} has not."
+                yield (
+                    f"Not compared: the gradient of {name}, which {has} has and {lacks} does not "
+                    "have."
+                )
     seeded = [c for c, record in sides if record.seeded]
     if len(seeded) == 1:
         yield (
